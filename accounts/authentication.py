@@ -1,0 +1,53 @@
+"""`Authorization: Bearer TOKEN` (RFC 6750) for users and executors alike."""
+
+import secrets
+
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts import tokens
+from accounts.models import Executor, User
+
+Bearer = User | Executor
+
+
+class BearerAuthentication(BaseAuthentication):
+    """Sets `request.user` to the User or the Executor whose token the request carries.
+
+    Raises AuthenticationFailed (401), in words that never repeat the token.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Bearer, None] | None:
+        scheme, _, credentials = get_authorization_header(request).partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None
+        return bearer_of(credentials.strip().decode("latin-1")), None
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="telerun"'
+
+
+def bearer_of(token: str) -> Bearer:
+    """The active User or Executor that `token` belongs to; AuthenticationFailed if none."""
+    if not tokens.is_well_formed(token):
+        raise AuthenticationFailed(
+            "This is not a Telerun token: it is mistyped or cut off. "
+            "Copy it whole, or ask the course staff for a new one."
+        )
+    bearer = _find(User if token.startswith(tokens.USER_PREFIX) else Executor, token)
+    if bearer is None:
+        raise AuthenticationFailed(
+            "The token is unknown: it was replaced or revoked. Ask the course staff for a new one."
+        )
+    if not bearer.is_active:
+        raise AuthenticationFailed("This account is disabled. Ask the course staff.")
+    return bearer
+
+
+def _find(model: type[Bearer], token: str) -> Bearer | None:
+    digest = tokens.digest(token)
+    bearer = model.objects.filter(token_digest=digest).first()
+    if bearer is None or not secrets.compare_digest(bearer.token_digest, digest):
+        return None
+    return bearer

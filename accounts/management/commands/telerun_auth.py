@@ -1,0 +1,147 @@
+"""`manage.py telerun_auth`, also `python3 -m submission_queue.auth`: users and executors."""
+
+import argparse
+import json
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+
+from accounts import operations
+from accounts.models import Executor, User
+from telerun_site.commands import TelerunCommand
+
+ACTOR = "command"  # who the audit log says did it
+
+
+class Command(TelerunCommand):
+    """One subcommand an operation. Tokens go to standard output, once."""
+
+    help = "Administer users and executors and their tokens."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        for name, (_, about, takes_name) in COMMANDS.items():
+            command = commands.add_parser(name, help=about, description=about)
+            if takes_name:
+                command.add_argument("name", metavar="NAME")
+
+    def run(self, **options: Any) -> str:
+        function, _, takes_name = COMMANDS[options["command"]]
+        try:
+            return function(options["name"]) if takes_name else function()
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+
+
+def create_user(name: str) -> str:
+    if User.objects.filter(username=name).exists():
+        raise CommandError(
+            f"There is a user {name!r} already; reset-user-token {name} gives a new token."
+        )
+    _, token = operations.create_user(name, ACTOR)
+    return f"Created user {name} with token {token}"
+
+
+def create_executor(name: str) -> str:
+    if Executor.objects.filter(name=name).exists():
+        raise CommandError(
+            f"There is an executor {name!r} already; reset-executor-token {name} gives a new token."
+        )
+    _, token = operations.create_executor(name, ACTOR)
+    return f"Created executor {name} with token {token}"
+
+
+def create_staff(name: str) -> str:
+    if User.objects.filter(username=name).exists():
+        raise CommandError(f"There is a user {name!r} already; choose another name.")
+    _, password = operations.create_staff(name, ACTOR)
+    return f"Created staff account {name} with password {password}"
+
+
+def reset_user_token(name: str) -> str:
+    return f"Reset user {name} with token {operations.issue_token(_user(name), ACTOR)}"
+
+
+def reset_executor_token(name: str) -> str:
+    return f"Reset executor {name} with token {operations.issue_token(_executor(name), ACTOR)}"
+
+
+def revoke_user_token(name: str) -> str:
+    operations.revoke_token(_user(name), ACTOR)
+    return f"Revoked the token of user {name}"
+
+
+def revoke_executor_token(name: str) -> str:
+    operations.revoke_token(_executor(name), ACTOR)
+    return f"Revoked the token of executor {name}"
+
+
+def enable_executor(name: str) -> str:
+    operations.set_enabled(_executor(name), True, ACTOR)
+    return f"Enabled executor {name}"
+
+
+def disable_executor(name: str) -> str:
+    operations.set_enabled(_executor(name), False, ACTOR)
+    return f"Disabled executor {name}: it gets no more jobs; what it runs now may finish"
+
+
+def delete_user(name: str) -> str:
+    operations.delete(_user(name), ACTOR)
+    return f"Deleted user {name} and their jobs; the audit log keeps every submission"
+
+
+def delete_executor(name: str) -> str:
+    operations.delete(_executor(name), ACTOR)
+    return f"Deleted executor {name}"
+
+
+def list_users() -> str:
+    return json.dumps(list(User.objects.order_by("username").values_list("username", flat=True)))
+
+
+def list_executors() -> str:
+    return json.dumps(list(Executor.objects.values_list("name", flat=True)))
+
+
+def _user(name: str) -> User:
+    try:
+        return User.objects.get(username=name)
+    except User.DoesNotExist:
+        raise CommandError(f"There is no user {name!r}; list-users shows who there is.") from None
+
+
+def _executor(name: str) -> Executor:
+    try:
+        return Executor.objects.get(name=name)
+    except Executor.DoesNotExist:
+        raise CommandError(
+            f"There is no executor {name!r}; list-executors shows which there are."
+        ) from None
+
+
+# name: (function, what it does, whether it takes a NAME)
+COMMANDS: dict[str, tuple[Any, str, bool]] = {
+    "create-user": (create_user, "Create a student's account; prints its token, once.", True),
+    "create-executor": (create_executor, "Create an executor; prints its token, once.", True),
+    "create-staff": (
+        create_staff,
+        "Create an account for the admin site; prints its password, once.",
+        True,
+    ),
+    "reset-user-token": (reset_user_token, "Replace a user's token; prints the new one.", True),
+    "reset-executor-token": (
+        reset_executor_token,
+        "Replace an executor's token; prints the new one.",
+        True,
+    ),
+    "revoke-user-token": (revoke_user_token, "Take a user's token away.", True),
+    "revoke-executor-token": (revoke_executor_token, "Take an executor's token away.", True),
+    "enable-executor": (enable_executor, "Put an executor back into service.", True),
+    "disable-executor": (disable_executor, "Give an executor no more jobs.", True),
+    "delete-user": (delete_user, "Delete a user and their jobs.", True),
+    "delete-executor": (delete_executor, "Delete an executor.", True),
+    "list-users": (list_users, "Print all user names, a JSON array.", False),
+    "list-executors": (list_executors, "Print all executor names, a JSON array.", False),
+}

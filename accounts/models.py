@@ -1,0 +1,88 @@
+"""Who may talk to the queue: users (students and staff) and executors (GPU hosts)."""
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from accounts import tokens
+
+
+class TokenBearer(models.Model):
+    """Bears at most one token, stored as a digest; issuing a new one revokes the old."""
+
+    token_prefix: ClassVar[str]
+
+    token_digest = models.CharField(
+        max_length=64, unique=True, null=True, blank=True, editable=False
+    )
+    token_issued_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def issue_token(self) -> str:
+        """Gives the bearer a new token and returns it: the one time it can be seen."""
+        token = tokens.make(self.token_prefix)
+        self._store(tokens.digest(token))
+        return token
+
+    def revoke_token(self) -> None:
+        """Leaves the bearer without a token."""
+        self._store(None)
+
+    def _store(self, digest: str | None) -> None:
+        self.token_digest = digest
+        self.token_issued_at = timezone.now() if digest else None
+        self.save(update_fields=["token_digest", "token_issued_at"])
+
+
+class User(TokenBearer, AbstractUser):
+    """A student or a member of staff. Students have a token and no password."""
+
+    token_prefix = tokens.USER_PREFIX
+
+    last_turn = models.BigIntegerField(
+        default=0,
+        editable=False,
+        help_text="When the user was last served: the id of that attempt, 0 for never. An id "
+        "only grows, whatever the clock does.",
+    )
+
+
+class Executor(TokenBearer):
+    """A GPU host's program, by the name that its auth.json gives."""
+
+    token_prefix = tokens.EXECUTOR_PREFIX
+
+    name = models.CharField(
+        max_length=100,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
+                "A name is letters, digits, '.', '_' and '-', and begins with a letter or digit.",
+            )
+        ],
+    )
+    enabled = models.BooleanField(
+        default=True,
+        help_text="Off: it gets no more jobs. What it runs now may finish.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    about = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="What it last told of itself."
+    )
+
+    # What Django REST framework and the permission classes ask of a request's user.
+    is_authenticated = True
+    is_active = True
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,81 @@
+"""What is done to accounts: the commands and the admin call these, so each is recorded.
+
+Every function takes `actor`, the name of who does it, for the audit log.
+"""
+
+import secrets
+
+from django.db import transaction
+
+from accounts.models import Executor, User
+from accounts.signals import account_changed
+
+
+def create_user(name: str, actor: str) -> tuple[User, str]:
+    """A student's account and its token. Raises ValidationError for a bad or taken name."""
+    user = User(username=name)
+    user.set_unusable_password()
+    return user, _create(user, "user-created", actor)
+
+
+def create_executor(name: str, actor: str) -> tuple[Executor, str]:
+    """An executor and its token. Raises ValidationError for a bad or taken name."""
+    executor = Executor(name=name)
+    return executor, _create(executor, "executor-created", actor)
+
+
+def create_staff(name: str, actor: str) -> tuple[User, str]:
+    """A staff account with a random password, returned once. Raises ValidationError."""
+    password = secrets.token_urlsafe(16)
+    user = User(username=name, is_staff=True, is_superuser=True)
+    user.set_password(password)
+    user.full_clean()
+    with transaction.atomic():
+        user.save()
+        _record("staff-created", user, actor)
+    return user, password
+
+
+@transaction.atomic
+def issue_token(bearer: User | Executor, actor: str) -> str:
+    """A new token for `bearer`; the one before it is revoked by that."""
+    token = bearer.issue_token()
+    _record("token-issued", bearer, actor)
+    return token
+
+
+@transaction.atomic
+def revoke_token(bearer: User | Executor, actor: str) -> None:
+    """Takes the token of `bearer` away."""
+    bearer.revoke_token()
+    _record("token-revoked", bearer, actor)
+
+
+@transaction.atomic
+def set_enabled(executor: Executor, enabled: bool, actor: str) -> None:
+    """Takes an executor out of service, or back into it."""
+    executor.enabled = enabled
+    executor.save(update_fields=["enabled"])
+    _record("executor-enabled" if enabled else "executor-disabled", executor, actor)
+
+
+@transaction.atomic
+def delete(bearer: User | Executor, actor: str) -> None:
+    """Deletes the account and what belongs to it. The audit log keeps what was recorded."""
+    kind = "user" if isinstance(bearer, User) else "executor"
+    name = str(bearer)
+    bearer.delete()
+    account_changed.send(delete, actor=actor, action=f"{kind}-deleted", name=name)
+
+
+@transaction.atomic
+def _create(bearer: User | Executor, action: str, actor: str) -> str:
+    bearer.full_clean()
+    bearer.save()
+    token = bearer.issue_token()
+    _record(action, bearer, actor)
+    return token
+
+
+def _record(action: str, bearer: User | Executor, actor: str) -> None:
+    account_changed.send(_record, actor=actor, action=action, name=str(bearer))

@@ -1,0 +1,168 @@
+"""The audit log: entries in the database, and `audit_log.jsonl`, which follows them.
+
+The table is the truth. The file is brought up to it after each commit and when a server
+starts; what a crash or a full disk kept from the file is appended by the next one who can.
+"""
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Max
+from django.utils import timezone
+
+from jobs.models import AuditCounter, AuditEntry
+
+log = logging.getLogger(__name__)
+
+_BATCH = 500  # entries read at once: a line may be a megabyte
+_TAIL = 64 * 1024  # bytes read at a time when looking back for the last line
+
+
+class Entry(NamedTuple):
+    """An audit entry before it has an id."""
+
+    username: str
+    action: str
+    job_id: int | None = None
+    request: dict[str, Any] = {}  # noqa: RUF012  (never changed)
+
+
+def record(*entries: Entry) -> None:
+    """Writes the entries, in the caller's transaction, and the file after its commit.
+
+    Call it last: it holds the counter's lock until the transaction ends.
+    """
+    last_id = _take_ids(len(entries))
+    now = timezone.now()
+    AuditEntry.objects.bulk_create(
+        AuditEntry(id=last_id - len(entries) + place, timestamp=now, **entry._asdict())
+        for place, entry in enumerate(entries, start=1)
+    )
+    transaction.on_commit(follow)
+
+
+def record_account_change(actor: str, action: str, name: str, **_signal: Any) -> None:
+    """Receives accounts.signals.account_changed."""
+    with transaction.atomic():
+        record(Entry(actor, action, request={"name": name}))
+
+
+def _take_ids(count: int) -> int:
+    counter = AuditCounter.objects.filter(pk=1)
+    if not counter.update(last_id=F("last_id") + count):
+        AuditCounter.objects.get_or_create(pk=1)
+        counter.update(last_id=F("last_id") + count)
+    return counter.get().last_id
+
+
+# --- The file ----------------------------------------------------------------------------
+
+
+def follow() -> int:
+    """Appends the lines that the file lacks, in order of id, and returns how many.
+
+    Never raises for a file that cannot be written: what happened has happened, and the
+    file catches up later. One process appends at a time.
+    """
+    try:
+        with _locked(settings.TELERUN_AUDIT_LOG) as file:
+            last_id = _last_id(file)
+            appended = sum(_append(file, batch) for batch in _batches_after(last_id))
+            if not appended and _is_of_another_database(last_id):
+                _set_aside(settings.TELERUN_AUDIT_LOG)
+                return follow()
+            return appended
+    except OSError as error:
+        log.error(
+            "%s cannot be written and will catch up later: %s",
+            settings.TELERUN_AUDIT_LOG,
+            error.strerror,
+        )
+        return 0
+
+
+def _is_of_another_database(last_id: int) -> bool:
+    """Whether the file goes on after the table's end: the database was replaced."""
+    return last_id > AuditCounter.objects.aggregate(last_id=Max("last_id", default=0))["last_id"]
+
+
+def _set_aside(path: Path) -> None:
+    kept = path.with_name(f"{path.name}.{timezone.now():%Y%m%dT%H%M%S}")
+    path.rename(kept)
+    log.warning("%s is of another database; it is kept as %s.", path.name, kept.name)
+
+
+def line(entry: AuditEntry) -> bytes:
+    """The line of the file that is `entry`."""
+    members = {
+        "id": entry.id,
+        "timestamp": entry.timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "username": entry.username,
+        "action": entry.action,
+        "job_id": entry.job_id,
+        "request": entry.request,
+    }
+    return json.dumps(members).encode() + b"\n"
+
+
+def _locked(path: Path) -> IO[bytes]:
+    # Unbuffered: what a full disk refused must not be tried again when the file is closed.
+    file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+    fcntl.flock(file, fcntl.LOCK_EX)  # let go of when the file is closed
+    return file
+
+
+def _last_id(file: IO[bytes]) -> int:
+    """The id of the file's last whole line; what stands torn after it is cut off."""
+    while last := _last_line(file):
+        start, text = last
+        try:
+            if text.endswith(b"\n"):
+                file.seek(0, os.SEEK_END)
+                return int(json.loads(text)["id"])
+        except (ValueError, TypeError, KeyError):
+            pass
+        log.warning("%s ended in a torn line, which is written anew.", file.name)
+        file.truncate(start)
+    return 0
+
+
+def _last_line(file: IO[bytes]) -> tuple[int, bytes] | None:
+    """Where the last line starts, and the line; None in an empty file."""
+    start = file.seek(0, os.SEEK_END)
+    text = b""
+    while start > 0:
+        step = min(_TAIL, start)
+        start -= step
+        file.seek(start)
+        text = file.read(step) + text
+        before = text.rfind(b"\n", 0, -1)
+        if before >= 0:
+            return start + before + 1, text[before + 1 :]
+    return (0, text) if text else None
+
+
+def _batches_after(last_id: int) -> Iterator[list[AuditEntry]]:
+    while batch := list(AuditEntry.objects.filter(id__gt=last_id).order_by("id")[:_BATCH]):
+        yield batch
+        last_id = batch[-1].id
+
+
+def _append(file: IO[bytes], batch: list[AuditEntry]) -> int:
+    start = file.tell()
+    try:
+        rest = memoryview(b"".join(map(line, batch)))
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        os.ftruncate(file.fileno(), start)  # no torn line stays behind a full disk
+        raise
+    return len(batch)

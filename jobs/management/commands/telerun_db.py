@@ -1,0 +1,73 @@
+"""`manage.py telerun_db`, also `python3 -m submission_queue.db`: the job queue's database."""
+
+import argparse
+import sys
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from jobs import audit, operations
+from jobs.errors import JobError
+from telerun_site.commands import TelerunCommand, bring_schema_up_to_date
+
+ACTOR = "command"  # who the audit log says did it
+
+
+class Command(TelerunCommand):
+    """One subcommand an operation."""
+
+    help = "Administer the job queue's database."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+        def add(name: str, function: Any) -> argparse.ArgumentParser:
+            command = commands.add_parser(
+                name, help=function.__doc__, description=function.__doc__
+            )
+            command.set_defaults(function=function)
+            return command
+
+        add("init-db", init_db)
+        reset = add("reset-submissions", reset_submissions)
+        reset.add_argument("--yes", action="store_true", help="do not ask at a terminal")
+        requeue_one = add("requeue", requeue)
+        requeue_one.add_argument("job", metavar="ID", type=int)
+        cancel_one = add("cancel", cancel)
+        cancel_one.add_argument("job", metavar="ID", type=int)
+
+    def run(self, **options: Any) -> str:
+        try:
+            return options["function"](options)
+        except JobError as error:
+            raise CommandError(str(error)) from error
+
+
+def init_db(_options: dict[str, Any]) -> str:
+    """Make the database's tables, or bring them up to date. Nothing is lost."""
+    bring_schema_up_to_date()
+    audit.follow()
+    return "The database is ready."
+
+
+def reset_submissions(options: dict[str, Any]) -> str:
+    """Delete every job, finished or not. Users, executors and the audit log stay."""
+    if sys.stdin.isatty() and not options["yes"]:
+        answer = input("Delete every job, finished or not? Type 'yes': ")
+        if answer != "yes":
+            raise CommandError("Nothing was deleted.")
+    count = operations.reset_submissions(ACTOR)
+    return f"Deleted {count} jobs; the audit log keeps every submission."
+
+
+def requeue(options: dict[str, Any]) -> str:
+    """Have a job run again, whatever became of it."""
+    job = operations.requeue(options["job"], ACTOR)
+    return f"Job {job.pk} is {job.state}."
+
+
+def cancel(options: dict[str, Any]) -> str:
+    """Cancel a queued job, or have a running one stopped."""
+    job = operations.cancel(options["job"], ACTOR)
+    stopping = " and told to stop" if job.cancel_requested_at and not job.is_over else ""
+    return f"Job {job.pk} is {job.state}{stopping}."

@@ -1,0 +1,218 @@
+"""Jobs, their attempts, and the audit log, with constraints that state the invariants."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from jobs.states import FINAL, Ending, Outcome, Phase, State
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """The nouns of the queue."""
+
+    def queued(self) -> "JobQuerySet":
+        """Waiting jobs, next to be served first: least recently served user, then oldest."""
+        return self.filter(state=State.QUEUED).order_by("turn", "id")
+
+    def ahead_of(self, job: "Job") -> "JobQuerySet":
+        """The waiting jobs that are served before `job`."""
+        return self.filter(state=State.QUEUED).filter(
+            Q(turn__lt=job.turn) | Q(turn=job.turn, id__lt=job.id)
+        )
+
+
+class Job(models.Model):
+    """A `.cu` file that a user submitted."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="jobs"
+    )
+    state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
+    phase = models.CharField(max_length=12, choices=Phase, blank=True, default="")
+    outcome = models.CharField(max_length=20, choices=Outcome, blank=True, default="")
+
+    filename = models.CharField(max_length=255)
+    source = models.TextField()
+    args = models.JSONField(default=list, blank=True)
+
+    submitted_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    turn = models.BigIntegerField(
+        help_text="The owner's last turn when the job began to wait: the order of service."
+    )
+    attempts_left = models.PositiveSmallIntegerField()
+    version = models.BigIntegerField(default=1, help_text="Grows with every change of the job.")
+
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)
+    request_digest = models.CharField(max_length=64, blank=True, default="")
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index("turn", "id", name="job_queue", condition=Q(state="queued")),
+            models.Index("user", F("id").desc(), name="job_of_user"),
+            models.Index("state", F("id").desc(), name="job_in_state"),
+        )
+        constraints = (
+            models.UniqueConstraint("user", "idempotency_key", name="one_job_a_key"),
+            models.CheckConstraint(name="job_state", condition=Q(state__in=State.values)),
+            models.CheckConstraint(
+                name="finished_at_exactly_in_final_states",
+                condition=Q(state__in=FINAL, finished_at__isnull=False)
+                | (~Q(state__in=FINAL) & Q(finished_at__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="outcome_exactly_when_finished",
+                condition=Q(state=State.FINISHED, outcome__in=Outcome.values)
+                | (~Q(state=State.FINISHED) & Q(outcome="")),
+            ),
+            models.CheckConstraint(
+                name="phase_exactly_when_running",
+                condition=Q(state=State.RUNNING, phase__in=Phase.values)
+                | (~Q(state=State.RUNNING) & Q(phase="")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"job {self.pk}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def queue_position(self) -> int | None:
+        """1 for the job that is served next, None for a job that does not wait."""
+        if self.state != State.QUEUED:
+            return None
+        return Job.objects.ahead_of(self).count() + 1
+
+    @property
+    def latest_attempt(self) -> "Attempt | None":
+        return self.attempts.select_related("executor").order_by("-number").first()
+
+    @property
+    def result(self) -> "Attempt | None":
+        """The attempt whose result is the job's result."""
+        if self.state != State.FINISHED:
+            return None
+        return self.attempts.filter(ending=Ending.FINISHED).first()
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    """The nouns of attempts."""
+
+    def open(self) -> "AttemptQuerySet":
+        """Attempts that may still report."""
+        return self.filter(ended_at__isnull=True)
+
+    def expired(self, now: Any) -> "AttemptQuerySet":
+        """Open attempts whose lease has run out."""
+        return self.open().filter(lease_expires_at__lt=now)
+
+
+class Attempt(models.Model):
+    """One execution of a job by one executor, with its lease and, in the end, its result."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    executor = models.ForeignKey(
+        "accounts.Executor", on_delete=models.SET_NULL, null=True, related_name="attempts"
+    )
+    executor_name = models.CharField(max_length=100, help_text="Stays when the executor goes.")
+    claim_key = models.CharField(max_length=255, null=True, blank=True)
+    lease_token = models.CharField(max_length=64)
+    lease_expires_at = models.DateTimeField()
+
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ending = models.CharField(max_length=12, choices=Ending, blank=True, default="")
+    reason = models.CharField(max_length=500, blank=True, default="")
+
+    # The result, on attempts that ended with one. Logs are bytes: programs print anything.
+    outcome = models.CharField(max_length=20, choices=Outcome, blank=True, default="")
+    exit_code = models.IntegerField(null=True, blank=True)
+    signal = models.IntegerField(null=True, blank=True)
+    compile_seconds = models.FloatField(null=True, blank=True)
+    execute_seconds = models.FloatField(null=True, blank=True)
+    compile_log = models.BinaryField(default=b"")
+    execute_log = models.BinaryField(default=b"")
+    details = models.JSONField(default=dict, blank=True, help_text="What else the result told.")
+    result_digest = models.CharField(max_length=64, blank=True, default="")
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (
+            models.Index(
+                "lease_expires_at", name="attempt_lease", condition=Q(ended_at__isnull=True)
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint("job", "number", name="one_attempt_a_number"),
+            models.UniqueConstraint("executor", "claim_key", name="one_attempt_a_claim"),
+            models.UniqueConstraint(
+                fields=("job",),
+                condition=Q(ended_at__isnull=True),
+                name="one_open_attempt_a_job",
+            ),
+            models.UniqueConstraint(
+                fields=("job",), condition=Q(ending=Ending.FINISHED), name="one_result_a_job"
+            ),
+            models.CheckConstraint(
+                name="ending_exactly_when_ended",
+                condition=Q(ended_at__isnull=True, ending="")
+                | Q(ended_at__isnull=False, ending__in=Ending.values),
+            ),
+            models.CheckConstraint(
+                name="outcome_exactly_with_a_result",
+                condition=Q(
+                    ending__in=(Ending.FINISHED, Ending.SUPERSEDED), outcome__in=Outcome.values
+                )
+                | (~Q(ending__in=(Ending.FINISHED, Ending.SUPERSEDED)) & Q(outcome="")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of job {self.job_id}"
+
+
+class AuditEntry(models.Model):
+    """Who did what, and every submission whole. Rows are added, never changed.
+
+    Names and job ids are plain values: an entry outlives what it is about.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    timestamp = models.DateTimeField()
+    username = models.CharField(max_length=255)
+    action = models.CharField(max_length=40)
+    job_id = models.BigIntegerField(null=True, blank=True)
+    request = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "audit entries"
+        indexes = (models.Index("job_id", name="audit_of_job"),)
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.username}"
+
+
+class AuditCounter(models.Model):
+    """One row: the id of the last audit entry.
+
+    Taking an id locks the row until the transaction ends, so entries are committed in the
+    order of their ids and without gaps, on every database. That is what lets the audit
+    file be appended in order (docs/adr/0002).
+    """
+
+    last_id = models.BigIntegerField(default=0)

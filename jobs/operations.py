@@ -1,0 +1,415 @@
+"""Everything that is done to jobs: the only writer of their state.
+
+Each operation is one transaction that locks the job's row, makes one conditional update and
+writes its audit entry; views, admin and commands call these and nothing else. Locks are taken
+in one order, so that no two operations wait for each other: user (submit alone), job, attempt,
+user's turn, and the audit counter last.
+"""
+
+import hashlib
+import json
+import logging
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from accounts.models import Executor, User
+from jobs import audit, errors, states
+from jobs.audit import Entry
+from jobs.models import Attempt, Job
+from jobs.states import Ending, Event, Phase, State
+
+log = logging.getLogger(__name__)
+
+SYSTEM = "system"  # the audit log's name for the queue itself
+_SEEN_EVERY = timedelta(seconds=5)  # how often "last seen" is written at most
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a user sends: the text of a `.cu` file, its name, and the program's arguments."""
+
+    source: str
+    filename: str = "program.cu"
+    args: list[str] = field(default_factory=list)
+
+    def digest(self) -> str:
+        return _digest(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an attempt reports. Logs are bytes; times in seconds; `details` is any JSON object."""
+
+    outcome: str
+    compile_log: bytes = b""
+    execute_log: bytes = b""
+    exit_code: int | None = None
+    signal: int | None = None
+    compile_seconds: float | None = None
+    execute_seconds: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        return _digest({k: v.hex() if isinstance(v, bytes) else v for k, v in self.__dict__.items()})
+
+
+def executor_actor(executor: Executor) -> str:
+    """How the audit log names an executor, so that no user's name can be mistaken for it."""
+    return f"executor:{executor.name}"
+
+
+# --- Submitting --------------------------------------------------------------------------
+
+
+@transaction.atomic
+def submit(
+    user: User, submission: Submission, key: str | None = None, *, replace: bool = False
+) -> tuple[Job, bool]:
+    """Queues a job for `user`: the job, and whether it is new.
+
+    The same `key` with the same submission gives the same job again. With `replace`, the
+    user's queued jobs make way. Raises IdempotencyKeyReused, SourceTooLarge, PendingJob.
+    """
+    size = len(submission.source.encode())
+    if size > settings.TELERUN_MAX_SOURCE_BYTES:
+        raise errors.SourceTooLarge(
+            f"The source has {size} bytes of UTF-8; the queue takes "
+            f"{settings.TELERUN_MAX_SOURCE_BYTES}."
+        )
+    # One submission of a user at a time, so that counting what is queued means something.
+    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    if key and (job := Job.objects.filter(user=user, idempotency_key=key).first()):
+        if job.request_digest != submission.digest():
+            raise errors.IdempotencyKeyReused
+        return job, False
+    replaced = _make_room(user, replace)
+    job = Job.objects.create(
+        user=user,
+        source=submission.source,
+        filename=submission.filename,
+        args=submission.args,
+        submitted_at=timezone.now(),
+        turn=user.last_turn,
+        attempts_left=settings.TELERUN_MAX_ATTEMPTS,
+        idempotency_key=key,
+        request_digest=submission.digest(),
+    )
+    audit.record(
+        *(
+            Entry(user.username, Event.REPLACED, old.pk, {"replaced_by": job.pk})
+            for old in replaced
+        ),
+        Entry(user.username, Event.SUBMITTED, job.pk, dict(submission.__dict__)),
+    )
+    return job, True
+
+
+def _make_room(user: User, replace: bool) -> list[Job]:
+    """Raises PendingJob if the user has no room in the queue, or with `replace` makes some."""
+    queued = Job.objects.filter(user=user, state=State.QUEUED).order_by("id")
+    if not replace:
+        if len(pending := list(queued)) >= settings.TELERUN_MAX_QUEUED_PER_USER:
+            raise errors.PendingJob(
+                f"You have a job in the queue already: job {pending[0].pk}. "
+                "Wait for it, cancel it, or replace it with --override-pending.",
+                job=pending[0].pk,
+            )
+        return []
+    # A job that is being claimed at this moment is locked, and no longer in the way.
+    replaced = list(queued.select_for_update(skip_locked=True))
+    for job in replaced:
+        _move(job, Event.REPLACED, finished_at=timezone.now())
+    return replaced
+
+
+# --- Claiming ----------------------------------------------------------------------------
+
+
+def claim(executor: Executor, key: str | None = None) -> Attempt | None:
+    """The next job in turn, leased to `executor` as a new attempt; None when none waits.
+
+    The same `key` gives the same attempt again while that is open: an answer that was lost
+    costs nothing. Raises ExecutorDisabled.
+    """
+    if not executor.enabled:
+        raise errors.ExecutorDisabled
+    if key and (attempt := executor.attempts.open().filter(claim_key=key).first()):
+        return attempt
+    if not Job.objects.queued().exists():  # spares idle executors the write lock
+        return None
+    try:
+        return _claim_next(executor, key)
+    except IntegrityError:  # the same claim, sent twice at once: the other one has it
+        return executor.attempts.open().filter(claim_key=key).first()
+
+
+@transaction.atomic
+def _claim_next(executor: Executor, key: str | None) -> Attempt | None:
+    job = Job.objects.queued().select_for_update(skip_locked=True).first()
+    if job is None:
+        return None
+    now = timezone.now()
+    if key:  # an attempt that is over needs its key no longer
+        executor.attempts.filter(claim_key=key, ended_at__isnull=False).update(claim_key=None)
+    attempt = Attempt.objects.create(
+        job=job,
+        number=job.attempts.count() + 1,
+        executor=executor,
+        executor_name=executor.name,
+        claim_key=key,
+        lease_token=secrets.token_urlsafe(32),
+        lease_expires_at=now + _lease(),
+        started_at=now,
+    )
+    _move(
+        job,
+        Event.CLAIMED,
+        phase=Phase.COMPILING,
+        started_at=now,
+        attempts_left=F("attempts_left") - 1,
+    )
+    _take_turn(job, attempt.pk)
+    audit.record(Entry(executor_actor(executor), Event.CLAIMED, job.pk, {"attempt": attempt.number}))
+    return attempt
+
+
+def _take_turn(job: Job, turn: int) -> None:
+    """The owner was served: whatever else they have waiting goes behind everyone's."""
+    User.objects.filter(pk=job.user_id).update(last_turn=turn)
+    waiting = Job.objects.filter(user=job.user_id, state=State.QUEUED)
+    ids = waiting.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    waiting.filter(pk__in=list(ids)).update(turn=turn)
+
+
+# --- What an executor reports ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The answer to a heartbeat."""
+
+    lease_seconds: int
+    cancel_requested: bool
+
+
+@transaction.atomic
+def heartbeat(executor: Executor, attempt_id: int, lease_token: str, phase: str) -> Heartbeat:
+    """Renews the lease and notes the phase. Raises NotFound, LeaseLost."""
+    job, attempt = _held(executor, attempt_id, lease_token)
+    if attempt.ended_at is not None:
+        raise errors.LeaseLost
+    Attempt.objects.filter(pk=attempt.pk).update(lease_expires_at=timezone.now() + _lease())
+    if phase != job.phase:
+        Job.objects.filter(pk=job.pk).update(phase=phase, version=F("version") + 1)
+    return Heartbeat(settings.TELERUN_LEASE_SECONDS, job.cancel_requested_at is not None)
+
+
+@transaction.atomic
+def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result) -> Job:
+    """Takes the attempt's result, which ends the job. The same result again is no news.
+
+    A result that comes while a cancel is asked for counts: the work was done.
+    Raises NotFound, LeaseLost, ResultConflict.
+    """
+    job, attempt = _held(executor, attempt_id, lease_token)
+    if attempt.result_digest:
+        if attempt.result_digest != result.digest():
+            raise errors.ResultConflict
+        return job
+    if attempt.ended_at is not None:
+        raise errors.LeaseLost
+    now = timezone.now()
+    Attempt.objects.filter(pk=attempt.pk).update(
+        ended_at=now, ending=Ending.FINISHED, result_digest=result.digest(), **result.__dict__
+    )
+    _move(job, Event.FINISHED, phase="", outcome=result.outcome, finished_at=now)
+    audit.record(
+        Entry(
+            executor_actor(executor),
+            Event.FINISHED,
+            job.pk,
+            {"attempt": attempt.number, "outcome": result.outcome},
+        )
+    )
+    return job
+
+
+@transaction.atomic
+def release(executor: Executor, attempt_id: int, lease_token: str, reason: str) -> Job:
+    """The executor gives the job back. Doing so twice is no news. Raises NotFound, LeaseLost."""
+    job, attempt = _held(executor, attempt_id, lease_token)
+    if attempt.ending in (Ending.RELEASED, Ending.CANCELLED):
+        return job
+    if attempt.ended_at is not None:
+        raise errors.LeaseLost
+    _give_up(job, attempt, Ending.RELEASED, reason, executor_actor(executor))
+    return job
+
+
+def seen(executor: Executor, about: dict[str, Any] | None = None) -> None:
+    """Notes that the executor was heard of, and what it told of itself if anything new."""
+    now = timezone.now()
+    changes: dict[str, Any] = {"last_seen_at": now}
+    if about:
+        changes["about"] = about
+    stale = Q(last_seen_at__isnull=True) | Q(last_seen_at__lt=now - _SEEN_EVERY)
+    if about and about != executor.about:
+        stale = Q()
+    Executor.objects.filter(stale, pk=executor.pk).update(**changes)
+
+
+# --- Stopping and running again ----------------------------------------------------------
+
+
+@transaction.atomic
+def cancel(job_id: int, actor: str) -> Job:
+    """Cancels a queued job, or asks the executor of a running one to stop it.
+
+    Asking twice is no news. Raises NotFound, AlreadyOver.
+    """
+    job = _locked(job_id)
+    if job.is_over:
+        raise errors.AlreadyOver(f"Job {job.pk} is {job.state} already.")
+    if job.state == State.QUEUED:
+        _move(job, Event.CANCELLED, finished_at=timezone.now())
+        audit.record(Entry(actor, Event.CANCELLED, job.pk))
+    elif job.cancel_requested_at is None:
+        _move(job, Event.CANCEL_REQUESTED, cancel_requested_at=timezone.now())
+        audit.record(Entry(actor, Event.CANCEL_REQUESTED, job.pk))
+    return job
+
+
+@transaction.atomic
+def requeue(job_id: int, actor: str) -> Job:
+    """Staff have the job run (again), with all its attempts before it.
+
+    A running attempt loses its lease; an earlier result stays in the history. A queued job
+    is left as it is, and a running one whose cancel was asked for is cancelled.
+    Raises NotFound.
+    """
+    job = _locked(job_id)
+    if job.state == State.QUEUED:
+        return job
+    if attempt := job.attempts.open().first():
+        if job.cancel_requested_at is not None:
+            _give_up(job, attempt, Ending.REQUEUED, f"by {actor}", actor)
+            return job
+        _end(attempt, Ending.REQUEUED, f"by {actor}")
+    job.attempts.filter(ending=Ending.FINISHED).update(ending=Ending.SUPERSEDED)
+    _move(
+        job,
+        Event.REQUEUED,
+        phase="",
+        outcome="",
+        started_at=None,
+        finished_at=None,
+        cancel_requested_at=None,
+        attempts_left=settings.TELERUN_MAX_ATTEMPTS,
+    )
+    audit.record(Entry(actor, Event.REQUEUED, job.pk, {"reason": f"by {actor}"}))
+    return job
+
+
+def expire_leases(now: datetime | None = None) -> int:
+    """Takes back every job whose lease has run out, and returns how many."""
+    now = now or timezone.now()
+    late = Attempt.objects.expired(now).order_by("lease_expires_at").values_list("pk", "job_id")
+    return sum(_expire(attempt_id, job_id, now) for attempt_id, job_id in list(late))
+
+
+@transaction.atomic
+def _expire(attempt_id: int, job_id: int, now: datetime) -> bool:
+    job = _locked(job_id)
+    attempt = Attempt.objects.expired(now).filter(pk=attempt_id).first()
+    if attempt is None:  # it reported, or renewed its lease, just before
+        return False
+    reason = f"nothing was heard of {attempt.executor_name} until its lease ran out"
+    _give_up(job, attempt, Ending.EXPIRED, reason, SYSTEM)
+    log.warning("Job %s is taken back: %s.", job.pk, reason)
+    return True
+
+
+@transaction.atomic
+def reset_submissions(actor: str) -> int:
+    """Deletes every job and its attempts, and returns how many. The audit log stays."""
+    count = Job.objects.count()
+    Job.objects.all().delete()
+    audit.record(Entry(actor, "submissions-reset", request={"jobs": count}))
+    return count
+
+
+# --- Shared steps ------------------------------------------------------------------------
+
+
+def _give_up(job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str) -> None:
+    """Ends an attempt without a result: its job waits again, unless that is enough of it."""
+    now = timezone.now()
+    request = {"attempt": attempt.number, "reason": reason}
+    if job.cancel_requested_at is not None:
+        _end(attempt, Ending.CANCELLED, reason)
+        _move(job, Event.CANCELLED, phase="", finished_at=now)
+        event = Event.CANCELLED
+    elif job.attempts_left > 0:
+        _end(attempt, ending, reason)
+        _move(job, Event.REQUEUED, phase="", started_at=None)
+        event = Event.REQUEUED
+    else:
+        _end(attempt, ending, reason)
+        _move(job, Event.FAILED, phase="", finished_at=now)
+        event = Event.FAILED
+    audit.record(Entry(actor, event, job.pk, request))
+
+
+def _end(attempt: Attempt, ending: Ending, reason: str) -> None:
+    Attempt.objects.filter(pk=attempt.pk, ended_at__isnull=True).update(
+        ended_at=timezone.now(), ending=ending, reason=reason[:500]
+    )
+
+
+def _move(job: Job, event: Event, **changes: Any) -> None:
+    """One conditional update along the table of states; `job` is read anew after it.
+
+    The row is locked, so the condition holds; it is the belt to those braces.
+    """
+    state = states.after(job.state, event)
+    updated = Job.objects.filter(pk=job.pk, state=job.state, version=job.version).update(
+        state=state, version=F("version") + 1, **changes
+    )
+    if not updated:
+        raise errors.JobError(f"Job {job.pk} changed at the same moment. Try again.")
+    job.refresh_from_db()
+
+
+def _locked(job_id: int) -> Job:
+    job = Job.objects.select_for_update(no_key=True).filter(pk=job_id).first()
+    if job is None:
+        raise errors.NotFound(f"There is no job {job_id}.")
+    return job
+
+
+def _held(executor: Executor, attempt_id: int, lease_token: str) -> tuple[Job, Attempt]:
+    """The executor's own attempt with its job, locked. Raises NotFound, LeaseLost."""
+    attempts = executor.attempts.filter(pk=attempt_id)
+    job_id = attempts.values_list("job_id", flat=True).first()
+    if job_id is None:
+        raise errors.NotFound(f"There is no attempt {attempt_id} of this executor.")
+    job = _locked(job_id)
+    attempt = attempts.get()  # as it is now that the job is locked
+    if not secrets.compare_digest(attempt.lease_token.encode(), lease_token.encode()):
+        raise errors.LeaseLost("The lease token is not this attempt's.")
+    return job, attempt
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.TELERUN_LEASE_SECONDS)
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

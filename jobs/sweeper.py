@@ -1,0 +1,36 @@
+"""Takes back the jobs of executors that fell silent: a thread in every server process.
+
+Several sweepers at once do no harm: taking a job back is a conditional update.
+"""
+
+import logging
+import threading
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+
+from jobs import audit, operations, waiting
+
+log = logging.getLogger(__name__)
+
+
+def start() -> threading.Thread:
+    """Starts sweeping in this process, until the server stops."""
+    thread = threading.Thread(target=_run, name="sweeper", daemon=True)
+    thread.start()
+    return thread
+
+
+def _run() -> None:
+    # While the server was down nobody could renew a lease: let them do it first. A lease
+    # given since then does not run out sooner.
+    waiting.stopping.wait(settings.TELERUN_LEASE_SECONDS)
+    while not waiting.stopping.wait(settings.TELERUN_SWEEP_SECONDS):
+        close_old_connections()
+        try:
+            operations.expire_leases()
+            audit.follow()  # catches up after a disk that was full
+        except DatabaseError as error:
+            log.warning("The sweep could not ask the database: %s", str(error).strip())
+        finally:
+            connection.close()

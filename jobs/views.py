@@ -1,0 +1,221 @@
+"""The API v1. Thin: read the request, call an operation, show the job."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.urls import reverse
+from rest_framework import status
+from rest_framework.exceptions import ParseError
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.permissions import IsExecutor, IsUser
+from jobs import errors, operations, waiting
+from jobs.models import Attempt, Job
+from jobs.serializers import (
+    HeartbeatIn,
+    JobOut,
+    JobSummaryOut,
+    ReleaseIn,
+    ResultIn,
+    SubmissionIn,
+    storable,
+)
+
+T = TypeVar("T")
+
+MAX_KEY_LENGTH = 255
+
+
+# --- For users ---------------------------------------------------------------------------
+
+
+class UserView(APIView):
+    """An address that takes a user's token."""
+
+    permission_classes = (IsUser,)
+
+    def own_job(self, request: Request, job_id: int) -> Job:
+        """The user's job; somebody else's is not found, like one that never was."""
+        job = Job.objects.filter(pk=job_id, user=request.user).first()
+        if job is None:
+            raise errors.NotFound(f"You have no job {job_id}.")
+        return job
+
+
+class Jobs(UserView):
+    """`/jobs`: submit, and list one's own."""
+
+    def post(self, request: Request) -> Response:
+        data = _valid(SubmissionIn, request)
+        job, _ = operations.submit(
+            request.user,
+            operations.Submission(**data),
+            _idempotency_key(request),
+            replace=_is_set(request, "override_pending"),
+        )
+        location = reverse("job", args=[job.pk])
+        return _job(job, status.HTTP_201_CREATED, Location=location)
+
+    def get(self, request: Request) -> Response:
+        pages = LimitOffsetPagination()
+        pages.max_limit = 200
+        jobs = Job.objects.filter(user=request.user).defer("source").order_by("-id")
+        page = pages.paginate_queryset(jobs, request, view=self)
+        return pages.get_paginated_response(JobSummaryOut(page, many=True).data)
+
+
+class OneJob(UserView):
+    """`/jobs/ID`: look, or with `Prefer: wait=N` and `If-None-Match` wait for a change."""
+
+    def get(self, request: Request, job_id: int) -> Response:
+        known = request.headers.get("If-None-Match")
+        if known is None:
+            return _job(self.own_job(request, job_id))
+
+        def changed() -> Job | None:
+            job = self.own_job(request, job_id)
+            return None if etag(job) == known else job
+
+        seconds = _seconds_to_wait(request)
+        job = waiting.until(changed, seconds, request._request)
+        if job is None:
+            response = Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": known})
+        else:
+            response = _job(job)
+        return _with_wait_applied(request, response, seconds)
+
+
+class CancelJob(UserView):
+    """`/jobs/ID/cancel`."""
+
+    def post(self, request: Request, job_id: int) -> Response:
+        job = self.own_job(request, job_id)
+        return _job(operations.cancel(job.pk, request.user.username))
+
+
+# --- For executors -----------------------------------------------------------------------
+
+
+class ExecutorView(APIView):
+    """An address that takes an executor's token."""
+
+    permission_classes = (IsExecutor,)
+
+
+class Claims(ExecutorView):
+    """`/claims`: take the next job, waiting for one with `Prefer: wait=N`."""
+
+    def post(self, request: Request) -> Response:
+        about = request.data if request.data else {}
+        if not isinstance(about, dict):
+            raise ParseError("The body must be a JSON object.")
+        operations.seen(request.user, storable(about))
+        key = _idempotency_key(request)
+        seconds = _seconds_to_wait(request)
+        attempt = waiting.until(
+            lambda: operations.claim(request.user, key), seconds, request._request
+        )
+        if attempt is None:
+            response = Response(status=status.HTTP_204_NO_CONTENT)
+        else:
+            response = Response(_claimed(attempt), status.HTTP_201_CREATED)
+        return _with_wait_applied(request, response, seconds)
+
+
+class AttemptHeartbeat(ExecutorView):
+    """`/attempts/ID/heartbeat`."""
+
+    def post(self, request: Request, attempt_id: int) -> Response:
+        data = _valid(HeartbeatIn, request)
+        operations.seen(request.user)
+        beat = operations.heartbeat(request.user, attempt_id, data["lease_token"], data["phase"])
+        return Response(
+            {"lease_seconds": beat.lease_seconds, "cancel_requested": beat.cancel_requested}
+        )
+
+
+class AttemptResult(ExecutorView):
+    """`/attempts/ID/result`."""
+
+    def put(self, request: Request, attempt_id: int) -> Response:
+        data = _valid(ResultIn, request)
+        lease_token = data.pop("lease_token")
+        job = operations.finish(request.user, attempt_id, lease_token, operations.Result(**data))
+        return Response({"job": job.pk, "state": job.state})
+
+
+class AttemptRelease(ExecutorView):
+    """`/attempts/ID/release`."""
+
+    def post(self, request: Request, attempt_id: int) -> Response:
+        data = _valid(ReleaseIn, request)
+        job = operations.release(request.user, attempt_id, data["lease_token"], data["reason"])
+        return Response({"job": job.pk, "state": job.state})
+
+
+# --- Shared ------------------------------------------------------------------------------
+
+
+def etag(job: Job) -> str:
+    """Differs whenever the job looks different to its owner."""
+    return f'"{job.version}-{job.queue_position or 0}"'
+
+
+def _job(job: Job, code: int = status.HTTP_200_OK, **headers: str) -> Response:
+    return Response(JobOut(job).data, code, headers={"ETag": etag(job), **headers})
+
+
+def _claimed(attempt: Attempt) -> dict[str, Any]:
+    job = attempt.job
+    return {
+        "attempt": {
+            "id": attempt.pk,
+            "number": attempt.number,
+            "lease_token": attempt.lease_token,
+            "lease_seconds": settings.TELERUN_LEASE_SECONDS,
+        },
+        "job": {
+            "id": job.pk,
+            "source": job.source,
+            "filename": job.filename,
+            "args": job.args,
+            "limits": settings.TELERUN_LIMITS,
+        },
+    }
+
+
+def _valid(serializer: Callable[..., Any], request: Request) -> dict[str, Any]:
+    checked = serializer(data=request.data)
+    checked.is_valid(raise_exception=True)
+    return checked.validated_data
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > MAX_KEY_LENGTH or not key.isprintable():
+        raise ParseError(f"An Idempotency-Key is at most {MAX_KEY_LENGTH} printable characters.")
+    return key or None
+
+
+def _is_set(request: Request, name: str) -> bool:
+    return request.query_params.get(name, "0") not in ("0", "", "false")
+
+
+def _seconds_to_wait(request: Request) -> int:
+    """N of `Prefer: wait=N` (RFC 7240), at most the server's cap; 0 where there is none."""
+    for preference in request.headers.get("Prefer", "").replace(";", ",").split(","):
+        name, _, value = preference.partition("=")
+        value = value.strip().strip('"')
+        if name.strip().lower() == "wait" and value.isascii() and value.isdigit():
+            return min(int(value[:9]), settings.TELERUN_MAX_WAIT_SECONDS)
+    return 0
+
+
+def _with_wait_applied(request: Request, response: Response, seconds: int) -> Response:
+    if "Prefer" in request.headers:
+        response["Preference-Applied"] = f"wait={seconds}"
+    return response

@@ -1,0 +1,55 @@
+"""What Telerun's management commands have in common."""
+
+import fcntl
+import os
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+
+class TelerunCommand(BaseCommand):
+    """A command that finds its tables there and says in a line when the database is not.
+
+    Subclasses write `run(**options)` and return what to print.
+    """
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        os.umask(0o077)  # what is written holds students' programs: for this user alone
+        try:
+            return super().execute(*args, **options)
+        except DatabaseError as error:
+            raise CommandError(_in_words(error)) from error
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        if settings.TELERUN_MIGRATE_UNASKED:
+            bring_schema_up_to_date()
+        if line := self.run(**options):
+            self.stdout.write(line)
+
+    def run(self, **options: Any) -> str | None:
+        raise NotImplementedError
+
+
+def bring_schema_up_to_date() -> None:
+    """Makes the tables, or changes them to what this version expects. One process at a time."""
+    if _is_current():
+        return
+    with open(settings.TELERUN_DATA_DIR / "migrate.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        call_command("migrate", verbosity=0, interactive=False)
+
+
+def _is_current() -> bool:
+    executor = MigrationExecutor(connection)
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+
+def _in_words(error: DatabaseError) -> str:
+    what = str(error).strip().splitlines()[0]
+    if "no such table" in what or "does not exist" in what:
+        return f"The database has no tables yet ({what}): 'submission_queue.db init-db' makes them."
+    return f"The database refused: {what}"

@@ -1,0 +1,40 @@
+"""Request bodies: JSON, of a bounded size."""
+
+import json
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+
+from telerun_site.problems import BodyTooLarge
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+class BoundedJSONParser(BaseParser):
+    """Reads a JSON object of at most TELERUN_MAX_BODY_BYTES.
+
+    Raises BodyTooLarge (413) before reading a body that says it is larger, and after
+    reading one byte too many of a body that does not say; ParseError (400) for what is
+    not JSON in UTF-8.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
+    ) -> Any:
+        most = settings.TELERUN_MAX_BODY_BYTES
+        request = parser_context["request"]
+        if int(request.META.get("CONTENT_LENGTH") or 0) > most:
+            raise BodyTooLarge
+        body = stream.read(most + 1)
+        if len(body) > most:
+            raise BodyTooLarge
+        try:
+            return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ParseError(f"The body is not valid JSON: {error}") from error

@@ -1,0 +1,92 @@
+"""gunicorn, set up for a queue: TLS, many held connections, a clean stop."""
+
+import functools
+import signal
+import ssl
+import sys
+from typing import Any
+
+from django.conf import settings
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+# A student and an idle compile worker each hold one request open, and so one thread. Threads
+# are made when needed. More connections than threads, or gunicorn gives up keep-alive.
+THREADS = 1000
+CONNECTIONS = 4000
+BACKLOG = 2048
+KEEPALIVE_SECONDS = 75  # an idle connection is cheaper than another TLS handshake
+STOP_SECONDS = 10  # what a request in progress gets when the server stops
+WORKER_SILENCE_SECONDS = 60  # a process that does not respond for this long is replaced
+
+
+class Server(BaseApplication):
+    """The WSGI application under gunicorn, on one address."""
+
+    def __init__(self, bind: str, port: int) -> None:
+        host = f"[{bind}]" if ":" in bind else bind
+        self.address = f"{host}:{port}"
+        super().__init__()
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "bind": [self.address],
+            "certfile": str(settings.TELERUN_CERTIFICATE),
+            "keyfile": str(settings.TELERUN_KEY),
+            "ssl_context": _one_context,
+            "worker_class": "gthread",
+            "workers": settings.TELERUN_WORKERS,
+            "threads": THREADS,
+            "worker_connections": CONNECTIONS,
+            "backlog": BACKLOG,
+            "keepalive": KEEPALIVE_SECONDS,
+            "timeout": WORKER_SILENCE_SECONDS,
+            "graceful_timeout": STOP_SECONDS,
+            "control_socket_disable": True,
+            "loglevel": "warning",
+            "when_ready": _announce,
+            "post_worker_init": _start_worker,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:  # control_socket came with gunicorn 25
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        from telerun_site.wsgi import application
+
+        return application
+
+
+@functools.cache
+def _context(certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def _one_context(config: Any, _default: Any) -> ssl.SSLContext:
+    """One TLS context a process: gunicorn would load the files for every connection."""
+    return _context(config.certfile, config.keyfile)
+
+
+def _announce(arbiter: Arbiter) -> None:
+    host, port = arbiter.LISTENERS[0].sock.getsockname()[:2]
+    print(f"Telerun's queue listens on https://{host}:{port}, with its data in "
+          f"{settings.TELERUN_DATA_DIR}. Ctrl-C stops it.", flush=True)
+
+
+def _start_worker(worker: Any) -> None:
+    """In every server process: the sweeper, and a stop that ends the waits first."""
+    from jobs import sweeper, waiting
+
+    sweeper.start()
+
+    def stop(signum: int, frame: Any) -> None:
+        waiting.stopping.set()  # waiters look at it every second; nothing here may lock
+        worker.handle_exit(signum, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    for quick in (signal.SIGINT, signal.SIGQUIT):  # Ctrl-C at a terminal reaches everyone
+        signal.signal(quick, stop)
+    sys.stdout.flush()

@@ -1,0 +1,201 @@
+"""Django settings. The environment is read here and nowhere else.
+
+`docs/operators.md` lists every variable; an instructor needs none of them.
+"""
+
+import os
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from telerun_site.secret_key import read_or_make
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _integer(name: str, default: int, *, least: int = 1) -> int:
+    text = os.environ.get(name, str(default))
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise ImproperlyConfigured(f"{name} must be a whole number, {least} or more, not {text!r}.")
+    return value
+
+
+# --- Where things live -------------------------------------------------------------------
+
+TELERUN_DATA_DIR = Path(os.environ.get("TELERUN_DATA_DIR") or BASE_DIR / "queue").resolve()
+TELERUN_CERTIFICATE = TELERUN_DATA_DIR / "server.cert"
+TELERUN_KEY = TELERUN_DATA_DIR / "server.key"
+TELERUN_AUDIT_LOG = TELERUN_DATA_DIR / "audit_log.jsonl"
+
+# --- The queue's own settings ------------------------------------------------------------
+
+TELERUN_PORT = _integer("TELERUN_PORT", 4443, least=0)
+TELERUN_WORKERS = _integer("TELERUN_WORKERS", 2)
+TELERUN_MAX_QUEUED_PER_USER = _integer("TELERUN_MAX_QUEUED_PER_USER", 1)
+TELERUN_MAX_ATTEMPTS = _integer("TELERUN_MAX_ATTEMPTS", 3)
+TELERUN_LEASE_SECONDS = _integer("TELERUN_LEASE_SECONDS", 30)
+TELERUN_SWEEP_SECONDS = _integer("TELERUN_SWEEP_SECONDS", 5)
+TELERUN_MAX_WAIT_SECONDS = _integer("TELERUN_MAX_WAIT_SECONDS", 30)
+TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # part of the API: 413 source-too-large
+
+# Sent to the executor with every claim; times in seconds, sizes in bytes.
+TELERUN_LIMITS = {
+    "compile_seconds": _integer("TELERUN_COMPILE_SECONDS", 60),
+    "execute_seconds": _integer("TELERUN_EXECUTE_SECONDS", 60),
+    "log_bytes": _integer("TELERUN_LOG_BYTES", 1024 * 1024),
+    "output_bytes": _integer("TELERUN_OUTPUT_BYTES", 64 * 1024 * 1024),
+}
+
+# Largest request body. A JSON string spends at most six bytes on one of ours (\u0000); the
+# largest honest bodies are a submission, and a result with its two logs.
+TELERUN_MAX_BODY_BYTES = max(
+    6 * TELERUN_MAX_SOURCE_BYTES, 12 * TELERUN_LIMITS["log_bytes"]
+) + 256 * 1024
+
+# --- Django ------------------------------------------------------------------------------
+
+SECRET_KEY = read_or_make(TELERUN_DATA_DIR / "secret_key")
+DEBUG = os.environ.get("TELERUN_DEBUG") == "1"
+
+# Any host name: no page or mail builds a link from it, and the certificate says which
+# names are the server's. Name them here where a proxy in front does not check.
+ALLOWED_HOSTS = os.environ.get("TELERUN_ALLOWED_HOSTS", "*").split(",")
+
+INSTALLED_APPS = [
+    "telerun_site.apps.TelerunAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "telerun_site.apps.TelerunSiteConfig",
+    "accounts",
+    "jobs",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "telerun_site.problems.DatabaseUnavailableMiddleware",
+]
+
+ROOT_URLCONF = "telerun_site.urls"
+WSGI_APPLICATION = "telerun_site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "telerun_site" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database ----------------------------------------------------------------------------
+
+DATABASES = {
+    "default": dj_database_url.config(
+        env="DATABASE_URL", default=f"sqlite:///{TELERUN_DATA_DIR / 'db.sqlite3'}"
+    )
+}
+# An SQLite schema is brought up to date by whichever command comes first; PostgreSQL's, which
+# several servers may share, by init-db alone.
+TELERUN_MIGRATE_UNASKED = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+if TELERUN_MIGRATE_UNASKED:
+    DATABASES["default"]["OPTIONS"] = {
+        # IMMEDIATE takes the write lock when a transaction begins, where waiting for it is
+        # possible; taken later, in the middle, SQLite answers "database is locked" at once.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,  # seconds to wait for that lock; past it the answer is 503, try again
+        # FULL: what was acknowledged is on disk.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+    # The tests run on a file, as the server does; Django's default for tests is memory.
+    DATABASES["default"]["TEST"] = {"NAME": TELERUN_DATA_DIR / "test.sqlite3"}
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Accounts ----------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+# --- API ---------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.IsUser"],
+    "DEFAULT_PARSER_CLASSES": ["telerun_site.parsers.BoundedJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "PAGE_SIZE": 50,
+    "EXCEPTION_HANDLER": "telerun_site.problems.exception_handler",
+    # Logs hold any bytes; \u escapes carry what UTF-8 could not (docs/adr/0003).
+    "UNICODE_JSON": False,
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- Transport and browsers --------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+SECURE_SSL_REDIRECT = True  # gunicorn speaks nothing but TLS; this guards a proxy's mistake
+SECURE_HSTS_SECONDS = _integer("TELERUN_HSTS_SECONDS", 0, least=0)
+SILENCED_SYSTEM_CHECKS = [
+    # HSTS holds for a whole host name, every port of it, and a self-signed certificate
+    # cannot be accepted by hand under it: the operator's choice (TELERUN_HSTS_SECONDS).
+    "security.W004",
+    "security.W005",
+    "security.W021",
+]
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # serves the admin's files from the packages: no collectstatic
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# --- Language and time -------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = os.environ.get("TELERUN_TIME_ZONE", "UTC")  # how the admin shows times
+USE_I18N = False
+USE_TZ = True
+
+# --- Logging -----------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # A 4xx is the client's business and told to the client.
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "ERROR"},
+        "django": {"handlers": [], "level": "INFO"},
+    },
+}
