@@ -1,0 +1,54 @@
+# `make demo` and `make test` need python3 (3.10 or newer), make and g++; all else they fetch.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help venv demo test lint format clean
+
+help:
+	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
+	@echo "make test   the whole test suite"
+	@echo "make venv   the server's packages, in $(VENV)"
+	@echo "make lint   ruff and mypy"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "The server needs Python 3.10 or newer; say make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "Python cannot make virtual environments here (on Debian: apt install python3-venv)"; exit 1; }
+
+$(VENV)/server: requirements.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/tests: requirements-dev.txt requirements.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/server
+
+# nvcc: the machine's own, else NVIDIA's wheels inside the virtual environment.
+$(VENV)/nvcc: requirements-nvcc.txt | $(BIN)/python
+	@if command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null; then :; else \
+	  echo "No nvcc here; fetching NVIDIA's compiler wheels (126 MB) into $(VENV)" >&2; \
+	  $(BIN)/pip install --quiet --disable-pip-version-check -r requirements-nvcc.txt >&2 && \
+	  ls $(CURDIR)/$(VENV)/lib/python3*/site-packages/nvidia/cu*/bin/nvcc; fi > $@.part
+	@mv $@.part $@
+
+venv: $(VENV)/server
+
+demo: $(VENV)/server $(VENV)/nvcc
+	@NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python examples/demo.py
+
+test: $(VENV)/tests $(VENV)/nvcc
+	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest
+
+lint: $(VENV)/tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
