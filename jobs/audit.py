@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import timezone as time_zone
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -104,7 +104,7 @@ def line(entry: AuditEntry) -> bytes:
     """The line of the file that is `entry`."""
     members = {
         "id": entry.id,
-        "timestamp": entry.timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "timestamp": entry.timestamp.astimezone(time_zone.utc).isoformat().replace("+00:00", "Z"),
         "username": entry.username,
         "action": entry.action,
         "job_id": entry.job_id,

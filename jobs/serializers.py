@@ -120,7 +120,9 @@ def storable(value: dict[str, Any]) -> dict[str, Any]:
     Databases refuse NUL, lone surrogates and infinite numbers inside JSON.
     """
     if len(json.dumps(value)) > MAX_OBJECT_BYTES:
-        raise serializers.ValidationError(f"More than {MAX_OBJECT_BYTES} bytes of extra members.")
+        raise serializers.ValidationError(
+            {"non_field_errors": [f"More than {MAX_OBJECT_BYTES} bytes of further members."]}
+        )
     return _storable(value)
 
 

@@ -32,7 +32,7 @@ def make_self_signed(names: Iterable[str], certificate: Path, key: Path) -> None
     public = private.public_key()
     alternatives = [_general_name(name) for name in names]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Telerun queue")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     built = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -82,7 +82,7 @@ def check_pair(certificate: Path, key: Path) -> list[str]:
             f"{certificate} and {key} are not a certificate and its key in PEM: {error}. "
             f"{_HOW_TO_MAKE}"
         ) from error
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     if now > leaf.not_valid_after_utc:
         raise CertificateProblem(
             f"{certificate} expired on {leaf.not_valid_after_utc:%Y-%m-%d}. Remove the pair; "

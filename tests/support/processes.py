@@ -106,18 +106,18 @@ class Process:
 
         wait_for(told, f"{self.name} says {words!r}; it said: {self.told()}", seconds)
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         self.popen.send_signal(number)
 
     def kill(self) -> None:
         """kill -9, of the process alone, and waits for its end."""
-        self.signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self.popen.wait(30)
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 60) -> int:
         """Asks it to stop and returns its exit status."""
         if self.popen.poll() is None:
-            self.signal(number)
+            self.send(number)
         return self.popen.wait(seconds)
 
 

@@ -1,0 +1,216 @@
+"""The API for users: each endpoint, and each time the outsider and the wrong kind of token."""
+
+import pytest
+
+from jobs.models import Job
+from tests.support.api import SOURCE, Api, problem
+
+ENDPOINTS = [
+    ("POST", "/jobs"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/1"),
+    ("POST", "/jobs/1/cancel"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+def test_outsiders_and_executors_do_not_get_in(
+    method: str, path: str, nobody: Api, as_gpu1: Api
+) -> None:
+    body = {"source": SOURCE} if method == "POST" else None
+    assert problem(nobody.request(method, path, body)) == (401, "not-authenticated")
+    assert problem(as_gpu1.request(method, path, body)) == (403, "wrong-token-kind")
+    assert not Job.objects.exists()
+
+
+def test_submit_answers_with_the_job_and_where_it_is(as_alice: Api) -> None:
+    answer = as_alice.post("/jobs", {"source": SOURCE, "filename": "a.cu", "args": ["1", ""]})
+    assert answer.status_code == 201
+    job = answer.json()
+    assert answer["Location"] == f"/api/v1/jobs/{job['id']}"
+    assert answer["ETag"]
+    assert {k: job[k] for k in ("state", "phase", "outcome", "queue_position", "result")} == {
+        "state": "queued",
+        "phase": None,
+        "outcome": None,
+        "queue_position": 1,
+        "result": None,
+    }
+    assert (job["filename"], job["args"], job["attempts"]) == ("a.cu", ["1", ""], [])
+    assert job["submitted_at"].endswith("Z")
+    for key in ("started_at", "finished_at", "executor", "cancel_requested_at"):
+        assert job[key] is None
+
+
+def test_a_second_queued_job_is_refused_or_replaces_the_first(as_alice: Api) -> None:
+    first = as_alice.submit()
+    answer = as_alice.post("/jobs", {"source": SOURCE})
+    assert problem(answer) == (409, "pending-job")
+    assert answer.json()["job"] == first["id"]
+    second = as_alice.post("/jobs?override_pending=1", {"source": SOURCE})
+    assert second.status_code == 201
+    assert as_alice.get(f"/jobs/{first['id']}").json()["state"] == "cancelled"
+
+
+def test_the_same_key_and_body_are_the_same_job(as_alice: Api) -> None:
+    answers = [
+        as_alice.post("/jobs", {"source": SOURCE}, Idempotency_Key="k") for _ in range(2)
+    ]
+    assert [a.status_code for a in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    other = as_alice.post("/jobs", {"source": SOURCE + " "}, Idempotency_Key="k")
+    assert problem(other) == (422, "idempotency-key-reused")
+    assert problem(as_alice.post("/jobs", {"source": SOURCE}, Idempotency_Key="k" * 256))[0] == 400
+
+
+def test_a_source_over_one_mebibyte_of_utf8_is_too_large(as_alice: Api) -> None:
+    fits = "é" * (512 * 1024)
+    assert as_alice.post("/jobs", {"source": fits}).status_code == 201
+    answer = as_alice.post("/jobs?override_pending=1", {"source": fits + "x"})
+    assert problem(answer) == (413, "source-too-large")
+    assert Job.objects.get().state == "queued"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        [1],
+        "text",
+        5,
+        None,
+        {"source": ""},
+        {"source": "  \n"},
+        {"source": 5},
+        {"source": None},
+        {"source": ["x"]},
+        {"source": "a\0b"},
+        {"source": "a\ud800b"},
+        {"source": SOURCE, "filename": 5},
+        {"source": SOURCE, "filename": ""},
+        {"source": SOURCE, "filename": "a/b.cu"},
+        {"source": SOURCE, "filename": "a\nb.cu"},
+        {"source": SOURCE, "filename": "a" * 256},
+        {"source": SOURCE, "args": "x"},
+        {"source": SOURCE, "args": [1]},
+        {"source": SOURCE, "args": [None]},
+        {"source": SOURCE, "args": ["a\0"]},
+        {"source": SOURCE, "args": ["x"] * 101},
+        {"source": SOURCE, "args": ["x" * 4097]},
+        {"source": SOURCE, "args": {"a": 1}},
+    ],
+)
+def test_a_body_of_the_wrong_shape_is_refused_in_words(body: object, as_alice: Api) -> None:
+    status, slug = problem(as_alice.post("/jobs", body))
+    assert (status, slug) in ((400, "invalid-request"), (415, "unsupported-media-type"))
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"", b"\xff", b'{"source": NaN}', b"[" * 100_000, b'{"a":' * 3000 + b"1" + b"}" * 3000],
+)
+def test_what_is_not_json_is_refused_in_words(body: bytes, as_alice: Api) -> None:
+    status, _ = problem(as_alice.post("/jobs", body))
+    assert status == 400
+    assert not Job.objects.exists()
+
+
+def test_other_media_types_are_refused(as_alice: Api) -> None:
+    answer = as_alice.request("POST", "/jobs", b"source=x", content_type="text/plain")
+    assert problem(answer) == (415, "unsupported-media-type")
+
+
+def test_a_body_larger_than_any_honest_one_is_refused(as_alice: Api, settings) -> None:
+    settings.TELERUN_MAX_BODY_BYTES = 100
+    assert problem(as_alice.post("/jobs", b" " * 101)) == (413, "body-too-large")
+
+
+def test_ones_own_jobs_newest_first_in_pages(as_alice: Api, as_bob: Api, settings) -> None:
+    settings.TELERUN_MAX_QUEUED_PER_USER = 10
+    ids = [as_alice.submit()["id"] for _ in range(3)]
+    as_bob.submit()
+    page = as_alice.get("/jobs").json()
+    assert [job["id"] for job in page["results"]] == ids[::-1]
+    assert page["count"] == 3
+    page = as_alice.get("/jobs?limit=1&offset=1").json()
+    assert [job["id"] for job in page["results"]] == [ids[1]]
+    assert page["next"]
+    for query in ("limit=x", "offset=-1", "limit=999999999999999999999"):
+        assert as_alice.get(f"/jobs?{query}").status_code == 200
+
+
+def test_somebody_elses_job_is_not_found_like_one_that_never_was(
+    as_alice: Api, as_bob: Api
+) -> None:
+    theirs = as_bob.submit()["id"]
+    for job_id in (theirs, 999, 10**30):
+        assert problem(as_alice.get(f"/jobs/{job_id}")) == (404, "not-found")
+        assert problem(as_alice.post(f"/jobs/{job_id}/cancel")) == (404, "not-found")
+    assert as_bob.get(f"/jobs/{theirs}").json()["state"] == "queued"
+
+
+def test_cancel_a_queued_job(as_alice: Api) -> None:
+    job = as_alice.submit()
+    answer = as_alice.post(f"/jobs/{job['id']}/cancel")
+    assert answer.status_code == 200
+    assert answer.json()["state"] == "cancelled"
+    assert answer.json()["finished_at"]
+    assert problem(as_alice.post(f"/jobs/{job['id']}/cancel")) == (409, "already-over")
+
+
+def test_cancel_a_running_job(as_alice: Api, as_gpu1: Api) -> None:
+    job = as_alice.submit()
+    claimed = as_gpu1.claim()
+    answer = as_alice.post(f"/jobs/{job['id']}/cancel")
+    assert answer.status_code == 200
+    assert answer.json()["state"] == "running"
+    assert answer.json()["cancel_requested_at"]
+    assert as_gpu1.beat(claimed).json()["cancel_requested"] is True
+    as_gpu1.release(claimed, "it was cancelled")
+    assert as_alice.get(f"/jobs/{job['id']}").json()["state"] == "cancelled"
+
+
+def test_a_finished_job_shows_its_result_and_its_history(as_alice: Api, as_gpu1: Api) -> None:
+    job_id = as_alice.submit()["id"]
+    as_gpu1.release(as_gpu1.claim(), "the host was stopped")
+    claimed = as_gpu1.claim()
+    as_gpu1.beat(claimed, "executing")
+    running = as_alice.get(f"/jobs/{job_id}").json()
+    assert (running["state"], running["phase"], running["executor"]) == (
+        "running",
+        "executing",
+        "gpu1",
+    )
+    as_gpu1.finish(
+        claimed,
+        outcome="runtime_error",
+        compile_log="warning\n",
+        execute_log="out",
+        exit_code=3,
+        compile_seconds=1.5,
+        execute_seconds=0.25,
+        nvcc="13.0",
+    )
+    job = as_alice.get(f"/jobs/{job_id}").json()
+    assert (job["state"], job["outcome"], job["phase"]) == ("finished", "runtime_error", None)
+    assert job["result"] == {
+        "compile_log": "warning\n",
+        "execute_log": "out",
+        "exit_code": 3,
+        "signal": None,
+        "compile_seconds": 1.5,
+        "execute_seconds": 0.25,
+        "details": {"nvcc": "13.0"},
+    }
+    history = [(a["number"], a["executor"], a["ending"], a["reason"]) for a in job["attempts"]]
+    assert history == [
+        (1, "gpu1", "released", "the host was stopped"),
+        (2, "gpu1", "finished", ""),
+    ]
+
+
+def test_unknown_addresses_and_methods_are_problems_too(as_alice: Api) -> None:
+    assert problem(as_alice.get("/nothing")) == (404, "not-found")
+    assert problem(as_alice.put("/jobs", {})) == (405, "method-not-allowed")

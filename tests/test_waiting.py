@@ -1,0 +1,144 @@
+"""Long polling: answered as soon as something changes, and never later than asked."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from accounts.models import Executor, User
+from jobs import operations, waiting
+from jobs.operations import Submission
+from tests.support.api import Api
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def own_watcher() -> Any:
+    """Each test has a watcher of its own database."""
+    yield
+    waiting.stop()
+    time.sleep(0.3)
+    waiting.stopping.clear()
+    waiting._pulse._watcher_of = 0
+
+
+def later(seconds: float, function: Any) -> threading.Thread:
+    def run() -> None:
+        time.sleep(seconds)
+        function()
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_without_an_etag_nobody_waits(alice: User) -> None:
+    api = Api(alice.issue_token())
+    job = api.submit()
+    began = time.monotonic()
+    assert api.get(f"/jobs/{job['id']}", Prefer="wait=20").status_code == 200
+    assert time.monotonic() - began < 10
+
+
+def test_304_when_nothing_changed_in_time(alice: User) -> None:
+    api = Api(alice.issue_token())
+    answer = api.post("/jobs", {"source": "x"})
+    path = f"/jobs/{answer.json()['id']}"
+    began = time.monotonic()
+    unchanged = api.get(path, Prefer="wait=1", If_None_Match=answer["ETag"])
+    assert unchanged.status_code == 304
+    assert unchanged["Preference-Applied"] == "wait=1"
+    assert unchanged["ETag"] == answer["ETag"]
+    assert time.monotonic() - began >= 1
+
+
+@pytest.mark.parametrize("change", ["claimed", "cancelled"])
+def test_a_change_ends_the_wait(change: str, alice: User, gpu1: Executor) -> None:
+    api = Api(alice.issue_token())
+    answer = api.post("/jobs", {"source": "x"})
+    job_id = answer.json()["id"]
+    act = {
+        "claimed": lambda: operations.claim(gpu1),
+        "cancelled": lambda: operations.cancel(job_id, "ta"),
+    }[change]
+    thread = later(0.3, act)
+    began = time.monotonic()
+    changed = api.get(f"/jobs/{job_id}", Prefer="wait=20", If_None_Match=answer["ETag"])
+    assert time.monotonic() - began < 15
+    assert changed.status_code == 200
+    assert changed.json()["state"] == {"claimed": "running", "cancelled": "cancelled"}[change]
+    assert changed["ETag"] != answer["ETag"]
+    thread.join()
+
+
+def test_moving_up_in_the_queue_is_a_change(alice: User, bob: User, gpu1: Executor) -> None:
+    api = Api(bob.issue_token())
+    operations.submit(alice, Submission("x"))
+    answer = api.post("/jobs", {"source": "x"})
+    assert answer.json()["queue_position"] == 2
+    thread = later(0.3, lambda: operations.claim(gpu1))
+    changed = api.get(
+        f"/jobs/{answer.json()['id']}", Prefer="wait=20", If_None_Match=answer["ETag"]
+    )
+    assert changed.json()["queue_position"] == 1
+    thread.join()
+
+
+def test_an_idle_executor_gets_a_job_as_it_comes(alice: User, gpu1: Executor) -> None:
+    api = Api(gpu1.issue_token())
+    thread = later(0.3, lambda: operations.submit(alice, Submission("x")))
+    began = time.monotonic()
+    answer = api.post("/claims", {}, Prefer="wait=20")
+    assert answer.status_code == 201
+    assert answer["Preference-Applied"] == "wait=20"
+    assert time.monotonic() - began < 15
+    thread.join()
+
+
+def test_the_wait_is_capped(gpu1: Executor, settings) -> None:
+    settings.TELERUN_MAX_WAIT_SECONDS = 1
+    api = Api(gpu1.issue_token())
+    answer = api.post("/claims", {}, Prefer="wait=3600")
+    assert (answer.status_code, answer["Preference-Applied"]) == (204, "wait=1")
+
+
+@pytest.mark.parametrize("prefer", ["wait=x", "wait=-1", "wait", "respond-async", "wait=²", ""])
+def test_a_preference_that_is_none_does_not_wait(prefer: str, gpu1: Executor) -> None:
+    began = time.monotonic()
+    assert Api(gpu1.issue_token()).post("/claims", {}, Prefer=prefer).status_code == 204
+    assert time.monotonic() - began < 10
+
+
+def test_a_server_that_stops_ends_every_wait(gpu1: Executor) -> None:
+    thread = later(0.3, waiting.stop)
+    began = time.monotonic()
+    assert Api(gpu1.issue_token()).post("/claims", {}, Prefer="wait=20").status_code == 204
+    assert time.monotonic() - began < 15
+    thread.join()
+
+
+def test_no_connection_to_the_database_is_held_while_waiting(gpu1: Executor) -> None:
+    api = Api(gpu1.issue_token())
+    held = []
+
+    def wait() -> None:
+        api.post("/claims", {}, Prefer="wait=2")
+
+    real = waiting._pulse.wait_past
+
+    def spy(*args: Any) -> bool:
+        held.append(connection.connection)
+        return real(*args)
+
+    waiting._pulse.wait_past = spy  # type: ignore[method-assign]
+    try:
+        thread = later(0, wait)
+        thread.join()
+    finally:
+        del waiting._pulse.wait_past
+    assert held
+    assert set(held) == {None}
