@@ -1139,10 +1139,15 @@ class Executor:
 
 
 class Connection(Queue):
-    """A connection whose held request another thread can end."""
+    """A connection whose held request another thread can end, for good."""
+
+    def __init__(self, auth: Auth) -> None:
+        super().__init__(auth)
+        self._hung_up = False
 
     def hang_up(self) -> None:
-        """Breaks the connection under a request that is waiting on it."""
+        """Breaks the connection under a request that is waiting on it; no other is opened."""
+        self._hung_up = True
         held = self._connection
         if held is not None and held.sock is not None:
             try:
@@ -1150,6 +1155,11 @@ class Connection(Queue):
                 socket.socket.shutdown(held.sock, socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        if self._hung_up:
+            raise OSError("it was hung up")
+        return super()._open(timeout)
 
 
 # --- Small things ------------------------------------------------------------------------

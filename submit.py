@@ -499,7 +499,7 @@ def parse(argv: Any) -> argparse.Namespace:
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it")  # fmt: skip
     one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     if (options.file is None) == (options.attach is None and options.cancel is None):
         parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
     return options

@@ -59,7 +59,12 @@ TELERUN_MAX_BODY_BYTES = max(
 
 # --- Django ------------------------------------------------------------------------------
 
-SECRET_KEY = read_or_make(TELERUN_DATA_DIR / "secret_key")
+try:
+    SECRET_KEY = read_or_make(TELERUN_DATA_DIR / "secret_key")
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"the data folder cannot be used: {error.filename}: {error.strerror}."
+    ) from error
 DEBUG = os.environ.get("TELERUN_DEBUG") == "1"
 
 # Any host name: no page or mail builds a link from it, and the certificate says which
@@ -111,11 +116,16 @@ TEMPLATES = [
 
 # --- Database ----------------------------------------------------------------------------
 
-DATABASES = {
-    "default": dj_database_url.config(
-        env="DATABASE_URL", default=f"sqlite:///{TELERUN_DATA_DIR / 'db.sqlite3'}"
-    )
-}
+try:
+    DATABASES = {
+        "default": dj_database_url.config(
+            env="DATABASE_URL", default=f"sqlite:///{TELERUN_DATA_DIR / 'db.sqlite3'}"
+        )
+    }
+except ValueError as error:  # its message may hold the password
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not of the form postgres://USER:PASSWORD@HOST:PORT/NAME."
+    ) from error
 # An SQLite schema is brought up to date by whichever command comes first; PostgreSQL's, which
 # several servers may share, by init-db alone.
 TELERUN_MIGRATE_UNASKED = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"

@@ -3,7 +3,6 @@
 Each is one of Django's management commands under the name that operators know.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -13,12 +12,6 @@ def run(command: str) -> None:
     # Appended, never put first: the folder above holds one called `queue`, like the
     # standard library's module.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "telerun_site.settings")
-    try:
-        from django.core.management import execute_from_command_line
-    except ModuleNotFoundError:
-        sys.exit(
-            "Django is not installed for this Python. Run 'make venv' in the project's root and "
-            "'. .venv/bin/activate', or install requirements.txt."
-        )
-    execute_from_command_line([sys.argv[0], command, *sys.argv[1:]])
+    from manage import main
+
+    main([sys.argv[0], command, *sys.argv[1:]])

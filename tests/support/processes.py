@@ -191,6 +191,7 @@ class World:
 
     def users(self, count: int) -> list[Path]:
         """Many users, made in one process."""
+        self.manage("telerun_db", "init-db")
         script = (
             "from accounts.operations import create_user\n"
             f"for n in range({count}): print(create_user(f'student{{n:03}}', 'test')[1])"
@@ -266,7 +267,7 @@ class World:
         python = sys.executable
         if arguments and str(arguments[0]).startswith("python="):
             python, arguments = str(arguments[0]).removeprefix("python="), arguments[1:]
-        return [python, ROOT / "submit.py", file, "--auth", auth, *arguments]
+        return [python, ROOT / "submit.py", "--auth", auth, file, *arguments]
 
     def request(
         self, auth: Path, method: str, path: str, body: Any = None, **headers: str
