@@ -9,7 +9,7 @@ help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
 	@echo "make test   the whole test suite"
 	@echo "make venv   the server's packages, in $(VENV)"
-	@echo "make lint   ruff and mypy"
+	@echo "make lint   ruff"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -44,11 +44,10 @@ test: $(VENV)/tests $(VENV)/nvcc
 lint: $(VENV)/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 
 format: $(VENV)/tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache

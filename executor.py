@@ -227,7 +227,7 @@ class Queue:
             body = json.loads(content.decode()) if content else {}
         except ValueError:
             body = None
-        if not isinstance(body, dict) or 300 <= response.status < 400 and response.status != 304:
+        if not isinstance(body, dict) or (300 <= response.status < 400 and response.status != 304):
             self.close()
             raise Unreachable(
                 "%s answers, but not as a Telerun queue does (HTTP status %d). Is the address right?"
@@ -1131,7 +1131,7 @@ class Executor:
             return
         if answer.status == 401:
             self._refused(answer)
-        elif answer.status == 409 or answer.status == 404:
+        elif answer.status in (404, 409):
             if attempt.id in self.in_hand:  # not one whose result was just taken
                 attempt.stop("the queue took the job away: %s" % answer.detail, lost=True)
         elif answer.status == 200 and answer.body.get("cancel_requested"):

@@ -225,7 +225,7 @@ class Queue:
             body = json.loads(content.decode()) if content else {}
         except ValueError:
             body = None
-        if not isinstance(body, dict) or 300 <= response.status < 400 and response.status != 304:
+        if not isinstance(body, dict) or (300 <= response.status < 400 and response.status != 304):
             self.close()
             raise Unreachable(
                 "%s answers, but not as a Telerun queue does (HTTP status %d). Is the address right?"

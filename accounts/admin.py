@@ -46,7 +46,7 @@ class TokenAdminMixin:
     def revoke_token(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for bearer in queryset:
             operations.revoke_token(bearer, request.user.get_username())
-        self.message_user(request, f"Revoked the tokens of {len(queryset)}.")  # type: ignore[attr-defined]
+        self.message_user(request, f"Revoked the tokens of {len(queryset)}.")
 
     @admin.display(boolean=True, description="token")
     def has_token(self, bearer: User | Executor) -> bool:
@@ -54,16 +54,16 @@ class TokenAdminMixin:
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         self._record(request, obj, "created")
-        return super().log_addition(request, obj, message)  # type: ignore[misc]
+        return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         self._record(request, obj, "changed")
-        return super().log_change(request, obj, message)  # type: ignore[misc]
+        return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         for obj in queryset:
             self._record(request, obj, "deleted")
-        return super().log_deletions(request, queryset)  # type: ignore[misc]
+        return super().log_deletions(request, queryset)
 
     def _record(self, request: HttpRequest, obj: Any, what: str) -> None:
         actor = request.user.get_username()

@@ -55,11 +55,14 @@ class Demo:
         self.account("create-executor", "executor", "gpu-host")
 
         gpus = 0 if not shutil.which("nvidia-smi") else 1
-        say("Starting an executor" + ("" if gpus else ": this machine has no GPU, so with --no-gpu"))
+        say(
+            "Starting an executor" + ("" if gpus else ": this machine has no GPU, so with --no-gpu")
+        )
         self.start("executor", "executor.py", "--nproc-compile", "1", "--nproc-execute", "1",
                    "--auth", str(self.folder / "executor.json"),
                    "--scratch-dir", str(self.folder / "scratch"),
-                   *nvcc_option(), *([] if gpus else ["--no-gpu"]), ready="Executor gpu-host")  # fmt: skip
+                   *nvcc_option(), *([] if gpus else ["--no-gpu"]),
+                   ready="Executor gpu-host")  # fmt: skip
 
         for program in PROGRAMS:
             say(f"A student runs: python3 submit.py examples/{program}")

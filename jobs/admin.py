@@ -151,5 +151,3 @@ class AuditEntryAdmin(ReadOnlyMixin, admin.ModelAdmin):
     search_fields = ("username", "=job_id")
     search_help_text = "Who, or a job number"
     show_full_result_count = False
-
-

@@ -115,7 +115,7 @@ def line(entry: AuditEntry) -> bytes:
 
 def _locked(path: Path) -> IO[bytes]:
     # Unbuffered: what a full disk refused must not be tried again when the file is closed.
-    file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+    file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)  # noqa: SIM115
     fcntl.flock(file, fcntl.LOCK_EX)  # let go of when the file is closed
     return file
 

@@ -57,7 +57,9 @@ class Result:
     details: dict[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
-        return _digest({k: v.hex() if isinstance(v, bytes) else v for k, v in self.__dict__.items()})
+        return _digest(
+            {k: v.hex() if isinstance(v, bytes) else v for k, v in self.__dict__.items()}
+        )
 
 
 def executor_actor(executor: Executor) -> str:
@@ -176,7 +178,9 @@ def _claim_next(executor: Executor, key: str | None) -> Attempt | None:
         attempts_left=F("attempts_left") - 1,
     )
     _take_turn(job, attempt.pk)
-    audit.record(Entry(executor_actor(executor), Event.CLAIMED, job.pk, {"attempt": attempt.number}))
+    audit.record(
+        Entry(executor_actor(executor), Event.CLAIMED, job.pk, {"attempt": attempt.number})
+    )
     return attempt
 
 

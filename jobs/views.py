@@ -110,7 +110,7 @@ class Claims(ExecutorView):
     """`/claims`: take the next job, waiting for one with `Prefer: wait=N`."""
 
     def post(self, request: Request) -> Response:
-        about = request.data if request.data else {}
+        about = request.data or {}
         if not isinstance(about, dict):
             raise ParseError("The body must be a JSON object.")
         operations.seen(request.user, storable(about))

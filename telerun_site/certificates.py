@@ -47,9 +47,7 @@ def make_self_signed(names: Iterable[str], certificate: Path, key: Path) -> None
         .add_extension(_usage(), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
         .sign(private, hashes.SHA256())
     )
     _write_new(
@@ -121,9 +119,7 @@ def _general_name(name: str) -> x509.GeneralName:
     except ValueError:
         pass
     labels = name.split(".")
-    if not all(
-        label and label.replace("-", "").isalnum() and label.isascii() for label in labels
-    ):
+    if not all(label and label.replace("-", "").isalnum() and label.isascii() for label in labels):
         raise CertificateProblem(f"{name!r} is neither a host name nor an address.")
     return x509.DNSName(name)
 

@@ -102,9 +102,7 @@ def _first_message(detail: Any, where: str = "") -> str:
 
 
 def _answer(document: dict[str, Any], headers: dict[str, str]) -> Response:
-    return Response(
-        document, status=document["status"], headers=headers, content_type=CONTENT_TYPE
-    )
+    return Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
 
 
 # --- Outside the API's views -------------------------------------------------------------
@@ -163,5 +161,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """500: a problem under /api/, Django's page elsewhere; the traceback is in the log alone."""
     if _is_api(request):
-        return _json(body(500, "internal-error", "Internal error", "The queue failed; see its log."))
+        return _json(
+            body(500, "internal-error", "Internal error", "The queue failed; see its log.")
+        )
     return defaults.server_error(request)

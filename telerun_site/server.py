@@ -72,8 +72,11 @@ def _one_context(config: Any, _default: Any) -> ssl.SSLContext:
 
 def _announce(arbiter: Arbiter) -> None:
     host, port = arbiter.LISTENERS[0].sock.getsockname()[:2]
-    print(f"Telerun's queue listens on https://{host}:{port}, with its data in "
-          f"{settings.TELERUN_DATA_DIR}. Ctrl-C stops it.", flush=True)
+    print(
+        f"Telerun's queue listens on https://{host}:{port}, with its data in "
+        f"{settings.TELERUN_DATA_DIR}. Ctrl-C stops it.",
+        flush=True,
+    )
 
 
 def _start_worker(worker: Any) -> None:

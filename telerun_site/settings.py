@@ -53,9 +53,9 @@ TELERUN_LIMITS = {
 
 # Largest request body. A JSON string spends at most six bytes on one of ours (\u0000); the
 # largest honest bodies are a submission, and a result with its two logs.
-TELERUN_MAX_BODY_BYTES = max(
-    6 * TELERUN_MAX_SOURCE_BYTES, 12 * TELERUN_LIMITS["log_bytes"]
-) + 256 * 1024
+TELERUN_MAX_BODY_BYTES = (
+    max(6 * TELERUN_MAX_SOURCE_BYTES, 12 * TELERUN_LIMITS["log_bytes"]) + 256 * 1024
+)
 
 # --- Django ------------------------------------------------------------------------------
 

@@ -53,9 +53,7 @@ def test_a_second_queued_job_is_refused_or_replaces_the_first(as_alice: Api) -> 
 
 
 def test_the_same_key_and_body_are_the_same_job(as_alice: Api) -> None:
-    answers = [
-        as_alice.post("/jobs", {"source": SOURCE}, Idempotency_Key="k") for _ in range(2)
-    ]
+    answers = [as_alice.post("/jobs", {"source": SOURCE}, Idempotency_Key="k") for _ in range(2)]
     assert [a.status_code for a in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
     other = as_alice.post("/jobs", {"source": SOURCE + " "}, Idempotency_Key="k")

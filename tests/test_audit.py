@@ -51,7 +51,9 @@ def test_what_is_rolled_back_leaves_no_line_and_no_gap(audit_log: Path) -> None:
     assert ids(audit_log) == [1, 2]
 
 
-@pytest.mark.parametrize("torn", [b"", b"{", b'{"id": 3, "timestamp": "2026', b"\0\0\0\0\0\n", b"[]\n"])
+@pytest.mark.parametrize(
+    "torn", [b"", b"{", b'{"id": 3, "timestamp": "2026', b"\0\0\0\0\0\n", b"[]\n"]
+)
 def test_missing_and_torn_lines_are_written_again(torn: bytes, audit_log: Path) -> None:
     record(5, text="y" * 100_000)
     lines = audit_log.read_bytes().splitlines(keepends=True)

@@ -19,7 +19,6 @@ from tests.support.processes import (
     ROOT,
     Done,
     World,
-    free_port,
     pythons,
     run,
     survivors,
@@ -84,7 +83,10 @@ AUTHS: list[tuple[bytes | None, str]] = [
     (b'{"username": "a", "executor": "a", "token": 5}', 'lacks "token"'),
     (b'{"username": "a", "executor": "a", "token": "a\\nb"}', "no token has"),
     (b'{"username": "a", "executor": "a", "token": "x", "server": 5}', '"server" is not a string'),
-    (b'{"username": "a", "executor": "a", "token": "x", "server": "http://x"}', "https://host:port"),
+    (
+        b'{"username": "a", "executor": "a", "token": "x", "server": "http://x"}',
+        "https://host:port",
+    ),
     (b'{"username": "a", "executor": "a", "token": "x", "server": "https://x:y"}', "https://host"),
     (b'{"username": "a", "executor": "a", "token": "x", "certificate": "none.pem"}', "none.pem"),
 ]

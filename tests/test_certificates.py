@@ -130,7 +130,9 @@ def test_a_port_that_is_taken_is_said_so_at_once(world: World) -> None:
     assert "Address already in use" in done.err
 
 
-@pytest.mark.parametrize("arguments", [["--port", "x"], ["--port", "70000"], ["--bind", "256.0.0.1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--port", "x"], ["--port", "70000"], ["--bind", "256.0.0.1"]]
+)
 @pytest.mark.end_to_end
 def test_an_address_that_is_none_is_said_so(world: World, arguments: list[str]) -> None:
     done = world.manage("telerun_serve", *arguments, check=False).no_traceback()

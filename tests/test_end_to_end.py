@@ -150,7 +150,8 @@ def test_each_execution_worker_owns_one_gpu(world: World) -> None:
     bin_folder.mkdir()
     smi = bin_folder / "nvidia-smi"
     smi.write_text(
-        "#!/bin/sh\necho '0, GPU-aaaa, Stub One, 9.0, 1.0'\necho '1, GPU-bbbb, Stub Two, 9.0, 1.0'\n"
+        "#!/bin/sh\necho '0, GPU-aaaa, Stub One, 9.0, 1.0'\n"
+        "echo '1, GPU-bbbb, Stub Two, 9.0, 1.0'\n"
     )
     smi.chmod(0o755)
     stub = fake_nvcc(world.folder, AS_SHELL + '; echo "$@" "$out" >&2')

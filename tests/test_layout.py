@@ -12,7 +12,7 @@ OURS = ("telerun_site", "accounts", "jobs")
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that the file imports, wherever in it: "a.b" and, for `from a import b`, "a.b"."""
+    """Every module that the file imports, wherever in it; "a.b" for `from a import b`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -63,7 +63,8 @@ def test_operations_is_the_only_writer_of_states() -> None:
         called = {
             node.func.attr
             for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
             # `.update` of a dict is told apart by what it is called on being `objects…`
             and "objects" in ast.unparse(node.func.value)
         }

@@ -143,7 +143,7 @@ class World:
         self.processes: list[Process] = []
         self.server: Process
 
-    def __enter__(self) -> "World":
+    def __enter__(self) -> "World":  # noqa: PYI034  (Self came with Python 3.11)
         self.manage("telerun_certificate", "localhost", "127.0.0.1")
         return self
 

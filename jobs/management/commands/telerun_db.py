@@ -22,9 +22,7 @@ class Command(TelerunCommand):
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
         def add(name: str, function: Any) -> argparse.ArgumentParser:
-            command = commands.add_parser(
-                name, help=function.__doc__, description=function.__doc__
-            )
+            command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
             command.set_defaults(function=function)
             return command
 

@@ -21,7 +21,10 @@ class Command(TelerunCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--bind", default="0.0.0.0", metavar="ADDRESS", help="listen here (default: %(default)s)"  # noqa: S104
+            "--bind",
+            default="0.0.0.0",  # noqa: S104  (a server for the whole course)
+            metavar="ADDRESS",
+            help="listen here (default: %(default)s)",
         )
         parser.add_argument(
             "--port",
