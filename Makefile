@@ -40,6 +40,7 @@ demo: $(VENV)/server $(VENV)/nvcc
 
 test: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest
+	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "not once"
 
 lint: $(VENV)/tests
 	$(BIN)/ruff check .

@@ -993,7 +993,7 @@ class Executor:
             attempt.phase = "executing"
             self.beat_now.set()
             attempt.taken.set()
-            self._guarded(attempt, lambda: self._execute(attempt, slot, gpu))  # noqa: B023
+            self._guarded(attempt, lambda: self._execute(attempt, slot, gpu))
             self._done(attempt)
         slot.close()
 

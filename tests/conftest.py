@@ -1,12 +1,6 @@
 """Fixtures, and the rule about what is missing: skipped by name, or a failure under CI=true."""
 
 import os
-import tempfile
-
-# Before Django reads its settings: tests never touch the data folder of a real queue.
-os.environ["TELERUN_DATA_DIR"] = tempfile.mkdtemp(prefix="telerun-tests-")
-
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,10 +18,6 @@ def need(component: str, found: object) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{component} is missing, and under CI=true nothing may be")
     pytest.skip(f"needs {component}")
-
-
-def pytest_unconfigure() -> None:
-    shutil.rmtree(os.environ["TELERUN_DATA_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

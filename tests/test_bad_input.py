@@ -25,7 +25,7 @@ from tests.support.processes import (
 )
 from tests.support.stubs import fake_nvcc
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
 
 def clear(done: Done, status: int, *words: str) -> None:

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from telerun_site.certificates import CertificateProblem, check_pair, make_self_signed
 from tests.support.processes import ROOT, World, free_port, run
 
+pytestmark = pytest.mark.once
+
 ROLES = ("server.cert", "server.key")
 
 

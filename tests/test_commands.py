@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.processes import ROOT, Done, World, run
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
 
 @pytest.fixture

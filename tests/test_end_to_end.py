@@ -27,6 +27,7 @@ int main(int argc, char **argv) { printf("%s squared is %d\\n", argv[1], NUMBER 
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("python", pythons(), ids=lambda p: Path(p).parents[1].name)
 def test_a_cu_file_goes_in_and_its_output_comes_back(world: World, python: str) -> None:
     alice = world.user("alice")
@@ -44,6 +45,7 @@ def test_a_cu_file_goes_in_and_its_output_comes_back(world: World, python: str) 
     assert not (world.folder / "scratch/gpu1/jobs").exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "examples").glob("*.cu")))
 def test_the_examples_say_something_sensible_without_a_gpu(world: World, name: str) -> None:
     alice = world.user("alice")

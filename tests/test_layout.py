@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.processes import ROOT, pythons, run
 
+pytestmark = pytest.mark.once
 OURS = ("telerun_site", "accounts", "jobs")
 
 

@@ -27,6 +27,7 @@ def load_executor() -> ModuleType:
     return module
 
 
+pytestmark = pytest.mark.once
 executor = load_executor()
 LIMITS = {"log_bytes": 1000, "output_bytes": 100_000}
 

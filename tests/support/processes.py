@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support import database
+
 ROOT = Path(__file__).resolve().parents[2]
 NVCC = os.environ.get("NVCC") or shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
 
@@ -124,7 +126,7 @@ class Process:
 class World:
     """A queue in a folder of its own, with its users, executors and clients."""
 
-    def __init__(self, folder: Path, database_url: str = "", **environment: Any) -> None:
+    def __init__(self, folder: Path, **environment: Any) -> None:
         self.folder = folder
         self.data = folder / "queue"
         self.port = free_port()
@@ -138,13 +140,14 @@ class World:
             "PYTHONDONTWRITEBYTECODE": "1",
             **{name: str(value) for name, value in environment.items()},
         }
-        if database_url:
-            self.environment["DATABASE_URL"] = database_url
+        if url := database.new_url():
+            self.environment["DATABASE_URL"] = url
         self.processes: list[Process] = []
         self.server: Process
 
     def __enter__(self) -> "World":  # noqa: PYI034  (Self came with Python 3.11)
         self.manage("telerun_certificate", "localhost", "127.0.0.1")
+        self.manage("telerun_db", "init-db")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -191,7 +194,6 @@ class World:
 
     def users(self, count: int) -> list[Path]:
         """Many users, made in one process."""
-        self.manage("telerun_db", "init-db")
         script = (
             "from accounts.operations import create_user\n"
             f"for n in range({count}): print(create_user(f'student{{n:03}}', 'test')[1])"

@@ -1,0 +1,98 @@
+"""A PostgreSQL server of the tests' own: made, started, killed, started again, thrown away."""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+
+def binaries() -> Path | None:
+    """The folder with initdb and postgres, the newest version's; None where there is none."""
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    found = [place for place in places if (place / "initdb").is_file()]
+    if found:
+        return found[-1]
+    initdb = shutil.which("initdb")
+    return Path(initdb).resolve().parent if initdb else None
+
+
+class Postgres:
+    """One server on a port of its own. It refuses to run as root: then it is `postgres`'s."""
+
+    def __init__(self) -> None:
+        self._bin = binaries()
+        self._folder = Path(tempfile.mkdtemp(prefix="telerun-postgres-"))
+        self._as: dict[str, Any] = {}
+        self.user = pwd.getpwuid(os.getuid()).pw_name
+        if os.getuid() == 0:
+            self.user = "postgres"
+            self._as = {"user": "postgres", "group": "postgres", "extra_groups": []}
+            shutil.chown(self._folder, "postgres", "postgres")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._numbers = itertools.count(1)
+        self._run("initdb", "-D", self._folder / "data", "-A", "trust", "-E", "UTF8", "--no-locale")
+        self.start()
+
+    def _run(self, program: str, *arguments: object) -> None:
+        assert self._bin
+        subprocess.run(
+            [str(self._bin / program), *map(str, arguments)],
+            check=True, stdout=subprocess.DEVNULL, cwd=self._folder, **self._as,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Starts the server and returns once it answers."""
+        assert self._bin
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self._folder,
+            "max_connections": 400,
+        }
+        settings = [part for k, v in options.items() for part in ("-c", f"{k}={v}")]
+        with open(os.devnull, "wb") as nowhere:
+            self._process = subprocess.Popen(
+                [str(self._bin / "postgres"), "-D", str(self._folder / "data"), *settings],
+                stdout=nowhere, stderr=nowhere, cwd=self._folder, start_new_session=True,
+                **self._as,
+            )  # fmt: skip
+        for _ in range(600):
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+                return
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+        raise AssertionError("PostgreSQL did not start within a minute")
+
+    def url(self, database: str) -> str:
+        return f"postgres://{self.user}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"world{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        return self.url(name)
+
+    def kill(self) -> None:
+        """kill -9 of the server and its backends, as a power cut would."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Stops at once, and throws the data away."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)  # a "fast" shutdown
+            self._process.wait(60)
+        shutil.rmtree(self._folder, ignore_errors=True)
