@@ -51,6 +51,7 @@ HERE = Path(__file__).resolve().parent
 DEFAULT_SERVER = "https://localhost:4443"
 WAIT_SECONDS = 25  # how long a claim is held open at the queue
 GRACE_SECONDS = 5  # how long what was killed may take to be gone
+OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
 HEAD_SHARE = 0.75  # of the bytes a log keeps: the rest is its end
 
 STOPPED, REFUSED, WRONG_USAGE, FAILED = 0, 1, 2, 70
@@ -597,6 +598,12 @@ class Slot:
             except (OSError, ValueError):
                 pass  # it is gone, which `run` notices
 
+    def destroy(self) -> None:
+        """kill -9 of the slot, when it does not answer; `run` then returns."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
         """Ends the slot, and whatever runs in it."""
         with self._lock:
@@ -686,6 +693,7 @@ class Attempt:
         self.stop_reason = ""  # why it must not go on; no result is sent then
         self.lost = False  # the lease is another's: nothing is to be reported at all
         self._slot = None  # type: Optional[Slot]
+        self._overdue_at = float("inf")  # when what runs must long have ended
         self._lock = threading.Lock()
 
     def stop(self, reason: str, lost: bool = False) -> None:
@@ -702,11 +710,22 @@ class Attempt:
         """Runs a command of this job in a slot, unless the job was stopped."""
         with self._lock:
             self._slot = slot
+            self._overdue_at = time.monotonic() + seconds + OVERDUE_SECONDS
         try:
             return slot.run(argv, cwd, env, seconds, self.limits, lambda: not self.stop_reason)
         finally:
             with self._lock:
                 self._slot = None
+                self._overdue_at = float("inf")
+
+    def give_up_if_stuck(self) -> bool:
+        """Kills the slot if what it runs outlived every limit; whether it did."""
+        with self._lock:
+            stuck, slot = time.monotonic() > self._overdue_at, self._slot
+        if stuck and slot is not None:
+            self.stop("it could not be stopped in time")
+            slot.destroy()
+        return stuck
 
 
 # --- The executor ------------------------------------------------------------------------
@@ -1113,6 +1132,8 @@ class Executor:
         while self.beating:
             attempts = self._attempts()
             for attempt in attempts:
+                if attempt.give_up_if_stuck():
+                    say("Job %d: stuck; its slot is killed." % attempt.job_id)
                 if self.beating and not attempt.lost:
                     self._beat_one(connection, attempt)
             least = min([a.lease_seconds for a in attempts] or [30.0])

@@ -425,6 +425,9 @@ def printable(text: str) -> str:
 def show(job: Dict[str, Any]) -> int:
     """Prints a job that is over; returns the exit status."""
     result = job["result"]
+    attempts = job.get("attempts", [])
+    for attempt in attempts if result is None else attempts[:-1]:
+        warn(attempt_line(attempt))
     if result is None:
         warn(ending_line(job))
         return NO_RESULT
@@ -447,6 +450,13 @@ def print_log(title: str, log: str) -> None:
         )
     sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
     sys.stdout.flush()
+
+
+def attempt_line(attempt: Dict[str, Any]) -> str:
+    """How an attempt ended that brought no result."""
+    ended = attempt.get("ending") or "open"
+    why = ": " + attempt["reason"] if attempt.get("reason") else ""
+    return printable("Attempt %s on %s %s%s" % (attempt["number"], attempt["executor"], ended, why))
 
 
 def ending_line(job: Dict[str, Any]) -> str:

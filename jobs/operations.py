@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Executor, User
@@ -28,6 +28,7 @@ from jobs.states import Ending, Event, Phase, State
 log = logging.getLogger(__name__)
 
 SYSTEM = "system"  # the audit log's name for the queue itself
+JOBS_DELETED = "jobs-deleted"
 _SEEN_EVERY = timedelta(seconds=5)  # how often "last seen" is written at most
 
 
@@ -299,6 +300,7 @@ def requeue(job_id: int, actor: str) -> Job:
     Raises NotFound.
     """
     job = _locked(job_id)
+    was_over = job.is_over
     if job.state == State.QUEUED:
         return job
     if attempt := job.attempts.open().first():
@@ -317,8 +319,20 @@ def requeue(job_id: int, actor: str) -> Job:
         cancel_requested_at=None,
         attempts_left=settings.TELERUN_MAX_ATTEMPTS,
     )
-    audit.record(Entry(actor, Event.REQUEUED, job.pk, {"reason": f"by {actor}"}))
+    request = {"reason": f"by {actor}", "was_over": was_over}
+    audit.record(Entry(actor, Event.REQUEUED, job.pk, request))
     return job
+
+
+def renew_leases() -> int:
+    """Gives every open attempt a whole lease from now, after the clock was set; returns how many.
+
+    Set forward, the clock would end all leases at once; set back, it would keep those of dead
+    executors alive for as long.
+    """
+    renewed = Attempt.objects.open().update(lease_expires_at=timezone.now() + _lease())
+    log.warning("The clock was set: %d leases begin anew.", renewed)
+    return renewed
 
 
 def expire_leases(now: datetime | None = None) -> int:
@@ -343,10 +357,36 @@ def _expire(attempt_id: int, job_id: int, now: datetime) -> bool:
 @transaction.atomic
 def reset_submissions(actor: str) -> int:
     """Deletes every job and its attempts, and returns how many. The audit log stays."""
-    count = Job.objects.count()
-    Job.objects.all().delete()
-    audit.record(Entry(actor, "submissions-reset", request={"jobs": count}))
-    return count
+    ids = _delete(Job.objects.order_by("id"))
+    audit.record(jobs_deleted(actor, ids, "reset-submissions"))
+    return len(ids)
+
+
+def prune(before: datetime, actor: str, batch: int = 200) -> int:
+    """Deletes jobs that were over before then, and returns how many. The audit log stays.
+
+    In batches, so that nobody waits long for a lock.
+    """
+    old = Job.objects.filter(state__in=states.FINAL, finished_at__lt=before).order_by("id")
+    return sum(iter(lambda: _prune(old[:batch], actor), 0))
+
+
+@transaction.atomic
+def _prune(old: QuerySet[Job], actor: str) -> int:
+    if ids := _delete(old.select_for_update(skip_locked=True)):
+        audit.record(jobs_deleted(actor, ids, "prune"))
+    return len(ids)
+
+
+def _delete(jobs: QuerySet[Job]) -> list[int]:
+    ids = list(jobs.values_list("pk", flat=True))
+    Job.objects.filter(pk__in=ids).delete()
+    return ids
+
+
+def jobs_deleted(actor: str, ids: list[int], reason: str) -> Entry:
+    """The audit entry that accounts for jobs that are no longer there."""
+    return Entry(actor, JOBS_DELETED, request={"jobs": ids, "reason": reason})
 
 
 # --- Shared steps ------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Several sweepers at once do no harm: taking a job back is a conditional update.
 
 import logging
 import threading
+import time
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
@@ -12,6 +13,8 @@ from django.db import DatabaseError, close_old_connections, connection
 from jobs import audit, operations, waiting
 
 log = logging.getLogger(__name__)
+
+JUMP_SECONDS = 2.0
 
 
 def start() -> threading.Thread:
@@ -21,13 +24,28 @@ def start() -> threading.Thread:
     return thread
 
 
+class _Clock:
+    """Notices that the wall clock, which leases are on, was set."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def jumped(self) -> bool:
+        """Whether it moved by more than JUMP_SECONDS against the monotonic clock."""
+        before, self._offset = self._offset, time.time() - time.monotonic()
+        return abs(self._offset - before) > JUMP_SECONDS
+
+
 def _run() -> None:
     # While the server was down nobody could renew a lease: let them do it first. A lease
     # given since then does not run out sooner.
     waiting.stopping.wait(settings.TELERUN_LEASE_SECONDS)
+    clock = _Clock()
     while not waiting.stopping.wait(settings.TELERUN_SWEEP_SECONDS):
         close_old_connections()
         try:
+            if clock.jumped():
+                operations.renew_leases()
             operations.expire_leases()
             audit.follow()  # catches up after a disk that was full
         except DatabaseError as error:

@@ -147,7 +147,14 @@ def _is_api(request: HttpRequest) -> bool:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """404: a problem under /api/, Django's page elsewhere."""
     if _is_api(request):
-        return _json(body(404, "not-found", "Not found", "There is nothing at this address."))
+        return _json(
+            body(
+                404,
+                "not-found",
+                "Not found",
+                "There is nothing at this address; this server speaks /api/v1.",
+            )
+        )
     return defaults.page_not_found(request, exception)
 
 

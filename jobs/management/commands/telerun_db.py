@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils import timezone
 
-from jobs import audit, operations
+from jobs import audit, backup, invariants, operations
 from jobs.errors import JobError
 from telerun_site.commands import TelerunCommand, bring_schema_up_to_date
 
@@ -33,6 +36,11 @@ class Command(TelerunCommand):
         requeue_one.add_argument("job", metavar="ID", type=int)
         cancel_one = add("cancel", cancel)
         cancel_one.add_argument("job", metavar="ID", type=int)
+        add("check", check)
+        back_up = add("backup", backup_to)
+        back_up.add_argument("file", metavar="FILE", type=Path)
+        prune_old = add("prune", prune)
+        prune_old.add_argument("--days", type=_days, required=True, help="how old a job may be")
 
     def run(self, **options: Any) -> str:
         try:
@@ -69,3 +77,32 @@ def cancel(options: dict[str, Any]) -> str:
     job = operations.cancel(options["job"], ACTOR)
     stopping = " and told to stop" if job.cancel_requested_at and not job.is_over else ""
     return f"Job {job.pk} is {job.state}{stopping}."
+
+
+def check(_options: dict[str, Any]) -> str:
+    """Verify that nothing is lost, doubled or stuck: database, audit table and audit file."""
+    if faults := invariants.violations():
+        raise CommandError("\n".join([*faults, f"{len(faults)} violations."]))
+    return "All is well: database, audit table and audit file agree."
+
+
+def backup_to(options: dict[str, Any]) -> str:
+    """Write a consistent copy of the database to a new file, while the server runs."""
+    try:
+        backup.write(options["file"])
+    except backup.BackupFailed as error:
+        raise CommandError(str(error)) from error
+    return f"Wrote {options['file']} ({options['file'].stat().st_size} bytes)."
+
+
+def prune(options: dict[str, Any]) -> str:
+    """Delete jobs that were over long ago, with their results. The audit log stays."""
+    before = timezone.now() - timedelta(days=options["days"])
+    count = operations.prune(before, ACTOR)
+    return f"Deleted {count} jobs that were over before {before:%Y-%m-%d %H:%M} UTC."
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 <= int(text) <= 36500):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, 0 or more")
+    return int(text)

@@ -1,0 +1,157 @@
+"""What must hold whatever happened: `telerun_db check` names each thing that does not.
+
+Counting is done by the database, and the audit log is read line by line, so that a large
+queue can be checked while it serves.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, F, Max, Min, Q
+
+from jobs import audit
+from jobs.models import Attempt, AuditCounter, AuditEntry, Job
+from jobs.operations import JOBS_DELETED
+from jobs.states import FINAL, Ending, Event, State
+
+MOST = 20  # faults of one kind that are named
+
+
+def violations() -> list[str]:
+    """A sentence for each invariant that does not hold; none when all is well.
+
+    A first look lets everyone work. Only if it finds something is a second one taken, with
+    the audit counter locked: no job changes state then, and what is still wrong is wrong.
+    """
+    if not _look():
+        return []
+    with transaction.atomic():
+        list(AuditCounter.objects.select_for_update())
+        return _look()
+
+
+def _look() -> list[str]:
+    return [fault for check in CHECKS for fault in islice(check(), MOST)]
+
+
+def _attempts_fit_the_state() -> Iterator[str]:
+    jobs = Job.objects.annotate(
+        all=Count("attempts"),
+        open=Count("attempts", filter=Q(attempts__ended_at__isnull=True)),
+        results=Count("attempts", filter=Q(attempts__ending=Ending.FINISHED)),
+        last=Max("attempts__number"),
+    )
+    running, finished = Q(state=State.RUNNING), Q(state=State.FINISHED)
+    wrong = (
+        (running & ~Q(open=1) | ~running & ~Q(open=0), "{open} open attempts"),
+        (finished & ~Q(results=1) | ~finished & ~Q(results=0), "{results} results"),
+        (Q(all__gt=0) & ~Q(last=F("all")), "{all} attempts, the last of them number {last}"),
+    )
+    for condition, words in wrong:
+        for job in jobs.filter(condition).order_by("pk").iterator():
+            yield f"Job {job.pk} is {job.state} with " + words.format(**vars(job)) + "."
+
+
+def _outcomes_agree() -> Iterator[str]:
+    wrong = Attempt.objects.filter(ending=Ending.FINISHED).exclude(outcome=F("job__outcome"))
+    for attempt in wrong.select_related("job"):
+        yield (
+            f"Job {attempt.job_id} is {attempt.job.outcome!r}, "
+            f"but its result is {attempt.outcome!r}."
+        )
+
+
+def _every_submission_is_accounted_for() -> Iterator[str]:
+    """accepted = over + queued + running, but for what the audit log says was deleted."""
+    deleted = set()
+    for entry in AuditEntry.objects.filter(action=JOBS_DELETED).iterator():
+        deleted |= set(entry.request["jobs"])
+    submitted = AuditEntry.objects.filter(action=Event.SUBMITTED)
+    gone = submitted.exclude(job_id__in=Job.objects.values("pk")).order_by("job_id")
+    for job_id in gone.values_list("job_id", flat=True).iterator():
+        if job_id not in deleted:
+            yield f"Job {job_id} was submitted and is gone, and no audit entry says why."
+    unknown = Job.objects.exclude(pk__in=submitted.values("job_id")).order_by("pk")
+    for job_id in unknown.values_list("pk", flat=True).iterator():
+        yield f"Job {job_id} has no audit entry of its submission."
+
+
+def _every_end_is_recorded_once() -> Iterator[str]:
+    """As often as a job was over, less the times it was brought back, it is over now."""
+    ends = Q(action__in=(Event.FINISHED, Event.CANCELLED, Event.FAILED, Event.REPLACED))
+    counted = (
+        AuditEntry.objects.filter(ends, job_id__isnull=False)
+        .values("job_id")
+        .annotate(ends=Count("pk"), last=Max("pk"))
+    )
+    ended = {row["job_id"]: row for row in counted.iterator()}
+    back = _times_brought_back()
+    for job_id, state in Job.objects.values_list("pk", "state").iterator():
+        ends_of = ended.get(job_id, {"ends": 0})["ends"]
+        if ends_of - back.get(job_id, 0) != (state in FINAL):
+            yield (
+                f"Job {job_id} is {state}, but its audit entries end it {ends_of} times "
+                f"and bring it back {back.get(job_id, 0)} times."
+            )
+
+
+def _times_brought_back() -> dict[int, int]:
+    requeued = AuditEntry.objects.filter(action=Event.REQUEUED, request__was_over=True)
+    rows = requeued.values("job_id").annotate(times=Count("pk"))
+    return {row["job_id"]: row["times"] for row in rows.iterator()}
+
+
+def _the_audit_log_has_no_gap() -> Iterator[str]:
+    told = AuditEntry.objects.aggregate(count=Count("pk"), first=Min("pk"), last=Max("pk"))
+    counter = AuditCounter.objects.aggregate(last=Max("last_id", default=0))["last"]
+    if (told["last"] or 0) != counter:
+        yield f"The last audit entry is {told['last']}, but the counter says {counter}."
+    if told["count"] and (told["first"], told["count"]) != (1, told["last"]):
+        yield f"The audit table has {told['count']} entries from {told['first']} to {told['last']}."
+
+
+def _the_file_follows_the_table() -> Iterator[str]:
+    audit.follow()
+    path: Path = settings.TELERUN_AUDIT_LOG
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        yield f"{path} cannot be read: {error.strerror}."
+        return
+    with file:
+        for number, entry in enumerate(AuditEntry.objects.order_by("id").iterator(500), start=1):
+            line = file.readline()
+            if line != audit.line(entry):
+                yield f"Line {number} of {path} is {_named(line)}, not audit entry {entry.id}."
+                return
+        extra = file.readline()
+        # What was recorded since the table was read has its entry by now.
+        if extra and not AuditEntry.objects.filter(pk=_id_in(extra)).exists():
+            yield f"{path} goes on after the last audit entry, with {_named(extra)}."
+
+
+def _id_in(line: bytes) -> int:
+    try:
+        return int(json.loads(line)["id"])
+    except (ValueError, TypeError, KeyError):
+        return -1
+
+
+def _named(line: bytes) -> str:
+    if not line:
+        return "missing"
+    return f"entry {_id_in(line)}" if _id_in(line) >= 0 else "not an entry"
+
+
+CHECKS: tuple[Callable[[], Iterator[str]], ...] = (
+    _attempts_fit_the_state,
+    _outcomes_agree,
+    _every_submission_is_accounted_for,
+    _every_end_is_recorded_once,
+    _the_audit_log_has_no_gap,
+    _the_file_follows_the_table,
+)
