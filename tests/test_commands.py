@@ -128,7 +128,7 @@ def test_reset_submissions_keeps_users_and_the_audit_log(fresh: World) -> None:
     assert json.loads(command(fresh, "auth", "list-users").out) == ["alice"]
     assert [line["action"] for line in fresh.audit_lines()][-2:] == [
         "submitted",
-        "submissions-reset",
+        "jobs-deleted",
     ]
 
 
