@@ -18,16 +18,16 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def ahead_of(self, job: "Job") -> "JobQuerySet":
         """The waiting jobs that are served before `job`."""
-        return self.filter(state=State.QUEUED).filter(
-            Q(turn__lt=job.turn) | Q(turn=job.turn, id__lt=job.id)
-        )
+        up_to = self.filter(state=State.QUEUED, turn__lte=job.turn)  # a range of the index
+        return up_to.exclude(turn=job.turn, id__gte=job.id)
 
 
 class Job(models.Model):
     """A `.cu` file that a user submitted."""
 
+    # Foreign keys have no index of their own where another one begins with them.
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="jobs"
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="jobs", db_index=False
     )
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     phase = models.CharField(max_length=12, choices=Phase, blank=True, default="")
@@ -57,6 +57,7 @@ class Job(models.Model):
         ordering = ("-id",)
         indexes = (
             models.Index("turn", "id", name="job_queue", condition=Q(state="queued")),
+            models.Index("user", "id", name="job_queued_of_user", condition=Q(state="queued")),
             models.Index("user", F("id").desc(), name="job_of_user"),
             models.Index("state", F("id").desc(), name="job_in_state"),
         )
@@ -121,10 +122,14 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 class Attempt(models.Model):
     """One execution of a job by one executor, with its lease and, in the end, its result."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     number = models.PositiveSmallIntegerField()
     executor = models.ForeignKey(
-        "accounts.Executor", on_delete=models.SET_NULL, null=True, related_name="attempts"
+        "accounts.Executor",
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="attempts",
+        db_index=False,
     )
     executor_name = models.CharField(max_length=100, help_text="Stays when the executor goes.")
     claim_key = models.CharField(max_length=255, null=True, blank=True)

@@ -1,0 +1,106 @@
+"""The hot statements use their indexes, on a table large enough that a planner cares."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import Executor, User
+from jobs.models import Attempt, AuditEntry, Job
+
+FINISHED, QUEUED, PER_USER = 3600, 400, 20
+
+
+@pytest.fixture
+def full(db: None, gpu1: Executor) -> None:
+    """Thousands of finished jobs, hundreds of queued ones, of many users."""
+    now = timezone.now()
+    total = FINISHED + QUEUED
+    users = User.objects.bulk_create(
+        User(username=f"u{n}", token_digest=f"{n:064}") for n in range(total // PER_USER)
+    )
+    over = {"state": "finished", "outcome": "succeeded", "finished_at": now}
+    jobs = Job.objects.bulk_create(
+        Job(
+            user=users[n % len(users)],
+            source="x" * 200,
+            submitted_at=now,
+            turn=n,
+            attempts_left=2,
+            idempotency_key=f"key{n}",
+            **(over if n < FINISHED else {}),
+        )
+        for n in range(total)
+    )
+    Attempt.objects.bulk_create(
+        Attempt(
+            job=job,
+            number=1,
+            executor=gpu1,
+            executor_name="gpu1",
+            claim_key=f"claim{n}",
+            lease_token="x",
+            started_at=now,
+            lease_expires_at=now + timedelta(seconds=n),
+            **({"ended_at": now, "ending": "expired"} if n % 10 else {}),
+        )
+        for n, job in enumerate(jobs)
+    )
+    AuditEntry.objects.bulk_create(
+        AuditEntry(id=n, timestamp=now, username="u", action="tested", job_id=n)
+        for n in range(1, total)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def jobs_of_a_user() -> QuerySet[Job]:
+    return Job.objects.filter(user=User.objects.earliest("id")).order_by("-id")
+
+
+def a_place_in_the_queue() -> QuerySet[Job]:
+    return Job.objects.ahead_of(Job.objects.queued()[30])
+
+
+def open_attempt_of_a_claim() -> QuerySet[Attempt]:
+    executor = Executor.objects.get()
+    return executor.attempts.open().filter(claim_key="claim10")
+
+
+# what it is for, the statement, the index that answers it
+HOT: list[tuple[str, Callable[[], QuerySet], str]] = [
+    ("the next job", lambda: Job.objects.queued()[:1], "job_queue"),
+    ("a place in the queue", a_place_in_the_queue, "job_queue"),
+    ("a user's queued jobs", lambda: jobs_of_a_user().filter(state="queued"), "job_queue"),
+    ("a user's jobs, newest first", lambda: jobs_of_a_user()[:50], "job_"),
+    (
+        "a submission again",
+        lambda: jobs_of_a_user().filter(idempotency_key="key0"),
+        "one_job_a_key",
+    ),
+    ("a claim again", open_attempt_of_a_claim, "one_attempt_a_claim"),
+    ("leases that ran out", lambda: Attempt.objects.expired(timezone.now()), "attempt_lease"),
+    ("a job's attempts", lambda: Attempt.objects.filter(job_id=50), "one_attempt_a_number"),
+    ("a job's open attempt", lambda: Attempt.objects.open().filter(job_id=50), "one_"),
+    ("a bearer", lambda: User.objects.filter(token_digest=f"{7:064}"), "token_digest"),
+    ("staff's list by state", lambda: Job.objects.filter(state="failed")[:100], "job_in_state"),
+    ("new audit entries", lambda: AuditEntry.objects.filter(id__gt=3990), "audit"),
+]
+
+
+def test_hot_statements_use_their_indexes(full: None) -> None:
+    for what, statement, index in HOT:
+        plan = statement().explain().lower()
+        assert index in plan or "using integer primary key" in plan, (what, plan)
+        # SQLite says "SCAN table USING INDEX" for reading an index in order.
+        scans = [line for line in plan.splitlines() if "seq scan" in line or " scan jobs" in line]
+        assert not [line for line in scans if "using index" not in line], (what, plan)
+
+
+def test_the_next_job_is_read_off_its_index_without_sorting(full: None) -> None:
+    plan = Job.objects.queued()[:1].explain().lower()
+    assert "temp b-tree" not in plan
+    assert "sort" not in plan
