@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Executor, User
 from jobs.models import Attempt, AuditEntry, Job
 
-FINISHED, QUEUED, PER_USER = 3600, 400, 20
+FINISHED, QUEUED, PER_USER = 3600, 400, 4
 
 
 @pytest.fixture
