@@ -8,17 +8,20 @@ import fcntl
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from datetime import timezone as time_zone
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, Max
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Max
 from django.utils import timezone
 
+from jobs import waiting
 from jobs.models import AuditCounter, AuditEntry
+from jobs.states import Event
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +45,15 @@ def record(*entries: Entry) -> None:
     """
     last_id = _take_ids(len(entries))
     now = timezone.now()
-    AuditEntry.objects.bulk_create(
-        AuditEntry(id=last_id - len(entries) + place, timestamp=now, **entry._asdict())
-        for place, entry in enumerate(entries, start=1)
-    )
-    transaction.on_commit(follow)
+    for place, entry in enumerate(entries, start=1):
+        AuditEntry(id=last_id - len(entries) + place, timestamp=now, **entry._asdict()).save(
+            force_insert=True
+        )
+    for entry in entries:
+        if entry.job_id is not None:
+            queued = entry.action in (Event.SUBMITTED, Event.REQUEUED)
+            waiting.announce(entry.job_id, queued=queued)
+    transaction.on_commit(_follow_soon)
 
 
 def record_account_change(actor: str, action: str, name: str, **_signal: Any) -> None:
@@ -56,14 +63,57 @@ def record_account_change(actor: str, action: str, name: str, **_signal: Any) ->
 
 
 def _take_ids(count: int) -> int:
-    counter = AuditCounter.objects.filter(pk=1)
-    if not counter.update(last_id=F("last_id") + count):
-        AuditCounter.objects.get_or_create(pk=1)
-        counter.update(last_id=F("last_id") + count)
-    return counter.get().last_id
+    # Plain SQL: every change of a job passes here, and building a query costs more than it.
+    table = AuditCounter._meta.db_table
+    with connection.cursor() as cursor:
+        add = f"UPDATE {table} SET last_id = last_id + %s WHERE id = 1"  # noqa: S608
+        cursor.execute(add, [count])
+        if not cursor.rowcount:
+            AuditCounter.objects.get_or_create(pk=1)
+            cursor.execute(add, [count])
+        cursor.execute(f"SELECT last_id FROM {table} WHERE id = 1")  # noqa: S608
+        return cursor.fetchone()[0]
 
 
 # --- The file ----------------------------------------------------------------------------
+
+
+class _Follower:
+    """A thread that brings the file up to the table, so that no request waits for it."""
+
+    def __init__(self) -> None:
+        self._wanted = threading.Event()
+        self._pid = 0
+
+    def start(self) -> None:
+        self._pid = os.getpid()
+        threading.Thread(target=self._run, name="audit", daemon=True).start()
+
+    def soon(self) -> None:
+        if self._pid == os.getpid():
+            self._wanted.set()
+        else:  # a command's process: there is nobody else to do it
+            follow()
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                follow()
+            except DatabaseError as error:  # the sweep tries again
+                log.warning("The audit file waits for the database: %s", str(error).strip())
+                connection.close()
+            except Exception:
+                log.exception("The audit file is not up to date")
+
+
+_follower = _Follower()
+start_following = _follower.start  # in a server's process
+
+
+def _follow_soon() -> None:
+    _follower.soon()
 
 
 def follow() -> int:

@@ -34,7 +34,6 @@ class Job(models.Model):
     outcome = models.CharField(max_length=20, choices=Outcome, blank=True, default="")
 
     filename = models.CharField(max_length=255)
-    source = models.TextField()
     args = models.JSONField(default=list, blank=True)
 
     submitted_at = models.DateTimeField()
@@ -51,13 +50,16 @@ class Job(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)
     request_digest = models.CharField(max_length=64, blank=True, default="")
 
+    source = models.TextField()  # last: SQLite walks over what stands before a column
+
     objects = JobQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
         indexes = (
-            models.Index("turn", "id", name="job_queue", condition=Q(state="queued")),
-            models.Index("user", "id", name="job_queued_of_user", condition=Q(state="queued")),
+            # Not partial: SQLite does not match a bound parameter with an index's condition.
+            models.Index("state", "turn", "id", name="job_queue"),
+            models.Index("user", "state", "id", name="job_queued_of_user"),
             models.Index("user", F("id").desc(), name="job_of_user"),
             models.Index("state", F("id").desc(), name="job_in_state"),
         )
@@ -147,10 +149,10 @@ class Attempt(models.Model):
     signal = models.IntegerField(null=True, blank=True)
     compile_seconds = models.FloatField(null=True, blank=True)
     execute_seconds = models.FloatField(null=True, blank=True)
+    result_digest = models.CharField(max_length=64, blank=True, default="")
+    details = models.JSONField(default=dict, blank=True, help_text="What else the result told.")
     compile_log = models.BinaryField(default=b"")
     execute_log = models.BinaryField(default=b"")
-    details = models.JSONField(default=dict, blank=True, help_text="What else the result told.")
-    result_digest = models.CharField(max_length=64, blank=True, default="")
 
     objects = AttemptQuerySet.as_manager()
 

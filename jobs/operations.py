@@ -16,11 +16,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts.models import Executor, User
-from jobs import audit, errors, states
+from jobs import audit, errors, states, waiting
 from jobs.audit import Entry
 from jobs.models import Attempt, Job
 from jobs.states import Ending, Event, Phase, State
@@ -195,7 +195,7 @@ def _claim_next(executor: Executor, key: str | None, queued: QuerySet[Job]) -> A
         Event.CLAIMED,
         phase=Phase.COMPILING,
         started_at=now,
-        attempts_left=F("attempts_left") - 1,
+        attempts_left=job.attempts_left - 1,
     )
     _take_turn(job, attempt.pk)
     audit.record(
@@ -227,11 +227,12 @@ class Heartbeat:
 def heartbeat(executor: Executor, attempt_id: int, lease_token: str, phase: str) -> Heartbeat:
     """Renews the lease and notes the phase. Raises NotFound, LeaseLost."""
     job, attempt = _held(executor, attempt_id, lease_token)
-    if attempt.ended_at is not None:
+    open_attempt = Attempt.objects.open().filter(pk=attempt.pk)
+    if not open_attempt.update(lease_expires_at=timezone.now() + _lease()):
         raise errors.LeaseLost
-    Attempt.objects.filter(pk=attempt.pk).update(lease_expires_at=timezone.now() + _lease())
     if phase != job.phase:
-        Job.objects.filter(pk=job.pk).update(phase=phase, version=F("version") + 1)
+        Job.objects.filter(pk=job.pk).update(phase=phase, version=job.version + 1)
+        waiting.announce(job.pk)
     return Heartbeat(settings.TELERUN_LEASE_SECONDS, job.cancel_requested_at is not None)
 
 
@@ -243,25 +244,16 @@ def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result
     Raises NotFound, LeaseLost, ResultConflict.
     """
     job, attempt = _held(executor, attempt_id, lease_token)
-    if attempt.result_digest:
-        if attempt.result_digest != result.digest():
+    digest = result.digest()
+    if not _end(attempt, Ending.FINISHED, result_digest=digest, **result.__dict__):
+        if not attempt.result_digest:
+            raise errors.LeaseLost
+        if attempt.result_digest != digest:
             raise errors.ResultConflict
         return job
-    if attempt.ended_at is not None:
-        raise errors.LeaseLost
-    now = timezone.now()
-    Attempt.objects.filter(pk=attempt.pk).update(
-        ended_at=now, ending=Ending.FINISHED, result_digest=result.digest(), **result.__dict__
-    )
-    _move(job, Event.FINISHED, phase="", outcome=result.outcome, finished_at=now)
-    audit.record(
-        Entry(
-            executor_actor(executor),
-            Event.FINISHED,
-            job.pk,
-            {"attempt": attempt.number, "outcome": result.outcome},
-        )
-    )
+    _move(job, Event.FINISHED, phase="", outcome=result.outcome, finished_at=timezone.now())
+    request = {"attempt": attempt.number, "outcome": result.outcome}
+    audit.record(Entry(executor_actor(executor), Event.FINISHED, job.pk, request))
     return job
 
 
@@ -269,11 +261,10 @@ def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result
 def release(executor: Executor, attempt_id: int, lease_token: str, reason: str) -> Job:
     """The executor gives the job back. Doing so twice is no news. Raises NotFound, LeaseLost."""
     job, attempt = _held(executor, attempt_id, lease_token)
-    if attempt.ending in (Ending.RELEASED, Ending.CANCELLED):
+    if _give_up(job, attempt, Ending.RELEASED, reason, executor_actor(executor)):
         return job
-    if attempt.ended_at is not None:
+    if attempt.ending not in (Ending.RELEASED, Ending.CANCELLED):
         raise errors.LeaseLost
-    _give_up(job, attempt, Ending.RELEASED, reason, executor_actor(executor))
     return job
 
 
@@ -281,12 +272,11 @@ def seen(executor: Executor, about: dict[str, Any] | None = None) -> None:
     """Notes that the executor was heard of, and what it told of itself if anything new."""
     now = timezone.now()
     changes: dict[str, Any] = {"last_seen_at": now}
-    if about:
-        changes["about"] = about
-    stale = Q(last_seen_at__isnull=True) | Q(last_seen_at__lt=now - _SEEN_EVERY)
     if about and about != executor.about:
-        stale = Q()
-    Executor.objects.filter(stale, pk=executor.pk).update(**changes)
+        changes["about"] = about
+    elif executor.last_seen_at and executor.last_seen_at > now - _SEEN_EVERY:
+        return
+    Executor.objects.filter(pk=executor.pk).update(**changes)
 
 
 # --- Stopping and running again ----------------------------------------------------------
@@ -326,7 +316,7 @@ def requeue(job_id: int, actor: str) -> Job:
         if job.cancel_requested_at is not None:
             _give_up(job, attempt, Ending.REQUEUED, f"by {actor}", actor)
             return job
-        _end(attempt, Ending.REQUEUED, f"by {actor}")
+        _end(attempt, Ending.REQUEUED, reason=f"by {actor}")
     job.attempts.filter(ending=Ending.FINISHED).update(ending=Ending.SUPERSEDED)
     _move(
         job,
@@ -411,43 +401,47 @@ def jobs_deleted(actor: str, ids: list[int], reason: str) -> Entry:
 # --- Shared steps ------------------------------------------------------------------------
 
 
-def _give_up(job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str) -> None:
-    """Ends an attempt without a result: its job waits again, unless that is enough of it."""
+def _give_up(job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str) -> bool:
+    """Ends an attempt without a result: its job waits again, unless that is enough of it.
+
+    False, and nothing is done, if the attempt had ended already.
+    """
     now = timezone.now()
-    request = {"attempt": attempt.number, "reason": reason}
+    event, changes = Event.FAILED, {"finished_at": now}
     if job.cancel_requested_at is not None:
-        _end(attempt, Ending.CANCELLED, reason)
-        _move(job, Event.CANCELLED, phase="", finished_at=now)
-        event = Event.CANCELLED
+        event, ending = Event.CANCELLED, Ending.CANCELLED
     elif job.attempts_left > 0:
-        _end(attempt, ending, reason)
-        _move(job, Event.REQUEUED, phase="", started_at=None)
-        event = Event.REQUEUED
-    else:
-        _end(attempt, ending, reason)
-        _move(job, Event.FAILED, phase="", finished_at=now)
-        event = Event.FAILED
-    audit.record(Entry(actor, event, job.pk, request))
+        event, changes = Event.REQUEUED, {"started_at": None}
+    if not _end(attempt, ending, reason=reason[:500]):
+        return False
+    _move(job, event, phase="", **changes)
+    audit.record(Entry(actor, event, job.pk, {"attempt": attempt.number, "reason": reason}))
+    return True
 
 
-def _end(attempt: Attempt, ending: Ending, reason: str) -> None:
-    Attempt.objects.filter(pk=attempt.pk, ended_at__isnull=True).update(
-        ended_at=timezone.now(), ending=ending, reason=reason[:500]
+def _end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
+    """Ends an open attempt; False if it had ended, and then `attempt` says how."""
+    ended = (
+        Attempt.objects.open()
+        .filter(pk=attempt.pk)
+        .update(ended_at=timezone.now(), ending=ending, **changes)
     )
+    if not ended:
+        attempt.refresh_from_db(fields=("ended_at", "ending", "result_digest"))
+    return bool(ended)
 
 
 def _move(job: Job, event: Event, **changes: Any) -> None:
-    """One conditional update along the table of states; `job` is read anew after it.
+    """One conditional update along the table of states; `job` is as it is after it.
 
     The row is locked, so the condition holds; it is the belt to those braces.
     """
-    state = states.after(job.state, event)
-    updated = Job.objects.filter(pk=job.pk, state=job.state, version=job.version).update(
-        state=state, version=F("version") + 1, **changes
-    )
+    changes = {**changes, "state": states.after(job.state, event), "version": job.version + 1}
+    updated = Job.objects.filter(pk=job.pk, state=job.state, version=job.version).update(**changes)
     if not updated:
         raise errors.JobError(f"Job {job.pk} changed at the same moment. Try again.")
-    job.refresh_from_db()
+    for name, value in changes.items():
+        setattr(job, name, value)
 
 
 def _locked(job_id: int) -> Job:
@@ -458,16 +452,17 @@ def _locked(job_id: int) -> Job:
 
 
 def _held(executor: Executor, attempt_id: int, lease_token: str) -> tuple[Job, Attempt]:
-    """The executor's own attempt with its job, locked. Raises NotFound, LeaseLost."""
-    attempts = executor.attempts.filter(pk=attempt_id)
-    job_id = attempts.values_list("job_id", flat=True).first()
-    if job_id is None:
+    """The executor's own attempt with its job, which is locked. Raises NotFound, LeaseLost.
+
+    The attempt is as it was before the lock was had: change it on a condition (`_close`).
+    """
+    attempts = Attempt.objects.select_related("job").filter(pk=attempt_id, executor=executor)
+    attempt = attempts.select_for_update(of=("job",), no_key=True).order_by().first()
+    if attempt is None:
         raise errors.NotFound(f"There is no attempt {attempt_id} of this executor.")
-    job = _locked(job_id)
-    attempt = attempts.get()  # as it is now that the job is locked
     if not secrets.compare_digest(attempt.lease_token.encode(), lease_token.encode()):
         raise errors.LeaseLost("The lease token is not this attempt's.")
-    return job, attempt
+    return attempt.job, attempt
 
 
 def _lease() -> timedelta:

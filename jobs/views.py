@@ -82,7 +82,7 @@ class OneJob(UserView):
             return None if etag(job) == known else job
 
         seconds = _seconds_to_wait(request)
-        job = waiting.until(changed, seconds, request._request)
+        job = waiting.until(changed, seconds, request._request, job_id)
         if job is None:
             response = Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": known})
         else:
@@ -119,7 +119,10 @@ class Claims(ExecutorView):
         seconds = _seconds_to_wait(request)
         asked_at = timezone.now()
         attempt = waiting.until(
-            lambda: operations.claim(request.user, key, asked_at), seconds, request._request
+            lambda: operations.claim(request.user, key, asked_at),
+            seconds,
+            request._request,
+            waiting.QUEUE,
         )
         if attempt is None:
             response = Response(status=status.HTTP_204_NO_CONTENT)

@@ -1,10 +1,13 @@
 """Long polling: the only place that sleeps. No transaction, no database connection meanwhile.
 
-One thread a process watches for commits and wakes the waiters, who look again. On SQLite it
-reads `PRAGMA data_version`, which changes when another connection has committed; elsewhere it
-lets them look at an interval.
+One thread a process learns what was committed, by whichever process, and wakes whom it
+concerns. On SQLite it reads `PRAGMA data_version` (6 µs), which changes when another connection
+has committed, and then which jobs changed from the audit table; PostgreSQL tells it by
+LISTEN/NOTIFY. The same thread sees clients hang up. Whoever was woken looks for itself: a
+wake-up too many costs a look, and one that was lost a few seconds.
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -12,8 +15,9 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from django.conf import settings
 from django.db import connection
@@ -23,9 +27,18 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_WATCH_SECONDS = 0.02  # how often SQLite's data_version is read while someone waits
-_LOOK_SECONDS = 0.25  # how often waiters look where there is nothing to watch
-_PEER_SECONDS = 1.0  # how often a waiter makes sure that its client is still there
+QUEUE = 0  # the topic of those who wait for any job; a job's topic is its id
+
+_FEED_SECONDS = 0.005  # how often SQLite is asked for news while someone waits
+_IDLE_SECONDS = 0.1  # and while nobody does
+_RETRY_SECONDS = 1.0  # how long a database that is away is left alone
+_STOP_SECONDS = 0.25  # how often a thread that sleeps makes sure that the server goes on
+_CHANNEL = "telerun"  # of PostgreSQL's NOTIFY
+
+# Waiters look by themselves now and then, for what nobody announces: one's place in the queue.
+# Seldom enough that all of a process's looks together stay below LOOKS_A_SECOND.
+_LEAST_LOOK_SECONDS = 1.0
+_LOOKS_A_SECOND = 50
 
 stopping = threading.Event()  # set when this server stops: every wait ends at once
 
@@ -33,98 +46,285 @@ stopping = threading.Event()  # set when this server stops: every wait ends at o
 def stop() -> None:
     """Ends all waits of this process, now and from now on."""
     stopping.set()
-    _pulse.beat()
+    _board.wake_all()
 
 
-def until(look: Callable[[], T | None], seconds: float, request: HttpRequest) -> T | None:
+def announce(job_id: int, *, queued: bool = False) -> None:
+    """Says, in the transaction that does it, that a job changed, and if it now waits.
+
+    Only PostgreSQL needs to be told; on SQLite it can be seen.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [_CHANNEL, f"{job_id} {int(queued)}"])
+
+
+def until(
+    look: Callable[[], T | None], seconds: float, request: HttpRequest, topic: int
+) -> T | None:
     """Calls `look` until it returns something, and returns that; None after `seconds`.
 
+    It looks again when something happened to `topic`, a job's id or QUEUE, and now and then.
     Also None as soon as the client of `request` hung up or this server stops. `look` is
     called at least once, and never for a client that has hung up.
     """
     deadline = time.monotonic() + min(seconds, settings.TELERUN_MAX_WAIT_SECONDS)
-    while True:
-        seen = _pulse.number
-        if (found := look()) is not None:
-            return found
-        if not connection.in_atomic_block:  # a test's; a request has none here
-            connection.close()
-        if not _pulse.wait_past(seen, deadline, lambda: _hung_up(request)):
-            return None
+    if seconds <= 0:
+        return look()
+    with _board.waiter(topic, request) as waiter:
+        while True:
+            waiter.news.clear()
+            if (found := look()) is not None:
+                return found
+            if not connection.in_atomic_block:  # a test's; a request has none here
+                connection.close()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            waiter.news.wait(min(left, _board.look_seconds()))
+            if stopping.is_set() or waiter.hung_up:
+                _board.pass_on(waiter)
+                return None
 
 
-class _Pulse:
-    """A number that grows with every commit to the database that this process notices."""
+# --- Who waits for what ------------------------------------------------------------------
+
+
+class _Waiter:
+    """A thread that sleeps until its topic has news."""
+
+    def __init__(self, topic: int, request: HttpRequest) -> None:
+        self.topic = topic
+        self.news = threading.Event()
+        self.hung_up = False
+        client = request.META.get("gunicorn.socket")
+        self.socket = client if isinstance(client, socket.socket) else None
+
+
+class _Board:
+    """All waiters of this process, by topic, and the thread that wakes them."""
 
     def __init__(self) -> None:
-        self.number = 0
-        self._changed = threading.Condition()
-        self._waiting = 0
-        self._watcher_of = 0  # the process whose watcher runs: a fork starts its own
+        self._lock = threading.Lock()
+        self._waiters: dict[int, dict[_Waiter, None]] = defaultdict(dict)  # in order of arrival
+        self.count = 0
+        self._watcher: _Watcher | None = None
 
-    def beat(self) -> None:
-        with self._changed:
-            self.number += 1
-            self._changed.notify_all()
-
-    def wait_past(self, seen: int, deadline: float, gone: Callable[[], bool]) -> bool:
-        """Sleeps until `number` is past `seen`; False if it is not worth looking again."""
-        with self._changed:
-            self._start_watcher()
-            self._waiting += 1
-            try:
-                while self.number == seen and not stopping.is_set():
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        return False
-                    self._changed.wait(min(left, _PEER_SECONDS))
-                    if gone():
-                        return False
-            finally:
-                self._waiting -= 1
-        return not stopping.is_set() and not gone()
-
-    def _start_watcher(self) -> None:
-        if self._watcher_of != os.getpid():
-            self._watcher_of = os.getpid()
-            threading.Thread(target=self._watch, name="waiting", daemon=True).start()
-
-    def _watch(self) -> None:
-        version = _version_reader()
-        last = version()
-        while not stopping.is_set():
-            time.sleep(_WATCH_SECONDS if self._waiting else 10 * _WATCH_SECONDS)
-            if (now := version()) != last:
-                last = now
-                self.beat()
-
-
-_pulse = _Pulse()
-
-
-def _version_reader() -> Callable[[], float]:
-    """Returns a function whose value changes when the database has changed."""
-    if connection.vendor != "sqlite":
-        return lambda: time.monotonic() // _LOOK_SECONDS
-    database = sqlite3.connect(str(connection.settings_dict["NAME"]), check_same_thread=False)
-
-    def read() -> float:
+    @contextlib.contextmanager
+    def waiter(self, topic: int, request: HttpRequest) -> Iterator[_Waiter]:
+        """Whoever is inside hears of everything committed from now on."""
+        watcher = self._running_watcher()
+        waiter = _Waiter(topic, request)
+        with self._lock:
+            self._waiters[topic][waiter] = None
+            self.count += 1
+        watcher.watch(waiter)
         try:
-            return database.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error:  # locked or replaced: look at an interval meanwhile
-            return time.monotonic() // _LOOK_SECONDS
+            yield waiter
+        finally:
+            watcher.unwatch(waiter)
+            with self._lock:
+                self.count -= 1
+                waiters = self._waiters[topic]
+                del waiters[waiter]
+                if not waiters:
+                    del self._waiters[topic]
 
-    return read
+    def look_seconds(self) -> float:
+        """How long a waiter may go without looking."""
+        return max(_LEAST_LOOK_SECONDS, self.count / _LOOKS_A_SECOND)
+
+    def wake(self, news: "News") -> None:
+        """Wakes those who wait for the job, and one of those who wait for any if it waits."""
+        with self._lock:
+            for waiter in self._waiters.get(news.job_id, ()):
+                waiter.news.set()
+            if news.queued:
+                self._wake_one()
+
+    def _wake_one(self) -> None:
+        for waiter in self._waiters.get(QUEUE, ()):
+            if not waiter.news.is_set():
+                waiter.news.set()
+                return
+
+    def pass_on(self, waiter: _Waiter) -> None:
+        """A waiter that leaves may have been woken for a job that another can take."""
+        if waiter.topic == QUEUE:
+            with self._lock:
+                self._wake_one()
+
+    def wake_all(self) -> None:
+        with self._lock:
+            for waiters in self._waiters.values():
+                for waiter in waiters:
+                    waiter.news.set()
+
+    def _running_watcher(self) -> "_Watcher":
+        with self._lock:
+            if self._watcher is None or not self._watcher.runs_here():
+                self._watcher = _Watcher(self)
+            return self._watcher
 
 
-def _hung_up(request: HttpRequest) -> bool:
-    """Whether the client closed its connection (on systems that tell: Linux does)."""
-    client = request.META.get("gunicorn.socket")
-    if not isinstance(client, socket.socket) or not hasattr(select, "POLLRDHUP"):
-        return False
-    poll = select.poll()
-    try:
-        poll.register(client, select.POLLRDHUP)
-        return bool(poll.poll(0))
-    except (OSError, ValueError):  # closed on our side
-        return True
+class News(NamedTuple):
+    """A job changed; if `queued`, it now waits for an executor."""
+
+    job_id: int
+    queued: bool
+
+
+# --- The thread that wakes them ----------------------------------------------------------
+
+
+class _Watcher:
+    """Reads the feed and sees clients hang up, in one thread of this process."""
+
+    def __init__(self, board: _Board) -> None:
+        """Returns when the feed is open, so that nothing after it is missed. Raises what the
+        database's driver raises."""
+        self._board = board
+        self._pid = os.getpid()  # a fork starts its own
+        self._poll = select.epoll() if hasattr(select, "epoll") else None
+        self._watched: dict[int, _Waiter] = {}
+        self._feed: _Feed | None = None
+        self._open_feed()
+        self._thread = threading.Thread(target=self._run, name="waiting", daemon=True)
+        self._thread.start()
+
+    def runs_here(self) -> bool:
+        return self._pid == os.getpid() and self._thread.is_alive()
+
+    def watch(self, waiter: _Waiter) -> None:
+        """From now on the waiter hears of its client's hanging up (on Linux)."""
+        if self._poll is None or waiter.socket is None:
+            return
+        with contextlib.suppress(OSError):
+            self._watched[waiter.socket.fileno()] = waiter
+            self._poll.register(waiter.socket, select.EPOLLRDHUP)
+
+    def unwatch(self, waiter: _Waiter) -> None:
+        if self._poll is None or waiter.socket is None:
+            return
+        self._watched.pop(waiter.socket.fileno(), None)
+        with contextlib.suppress(OSError, ValueError):  # closed on our side
+            self._poll.unregister(waiter.socket)
+
+    def _run(self) -> None:
+        while not stopping.is_set():
+            try:
+                if self._feed is None:
+                    self._open_feed()
+                    self._board.wake_all()  # what was missed meanwhile
+                self._sleep()
+                for news in self._feed.read():
+                    self._board.wake(news)
+            except Exception as error:
+                log.warning("The feed of changes is opened anew: %s", str(error).strip())
+                self._close_feed()
+                stopping.wait(_RETRY_SECONDS)
+        self._close_feed()
+
+    def _open_feed(self) -> None:
+        self._feed = _PostgresFeed() if connection.vendor == "postgresql" else _SqliteFeed()
+        if self._poll is not None and self._feed.descriptor is not None:
+            self._poll.register(self._feed.descriptor, select.EPOLLIN)
+
+    def _close_feed(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            with contextlib.suppress(Exception):  # its server is gone, as like as not
+                feed.close()
+
+    def _sleep(self) -> None:
+        """Until the feed may have something; meanwhile clients are seen to hang up."""
+        if self._poll is None:
+            time.sleep(_FEED_SECONDS)
+            return
+        seconds = _FEED_SECONDS if self._board.count else _IDLE_SECONDS
+        if self._feed.descriptor is not None:  # it wakes us by itself
+            seconds = _STOP_SECONDS
+        for descriptor, _ in self._poll.poll(seconds):
+            if waiter := self._watched.pop(descriptor, None):
+                self.unwatch(waiter)
+                waiter.hung_up = True
+                waiter.news.set()
+
+
+# --- The feed: what was committed --------------------------------------------------------
+
+
+class _Feed(Protocol):
+    descriptor: int | None  # readable when there is news; None where one has to ask
+
+    def read(self) -> Iterable[News]:
+        """What happened since the last call, without waiting for more."""
+
+    def close(self) -> None: ...
+
+
+class _SqliteFeed:
+    """Audit entries since the last one seen, and running jobs whose phase changed."""
+
+    descriptor = None
+
+    def __init__(self) -> None:
+        name = str(connection.settings_dict["NAME"])
+        self._database = sqlite3.connect(name, check_same_thread=False, isolation_level=None)
+        self._version = self._data_version()
+        self._last_id: int = self._database.execute(
+            "SELECT COALESCE(MAX(id), 0) FROM jobs_auditentry"
+        ).fetchone()[0]
+        self._running = self._versions_of_running_jobs()
+
+    def _data_version(self) -> int:
+        return self._database.execute("PRAGMA data_version").fetchone()[0]
+
+    def _versions_of_running_jobs(self) -> dict[int, int]:
+        rows = self._database.execute("SELECT id, version FROM jobs_job WHERE state = 'running'")
+        return dict(rows.fetchall())
+
+    def read(self) -> Iterable[News]:
+        version = self._data_version()
+        if version == self._version:
+            return
+        self._version = version
+        rows = self._database.execute(
+            "SELECT id, job_id, action FROM jobs_auditentry WHERE id > ? ORDER BY id",
+            (self._last_id,),
+        ).fetchall()
+        for self._last_id, job_id, action in rows:
+            if job_id is not None:
+                yield News(job_id, action in ("submitted", "requeued"))
+        before, self._running = self._running, self._versions_of_running_jobs()
+        for job_id, job_version in self._running.items():
+            if before.get(job_id) != job_version:
+                yield News(job_id, False)
+
+    def close(self) -> None:
+        self._database.close()
+
+
+class _PostgresFeed:
+    """Notifications on a connection of its own."""
+
+    def __init__(self) -> None:
+        import psycopg
+
+        parameters: dict[str, Any] = connection.get_connection_params()
+        for ours in ("cursor_factory", "context", "pool"):
+            parameters.pop(ours, None)
+        self._connection = psycopg.connect(**parameters, autocommit=True)
+        self._connection.execute(f"LISTEN {_CHANNEL}")
+        self.descriptor = self._connection.fileno()
+
+    def read(self) -> Iterable[News]:
+        for notice in self._connection.notifies(timeout=0):
+            job_id, queued = notice.payload.split()
+            yield News(int(job_id), queued == "1")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+_board = _Board()

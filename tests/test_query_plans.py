@@ -74,7 +74,7 @@ def open_attempt_of_a_claim() -> QuerySet[Attempt]:
 HOT: list[tuple[str, Callable[[], QuerySet], str]] = [
     ("the next job", lambda: Job.objects.queued()[:1], "job_queue"),
     ("a place in the queue", a_place_in_the_queue, "job_queue"),
-    ("a user's queued jobs", lambda: jobs_of_a_user().filter(state="queued"), "job_queue"),
+    ("a user's queued jobs", lambda: jobs_of_a_user().filter(state="queued"), "job_queued_of"),
     ("a user's jobs, newest first", lambda: jobs_of_a_user()[:50], "job_"),
     (
         "a submission again",

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.http import HttpRequest
 
 from accounts.models import Executor, User
 from jobs import operations, waiting
+from jobs.models import Job
 from jobs.operations import Submission
 from tests.support.api import Api
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,9 +23,10 @@ def own_watcher() -> Any:
     """Each test has a watcher of its own database."""
     yield
     waiting.stop()
-    time.sleep(0.3)
+    if watcher := waiting._board._watcher:
+        watcher._thread.join(30)
     waiting.stopping.clear()
-    waiting._pulse._watcher_of = 0
+    waiting._board._watcher = None
 
 
 def later(seconds: float, function: Any) -> threading.Thread:
@@ -121,24 +125,73 @@ def test_a_server_that_stops_ends_every_wait(gpu1: Executor) -> None:
     thread.join()
 
 
-def test_no_connection_to_the_database_is_held_while_waiting(gpu1: Executor) -> None:
-    api = Api(gpu1.issue_token())
+def test_no_connection_to_the_database_is_held_while_waiting(
+    gpu1: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = []
+    wait = threading.Event.wait
 
-    def wait() -> None:
-        api.post("/claims", {}, Prefer="wait=2")
+    def spy(event: threading.Event, *args: Any) -> bool:
+        if event in [w.news for ws in list(waiting._board._waiters.values()) for w in ws]:
+            held.append(connection.connection)
+        return wait(event, *args)
 
-    real = waiting._pulse.wait_past
-
-    def spy(*args: Any) -> bool:
-        held.append(connection.connection)
-        return real(*args)
-
-    waiting._pulse.wait_past = spy  # type: ignore[method-assign]
-    try:
-        thread = later(0, wait)
-        thread.join()
-    finally:
-        del waiting._pulse.wait_past
+    monkeypatch.setattr(threading.Event, "wait", spy)
+    api = Api(gpu1.issue_token())
+    assert api.post("/claims", {}, Prefer="wait=1").status_code == 204
     assert held
     assert set(held) == {None}
+
+
+def test_news_of_a_job_wakes_its_own_waiters_alone(
+    alice: User, bob: User, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_LEAST_LOOK_SECONDS", 60.0)
+    looks = {"alice": 0, "bob": 0}
+    jobs = {user.username: operations.submit(user, Submission("x"))[0] for user in (alice, bob)}
+    done = threading.Event()
+
+    def wait(name: str) -> None:
+        def look() -> bool | None:
+            looks[name] += 1
+            return True if Job.objects.get(pk=jobs[name].pk).state == "cancelled" else None
+
+        waiting.until(look, 20, HttpRequest(), jobs[name].pk)
+        connection.close()
+        if name == "alice":
+            done.set()
+
+    threads = [threading.Thread(target=wait, args=(name,)) for name in looks]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: looks == {"alice": 1, "bob": 1}, "both look once and then wait")
+    operations.cancel(jobs["alice"].pk, "ta")
+    assert done.wait(20)
+    assert looks == {"alice": 2, "bob": 1}
+    operations.cancel(jobs["bob"].pk, "ta")
+    for thread in threads:
+        thread.join()
+
+
+def test_a_new_job_wakes_one_idle_executor_and_one_who_leaves_passes_it_on() -> None:
+    board = waiting._Board()
+    waiters = [waiting._Waiter(waiting.QUEUE, HttpRequest()) for _ in range(3)]
+    board._waiters[waiting.QUEUE].update(dict.fromkeys(waiters))
+    board.wake(waiting.News(7, True))
+    assert [waiter.news.is_set() for waiter in waiters] == [True, False, False]
+    board.pass_on(waiters[0])
+    assert [waiter.news.is_set() for waiter in waiters] == [True, True, False]
+    board.wake(waiting.News(8, False))
+    assert [waiter.news.is_set() for waiter in waiters] == [True, True, False]
+
+
+def test_the_feed_is_opened_anew_when_the_database_was_away(alice: User, gpu1: Executor) -> None:
+    api = Api(alice.issue_token())
+    answer = api.post("/jobs", {"source": "x"})
+    watcher = waiting._board._running_watcher()
+    watcher._feed.close()  # as a restart of PostgreSQL would
+    thread = later(0.5, lambda: operations.claim(gpu1))
+    path = f"/jobs/{answer.json()['id']}"
+    changed = api.get(path, Prefer="wait=20", If_None_Match=answer["ETag"])
+    assert changed.json()["state"] == "running"
+    thread.join()
