@@ -8,7 +8,7 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timezone as time_zone
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -49,10 +49,13 @@ def record(*entries: Entry) -> None:
     transaction.on_commit(follow)
 
 
-def record_account_change(actor: str, action: str, name: str, **_signal: Any) -> None:
+def record_account_change(
+    actor: str, action: str, name: str, changed: Sequence[str] = (), **_signal: Any
+) -> None:
     """Receives accounts.signals.account_changed."""
+    request = {"name": name, **({"changed": list(changed)} if changed else {})}
     with transaction.atomic():
-        record(Entry(actor, action, request={"name": name}))
+        record(Entry(actor, action, request=request))
 
 
 def _take_ids(count: int) -> int:
