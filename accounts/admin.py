@@ -92,9 +92,7 @@ class BearerAdmin(TelerunModelAdmin):
     def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
         context["media"] = self.media
-        response = TemplateResponse(request, f"admin/accounts/{template}", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, f"admin/accounts/{template}", context)
 
     @property
     def _plural(self) -> str:

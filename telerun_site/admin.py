@@ -48,7 +48,8 @@ def _health() -> dict[str, Any]:
     jobs = Job.objects.filter(state__in=(State.QUEUED, State.RUNNING, State.FAILED))
     counts = dict(jobs.order_by().values_list("state").annotate(Count("pk")))
     running: dict[int | None, list[int]] = {}
-    for executor_id, job_id in Attempt.objects.open().values_list("executor_id", "job_id"):
+    attempts = Attempt.objects.open().order_by("lease_expires_at")  # the index of the open ones
+    for executor_id, job_id in attempts.values_list("executor_id", "job_id"):
         running.setdefault(executor_id, []).append(job_id)
     executors = [(executor, running.get(executor.pk, [])) for executor in Executor.objects.all()]
     return {

@@ -164,6 +164,16 @@ def test_lists_read_no_source_and_no_log(ta: Client, where: str, every_state: An
         assert not re.search(r'"request"(,| AS|$)(?! \'\$)', columns), sql
 
 
+@pytest.mark.once  # how SQLite goes about it
+def test_the_front_page_goes_through_no_table_of_jobs(ta: Client, every_state: Any) -> None:
+    for sql in queries(ta, "/admin/"):
+        if '"jobs_' in sql:
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+                plan = [row[3] for row in cursor.fetchall()]
+            assert not [step for step in plan if "INDEX" not in step], (sql, plan)
+
+
 def test_a_page_of_the_list_is_a_hundred_rows(ta: Client, alice: User) -> None:
     now = timezone.now()
     row = {"user": alice, "source": "", "submitted_at": now, "turn": 0, "attempts_left": 3}
