@@ -97,7 +97,6 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     list_filter = ("state", "outcome", "submitted_at")
     search_fields = ("=id", "user__username", "filename", "attempts__executor_name")
     search_help_text = "Job number, user, file name or executor"
-    list_select_related = ("user",)
     show_full_result_count = False
     actions = ("requeue", "cancel")
     inlines = (AttemptInline,)

@@ -192,6 +192,7 @@ def test_who_has_jobs_is_not_deleted_and_a_mistyped_name_is(
     ta: Client, alice: User, bob: User, gpu1: Executor
 ) -> None:
     submit(alice)
+    assert ta.get(f"{USERS}{alice.pk}/delete/").status_code == 403  # and lists no thousand jobs
     assert ta.post(f"{USERS}{alice.pk}/delete/", {"post": "yes"}).status_code == 403
     act(ta, USERS, "delete_selected", alice.pk, bob.pk, post="yes")
     assert User.objects.filter(username__in=("alice", "bob")).count() == 2
