@@ -1,116 +1,225 @@
 """Users and executors in the admin. Tokens are issued here and shown once."""
 
+import json
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from accounts import operations
+from accounts.forms import NamesForm
 from accounts.models import Executor, User
 from accounts.signals import account_changed
+from telerun_site.admin import TelerunModelAdmin
 
 admin.site.unregister(Group)  # staff are staff; there are no finer roles
 
 
-class TokenAdminMixin:
-    """The actions that issue and revoke tokens, for any bearer of one."""
+class BearerAdmin(TelerunModelAdmin):
+    """What users and executors have in common: they come by name and bear a token."""
 
+    auth_key: str  # what auth.json calls the name
     actions = ("issue_token", "revoke_token")
 
-    @admin.action(description="Issue a new token (shown once; replaces the old one)")
-    def issue_token(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Answers with the page itself: a token put in a message would lie in a cookie."""
-        actor = request.user.get_username()
-        issued = [(str(bearer), operations.issue_token(bearer, actor)) for bearer in queryset]
-        key = "executor" if queryset.model is Executor else "username"
-        response = TemplateResponse(
-            request,
-            "admin/accounts/tokens.html",
-            {
-                **admin.site.each_context(request),
-                "title": "New tokens",
-                "opts": queryset.model._meta,
-                "issued": issued,
-                "key": key,
-            },
-        )
-        response["Cache-Control"] = "no-store"
-        return response
+    def create(self, name: str, actor: str) -> tuple[Any, str]:
+        """A new bearer and its token. Raises ValidationError."""
+        raise NotImplementedError
 
-    @admin.action(description="Revoke the token")
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Takes one name or a whole roster, and answers with the tokens."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = NamesForm(self.model, request.POST or None)
+        if form.is_valid():
+            try:
+                issued = self._create_all(form.new_names, request.user.get_username())
+            except ValidationError as error:  # somebody else was faster
+                form.add_error("names", error.messages)
+            else:
+                return self._tokens_page(request, issued, form.names_there)
+        return self._page(request, "names.html", title=f"Add {self._plural}", form=form)
+
+    @transaction.atomic
+    def _create_all(self, names: list[str], actor: str) -> list[tuple[Any, str]]:
+        return [self.create(name, actor) for name in names]
+
+    @admin.action(
+        description="Issue a new token (shown once; the old one ends)", permissions=["change"]
+    )
+    def issue_token(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        actor = request.user.get_username()
+        with transaction.atomic():
+            issued = [(bearer, operations.issue_token(bearer, actor)) for bearer in queryset]
+        return self._tokens_page(request, issued)
+
+    @admin.action(description="Revoke the token", permissions=["change"])
     def revoke_token(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for bearer in queryset:
-            operations.revoke_token(bearer, request.user.get_username())
-        self.message_user(request, f"Revoked the tokens of {len(queryset)}.")
+        self._each(request, queryset, operations.revoke_token, "Without a token now")
+
+    def _each(self, request: HttpRequest, bearers: Iterable[Any], operation: Any, now: str) -> None:
+        names = []
+        for bearer in bearers:
+            operation(bearer, actor=request.user.get_username())
+            names.append(str(bearer))
+        self.message_user(request, f"{now}: {', '.join(names) or 'none'}.")
+
+    def _tokens_page(
+        self, request: HttpRequest, issued: list[tuple[Any, str]], names_there: Iterable[str] = ()
+    ) -> HttpResponse:
+        """The one sight of the tokens: a page itself, for a message would lie in a cookie."""
+        server = f"https://{request.get_host()}"
+        files = [
+            (bearer, json.dumps({self.auth_key: str(bearer), "token": token, "server": server}))
+            for bearer, token in issued
+        ]
+        return self._page(
+            request, "tokens.html", title="New tokens", files=files, names_there=names_there
+        )
+
+    def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        context["media"] = self.media
+        return TemplateResponse(request, f"admin/accounts/{template}", context)
+
+    @property
+    def _plural(self) -> str:
+        return str(self.opts.verbose_name_plural)
 
     @admin.display(boolean=True, description="token")
     def has_token(self, bearer: User | Executor) -> bool:
         return bearer.token_digest is not None
 
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._record(request, obj, "created")
-        return super().log_addition(request, obj, message)
+    def applies(self, action: str, obj: Any) -> bool:
+        if action == "revoke_token":
+            return self.has_token(obj)
+        return super().applies(action, obj)
+
+    # --- What staff do is on record ---
+
+    def audit_filter(self, obj: Any) -> dict[str, Any]:
+        return {"job_id__isnull": 1, "request__name": str(obj)}
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._record(request, obj, "changed")
+        account_changed.send(
+            type(self),
+            actor=request.user.get_username(),
+            action=f"{obj._meta.model_name}-changed",
+            name=str(obj),
+            changed=[field for part in message for field in part["changed"]["fields"]],
+        )
         return super().log_change(request, obj, message)
 
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        operations.delete(obj, request.user.get_username())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for obj in queryset:
-            self._record(request, obj, "deleted")
-        return super().log_deletions(request, queryset)
-
-    def _record(self, request: HttpRequest, obj: Any, what: str) -> None:
-        actor = request.user.get_username()
-        action = f"{obj._meta.model_name}-{what}"
-        account_changed.send(type(self), actor=actor, action=action, name=str(obj))
-
-
-class PasswordlessCreationForm(AdminUserCreationForm):
-    """A new user has no password unless one is chosen: students have tokens."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["usable_password"].initial = "false"
-        for name in ("password1", "password2"):
-            self.fields[name].required = False
+            self.delete_model(request, obj)
 
 
 @admin.register(User)
-class UserAdmin(TokenAdminMixin, DjangoUserAdmin):
-    """Students and staff."""
+class UserAdmin(BearerAdmin, DjangoUserAdmin):
+    """Students and staff. A student has a token and no password."""
 
-    add_form = PasswordlessCreationForm
-    list_display = ("username", "first_name", "last_name", "is_staff", "is_active", "has_token")
+    auth_key = "username"
+    list_display = ("username", "first_name", "last_name", "is_active", "has_token", "last_login")
     list_filter = ("is_staff", "is_active")
     readonly_fields = ("token_issued_at", "last_login", "date_joined")
     filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("username", "password", "token_issued_at")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        (
+            "Rights",
+            {
+                "fields": ("is_active", "is_staff"),
+                "description": "Staff may do everything here, once a password is set for them.",
+            },
+        ),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
 
+    def create(self, name: str, actor: str) -> tuple[User, str]:
+        return operations.create_user(name, actor)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if "is_staff" in form.changed_data:
+            obj.is_superuser = obj.is_staff
+        super().save_model(request, obj, form, change)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """A mistyped name may go; whoever has jobs is made inactive instead."""
+        if obj is None or obj.jobs.exists():
+            return False
+        return super().has_delete_permission(request, obj)
+
 
 @admin.register(Executor)
-class ExecutorAdmin(TokenAdminMixin, admin.ModelAdmin):
+class ExecutorAdmin(BearerAdmin):
     """GPU hosts: which there are, when they were last heard of, what they told."""
 
-    list_display = ("name", "enabled", "last_seen_at", "has_token", "gpus", "nvcc")
+    auth_key = "executor"
+    actions = ("disable", "enable", *BearerAdmin.actions)
+    list_display = ("name", "enabled", "alive", "heard", "has_token", "gpus", "nvcc")
     list_filter = ("enabled",)
     search_fields = ("name",)
-    readonly_fields = ("created_at", "last_seen_at", "token_issued_at", "about")
+    fields = (
+        "name",
+        ("enabled", "alive", "last_seen_at"),
+        ("created_at", "token_issued_at"),
+        "told",
+    )
+    readonly_fields = ("enabled", "alive", "last_seen_at", "created_at", "token_issued_at", "told")
+
+    def create(self, name: str, actor: str) -> tuple[Executor, str]:
+        return operations.create_executor(name, actor)
+
+    def applies(self, action: str, obj: Executor) -> bool:
+        if action in ("enable", "disable"):
+            return obj.enabled == (action == "disable")
+        return super().applies(action, obj)
+
+    @admin.action(description="Take out of service", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Executor]) -> None:
+        put_out = partial(operations.set_enabled, enabled=False)
+        self._each(request, queryset, put_out, "Out of service, and may finish what runs")
+
+    @admin.action(description="Put back into service", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[Executor]) -> None:
+        put_back = partial(operations.set_enabled, enabled=True)
+        self._each(request, queryset, put_back, "In service")
+
+    @admin.display(boolean=True)
+    def alive(self, executor: Executor) -> bool | None:
+        return executor.is_alive
+
+    @admin.display(description="last seen", ordering="last_seen_at")
+    def heard(self, executor: Executor) -> str:
+        return naturaltime(executor.last_seen_at) or "never"
 
     @admin.display(description="GPUs")
     def gpus(self, executor: Executor) -> str:
-        return ", ".join(gpu.get("name", "?") for gpu in executor.about.get("gpus", [])) or "-"
+        gpus = executor.about.get("gpus")
+        gpus = [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+        return ", ".join(str(gpu.get("name", "?")) for gpu in gpus) or "-"
 
     @admin.display(description="nvcc")
     def nvcc(self, executor: Executor) -> str:
         return str(executor.about.get("nvcc", "-"))
+
+    @admin.display(description="what it told of itself")
+    def told(self, executor: Executor) -> SafeString:
+        return format_html('<pre class="text">{}</pre>', json.dumps(executor.about, indent=2))

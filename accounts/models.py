@@ -1,7 +1,9 @@
 """Who may talk to the queue: users (students and staff) and executors (GPU hosts)."""
 
+from datetime import timedelta
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import RegexValidator
 from django.db import models
@@ -86,3 +88,11 @@ class Executor(TokenBearer):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_alive(self) -> bool | None:
+        """Whether it was heard of lately; None if never. An idle one asks once a long poll."""
+        if self.last_seen_at is None:
+            return None
+        silence = settings.TELERUN_MAX_WAIT_SECONDS + settings.TELERUN_LEASE_SECONDS
+        return timezone.now() - self.last_seen_at < timedelta(seconds=silence)

@@ -2,5 +2,6 @@
 
 from django.dispatch import Signal
 
-# Sent with: actor (who did it, a name), action ("token-issued", …), name (whom it concerns).
+# Sent with: actor (who did it, a name), action ("token-issued", …), name (whom it concerns),
+# and for a change by hand changed (the names of the fields).
 account_changed = Signal()

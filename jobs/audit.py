@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timezone as time_zone
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -56,10 +56,13 @@ def record(*entries: Entry) -> None:
     transaction.on_commit(_follow_soon)
 
 
-def record_account_change(actor: str, action: str, name: str, **_signal: Any) -> None:
+def record_account_change(
+    actor: str, action: str, name: str, changed: Sequence[str] = (), **_signal: Any
+) -> None:
     """Receives accounts.signals.account_changed."""
+    request = {"name": name, **({"changed": list(changed)} if changed else {})}
     with transaction.atomic():
-        record(Entry(actor, action, request={"name": name}))
+        record(Entry(actor, action, request=request))
 
 
 def _take_ids(count: int) -> int:

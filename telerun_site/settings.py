@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "rest_framework",
     "telerun_site.apps.TelerunSiteConfig",
     "accounts",
@@ -191,6 +192,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = os.environ.get("TELERUN_TIME_ZONE", "UTC")  # how the admin shows times
+FORMAT_MODULE_PATH = ["telerun_site.formats"]
 USE_I18N = False
 USE_TZ = True
 

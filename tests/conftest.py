@@ -2,11 +2,19 @@
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import Client
+from django.utils import timezone
 
 from accounts.models import Executor, User
+from jobs import operations
+from jobs.models import Job
+from jobs.states import Phase, State
+from tests.support.admin import browser, run, staff, submit
 from tests.support.api import Api
 from tests.support.processes import World
 
@@ -78,6 +86,44 @@ def as_gpu2(gpu2: Executor) -> Api:
 @pytest.fixture
 def nobody(db: None) -> Api:
     return Api(None)
+
+
+@pytest.fixture
+def ta(db: None) -> Client:
+    return browser(staff("ta"))
+
+
+@pytest.fixture
+def every_state(alice: User, gpu1: Executor, settings: Any) -> dict[str, Job]:
+    """A job in each state, and one whose attempts ended in every way."""
+    settings.TELERUN_MAX_QUEUED_PER_USER = 9
+    jobs = {"finished": submit(alice)}
+    run(gpu1, compile_log=b"a warning", execute_log=b"hello there\n", exit_code=0)
+
+    jobs["superseded"] = submit(alice)
+    run(gpu1, outcome="runtime_error", signal=11)
+    operations.requeue(jobs["superseded"].pk, "ta")
+    run(gpu1)
+
+    jobs["failed"] = submit(alice)
+    for _ in range(3):
+        attempt = operations.claim(gpu1)
+        operations.release(gpu1, attempt.pk, attempt.lease_token, "the disk is full")
+
+    jobs["cancelled"] = submit(alice)
+    operations.cancel(jobs["cancelled"].pk, "alice")
+
+    jobs["expired"] = submit(alice)
+    operations.claim(gpu1)
+    operations.expire_leases(timezone.now() + timedelta(days=1))
+    operations.cancel(jobs["expired"].pk, "alice")
+
+    jobs["running"] = submit(alice)
+    attempt = operations.claim(gpu1)
+    operations.heartbeat(gpu1, attempt.pk, attempt.lease_token, Phase.EXECUTING)
+    jobs["queued"] = submit(alice)
+    assert set(Job.objects.values_list("state", flat=True)) == set(State)
+    return jobs
 
 
 @pytest.fixture

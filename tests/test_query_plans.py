@@ -62,7 +62,7 @@ def jobs_of_a_user() -> QuerySet[Job]:
 
 
 def a_place_in_the_queue() -> QuerySet[Job]:
-    return Job.objects.ahead_of(Job.objects.queued()[30])
+    return Job.objects.ahead_of(Job.objects.queued()[30]).order_by()  # only counted
 
 
 def open_attempt_of_a_claim() -> QuerySet[Attempt]:

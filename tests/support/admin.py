@@ -1,0 +1,74 @@
+"""The admin site as a browser sees it, inside the test's own process."""
+
+from typing import Any
+
+from django.test import Client
+
+from accounts.models import Executor, User
+from jobs import operations
+from jobs.models import Attempt, AuditEntry, Job
+from jobs.operations import Result, Submission
+
+JOBS = "/admin/jobs/job/"
+AUDIT = "/admin/jobs/auditentry/"
+USERS = "/admin/accounts/user/"
+EXECUTORS = "/admin/accounts/executor/"
+
+
+class Https(Client):
+    """Django's client, over TLS as far as the site can tell."""
+
+    def _base_environ(self, **request: Any) -> dict[str, Any]:
+        return super()._base_environ(**{**request, "wsgi.url_scheme": "https"})
+
+
+def browser(user: User | None, **options: Any) -> Client:
+    client = Https(**options)
+    if user:
+        client.force_login(user)
+    return client
+
+
+def staff(name: str) -> User:
+    return User.objects.create_user(name, is_staff=True, is_superuser=True)
+
+
+def submit(user: User, source: str = "int main() {}\n", name: str = "prog.cu") -> Job:
+    return operations.submit(user, Submission(source, name, ["-n", "3"]))[0]
+
+
+def run(executor: Executor, **result: Any) -> Attempt:
+    """The next job, from claim to result."""
+    attempt = operations.claim(executor)
+    assert attempt
+    report = Result(**{"outcome": "succeeded", **result})
+    operations.finish(executor, attempt.pk, attempt.lease_token, report)
+    return attempt
+
+
+def page(client: Client, url: str, **data: Any) -> str:
+    answer = client.get(url, data)
+    assert answer.status_code == 200, (url, answer.status_code, answer.get("Location"))
+    return answer.content.decode()
+
+
+def act(client: Client, where: str, action: str, *pks: Any, **more: Any) -> Any:
+    return client.post(where, {"action": action, "_selected_action": list(pks), **more})
+
+
+def told(answer: Any) -> list[str]:
+    return [str(message) for message in answer.wsgi_request._messages]
+
+
+ACTIONS = {
+    JOBS: ("requeue", "cancel"),
+    USERS: ("issue_token", "revoke_token"),
+    EXECUTORS: ("issue_token", "revoke_token", "enable", "disable"),
+}
+
+
+def everything() -> list[Any]:
+    return [
+        list(model.objects.order_by("pk").values())
+        for model in (Job, Attempt, Executor, AuditEntry)
+    ] + [list(User.objects.order_by("pk").values("username", "token_digest", "is_superuser"))]

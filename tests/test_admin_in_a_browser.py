@@ -1,0 +1,186 @@
+"""The admin site in a real browser, Chromium, against the real gunicorn over TLS."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from tests.conftest import need
+from tests.support.processes import World
+from tests.support.stubs import AS_SHELL, fake_nvcc
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+
+SWITCHES = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--ignore-certificate-errors", "--window-size=1400,1000",
+)  # fmt: skip
+
+
+class Browser:
+    """What a member of staff does with it: log in, look, click, type."""
+
+    def __init__(self, world: World, chromium: str, driver: str) -> None:
+        self._server = world.server_url
+        options = ChromeOptions()
+        options.binary_location = chromium
+        for switch in (*SWITCHES, f"--user-data-dir={world.folder}/chromium"):
+            options.add_argument(switch)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = Chrome(options, Service(driver))
+
+    def open(self, path: str) -> None:
+        self.driver.get(self._server + path)
+
+    def find(self, css: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, css)
+
+    def text(self, css: str = "body") -> str:
+        return self.find(css).text
+
+    def press(self, css: str) -> None:
+        """Presses what leads to another page, and returns once that page is there."""
+        here = self.find("html")
+        self.find(css).click()
+        WebDriverWait(self.driver, 20).until(lambda _: self._is_gone(here))
+
+    def _is_gone(self, element: WebElement) -> bool:
+        try:
+            element.is_enabled()
+        except StaleElementReferenceException:
+            return self.driver.execute_script("return document.readyState") == "complete"
+        return False
+
+    def log_in(self, name: str, password: str) -> None:
+        self.open("/")
+        self.find("[name=username]").send_keys(name)
+        self.find("[name=password]").send_keys(password)
+        self.press("[type=submit]")
+
+    def follow(self, words: str) -> None:
+        link = self.driver.find_element(By.LINK_TEXT, words).get_attribute("href")
+        self.driver.get(link)
+
+    def choose(self, action: str) -> None:
+        """Ticks the first row of a list and does `action` to it."""
+        self.find("tbody .action-select").click()
+        Select(self.find("select[name=action]")).select_by_visible_text(action)
+        self.press("button[name=index]")
+
+    def complaints(self) -> list[Any]:
+        """What the browser could not load or run, but for an icon that there is not."""
+        entries = self.driver.get_log("browser")
+        return [e for e in entries if e["level"] == "SEVERE" and "favicon" not in e["message"]]
+
+
+@pytest.fixture
+def staff(world: World) -> Iterator[Browser]:
+    """A browser in which a new member of staff has logged in, with the password as printed."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    need("Chromium with its driver (chromium, chromium-driver)", chromium and driver)
+    password = world.manage("telerun_auth", "create-staff", "ta").out.split()[-1]
+    world.start_server()
+    browser = Browser(world, str(chromium), str(driver))
+    try:
+        browser.log_in("ta", password)
+        yield browser
+    finally:
+        browser.driver.quit()
+
+
+def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser) -> None:
+    alice = world.user("alice")
+    executor = world.start_executor(world.executor("gpu1"), nvcc=fake_nvcc(world.folder, AS_SHELL))
+    assert world.submit(alice, world.source("echo '<b>hello</b> there'", "hi.cu")).status == 0
+    assert executor.stop() == 0  # what is requeued stays in the queue
+
+    staff.open("/admin/")
+    assert "gpu1 alive" in staff.text("#queue")
+    assert staff.find("#header").value_of_css_property("background-color") != "rgba(0, 0, 0, 0)"
+
+    staff.follow("Jobs")
+    staff.find("#searchbar").send_keys("alice")
+    staff.press("#changelist-search [type=submit]")
+    assert "Finished: succeeded" in staff.text("#result_list")
+    staff.follow("1")
+    assert "echo '<b>hello</b> there'" in staff.text(".field-program pre")
+    output = staff.find(".field-program_output pre")
+    assert output.text == "<b>hello</b> there"
+    assert "mono" in output.value_of_css_property("font-family").lower()
+    assert output.value_of_css_property("overflow-y") == "auto"  # our own style sheet is there
+
+    staff.press("button[value=requeue]")
+    assert "1 job queued." in staff.text(".messagelist")
+    assert "Superseded" in staff.text("#attempts-group")
+    assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "queued"
+
+    staff.open("/admin/jobs/job/?state__exact=queued")
+    staff.choose("Cancel")
+    assert "1 job cancelled" in staff.text(".messagelist")
+    assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "cancelled"
+
+    staff.open("/admin/jobs/job/1/history/")
+    assert "ta" in staff.text("#result_list")
+    done = [line["action"] for line in world.audit_lines() if line["username"] == "ta"]
+    assert done == ["requeued", "cancelled"]
+    assert staff.complaints() == []
+
+
+def test_a_user_is_made_and_the_token_shown_works(world: World, staff: Browser) -> None:
+    gpu1 = world.executor("gpu1")
+    world.start_executor(gpu1, nvcc=fake_nvcc(world.folder, AS_SHELL))
+    staff.open("/admin/accounts/user/")
+    staff.press(".addlink")
+    staff.find("[name=names]").send_keys("bob\nerin")
+    staff.press(".submit-row [type=submit]")
+    first = token_of(world, staff, "bob")
+    done = world.submit(first, world.source("echo made by hand"))
+    assert (done.status, "made by hand\n" in done.out) == (0, True), done.err
+
+    staff.open("/admin/accounts/user/?q=bob")
+    staff.choose("Issue a new token (shown once; the old one ends)")
+    second = token_of(world, staff, "bob", "second")
+    assert world.request(first, "GET", "/jobs")[0] == 401
+    assert world.request(second, "GET", "/jobs")[0] == 200
+    secrets = [json.loads(file.read_text())["token"] for file in (first, second)]
+    staff.open("/admin/accounts/user/?q=bob")
+    kept = staff.driver.page_source + str(staff.driver.get_cookies()) + world.server.told()
+    assert not [secret for secret in secrets if secret in kept]
+
+    staff.follow("bob")
+    staff.press("button[value=revoke_token]")
+    assert world.request(second, "GET", "/jobs")[0] == 401
+    assert staff.complaints() == []
+
+
+def token_of(world: World, staff: Browser, name: str, file: str = "first") -> Path:
+    """The auth.json on the page, as its owner saves it."""
+    assert "token" not in staff.driver.current_url
+    row = next(row for row in staff.text("table").splitlines() if row.startswith(f"{name} "))
+    auth = json.loads(row.removeprefix(name))
+    path = world.auth("username", file, auth.pop("token"), **auth)
+    assert json.loads(path.read_text())["username"] == name
+    return path
+
+
+def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> None:
+    gpu1 = world.executor("gpu1")
+    staff.open("/admin/accounts/executor/")
+    staff.choose("Take out of service")
+    assert "Out of service, and may finish what runs: gpu1." in staff.text(".messagelist")
+    status, _, problem = world.request(gpu1, "POST", "/claims", {})
+    assert (status, problem["type"]) == (403, "/problems/executor-disabled")
+    staff.follow("gpu1")
+    staff.press("button[value=enable]")
+    assert world.request(gpu1, "POST", "/claims", {})[0] == 204
+    assert staff.complaints() == []
