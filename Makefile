@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test lint format clean
+.PHONY: help venv demo test bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
 	@echo "make test   the whole test suite"
+	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
 	@echo "make venv   the server's packages, in $(VENV)"
 	@echo "make lint   ruff"
 
@@ -41,6 +42,10 @@ demo: $(VENV)/server $(VENV)/nvcc
 test: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest
 	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "not once"
+
+bench: $(VENV)/tests
+	$(BIN)/python -m bench
+	$(BIN)/python -m bench --database postgresql
 
 lint: $(VENV)/tests
 	$(BIN)/ruff check .
