@@ -21,6 +21,8 @@ Exit status: 0 stopped as asked, 1 the queue refuses this executor, 2 wrong usag
 70 a fault of its own (start it again: nothing is lost).
 """
 
+from __future__ import annotations
+
 import argparse
 import ctypes
 import fcntl
@@ -43,6 +45,7 @@ import time
 import traceback
 import urllib.parse
 import uuid
+from collections import namedtuple
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
@@ -72,12 +75,8 @@ class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
 
 
-class Answer(NamedTuple):
+class Answer(namedtuple("Answer", "status headers body")):
     """The queue's answer: HTTP status, headers, and the JSON body ({} if there is none)."""
-
-    status: int
-    headers: Dict[str, str]
-    body: Dict[str, Any]
 
     @property
     def problem(self) -> str:
@@ -96,13 +95,8 @@ class Answer(NamedTuple):
         return float(text) if text.isdigit() else 0.0
 
 
-class Auth(NamedTuple):
-    """What auth.json says."""
-
-    name: str
-    token: str
-    server: str
-    certificates: Any  # paths of PEM files to trust beside the system's
+# What auth.json says; certificates are paths of PEM files to trust beside the system's.
+Auth = namedtuple("Auth", "name token server certificates")
 
 
 def read_auth(path: Path, name_key: str, server: Optional[str]) -> Auth:
@@ -161,13 +155,22 @@ class Queue:
             "Content-Type": "application/json",
             "User-Agent": "telerun/%s python/%d.%d" % ((VERSION,) + sys.version_info[:2]),
         }
-        self._context = ssl.create_default_context()
-        for certificate in auth.certificates:
+        self._certificates = auth.certificates
+        self._trust(system=not auth.certificates)
+        self._connection = None  # type: Optional[http.client.HTTPSConnection]
+
+    def _trust(self, system: bool) -> None:
+        """Trusts the certificates named, and with `system` those that the system trusts too.
+
+        Reading the system's takes longer than all else that a student waits for here.
+        """
+        self._trusts_system = system
+        self._context = ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for certificate in self._certificates:
             try:
                 self._context.load_verify_locations(str(certificate))
             except (OSError, ssl.SSLError):
                 raise BadSetup("%s is not a readable certificate in PEM." % certificate) from None
-        self._connection = None  # type: Optional[http.client.HTTPSConnection]
 
     def request(
         self,
@@ -213,13 +216,20 @@ class Queue:
         return self._parse(response, content)
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
-        if self._connection is None:
-            self._connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=timeout, context=self._context
-            )
-            self._connection.connect()
-        else:
+        if self._connection is not None:
             self._connection.sock.settimeout(timeout)
+            return self._connection
+        self._connection = http.client.HTTPSConnection(
+            self._host, self._port, timeout=timeout, context=self._context
+        )
+        try:
+            self._connection.connect()  # the token is sent when this has checked the certificate
+        except ssl.SSLCertVerificationError:
+            if self._trusts_system:
+                raise
+            self.close()
+            self._trust(system=True)
+            return self._open(timeout)
         return self._connection
 
     def _parse(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
@@ -1178,9 +1188,12 @@ class Connection(Queue):
                 pass
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
-        if self._hung_up:
+        if not self._hung_up:
+            connection = super()._open(timeout)
+        if self._hung_up:  # perhaps while it was opened
+            self.close()
             raise OSError("it was hung up")
-        return super()._open(timeout)
+        return connection
 
 
 # --- Small things ------------------------------------------------------------------------

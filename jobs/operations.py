@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 SYSTEM = "system"  # the audit log's name for the queue itself
 JOBS_DELETED = "jobs-deleted"
+_HELD = timedelta(seconds=1)  # a request that has waited so long was held
 _SEEN_EVERY = timedelta(seconds=5)  # how often "last seen" is written at most
 
 
@@ -146,40 +147,44 @@ def claim(
     """
     if not executor.enabled:
         raise errors.ExecutorDisabled
-    if key and (attempt := executor.attempts.open().filter(claim_key=key).first()):
-        return attempt
-    queued = _queued_for(executor, asked_at or timezone.now())
-    if not queued.exists():  # spares idle executors the write lock
-        return None
+    before = executor.attempts.filter(claim_key=key).first() if key else None
+    if before and before.ended_at is None:
+        return before
+    queued = Job.objects.queued()
+    if asked_at and timezone.now() - asked_at > _HELD:
+        queued = queued.filter(~Exists(_lost_since(executor, asked_at)))
+        if not queued.exists():  # spares idle executors the write lock
+            return None
     try:
-        return _claim_next(executor, key, queued)
+        return _claim_next(executor, key, queued, before)
     except IntegrityError:  # the same claim, sent twice at once: the other one has it
         return executor.attempts.open().filter(claim_key=key).first()
 
 
-def _queued_for(executor: Executor, asked_at: datetime) -> QuerySet[Job]:
-    """What waits, without what this executor would only lose again.
+def _lost_since(executor: Executor, asked_at: datetime) -> QuerySet[Attempt]:
+    """What this executor would only lose again.
 
     Its host may be cut off or stopped while the queue still holds a request of its: that
     request would take the very job whose lease has run out, time after time.
     """
-    lost = Attempt.objects.filter(
+    return Attempt.objects.filter(
         job=OuterRef("pk"),
         executor=executor,
         ending__in=(Ending.EXPIRED, Ending.RELEASED),
         ended_at__gte=asked_at,
     )
-    return Job.objects.queued().filter(~Exists(lost))
 
 
 @transaction.atomic
-def _claim_next(executor: Executor, key: str | None, queued: QuerySet[Job]) -> Attempt | None:
+def _claim_next(
+    executor: Executor, key: str | None, queued: QuerySet[Job], before: Attempt | None
+) -> Attempt | None:
     job = queued.select_for_update(skip_locked=True).first()
     if job is None:
         return None
     now = timezone.now()
-    if key:  # an attempt that is over needs its key no longer
-        executor.attempts.filter(claim_key=key, ended_at__isnull=False).update(claim_key=None)
+    if before:  # that attempt is over and needs its key no longer
+        Attempt.objects.filter(pk=before.pk).update(claim_key=None)
     attempt = Attempt.objects.create(
         job=job,
         number=job.attempts.count() + 1,

@@ -1,4 +1,4 @@
-"""JSON in and out: what the API takes and shows. Validation lives here, rules in operations."""
+"""JSON in: what the API takes. Validation lives here, rules in operations; JSON out: documents."""
 
 import json
 import math
@@ -6,7 +6,6 @@ from typing import Any
 
 from rest_framework import serializers
 
-from jobs.models import Attempt, Job
 from jobs.states import Outcome, Phase
 
 MAX_ARGS = 100
@@ -40,9 +39,6 @@ class Log(serializers.Field):
             return data.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise serializers.ValidationError("Not text in UTF-8 with surrogateescape.") from None
-
-    def to_representation(self, value: Any) -> str:
-        return bytes(value).decode("utf-8", "surrogateescape")
 
 
 class StrictSerializer(serializers.Serializer):
@@ -136,89 +132,3 @@ def _storable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-class AttemptOut(serializers.ModelSerializer[Attempt]):
-    """An attempt as the job's owner sees it."""
-
-    executor = serializers.CharField(source="executor_name")
-    ending = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Attempt
-        fields = ("number", "executor", "started_at", "ended_at", "ending", "reason", "outcome")
-
-    def get_ending(self, attempt: Attempt) -> str | None:
-        return attempt.ending or None
-
-
-class ResultOut(serializers.ModelSerializer[Attempt]):
-    """The result of a finished job."""
-
-    compile_log = Log()
-    execute_log = Log()
-
-    class Meta:
-        model = Attempt
-        fields = (
-            "compile_log",
-            "execute_log",
-            "exit_code",
-            "signal",
-            "compile_seconds",
-            "execute_seconds",
-            "details",
-        )
-
-
-class JobSummaryOut(serializers.ModelSerializer[Job]):
-    """A job in a list: everything but its source, its result and its history."""
-
-    phase = serializers.SerializerMethodField()
-    outcome = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Job
-        fields = (
-            "id",
-            "state",
-            "phase",
-            "outcome",
-            "filename",
-            "args",
-            "queue_position",
-            "submitted_at",
-            "started_at",
-            "finished_at",
-            "cancel_requested_at",
-        )
-
-    def get_phase(self, job: Job) -> str | None:
-        return job.phase or None
-
-    def get_outcome(self, job: Job) -> str | None:
-        return job.outcome or None
-
-
-class JobOut(JobSummaryOut):
-    """A job whole."""
-
-    attempts = serializers.SerializerMethodField()
-    executor = serializers.SerializerMethodField()
-    result = serializers.SerializerMethodField()
-
-    class Meta(JobSummaryOut.Meta):
-        fields = (*JobSummaryOut.Meta.fields, "attempts", "executor", "result")
-
-    def get_attempts(self, job: Job) -> Any:
-        return AttemptOut(job.attempts.order_by("number"), many=True).data
-
-    def get_executor(self, job: Job) -> str | None:
-        if job.state in ("queued", "cancelled") and job.started_at is None:
-            return None
-        attempt = job.latest_attempt
-        return attempt.executor_name if attempt else None
-
-    def get_result(self, job: Job) -> Any:
-        attempt = job.result
-        return ResultOut(attempt).data if attempt else None

@@ -14,12 +14,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.permissions import IsExecutor, IsUser
-from jobs import errors, operations, waiting
-from jobs.models import Attempt, Job
+from jobs import documents, errors, operations, waiting
+from jobs.models import Job
 from jobs.serializers import (
     HeartbeatIn,
-    JobOut,
-    JobSummaryOut,
     ReleaseIn,
     ResultIn,
     SubmissionIn,
@@ -41,7 +39,7 @@ class UserView(APIView):
 
     def own_job(self, request: Request, job_id: int) -> Job:
         """The user's job; somebody else's is not found, like one that never was."""
-        job = Job.objects.filter(pk=job_id, user=request.user).first()
+        job = Job.objects.filter(pk=job_id, user=request.user).defer("source").first()
         if job is None:
             raise errors.NotFound(f"You have no job {job_id}.")
         return job
@@ -59,14 +57,15 @@ class Jobs(UserView):
             replace=_is_set(request, "override_pending"),
         )
         location = reverse("job", args=[job.pk])
-        return _job(job, status.HTTP_201_CREATED, Location=location)
+        return _job(job, job.queue_position, status.HTTP_201_CREATED, Location=location)
 
     def get(self, request: Request) -> Response:
         pages = LimitOffsetPagination()
         pages.max_limit = 200
         jobs = Job.objects.filter(user=request.user).defer("source").order_by("-id")
         page = pages.paginate_queryset(jobs, request, view=self)
-        return pages.get_paginated_response(JobSummaryOut(page, many=True).data)
+        shown = [documents.summary(job, job.queue_position) for job in page]
+        return pages.get_paginated_response(shown)
 
 
 class OneJob(UserView):
@@ -74,19 +73,16 @@ class OneJob(UserView):
 
     def get(self, request: Request, job_id: int) -> Response:
         known = request.headers.get("If-None-Match")
-        if known is None:
-            return _job(self.own_job(request, job_id))
+        seconds = _seconds_to_wait(request) if known is not None else 0
 
-        def changed() -> Job | None:
+        def changed() -> Response | None:
             job = self.own_job(request, job_id)
-            return None if etag(job) == known else job
+            position = job.queue_position
+            return None if _etag(job, position) == known else _job(job, position)
 
-        seconds = _seconds_to_wait(request)
-        job = waiting.until(changed, seconds, request._request, job_id)
-        if job is None:
+        response = waiting.until(changed, seconds, request._request, job_id)
+        if response is None:
             response = Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": known})
-        else:
-            response = _job(job)
         return _with_wait_applied(request, response, seconds)
 
 
@@ -95,7 +91,8 @@ class CancelJob(UserView):
 
     def post(self, request: Request, job_id: int) -> Response:
         job = self.own_job(request, job_id)
-        return _job(operations.cancel(job.pk, request.user.username))
+        job = operations.cancel(job.pk, request.user.username)
+        return _job(job, job.queue_position)
 
 
 # --- For executors -----------------------------------------------------------------------
@@ -127,7 +124,7 @@ class Claims(ExecutorView):
         if attempt is None:
             response = Response(status=status.HTTP_204_NO_CONTENT)
         else:
-            response = Response(_claimed(attempt), status.HTTP_201_CREATED)
+            response = Response(documents.claimed(attempt), status.HTTP_201_CREATED)
         return _with_wait_applied(request, response, seconds)
 
 
@@ -165,32 +162,16 @@ class AttemptRelease(ExecutorView):
 # --- Shared ------------------------------------------------------------------------------
 
 
-def etag(job: Job) -> str:
+def _etag(job: Job, position: int | None) -> str:
     """Differs whenever the job looks different to its owner."""
-    return f'"{job.version}-{job.queue_position or 0}"'
+    return f'"{job.version}-{position or 0}"'
 
 
-def _job(job: Job, code: int = status.HTTP_200_OK, **headers: str) -> Response:
-    return Response(JobOut(job).data, code, headers={"ETag": etag(job), **headers})
-
-
-def _claimed(attempt: Attempt) -> dict[str, Any]:
-    job = attempt.job
-    return {
-        "attempt": {
-            "id": attempt.pk,
-            "number": attempt.number,
-            "lease_token": attempt.lease_token,
-            "lease_seconds": settings.TELERUN_LEASE_SECONDS,
-        },
-        "job": {
-            "id": job.pk,
-            "source": job.source,
-            "filename": job.filename,
-            "args": job.args,
-            "limits": settings.TELERUN_LIMITS,
-        },
-    }
+def _job(
+    job: Job, position: int | None, code: int = status.HTTP_200_OK, **headers: str
+) -> Response:
+    headers["ETag"] = _etag(job, position)
+    return Response(documents.whole(job, position), code, headers=headers)
 
 
 def _valid(serializer: Callable[..., Any], request: Request) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Server(BaseApplication):
             "keepalive": KEEPALIVE_SECONDS,
             "timeout": WORKER_SILENCE_SECONDS,
             "graceful_timeout": STOP_SECONDS,
+            "preload_app": True,  # the processes share the memory of what they import
             "control_socket_disable": True,
             "loglevel": "warning",
             "when_ready": _announce,
@@ -81,8 +82,11 @@ def _announce(arbiter: Arbiter) -> None:
 
 def _start_worker(worker: Any) -> None:
     """In every server process: the sweeper, and a stop that ends the waits first."""
-    from jobs import sweeper, waiting
+    from jobs import audit, sweeper, waiting
+    from telerun_site.sqlite.base import keep_connections
 
+    keep_connections()
+    audit.start_following()
     sweeper.start()
 
     def stop(signum: int, frame: Any) -> None:

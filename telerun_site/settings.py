@@ -131,6 +131,7 @@ except ValueError as error:  # its message may hold the password
 # several servers may share, by init-db alone.
 TELERUN_MIGRATE_UNASKED = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if TELERUN_MIGRATE_UNASKED:
+    DATABASES["default"]["ENGINE"] = "telerun_site.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         # IMMEDIATE takes the write lock when a transaction begins, where waiting for it is
         # possible; taken later, in the middle, SQLite answers "database is locked" at once.
@@ -141,6 +142,10 @@ if TELERUN_MIGRATE_UNASKED:
     }
     # The tests run on a file, as the server does; Django's default for tests is memory.
     DATABASES["default"]["TEST"] = {"NAME": TELERUN_DATA_DIR / "test.sqlite3"}
+
+else:
+    # A process's connections are kept and shared: one costs PostgreSQL a process.
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 0, "max_size": 32, "timeout": 10}}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

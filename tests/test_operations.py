@@ -168,7 +168,7 @@ def test_a_request_held_meanwhile_does_not_get_back_what_was_lost(
     alice: User, bob: User, gpu1: Executor, gpu2: Executor
 ) -> None:
     """An executor that is cut off would lose the job again, until no attempt is left."""
-    asked_at = timezone.now()
+    asked_at = timezone.now() - timedelta(seconds=2)
     expired, released = submit(alice), submit(bob)
     _, attempt = claim(gpu1), claim(gpu1)
     operations.release(gpu1, attempt.pk, attempt.lease_token, "no room")

@@ -1,0 +1,1 @@
+"""Django's SQLite backend for a server of many threads."""
