@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Executor, User
@@ -135,27 +135,46 @@ def _make_room(user: User, replace: bool) -> list[Job]:
 # --- Claiming ----------------------------------------------------------------------------
 
 
-def claim(executor: Executor, key: str | None = None) -> Attempt | None:
+def claim(
+    executor: Executor, key: str | None = None, asked_at: datetime | None = None
+) -> Attempt | None:
     """The next job in turn, leased to `executor` as a new attempt; None when none waits.
 
     The same `key` gives the same attempt again while that is open: an answer that was lost
-    costs nothing. Raises ExecutorDisabled.
+    costs nothing. A request that was held since `asked_at` gets no job that the executor has
+    lost or given back since. Raises ExecutorDisabled.
     """
     if not executor.enabled:
         raise errors.ExecutorDisabled
     if key and (attempt := executor.attempts.open().filter(claim_key=key).first()):
         return attempt
-    if not Job.objects.queued().exists():  # spares idle executors the write lock
+    queued = _queued_for(executor, asked_at or timezone.now())
+    if not queued.exists():  # spares idle executors the write lock
         return None
     try:
-        return _claim_next(executor, key)
+        return _claim_next(executor, key, queued)
     except IntegrityError:  # the same claim, sent twice at once: the other one has it
         return executor.attempts.open().filter(claim_key=key).first()
 
 
+def _queued_for(executor: Executor, asked_at: datetime) -> QuerySet[Job]:
+    """What waits, without what this executor would only lose again.
+
+    Its host may be cut off or stopped while the queue still holds a request of its: that
+    request would take the very job whose lease has run out, time after time.
+    """
+    lost = Attempt.objects.filter(
+        job=OuterRef("pk"),
+        executor=executor,
+        ending__in=(Ending.EXPIRED, Ending.RELEASED),
+        ended_at__gte=asked_at,
+    )
+    return Job.objects.queued().filter(~Exists(lost))
+
+
 @transaction.atomic
-def _claim_next(executor: Executor, key: str | None) -> Attempt | None:
-    job = Job.objects.queued().select_for_update(skip_locked=True).first()
+def _claim_next(executor: Executor, key: str | None, queued: QuerySet[Job]) -> Attempt | None:
+    job = queued.select_for_update(skip_locked=True).first()
     if job is None:
         return None
     now = timezone.now()

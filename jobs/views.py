@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import ParseError
 from rest_framework.pagination import LimitOffsetPagination
@@ -116,8 +117,9 @@ class Claims(ExecutorView):
         operations.seen(request.user, storable(about))
         key = _idempotency_key(request)
         seconds = _seconds_to_wait(request)
+        asked_at = timezone.now()
         attempt = waiting.until(
-            lambda: operations.claim(request.user, key), seconds, request._request
+            lambda: operations.claim(request.user, key, asked_at), seconds, request._request
         )
         if attempt is None:
             response = Response(status=status.HTTP_204_NO_CONTENT)
