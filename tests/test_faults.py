@@ -15,7 +15,8 @@ from tests.faults.rows import COMPONENTS, Outcome, load, missing, new_template, 
 
 pytestmark = pytest.mark.end_to_end
 ROWS = load()
-AT_ONCE = 3
+AT_ONCE = 4
+LONGEST = (4, 13, 16, 12)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def playing(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
             number: pool.submit(play, ROWS[number], template, ROWS[number].few, "short")
-            for number in chosen
+            for number in sorted(chosen, key=lambda number: number not in LONGEST)
             if not missing(ROWS[number])
         }
 

@@ -12,7 +12,7 @@ from tests.support.processes import HELLO, NVCC, Process, survivors, wait_for
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
 LEASE, SWEEP = 3, 1
-SLACK = 2.0  # seconds for a host with two busy cores to start a claim
+SLACK = 3.0  # seconds for a host with two busy cores to start a claim
 LEASES = {"TELERUN_LEASE_SECONDS": LEASE, "TELERUN_SWEEP_SECONDS": SWEEP}
 
 # A program that says so in its source is compiled once a file is there.
@@ -213,7 +213,7 @@ def _fill_while_it_works(ground: Ground, disk: Disk, number: int) -> None:
     program.wait_until_it_runs()
     disk.fill()
     program.let_go()
-    elsewhere = ground.start_gpu(1, "--scratch-dir", ground.folder / "elsewhere")
+    elsewhere = ground.start_gpu(1, scratch=ground.folder / "scratch-elsewhere")
     seen = ground.over(ground.students[0], job)
     ground.expect(seen["outcome"] == "succeeded", f"job {job} ended as {seen['outcome']}")
     endings = [attempt["ending"] for attempt in seen["attempts"]]

@@ -187,10 +187,6 @@ def _drain(ground: Ground) -> None:
 )  # fmt: skip
 def short_partition(ground: Ground, tries: int) -> None:
     ground.start_server()
-    other = ground.start_gpu(1, "--scratch-dir", ground.folder / "other")
-    other.send(signal.SIGSTOP)  # it has asked for a job, and takes none until it goes on
-    other.send(signal.SIGCONT)
-    other.stop()
     with ground.proxy() as proxy:
         executor = ground.start_gpu(0, through=proxy, compile=ROUND, execute=ROUND)
         for start in range(0, tries, ROUND):
@@ -272,8 +268,10 @@ def _server_jumps(ground: Ground, clock: Clock, number: int, seconds: int) -> No
     programs = [ground.program(f"jump{number}")]
     executor = ground.start_gpu(0)
     jobs = _run_all(ground, programs)
+    told = ground.server.told().count("The clock was set")
     clock.set_by(seconds)
     _let_the_lease_pass()
+    ground.server.wait_until_told("The clock was set", told + 1)
     seen = ground.job(ground.students[0], jobs[0])
     ground.expect(
         len(seen["attempts"]) == 1 and seen["state"] == "running", f"after the jump: {seen}"
