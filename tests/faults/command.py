@@ -71,6 +71,7 @@ def _run(options: argparse.Namespace, seed: str) -> int:
             from tests.faults import soak
 
             outcomes = [soak.run(template, options.soak, seed)]
+            tell(outcomes[0].violations)
         else:
             outcomes = list(_play(options, template, seed))
     finally:
@@ -101,9 +102,17 @@ def _play(options: argparse.Namespace, template: "Template", seed: str) -> Itera
         for ended in as_completed(playing):
             outcomes.append(outcome := ended.result())
             print(line(outcome), flush=True)
-            for violation in outcome.violations:
-                print(f"  VIOLATION: {violation}", flush=True)
+            tell(outcome.violations)
     return sorted(outcomes, key=lambda outcome: outcome.row.number)
+
+
+def tell(violations: list[str], most: int = 10) -> None:
+    """The first of them; the last says where the logs are."""
+    left_out = violations[most:-1]
+    for violation in [*violations[:most], *violations[most:][-1:]]:
+        print(f"  VIOLATION: {violation[:3000]}", flush=True)
+    if left_out:
+        print(f"  ... and {len(left_out)} more", flush=True)
 
 
 def line(outcome: "Outcome") -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.faults.ground import Ground, Program, is_alive, strays
 from tests.faults.proxy import Proxy
-from tests.faults.rows import Disk, row
+from tests.faults.rows import MOUNTING, Disk, row
 from tests.support.processes import HELLO, NVCC, Process, survivors, wait_for
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
@@ -170,7 +170,7 @@ def _runs_again(ground: Ground, number: int, job: int) -> None:
 
 
 @row(
-    12, "the executor's disk is full", tries=2, few=1, needs=("root, to mount a small disk",),
+    12, "the executor's disk is full", tries=2, few=1, needs=(MOUNTING,),
     TELERUN_MAX_WAIT_SECONDS=2, **LEASES,
 )  # fmt: skip
 def executor_disk_full(ground: Ground, tries: int) -> None:

@@ -1,5 +1,6 @@
 """The table of rows, and how one is played."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -75,9 +76,10 @@ def can_mount() -> bool:
     return True
 
 
+MOUNTING = "root or sudo, to mount a small disk"
 COMPONENTS: dict[str, Callable[[], Any]] = {
     "g++": lambda: shutil.which("g++"),
-    "root, to mount a small disk": can_mount,
+    MOUNTING: can_mount,
 }
 
 
@@ -112,7 +114,13 @@ class Disk:
         (self.folder / "filling").unlink()
 
     def close(self) -> None:
-        subprocess.run(["umount", "-l", str(self.folder)], check=True, capture_output=True)
+        _as_root("umount", "-l", str(self.folder))
+
+
+def _as_root(*argv: str) -> None:
+    """As `.ci/run` does. Raises CalledProcessError, OSError."""
+    sudo = [] if os.getuid() == 0 else ["sudo", "-n"]
+    subprocess.run([*sudo, *argv], check=True, capture_output=True)
 
 
 # --- Playing -----------------------------------------------------------------------------

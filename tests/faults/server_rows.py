@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.ground import LOCKED_OUT, Crowd, Ground, on_postgresql, together
 from tests.faults.proxy import Proxy
-from tests.faults.rows import row
+from tests.faults.rows import MOUNTING, row
 from tests.support.processes import Process, wait_for
 
 MIB = 1 << 20
@@ -206,7 +206,7 @@ def take_the_database_away(ground: Ground, seconds: float) -> None:
 
 @row(
     11, "the server's disk is full", tries=3, few=1, own_postgres=True, small_disk=40,
-    needs=("root, to mount a small disk",),
+    needs=(MOUNTING,),
     TELERUN_MAX_QUEUED_PER_USER=10_000, TELERUN_SWEEP_SECONDS=1, TELERUN_LEASE_SECONDS=120,
 )  # fmt: skip
 def server_disk_full(ground: Ground, tries: int) -> None:
