@@ -142,7 +142,7 @@ def claim(
 
     The same `key` gives the same attempt again while that is open: an answer that was lost
     costs nothing. A request that was held since `asked_at` gets no job that the executor has
-    lost or given back since. Raises ExecutorDisabled.
+    given back since. Raises ExecutorDisabled.
     """
     if not executor.enabled:
         raise errors.ExecutorDisabled
@@ -158,18 +158,15 @@ def claim(
 
 
 def _queued_for(executor: Executor, asked_at: datetime) -> QuerySet[Job]:
-    """What waits, without what this executor would only lose again.
+    """What waits, without what this executor could not run just now.
 
-    Its host may be cut off or stopped while the queue still holds a request of its: that
-    request would take the very job whose lease has run out, time after time.
+    A host without room gives a job back, and its other workers' requests, made before, would
+    take it at once, until no attempt is left.
     """
-    lost = Attempt.objects.filter(
-        job=OuterRef("pk"),
-        executor=executor,
-        ending__in=(Ending.EXPIRED, Ending.RELEASED),
-        ended_at__gte=asked_at,
+    given_back = Attempt.objects.filter(
+        job=OuterRef("pk"), executor=executor, ending=Ending.RELEASED, ended_at__gte=asked_at
     )
-    return Job.objects.queued().filter(~Exists(lost))
+    return Job.objects.queued().filter(~Exists(given_back))
 
 
 @transaction.atomic
