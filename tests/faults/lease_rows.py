@@ -219,9 +219,9 @@ def clocks(ground: Ground, tries: int) -> None:
         _executor_apart(ground, number, sign * HOUR)
     ground.server.stop()
     clock = Clock(ground.folder, "clock")
-    ground.start_server(**clock.environment)
     for number in range(tries):
         sign = 1 if number % 2 == 0 else -1
+        ground.start_server(**clock.environment)
         _server_jumps(ground, clock, 100 + number, sign * HOUR)
 
 
@@ -285,6 +285,7 @@ def _server_jumps(ground: Ground, clock: Clock, number: int, seconds: int) -> No
     again = ground.start_gpu(0)
     ground.over(ground.students[0], jobs[0])
     again.stop()
+    ground.server.stop()
     clock.set_by(-2 * seconds)
 
 
