@@ -31,7 +31,8 @@ class Supervised:
 
     def __init__(self, ground: Ground, number: int, **more: object) -> None:
         self._ground, self._number, self._more = ground, number, more
-        self._over = threading.Event()
+        self._over = False
+        self._starting = threading.Lock()
         self.starts = 0
         self.process: Process
         self._start()
@@ -45,13 +46,15 @@ class Supervised:
     def _run(self) -> None:
         while True:
             status = self.process.popen.wait()
-            if self._over.is_set() or status in (0, 1, 2):
-                return
-            self._start()
+            with self._starting:
+                if self._over or status in (0, 1, 2):
+                    return
+                self._start()
 
     def stop(self) -> int:
         """SIGTERM, and no more starts; the exit status."""
-        self._over.set()
+        with self._starting:
+            self._over = True
         status = self.process.stop()
         self._thread.join(60)
         return status
