@@ -336,7 +336,7 @@ class Client:
                 answer = None
             if time.monotonic() > deadline:
                 raise AssertionError(f"{method} {path} had no answer in {seconds} s: {answer}")
-            time.sleep(0.05 + 0.1 * random.random())
+            time.sleep(0.1 + 0.3 * random.random())
 
     def close(self) -> None:
         if self._connection is not None:

@@ -48,7 +48,7 @@ def _real_submits(ground: Ground, text: str) -> list[Process]:
     return [ground.start_submit(student, file) for student in ground.students[:6]]
 
 
-@row(2, "kill -9 the server during a result upload", tries=16, few=2)
+@row(2, "kill -9 the server during a result upload", tries=12, few=2)
 def kill_during_upload(ground: Ground, tries: int) -> None:
     ground.start_server()
     gpu = ground.client(ground.gpus[0])
@@ -56,7 +56,7 @@ def kill_during_upload(ground: Ground, tries: int) -> None:
         student = ground.students[number]
         job = ground.submit_direct(student, "source")
         claimed = gpu.claim()
-        logs = {name: _noise(ground, MIB - 100) for name in ("compile_log", "execute_log")}
+        logs = {"compile_log": _noise(ground, 1000), "execute_log": _noise(ground, MIB)}
         crowd = Crowd(lambda: gpu.finish(claimed, **logs))  # noqa: B023
         time.sleep(ground.random.uniform(0, 0.2))
         ground.kill_server()
