@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test bench lint format clean
+.PHONY: help venv demo test faults soak bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
 	@echo "make test   the whole test suite"
+	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
+	@echo "make soak   all faults at random, MINUTES=30 on each database"
 	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
 	@echo "make venv   the server's packages, in $(VENV)"
 	@echo "make lint   ruff"
@@ -46,6 +48,14 @@ test: $(VENV)/tests $(VENV)/nvcc
 bench: $(VENV)/tests
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench --database postgresql
+
+# FAULTS holds more arguments, such as FAULTS="--rows 1,4 --database sqlite".
+faults: $(VENV)/tests $(VENV)/nvcc
+	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.faults $(FAULTS)
+
+MINUTES ?= 30
+soak: $(VENV)/tests $(VENV)/nvcc
+	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.faults --soak $(MINUTES) $(FAULTS)
 
 lint: $(VENV)/tests
 	$(BIN)/ruff check .

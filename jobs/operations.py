@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SYSTEM = "system"  # the audit log's name for the queue itself
 JOBS_DELETED = "jobs-deleted"
-_HELD = timedelta(seconds=1)  # a request that has waited so long was held
+_HELD = timedelta(seconds=0.1)  # a request that has waited so long was held
 _SEEN_EVERY = timedelta(seconds=5)  # how often "last seen" is written at most
 
 
@@ -143,7 +143,7 @@ def claim(
 
     The same `key` gives the same attempt again while that is open: an answer that was lost
     costs nothing. A request that was held since `asked_at` gets no job that the executor has
-    lost or given back since. Raises ExecutorDisabled.
+    given back since. Raises ExecutorDisabled.
     """
     if not executor.enabled:
         raise errors.ExecutorDisabled
@@ -152,7 +152,7 @@ def claim(
         return before
     queued = Job.objects.queued()
     if asked_at and timezone.now() - asked_at > _HELD:
-        queued = queued.filter(~Exists(_lost_since(executor, asked_at)))
+        queued = queued.filter(~Exists(_given_back_since(asked_at, executor)))
         if not queued.exists():  # spares idle executors the write lock
             return None
     try:
@@ -161,17 +161,14 @@ def claim(
         return executor.attempts.open().filter(claim_key=key).first()
 
 
-def _lost_since(executor: Executor, asked_at: datetime) -> QuerySet[Attempt]:
-    """What this executor would only lose again.
+def _given_back_since(asked_at: datetime, executor: Executor) -> QuerySet[Attempt]:
+    """What this executor could not run just now.
 
-    Its host may be cut off or stopped while the queue still holds a request of its: that
-    request would take the very job whose lease has run out, time after time.
+    A host without room gives a job back, and its other workers' requests, made before, would
+    take it at once, until no attempt is left.
     """
     return Attempt.objects.filter(
-        job=OuterRef("pk"),
-        executor=executor,
-        ending__in=(Ending.EXPIRED, Ending.RELEASED),
-        ended_at__gte=asked_at,
+        job=OuterRef("pk"), executor=executor, ending=Ending.RELEASED, ended_at__gte=asked_at
     )
 
 

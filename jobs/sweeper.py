@@ -39,8 +39,8 @@ class _Clock:
 def _run() -> None:
     # While the server was down nobody could renew a lease: let them do it first. A lease
     # given since then does not run out sooner.
-    waiting.stopping.wait(settings.TELERUN_LEASE_SECONDS)
     clock = _Clock()
+    waiting.stopping.wait(settings.TELERUN_LEASE_SECONDS)
     while not waiting.stopping.wait(settings.TELERUN_SWEEP_SECONDS):
         close_old_connections()
         try:

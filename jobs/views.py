@@ -113,7 +113,9 @@ class Claims(ExecutorView):
             raise ParseError("The body must be a JSON object.")
         operations.seen(request.user, storable(about))
         key = _idempotency_key(request)
-        seconds = _seconds_to_wait(request)
+        # A host that is stopped or cut off cannot hang up. Its request is over before the lease
+        # of what it runs is, or it would take the same job again, time after time.
+        seconds = min(_seconds_to_wait(request), settings.TELERUN_LEASE_SECONDS // 2)
         asked_at = timezone.now()
         attempt = waiting.until(
             lambda: operations.claim(request.user, key, asked_at),

@@ -96,9 +96,9 @@ def test_an_idle_executor_gets_a_job_as_it_comes(alice: User, gpu1: Executor) ->
     api = Api(gpu1.issue_token())
     thread = later(0.3, lambda: operations.submit(alice, Submission("x")))
     began = time.monotonic()
-    answer = api.post("/claims", {}, Prefer="wait=20")
+    answer = api.post("/claims", {}, Prefer="wait=10")
     assert answer.status_code == 201
-    assert answer["Preference-Applied"] == "wait=20"
+    assert answer["Preference-Applied"] == "wait=10"
     assert time.monotonic() - began < 15
     thread.join()
 
@@ -107,6 +107,14 @@ def test_the_wait_is_capped(gpu1: Executor, settings) -> None:
     settings.TELERUN_MAX_WAIT_SECONDS = 1
     api = Api(gpu1.issue_token())
     answer = api.post("/claims", {}, Prefer="wait=3600")
+    assert (answer.status_code, answer["Preference-Applied"]) == (204, "wait=1")
+
+
+def test_a_claim_is_over_before_the_lease_of_a_host_that_fell_silent(
+    gpu1: Executor, settings
+) -> None:
+    settings.TELERUN_LEASE_SECONDS = 3
+    answer = Api(gpu1.issue_token()).post("/claims", {}, Prefer="wait=20")
     assert (answer.status_code, answer["Preference-Applied"]) == (204, "wait=1")
 
 

@@ -1,5 +1,6 @@
 """A PostgreSQL server of the tests' own: made, started, killed, started again, thrown away."""
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -28,20 +29,24 @@ def binaries() -> Path | None:
 class Postgres:
     """One server on a port of its own. It refuses to run as root: then it is `postgres`'s."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """In a folder of its own; or in the one that is given, with its journal outside."""
         self._bin = binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="telerun-postgres-"))
+        self._data = (folder or self._folder) / "data"
         self._as: dict[str, Any] = {}
         self.user = pwd.getpwuid(os.getuid()).pw_name
         if os.getuid() == 0:
             self.user = "postgres"
             self._as = {"user": "postgres", "group": "postgres", "extra_groups": []}
-            shutil.chown(self._folder, "postgres", "postgres")
+            for place in {self._folder, self._data.parent}:
+                shutil.chown(place, "postgres", "postgres")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self._numbers = itertools.count(1)
-        self._run("initdb", "-D", self._folder / "data", "-A", "trust", "-E", "UTF8", "--no-locale")
+        journal = ["-X", self._folder / "journal"] if folder else []
+        self._run("initdb", "-D", self._data, "-A", "trust", "-E", "UTF8", "--no-locale", *journal)
         self.start()
 
     def _run(self, program: str, *arguments: object) -> None:
@@ -63,7 +68,7 @@ class Postgres:
         settings = [part for k, v in options.items() for part in ("-c", f"{k}={v}")]
         with open(os.devnull, "wb") as nowhere:
             self._process = subprocess.Popen(
-                [str(self._bin / "postgres"), "-D", str(self._folder / "data"), *settings],
+                [str(self._bin / "postgres"), "-D", str(self._data), *settings],
                 stdout=nowhere, stderr=nowhere, cwd=self._folder, start_new_session=True,
                 **self._as,
             )  # fmt: skip
@@ -78,16 +83,22 @@ class Postgres:
     def url(self, database: str) -> str:
         return f"postgres://{self.user}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """The URL of a new, empty database."""
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of a new database: empty, or a copy of another that nobody uses now."""
         name = f"world{next(self._numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(  # type: ignore[call-overload]
+                f"CREATE DATABASE {name} TEMPLATE {template}"
+            )
         return self.url(name)
 
     def kill(self) -> None:
         """kill -9 of the server and its backends, as a power cut would."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        backends = [int(pid) for pid in listed.read_text().split()]  # each leads a group of its own
+        for pid in (self._process.pid, *backends):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     def stop(self) -> None:

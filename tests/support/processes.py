@@ -140,7 +140,7 @@ class World:
             "PYTHONDONTWRITEBYTECODE": "1",
             **{name: str(value) for name, value in environment.items()},
         }
-        if url := database.new_url():
+        if "DATABASE_URL" not in environment and (url := database.new_url()):
             self.environment["DATABASE_URL"] = url
         self.processes: list[Process] = []
         self.server: Process
