@@ -19,7 +19,7 @@ class BoundedJSONParser(BaseParser):
 
     Raises BodyTooLarge (413) before reading a body that says it is larger, and after
     reading one byte too many of a body that does not say; ParseError (400) for what is
-    not JSON in UTF-8.
+    not JSON in UTF-8, or did not arrive whole.
     """
 
     media_type = "application/json"
@@ -31,7 +31,10 @@ class BoundedJSONParser(BaseParser):
         request = parser_context["request"]
         if int(request.META.get("CONTENT_LENGTH") or 0) > most:
             raise BodyTooLarge
-        body = stream.read(most + 1)
+        try:
+            body = stream.read(most + 1)
+        except OSError as error:  # the client went away, or fell silent
+            raise ParseError("The body did not arrive whole.") from error
         if len(body) > most:
             raise BodyTooLarge
         try:

@@ -1,9 +1,12 @@
 """gunicorn, set up for a queue: TLS, many held connections, a clean stop."""
 
+import contextlib
+import errno
 import functools
 import signal
 import ssl
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +15,7 @@ from gunicorn.arbiter import Arbiter
 
 # A student and an idle compile worker each hold one request open, and so one thread. Threads
 # are made when needed. More connections than threads, or gunicorn gives up keep-alive.
-THREADS = 1000
+THREADS = 2000
 CONNECTIONS = 4000
 BACKLOG = 2048
 KEEPALIVE_SECONDS = 75  # an idle connection is cheaper than another TLS handshake
@@ -58,9 +61,43 @@ class Server(BaseApplication):
         return application
 
 
+class _ClientSocket(ssl.SSLSocket):
+    """Gives up who stops in the middle of a handshake, a request or an answer.
+
+    A thread waits for them, and gunicorn has no such limit. Between requests a connection may be
+    silent for KEEPALIVE_SECONDS: no thread waits for it then.
+    """
+
+    def setblocking(self, flag: bool) -> None:
+        self.settimeout(settings.TELERUN_SILENCE_SECONDS if flag else 0.0)
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.setblocking(True)
+        with _silence_as_reset():
+            super().do_handshake(block)
+
+    def recv(self, *args: Any) -> bytes:
+        with _silence_as_reset():
+            return super().recv(*args)
+
+    def sendall(self, *args: Any) -> None:
+        with _silence_as_reset():
+            super().sendall(*args)
+
+
+@contextlib.contextmanager
+def _silence_as_reset() -> Iterator[None]:
+    """What gunicorn takes for a client that went away, which this is."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise ConnectionResetError(errno.ECONNRESET, "the client fell silent") from error
+
+
 @functools.cache
 def _context(certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslsocket_class = _ClientSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
     return context

@@ -41,6 +41,7 @@ TELERUN_MAX_ATTEMPTS = _integer("TELERUN_MAX_ATTEMPTS", 3)
 TELERUN_LEASE_SECONDS = _integer("TELERUN_LEASE_SECONDS", 30)
 TELERUN_SWEEP_SECONDS = _integer("TELERUN_SWEEP_SECONDS", 5)
 TELERUN_MAX_WAIT_SECONDS = _integer("TELERUN_MAX_WAIT_SECONDS", 30)
+TELERUN_SILENCE_SECONDS = _integer("TELERUN_SILENCE_SECONDS", 20)
 TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # part of the API: 413 source-too-large
 
 # Sent to the executor with every claim; times in seconds, sizes in bytes.
