@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 @row(
-    1, "kill -9 the server during 200 concurrent submits", tries=20, few=2,
+    1, "kill -9 the server during 200 concurrent submits", tries=20, few=1,
     TELERUN_MAX_QUEUED_PER_USER=10_000,
 )  # fmt: skip
 def kill_during_submits(ground: Ground, tries: int) -> None:
