@@ -49,6 +49,11 @@ def _version(python: Path) -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def has_sandbox() -> bool:
+    """Whether to use the sandbox; under CI=true a missing one is to be noticed."""
+    return shutil.which("bwrap") is not None or os.environ.get("CI") == "true"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -229,15 +234,19 @@ class World:
         execute: int = 1,
         python: str = sys.executable,
         nvcc: str | Path = NVCC,
+        sandbox: str | None = None,
         **environment: Any,
     ) -> Process:
-        """Starts executor.py and returns once it is up."""
+        """Starts executor.py and returns once it is up: with the real nvcc in the sandbox, with a
+        stub without, because a stub's programs are scripts that meddle with the test's folder."""
+        if sandbox is None:
+            sandbox = "bubblewrap" if nvcc == NVCC and has_sandbox() else "none"
         process = Process(
             auth.stem,
             self.folder / f"{auth.stem}.log",
             [python, ROOT / "executor.py", "--nproc-compile", compile, "--nproc-execute", execute,
              "--auth", auth, "--scratch-dir", self.folder / "scratch", "--no-gpu", "--nvcc", nvcc,
-             "--min-free-mib", "16", *arguments],
+             "--min-free-mib", "16", "--sandbox", sandbox, *arguments],
             env={**self.environment, **environment},
         )  # fmt: skip
         self.processes.append(process)
