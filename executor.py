@@ -499,6 +499,8 @@ class Bubblewrap:
         size = str(limits["disk_bytes"])
         box += self._system() + ["--proc", "/proc", "--dev", "/dev"] + self._devices(gpu)
         box += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp", "--dir", "/tmp/work"]  # fmt: skip
+        for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
+            box += ["--ro-bind", "/tmp/%d" % number if self.uids else path, path]
         box += ["--perms", "0555", "--file", "@init", "/job/init"] + given
         box += ["--chdir", "/tmp/work", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
@@ -516,8 +518,6 @@ class Bubblewrap:
                 shown += ["--ro-bind", name, name]
         for name in ("/etc/ld.so.cache", "/etc/alternatives"):
             shown += ["--ro-bind-try", name, name]
-        for number, path in enumerate(self.binds):
-            shown += ["--ro-bind", "/tmp/%d" % number if self.uids else path, path]
         return shown
 
     def _devices(self, gpu: Optional[Gpu]) -> List[str]:
@@ -626,13 +626,13 @@ int main(int argc, char **argv) {
     double began = now();
     pid_t child = fork();
     if (child == 0) {
-        char twice[32];
-        snprintf(twice, sizeof twice, "%llu", 2 * strtoull(argv[6], NULL, 10));
+        char data[32]; /* far beyond, for what grows faster than the slot looks */
+        snprintf(data, sizeof data, "%llu", 4 * strtoull(argv[6], NULL, 10));
         limit(RLIMIT_CORE, "0");
         limit(RLIMIT_NOFILE, "4096");
         limit(RLIMIT_NPROC, argv[4]);
         limit(RLIMIT_FSIZE, argv[5]);
-        limit(RLIMIT_DATA, twice); /* of one process; the slot watches over all of them */
+        limit(RLIMIT_DATA, data);
         execv(argv[7], argv + 7);
         fprintf(stderr, "%s cannot be started: %s\n", argv[7], strerror(errno));
         _exit(127);
@@ -927,7 +927,7 @@ class SlotProcess:
             return {"error": str(error), "sandbox": gone}, b""
         finally:
             os.close(files["report"])
-        watched = Watched(child.pid, self._memfd_device)
+        watched = Watched(child.pid, self._memfd_device if box else 0)
         why = self._watch(child, order, log, started + order["seconds"], watched)
         seconds = time.monotonic() - started
         self._kill_all(child)
@@ -1110,7 +1110,7 @@ class Watched:
     def exceeds(self, most: int) -> bool:
         """Whether they have more bytes now: resident, or in files that live in memory alone."""
         pids = self._tree()
-        files = sum(self._memfds(pids).values())
+        files = self._files(pids) + sum(self._memfds(pids).values())
         size = files + sum(map(self._resident, pids))
         if size > most:  # count what they share once; that takes longer
             size = files + sum(map(self._proportional, pids))
@@ -1143,6 +1143,20 @@ class Watched:
                 return sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
         except (OSError, ValueError):
             return self._resident(pid)
+
+    def _files(self, pids: List[int]) -> int:
+        """The sandbox's file systems limit the bytes of files, not the kernel's, a page each here."""
+        count = 0
+        for pid in pids[2:] if self._memfd_device else []:  # behind bwrap and the first process
+            for folder in ("tmp", "dev/shm"):
+                try:
+                    about = os.statvfs("/proc/%d/root/%s" % (pid, folder))
+                except OSError:
+                    break
+                count += about.f_files - about.f_ffree
+            else:
+                break
+        return count * self.PAGE
 
     def _memfds(self, pids: List[int]) -> Dict[int, int]:
         """Such files count here even where no process has them mapped."""
@@ -1179,6 +1193,7 @@ class Slot:
         self._number = 0
         self._process = None  # type: Optional[subprocess.Popen[bytes]]
         self._setup = {}  # type: Dict[str, Any]
+        self._uid_lock = None  # type: Any
         if sandbox is not None and sandbox.uids:
             self._uid_lock, uid = sandbox.uids.take()
             self._setup = {"uid": uid, "groups": sandbox.groups, "binds": sandbox.binds}
@@ -1215,7 +1230,8 @@ class Slot:
             for descriptor in opened:
                 os.close(descriptor)
         if not told:
-            self.close()
+            self._end()
+            self._started()  # which kills what the last one may have left
             return Ended("lost")
         if "error" in told:
             raise SandboxBroken(told["error"]) if told.get("sandbox") else OSError(told["error"])
@@ -1244,7 +1260,12 @@ class Slot:
             process.kill()
 
     def close(self) -> None:
-        """Ends the slot, and whatever runs in it."""
+        """Ends the slot, and whatever runs in it, for good."""
+        self._end()
+        if self._uid_lock is not None:
+            self._uid_lock.close()
+
+    def _end(self) -> None:
         with self._lock:
             process, self._process = self._process, None
         if process is not None:

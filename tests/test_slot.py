@@ -1,6 +1,5 @@
 """The slot: what enforces an executor's limits and leaves no process behind. Real processes."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -9,23 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.support.processes import ROOT, wait_for
-
-
-def load_executor() -> ModuleType:
-    """executor.py as a module."""
-    spec = importlib.util.spec_from_file_location("executor", ROOT / "executor.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from tests.support.sandbox import load_executor
 
 pytestmark = pytest.mark.once
 executor = load_executor()

@@ -1,0 +1,4 @@
+// outcome: compile_error
+// says: nest
+#include __FILE__
+int main() {}

@@ -1,0 +1,3 @@
+// outcome: succeeded
+#include <cstdio>
+int main() { fwrite("a\0b\xff\xfe\xed\xa0\x80\xf4\x90\x80\x80\n\0", 1, 14, stdout); fwrite("\xc3", 1, 1, stderr); }
