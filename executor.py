@@ -1172,6 +1172,72 @@ class Watched:
         return sizes
 
 
+class Cgroups:
+    """A cgroup (version 2) for each slot, where this process may make some: the kernel itself then
+    limits memory and processes, and the slot need not look. `group` is None elsewhere."""
+
+    OVERHEAD_BYTES, OVERHEAD_PROCESSES = 32 << 20, 8  # of the slot and bwrap
+
+    def __init__(self, group: Optional[Path]) -> None:
+        """`group`: the one this process is in, alone. It must move to a part of it, since only
+        groups without processes of their own have parts with limits (cgroups(7))."""
+        self._group = group
+        self._count = 0
+        if group is not None:
+            try:
+                self._split(group)
+            except OSError:
+                self._group = None
+
+    def _split(self, group: Path) -> None:
+        if not {"memory", "pids"} <= set((group / "cgroup.controllers").read_text().split()):
+            raise OSError(errno.ENOTSUP, "without the controllers")
+        leaf = group / "telerun-executor"
+        leaf.mkdir(exist_ok=True)
+        try:
+            (leaf / "cgroup.procs").write_text(str(os.getpid()))
+            (group / "cgroup.subtree_control").write_text("+memory +pids")
+        except OSError:  # others are in it too
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+            leaf.rmdir()
+            raise
+
+    def about(self) -> str:
+        return "cgroup v2" if self._group else "rlimits and a watchdog"
+
+    def make(self) -> Optional[Path]:
+        """A group for one slot, or None."""
+        if self._group is None:
+            return None
+        self._count += 1
+        made = self._group / ("telerun-slot-%d" % self._count)
+        made.mkdir(exist_ok=True)
+        (made / "memory.swap.max").write_text("0")
+        return made
+
+    @classmethod
+    def limit(cls, group: Path, limits: Dict[str, int]) -> None:
+        (group / "memory.max").write_text(str(limits["memory_bytes"] + cls.OVERHEAD_BYTES))
+        (group / "pids.max").write_text(str(limits["processes"] + cls.OVERHEAD_PROCESSES))
+
+    @staticmethod
+    def kills(group: Path) -> int:
+        """How many processes were killed in it so far because its memory was used up."""
+        told = dict(line.split() for line in (group / "memory.events").read_text().splitlines())
+        return int(told.get("oom_kill", 0))
+
+
+def own_cgroup() -> Optional[Path]:
+    """The cgroup (version 2) of this process; None where there are none, or all is one group."""
+    try:
+        mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        places = [m[0].split()[4] for m in mounts if m[1].startswith("cgroup2 ")]
+        names = re.findall(r"^0::/(.+)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+    except (OSError, IndexError):
+        return None
+    return Path(places[0]) / names[0] if places and names else None
+
+
 class Ended(NamedTuple):
     """What became of a command in a slot."""
 
@@ -1187,8 +1253,10 @@ class Ended(NamedTuple):
 class Slot:
     """The worker's side of a slot. `run` blocks; `kill` may come from any thread."""
 
-    def __init__(self, sandbox: Any = None) -> None:
-        """With a sandbox that has uids, one of them is this slot's for as long as it lives."""
+    def __init__(self, sandbox: Any = None, group: Optional[Path] = None) -> None:
+        """With a sandbox that has uids, one of them is this slot's for as long as it lives.
+        `group` is a cgroup of its own."""
+        self._group = group
         self._lock = threading.Lock()
         self._number = 0
         self._process = None  # type: Optional[subprocess.Popen[bytes]]
@@ -1210,8 +1278,9 @@ class Slot:
             "box": command.box, "argv": command.argv, "cwd": command.cwd, "env": command.env,
             "files": list(command.files), "seconds": seconds,
             "log_bytes": limits["log_bytes"], "output_bytes": limits["output_bytes"],
-            "memory_bytes": limits.get("memory_bytes", 0),
+            "memory_bytes": 0 if self._group else limits.get("memory_bytes", 0),
         }  # fmt: skip
+        kills = self._prepare_group(limits)
         opened = []  # type: List[int]
         try:
             for path, flags in command.files.values():
@@ -1235,8 +1304,16 @@ class Slot:
             return Ended("lost")
         if "error" in told:
             raise SandboxBroken(told["error"]) if told.get("sandbox") else OSError(told["error"])
+        if self._group and Cgroups.kills(self._group) > kills:
+            told["why"] = "memory"
         return Ended(told["why"], told["exit_code"], told["signal"], told["seconds"], log,
                      told["cpu_seconds"], told["memory_bytes"])  # fmt: skip
+
+    def _prepare_group(self, limits: Dict[str, int]) -> int:
+        if self._group is None:
+            return 0
+        Cgroups.limit(self._group, limits)
+        return Cgroups.kills(self._group)
 
     def _send(self, order: Dict[str, Any], descriptors: List[int]) -> None:
         data = json.dumps(order).encode() + b"\n"
@@ -1264,6 +1341,11 @@ class Slot:
         self._end()
         if self._uid_lock is not None:
             self._uid_lock.close()
+        if self._group is not None:
+            try:
+                self._group.rmdir()
+            except OSError:
+                pass  # something in it does not die; the group goes with the service's own
 
     def _end(self) -> None:
         with self._lock:
@@ -1288,6 +1370,8 @@ class Slot:
                     stdin=theirs, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True,
                     env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
                 )  # fmt: skip
+            if self._group is not None:
+                (self._group / "cgroup.procs").write_text(str(self._process.pid))
 
 
 # --- The spool: results that are on disk until the queue has them ------------------------
@@ -1415,6 +1499,7 @@ class Executor:
             )
         self.arch = options.arch or (self.gpus[0].architecture if self.gpus else None)
         self.scratch = self._take_scratch()
+        self.cgroups = Cgroups(own_cgroup())
         self.sandbox = NoSandbox()  # type: Any
         if options.sandbox != "none":
             self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
@@ -1460,9 +1545,9 @@ class Executor:
         options = self.options
         compiling = [self._slot(None) for _ in range(options.nproc_compile)]
         executing = [self._slot(self._gpu(n)) for n in range(options.nproc_execute)]
-        say("Executor %s: nvcc %s, %s, sandbox: %s, %d compile and %d execution workers, queue %s."
+        say("Executor %s: nvcc %s, %s, sandbox: %s, limits by %s, %d compile and %d execution workers, queue %s."
             % (self.auth.name, self.nvcc_version, self._hardware(), self.sandbox.about(),
-               options.nproc_compile, options.nproc_execute, self.auth.server))  # fmt: skip
+               self.cgroups.about(), options.nproc_compile, options.nproc_execute, self.auth.server))  # fmt: skip
         if options.sandbox == "none":
             say("WARNING: --sandbox none: programs run as this user, and can read and do what it can.")
         for path in self.spool.left_over():
@@ -1493,7 +1578,7 @@ class Executor:
 
     def _slot(self, gpu: Optional[Gpu]) -> Slot:
         """A slot, its sandbox tried with the very uid and arguments that jobs get. Raises BadSetup."""
-        slot = Slot(self.sandbox)
+        slot = Slot(self.sandbox, self.cgroups.make())
         if self.options.sandbox != "none":
             command = self.sandbox.check(self.options.auth.resolve(), self.nvcc, gpu)
             limits = {**DEFAULT_LIMITS, "log_bytes": 4096, "output_bytes": 1 << 20}
@@ -1615,6 +1700,7 @@ class Executor:
             "nproc_compile": self.options.nproc_compile,
             "nproc_execute": self.options.nproc_execute,
             "sandbox": self.sandbox.about(),
+            "limits": self.cgroups.about(),
             "host": socket.gethostname(),
             "python": "%d.%d.%d" % sys.version_info[:3],
         }

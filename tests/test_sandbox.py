@@ -363,3 +363,54 @@ def test_a_program_sees_the_files_of_its_own_gpu_alone(tmp_path: Path) -> None:
     assert nodes("GPU-bbbb") == [*shared, "/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap12"]
     with pytest.raises(executor.BadSetup, match="no GPU GPU-cccc"):
         nodes("GPU-cccc")
+
+
+# --- Cgroups: the files of one, in a stub tree; a real one needs a machine that lends them -
+
+
+def stub_cgroup(folder: Path) -> Path:
+    for name, text in (("controllers", "cpu memory pids"), ("subtree_control", ""), ("procs", "")):
+        (folder / f"cgroup.{name}").write_text(text)
+    return folder
+
+
+def test_a_slot_gets_a_cgroup_with_the_limits_of_its_job(tmp_path: Path) -> None:
+    cgroups = executor.Cgroups(stub_cgroup(tmp_path))
+    assert cgroups.about() == "cgroup v2"
+    assert (tmp_path / "telerun-executor/cgroup.procs").read_text() == str(os.getpid())
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
+    group = cgroups.make()
+    assert (group / "memory.swap.max").read_text() == "0"
+    cgroups.limit(group, {"memory_bytes": 1 << 30, "processes": 100})
+    assert int((group / "memory.max").read_text()) == (1 << 30) + (32 << 20)
+    assert int((group / "pids.max").read_text()) == 108
+    (group / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
+    assert cgroups.kills(group) == 2
+
+
+def test_what_the_kernel_killed_for_memory_has_that_outcome(tmp_path: Path) -> None:
+    group = executor.Cgroups(stub_cgroup(tmp_path)).make()
+    events = group / "memory.events"
+    events.write_text("oom_kill 1\n")
+    slot = executor.Slot(None, group)
+    limits = {**LIMITS, "memory_bytes": 1 << 30}
+
+    def run_shell(script: str) -> Any:
+        command = executor.Command([], ["/bin/sh", "-c", script], "/", {}, {})
+        return slot.run(command, 20, limits, lambda: True)
+
+    assert run_shell("exit 3").why == "ended"
+    assert int((group / "cgroup.procs").read_text()) == slot._process.pid
+    assert run_shell(f"echo oom_kill 2 >{events}; kill -9 $$").why == "memory"
+    shutil.rmtree(group)
+    group.mkdir()
+    slot.close()
+    assert not group.exists()
+
+
+def test_without_a_cgroup_to_split_the_slot_looks_itself(tmp_path: Path) -> None:
+    stub_cgroup(tmp_path)
+    (tmp_path / "cgroup.controllers").write_text("hugetlb")
+    for group in (None, tmp_path, tmp_path / "none"):
+        cgroups = executor.Cgroups(group)
+        assert (cgroups.about(), cgroups.make()) == ("rlimits and a watchdog", None)
