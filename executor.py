@@ -316,6 +316,24 @@ def find_gpus() -> List[Gpu]:
     return [g for name in names for g in gpus if name == g.index or g.uuid.startswith(name)]
 
 
+def lock_gpu(gpu: Gpu) -> socket.socket:
+    """Takes a GPU for this process, until it ends. Raises BadSetup if another executor has it.
+
+    A name in the abstract namespace (unix(7)) is the whole machine's, whoever the user is, and
+    programs in the sandbox, which have a network of their own, do not see it.
+    """
+    lock = socket.socket(socket.AF_UNIX)
+    try:
+        lock.bind("\0telerun-gpu-" + gpu.uuid)
+    except OSError:
+        lock.close()
+        raise BadSetup(
+            "Another executor on this machine has GPU %s (%s). Set CUDA_VISIBLE_DEVICES to give "
+            "each its own." % (gpu.index, gpu.uuid)
+        ) from None
+    return lock
+
+
 def find_nvcc(given: Optional[str]) -> str:
     """The path of nvcc. Raises BadSetup."""
     for candidate in [given] if given else ["nvcc", "/usr/local/cuda/bin/nvcc"]:
@@ -437,8 +455,9 @@ class Bubblewrap:
         compile_init(self._init)
         self._filter.write_bytes(seccomp_filter(platform.machine()))
         helped = subprocess.run([self._bwrap, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout  # fmt: skip
-        if b"--size" not in helped:
-            raise BadSetup("%s is too old: bubblewrap 0.7 or newer is needed, for file systems of a limited size." % self._bwrap)  # fmt: skip
+        if b"--perms" not in helped:
+            raise BadSetup("%s is too old: bubblewrap 0.5 or newer is needed." % self._bwrap)
+        self._sized = b"--size" in helped  # 0.7 and newer; else the limit on memory must do
         self._isolated = [
             self._bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
             "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent",
@@ -496,9 +515,9 @@ class Bubblewrap:
         env = environment(nvcc, "/tmp/work", "/tmp", gpu.uuid if gpu else "")
         for name, value in env.items():
             box += ["--setenv", name, value]
-        size = str(limits["disk_bytes"])
+        size = ["--size", str(limits["disk_bytes"])] if self._sized else []
         box += self._system() + ["--proc", "/proc", "--dev", "/dev"] + self._devices(gpu)
-        box += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp", "--dir", "/tmp/work"]  # fmt: skip
+        box += size + ["--tmpfs", "/dev/shm"] + size + ["--tmpfs", "/tmp", "--dir", "/tmp/work"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             box += ["--ro-bind", "/tmp/%d" % number if self.uids else path, path]
         box += ["--perms", "0555", "--file", "@init", "/job/init"] + given
@@ -1145,18 +1164,19 @@ class Watched:
             return self._resident(pid)
 
     def _files(self, pids: List[int]) -> int:
-        """The sandbox's file systems limit the bytes of files, not the kernel's, a page each here."""
-        count = 0
+        """Files in the sandbox live in memory, and take some of the kernel's, a page each here."""
+        size = 0
         for pid in pids[2:] if self._memfd_device else []:  # behind bwrap and the first process
             for folder in ("tmp", "dev/shm"):
                 try:
                     about = os.statvfs("/proc/%d/root/%s" % (pid, folder))
                 except OSError:
                     break
-                count += about.f_files - about.f_ffree
+                size += (about.f_blocks - about.f_bfree) * about.f_frsize
+                size += (about.f_files - about.f_ffree) * self.PAGE
             else:
                 break
-        return count * self.PAGE
+        return size
 
     def _memfds(self, pids: List[int]) -> Dict[int, int]:
         """Such files count here even where no process has them mapped."""
@@ -1504,6 +1524,7 @@ class Executor:
         if options.sandbox != "none":
             self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
             self.sandbox.use(self.gpus[: options.nproc_execute])
+        self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus[: options.nproc_execute]]
         self.spool = Spool(self.scratch / "spool")
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed

@@ -109,6 +109,18 @@ def test_a_file_may_not_be_larger_than_the_disk(slot: Any, box: Any, tmp_path: P
     assert ended.exit_code or ended.signal
 
 
+def test_a_bubblewrap_without_sizes_leaves_files_to_the_limit_on_memory(
+    box: Any, tmp_path: Path
+) -> None:
+    """As on Ubuntu 22.04, whose 0.6 knows no --size."""
+    box._sized = False
+    slot = executor.Slot(box)
+    script = "head -c 200000000 /dev/zero >/tmp/hog; sleep 9"
+    ended, _ = build(slot, box, tmp_path, script, memory_bytes=64 << 20)
+    slot.close()
+    assert ended.why == "memory"
+
+
 @pytest.mark.skipif(not AS_ROOT, reason="needs root, to give uids to slots")
 def test_two_slots_have_two_uids_and_a_third_executor_others(box: Any, tmp_path: Path) -> None:
     other = executor.Bubblewrap(options(), executor.find_nvcc(NVCC), tmp_path / "other")
@@ -330,6 +342,16 @@ def test_the_filter(machine: str) -> None:
 def test_a_machine_without_a_filter_is_refused() -> None:
     with pytest.raises(executor.BadSetup, match="no system call filter for a vax"):
         executor.seccomp_filter("vax")
+
+
+def test_a_gpu_is_one_executors_alone() -> None:
+    gpu = executor.Gpu("0", f"GPU-{os.getpid()}", "Stub", "sm_90", "1.0")
+    with (
+        executor.lock_gpu(gpu),
+        pytest.raises(executor.BadSetup, match="Another executor on this machine has GPU 0"),
+    ):
+        executor.lock_gpu(gpu)
+    executor.lock_gpu(gpu).close()
 
 
 # --- GPUs: the driver's files as it lists them, in a stub tree ---------------------------

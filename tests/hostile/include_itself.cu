@@ -1,4 +1,4 @@
 // outcome: compile_error
-// says: nest
+// says: include_itself.cu
 #include __FILE__
 int main() {}
