@@ -448,7 +448,7 @@ class Bubblewrap:
         if missing:
             raise BadSetup("There is no %s to show in the sandbox." % missing[0])
         shown = [toolkit(nvcc)] + extra
-        self.binds = [str(path) for path in shown if Path("/usr") not in path.parents]
+        self.binds = [str(path) for path in shown if Path("/usr") not in [path, *path.parents]]
         folder.mkdir(parents=True, exist_ok=True)
         self._init = folder / "init"
         self._filter = folder / "seccomp"
@@ -535,7 +535,7 @@ class Bubblewrap:
                 shown += ["--symlink", os.readlink(name), name]
             elif os.path.isdir(name):
                 shown += ["--ro-bind", name, name]
-        for name in ("/etc/ld.so.cache", "/etc/alternatives"):
+        for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/nvcc.profile"):
             shown += ["--ro-bind-try", name, name]
         return shown
 
@@ -952,7 +952,7 @@ class SlotProcess:
         self._kill_all(child)
         self._drain(child, log)
         ended = {"why": why, "seconds": seconds, "output_bytes": log.total,
-                 "memory_bytes": watched.peak or None, "cpu_seconds": None, "made": False}  # fmt: skip
+                 "memory_bytes": watched.peak or None, "cpu_seconds": None}  # fmt: skip
         code = child.returncode
         if box:
             told = _read_all(report).decode("ascii", "replace").splitlines()
@@ -963,7 +963,7 @@ class SlotProcess:
             if len(told) == 2:
                 status, wall, cpu, kib, made = told[1].split()
                 code = os.WEXITSTATUS(int(status)) if os.WIFEXITED(int(status)) else -os.WTERMSIG(int(status))
-                ended.update(seconds=float(wall), cpu_seconds=float(cpu), made=made == "made")
+                ended.update(seconds=float(wall), cpu_seconds=float(cpu))
                 ended["memory_bytes"] = max(int(kib) << 10, watched.peak)
                 if made == "unwritten":
                     return {"error": "what the compiler made could not be kept"}, b""
@@ -1221,6 +1221,16 @@ class Cgroups:
             (group / "cgroup.procs").write_text(str(os.getpid()))
             leaf.rmdir()
             raise
+
+    def close(self) -> None:
+        """Back to where it was, if nothing is left in the parts."""
+        if self._group is not None:
+            try:
+                (self._group / "cgroup.subtree_control").write_text("-memory -pids")
+                (self._group / "cgroup.procs").write_text(str(os.getpid()))
+                (self._group / "telerun-executor").rmdir()
+            except OSError:
+                pass
 
     def about(self) -> str:
         return "cgroup v2" if self._group else "rlimits and a watchdog"
@@ -1601,15 +1611,18 @@ class Executor:
         """A slot, its sandbox tried with the very uid and arguments that jobs get. Raises BadSetup."""
         slot = Slot(self.sandbox, self.cgroups.make())
         if self.options.sandbox != "none":
-            command = self.sandbox.check(self.options.auth.resolve(), self.nvcc, gpu)
-            limits = {**DEFAULT_LIMITS, "log_bytes": 4096, "output_bytes": 1 << 20}
-            try:
-                ended = slot.run(command, 60, limits, lambda: True)
-            except OSError as error:
-                raise BadSetup("The sandbox does not work, and no program runs without it (%s): %s." % (error, why_denied())) from None
-            if ended.exit_code != CHECKED:
-                raise BadSetup("The sandbox is not safe to use: %s." % (in_text(ended.log).strip() or ended.why))
+            self._try_sandbox(slot, gpu)
         return slot
+
+    def _try_sandbox(self, slot: Slot, gpu: Optional[Gpu]) -> None:
+        command = self.sandbox.check(self.options.auth.resolve(), self.nvcc, gpu)
+        limits = {**DEFAULT_LIMITS, "log_bytes": 4096, "output_bytes": 1 << 20}
+        try:
+            ended = slot.run(command, 60, limits, lambda: True)
+        except OSError as error:
+            raise BadSetup("The sandbox does not work, and no program runs without it (%s): %s." % (error, why_denied())) from None
+        if ended.exit_code != CHECKED:
+            raise BadSetup("The sandbox is not safe to use: %s." % (in_text(ended.log).strip() or ended.why))
 
     def _hardware(self) -> str:
         if not self.gpus:
@@ -1667,7 +1680,7 @@ class Executor:
             attempt = self._claim(connection)
             if attempt is None:
                 continue
-            if self._guarded(attempt, lambda: self._compile(attempt, slot)):
+            if self._guarded(attempt, slot, None, lambda: self._compile(attempt, slot)):
                 attempt.phase = "waiting"
                 self.beat_now.set()
                 self.compiled.put(attempt)
@@ -1751,13 +1764,18 @@ class Executor:
         self.beat_now.set()
         return attempt
 
-    def _guarded(self, attempt: Attempt, step: Callable[[], bool]) -> bool:
+    def _guarded(
+        self, attempt: Attempt, slot: Slot, gpu: Optional[Gpu], step: Callable[[], bool]
+    ) -> bool:
         """The step's answer; what this host could not do is given back, not blamed on the job."""
         try:
             return step()
         except SandboxBroken as error:
-            attempt.stop("the host's sandbox does not work any more")
-            self._unfit("The sandbox does not work any more: %s" % error)
+            attempt.stop("the host's sandbox failed: %s" % error)
+            try:
+                self._try_sandbox(slot, gpu)  # was it this job alone?
+            except BadSetup as broken:
+                self._unfit(str(broken))
             return False
         except OSError as error:
             attempt.stop("the host could not run it: %s" % (error.strerror or error))
@@ -1812,7 +1830,7 @@ class Executor:
             attempt.phase = "executing"
             self.beat_now.set()
             attempt.taken.set()
-            self._guarded(attempt, lambda: self._execute(attempt, slot, gpu))
+            self._guarded(attempt, slot, gpu, lambda: self._execute(attempt, slot, gpu))
             self._done(attempt)
         slot.close()
 
@@ -2083,7 +2101,11 @@ def main(argv: Any = None) -> int:
     options = parse(argv)
     try:
         auth = read_auth(options.auth, "executor", options.server)
-        return Executor(options, auth).run()
+        executor = Executor(options, auth)
+        try:
+            return executor.run()
+        finally:
+            executor.cgroups.close()
     except BadSetup as error:
         warn("executor.py: %s" % error)
         return WRONG_USAGE

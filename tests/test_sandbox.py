@@ -226,7 +226,7 @@ def test_a_bubblewrap_that_may_make_no_namespaces_is_refused(world: World, place
     path = without_bubblewrap(place)
     stub = place / "bwrap"
     stub.write_text(
-        '#!/bin/sh\n[ "$1" = --help ] && echo --size\n'
+        '#!/bin/sh\n[ "$1" = --help ] && echo --perms\n'
         "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1\n"
     )
     stub.chmod(0o755)
@@ -268,12 +268,34 @@ def test_when_bubblewrap_goes_away_no_program_runs_and_the_host_stops(
     mine.unlink()
     client = world.start_submit(alice, world.source(HELLO))
     assert host.popen.wait(60) == 2
-    assert "sandbox does not work any more" in host.told()
+    assert "The sandbox does not work, and no program runs without it" in host.told()
     world.start_executor(world.executor("gpu2"))
     assert client.popen.wait(60) == 0, client.told()
     _, _, job = world.request(alice, "GET", "/jobs/2")
     endings = [(a["executor"], a["ending"]) for a in job["attempts"]]
     assert endings == [("gpu1", "released"), ("gpu2", "finished")]
+
+
+def test_a_job_that_breaks_its_own_sandbox_does_not_stop_the_host(
+    tmp_path: Path, place: Path
+) -> None:
+    """With a stub in front of the real bubblewrap that fails for one file name."""
+    need("bubblewrap", bubblewrap())
+    stub = place / "bwrap"
+    stub.write_text(
+        '#!/bin/sh\ncase "$*" in *evil.cu*) echo "bwrap: cannot" >&2; exit 1;; esac\n'
+        f'exec {bubblewrap()} "$@"\n'
+    )
+    stub.chmod(0o755)
+    with World(tmp_path, TELERUN_MAX_ATTEMPTS=1) as world:
+        alice = world.user("alice")
+        world.start_server()
+        path = f"{place}:{world.environment['PATH']}"
+        host = world.start_executor(world.executor("gpu1"), PATH=path, sandbox="bubblewrap")
+        assert world.submit(alice, world.source(HELLO, "evil.cu")).status == 5
+        assert world.submit(alice, world.source(HELLO, "good.cu")).status == 0
+        assert "the host's sandbox failed: bwrap: cannot" in host.told()
+        assert host.stop() == 0
 
 
 def test_sandbox_none_is_said_aloud(world: World) -> None:
