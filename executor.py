@@ -485,7 +485,7 @@ class Bubblewrap:
         files = {"source": (source, os.O_RDONLY),
                  "product": (folder / "program", os.O_WRONLY | os.O_CREAT | os.O_EXCL)}  # fmt: skip
         argv = nvcc + ["-o", "/tmp/program", "./" + source.name]
-        given = ["--perms", "0644", "--file", "@source", "/tmp/work/" + source.name]
+        given = ["--perms", "0644", "--file", "@source", "/tmp/run/" + source.name]
         return self._command(argv, given, files, nvcc[0], None, limits)
 
     def program(
@@ -512,16 +512,16 @@ class Bubblewrap:
         gpu: Optional[Gpu], limits: Dict[str, int],
     ) -> Command:  # fmt: skip
         box = list(self._isolated)
-        env = environment(nvcc, "/tmp/work", "/tmp", gpu.uuid if gpu else "")
+        env = environment(nvcc, "/tmp/run", "/tmp", gpu.uuid if gpu else "")
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
         box += self._system() + ["--proc", "/proc", "--dev", "/dev"] + self._devices(gpu)
-        box += size + ["--tmpfs", "/dev/shm"] + size + ["--tmpfs", "/tmp", "--dir", "/tmp/work"]
+        box += size + ["--tmpfs", "/dev/shm"] + size + ["--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             box += ["--ro-bind", "/tmp/%d" % number if self.uids else path, path]
         box += ["--perms", "0555", "--file", "@init", "/job/init"] + given
-        box += ["--chdir", "/tmp/work", "--remount-ro", "/", "--remount-ro", "/dev"]
+        box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
         box += ["@product" if "product" in files else "-1", "/tmp/program"]
         box += [str(limits[name]) for name in ("processes", "disk_bytes", "memory_bytes")]
