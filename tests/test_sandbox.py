@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import need
-from tests.support.processes import HELLO, NVCC, ROOT, World, run, wait_for
+from tests.support.processes import HELLO, NVCC, ROOT, World, has_sandbox, run, wait_for
 from tests.support.sandbox import bubblewrap, load_executor, processes_of
 from tests.support.stubs import fake_nvcc
 
@@ -37,7 +37,7 @@ def options(*more: str) -> Any:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Any:
-    need("bubblewrap", bubblewrap())
+    need("bubblewrap", has_sandbox())
     return executor.Bubblewrap(options(), executor.find_nvcc(NVCC), tmp_path / "sandbox")
 
 
@@ -121,6 +121,12 @@ def test_a_bubblewrap_without_sizes_leaves_files_to_the_limit_on_memory(
     assert ended.why == "memory"
 
 
+def test_empty_files_without_end_count_as_memory(slot: Any, box: Any, tmp_path: Path) -> None:
+    script = "i=0; while :; do i=$((i + 1)); : >/tmp/$i; done"
+    ended, _ = build(slot, box, tmp_path, script, memory_bytes=32 << 20)
+    assert ended.why == "memory"
+
+
 @pytest.mark.skipif(not AS_ROOT, reason="needs root, to give uids to slots")
 def test_two_slots_have_two_uids_and_a_third_executor_others(box: Any, tmp_path: Path) -> None:
     other = executor.Bubblewrap(options(), executor.find_nvcc(NVCC), tmp_path / "other")
@@ -163,7 +169,7 @@ def sandboxes(uids: range) -> list[str]:
 @pytest.mark.parametrize("whom", ["executor", "slot"])
 def test_kill_9_at_the_moment_of_a_spawn_leaves_no_sandbox(tmp_path: Path, whom: str) -> None:
     """TELERUN_KILLS=500 is the long version. The executor dies, or its slot by itself."""
-    need("bubblewrap", bubblewrap())
+    need("bubblewrap", has_sandbox())
     uids = range(UID_BASE, UID_BASE + 4)
     alive = 0
     for number in range(KILLS):
@@ -239,7 +245,7 @@ def test_a_bubblewrap_that_may_make_no_namespaces_is_refused(world: World, place
 
 def test_a_token_that_programs_could_read_is_refused(world: World) -> None:
     """As an ordinary user's would be that lies in a folder shown in the sandbox."""
-    need("bubblewrap", bubblewrap())
+    need("bubblewrap", has_sandbox())
     auth = world.executor("gpu1")
     shown = world.folder / "shown"
     shown.mkdir()
@@ -258,7 +264,7 @@ def test_a_token_that_programs_could_read_is_refused(world: World) -> None:
 def test_when_bubblewrap_goes_away_no_program_runs_and_the_host_stops(
     world: World, place: Path
 ) -> None:
-    need("bubblewrap", bubblewrap())
+    need("bubblewrap", has_sandbox())
     mine = Path(shutil.copy(str(bubblewrap()), place / "bwrap"))
     alice = world.user("alice")
     world.start_server()
@@ -280,7 +286,7 @@ def test_a_job_that_breaks_its_own_sandbox_does_not_stop_the_host(
     tmp_path: Path, place: Path
 ) -> None:
     """With a stub in front of the real bubblewrap that fails for one file name."""
-    need("bubblewrap", bubblewrap())
+    need("bubblewrap", has_sandbox())
     stub = place / "bwrap"
     stub.write_text(
         '#!/bin/sh\ncase "$*" in *evil.cu*) echo "bwrap: cannot" >&2; exit 1;; esac\n'

@@ -1,5 +1,5 @@
 // A file system full of empty files is memory of the kernel's.
-// outcome: memory_exceeded
+// outcome: memory_exceeded runtime_timeout
 #include <cstdio>
 #include <fcntl.h>
 #include <unistd.h>
