@@ -3,7 +3,7 @@
 
     python3 executor.py --nproc-compile 2 --nproc-execute 1
 
-Needs Python 3.8 or newer and nvcc on Linux, nothing else. It asks the queue for work over
+Needs Python 3.8 or newer, nvcc and bubblewrap on Linux, nothing else. It asks the queue for work over
 outbound HTTPS, compiles with nvcc, runs each program on one GPU, and sends the logs back. Beside
 this file stands auth.json, from the course staff: {"executor": "...", "token": "..."}, and
 optionally "server" (https://host:port) and "certificate" (a PEM file to trust, relative to
@@ -12,7 +12,8 @@ auth.json). A server.cert beside this file is trusted too.
 How it works. Each compile worker claims a job, compiles it and hands it to an execution worker,
 so that the next job compiles while one runs. Compilers and programs are started by slots:
 one child process a worker, which enforces the limits and leaves no process behind, not even
-when this one is killed. One thread sends the heartbeats of all jobs in hand, one the results. A result is
+when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's own where this
+is started by root, and without network, home, or other processes. One thread sends the heartbeats of all jobs in hand, one the results. A result is
 on disk before it is sent, and what could not be sent is sent by the next start.
 
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
@@ -24,11 +25,16 @@ Exit status: 0 stopped as asked, 1 the queue refuses this executor, 2 wrong usag
 from __future__ import annotations
 
 import argparse
+import array
 import ctypes
+import errno
 import fcntl
+import glob
 import http.client
 import json
 import os
+import platform
+import pwd
 import queue
 import random
 import re
@@ -38,6 +44,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -56,6 +63,12 @@ WAIT_SECONDS = 25  # how long a claim is held open at the queue
 GRACE_SECONDS = 5  # how long what was killed may take to be gone
 OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
 HEAD_SHARE = 0.75  # of the bytes a log keeps: the rest is its end
+WATCH_SECONDS = 0.05  # how often the memory of what runs is looked at, without a cgroup
+SANDBOX_UID_BASE = 60600  # to 61183: neither Debian, systemd nor useradd gives these out
+SANDBOX_UIDS = 584
+CHECKED = 42  # what the sandbox's self-test ends with
+# For a queue that is older than these limits.
+DEFAULT_LIMITS = {"memory_bytes": 4 << 30, "processes": 256, "disk_bytes": 1 << 30}
 
 STOPPED, REFUSED, WRONG_USAGE, FAILED = 0, 1, 2, 70
 
@@ -313,12 +326,31 @@ def find_gpus() -> List[Gpu]:
     return [g for name in names for g in gpus if name == g.index or g.uuid.startswith(name)]
 
 
+def lock_gpu(gpu: Gpu) -> socket.socket:
+    """Takes a GPU for this process, until it ends. Raises BadSetup if another executor has it.
+
+    A name in the abstract namespace (unix(7)) is the whole machine's, whoever the user is, and
+    programs in the sandbox, which have a network of their own, do not see it.
+    """
+    lock = socket.socket(socket.AF_UNIX)
+    try:
+        lock.bind("\0telerun-gpu-" + gpu.uuid)
+    except OSError:
+        lock.close()
+        raise BadSetup(
+            "Another executor on this machine has GPU %s (%s). Set CUDA_VISIBLE_DEVICES to give "
+            "each its own." % (gpu.index, gpu.uuid)
+        ) from None
+    return lock
+
+
 def find_nvcc(given: Optional[str]) -> str:
     """The path of nvcc. Raises BadSetup."""
     for candidate in [given] if given else ["nvcc", "/usr/local/cuda/bin/nvcc"]:
         found = shutil.which(candidate)
         if found:
-            return os.path.abspath(found)
+            real = os.path.realpath(found)  # a link to it says nothing of where its toolkit is
+            return real if os.path.basename(real) == "nvcc" else os.path.abspath(found)
     raise BadSetup(
         "%s. Install the CUDA toolkit, put its bin folder on the PATH, or name it with --nvcc."
         % ("%s is no program" % given if given else "nvcc was not found")
@@ -339,15 +371,434 @@ def nvcc_version(nvcc: str) -> str:
     return release[1]
 
 
+def device_nodes(gpu: Gpu, root: Path = Path("/")) -> List[str]:
+    """The device files of one GPU and no other. `nvidia-smi` counts otherwise than the driver
+    does, so the file is the one whose "Device Minor" has this UUID."""
+    nodes = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools"]
+    for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
+        told = dict(line.split(":", 1) for line in information.read_text().splitlines() if ":" in line)
+        if told.get("GPU UUID", "").strip() == gpu.uuid:
+            minor = told["Device Minor"].strip()
+            nodes.append("nvidia" + minor)
+            # A GPU that is split (MIG) has a file for each part as well.
+            for access in sorted(root.glob("proc/driver/nvidia/capabilities/gpu%s/mig/**/access" % minor)):
+                number = re.search(r"DeviceFileMinor:\s*(\d+)", access.read_text())
+                nodes += ["nvidia-caps/nvidia-cap" + number[1]] if number else []
+            return ["/dev/" + node for node in nodes if (root / "dev" / node).exists()]
+    raise BadSetup("The driver lists no GPU %s in /proc/driver/nvidia/gpus." % gpu.uuid)
+
+
+# --- The sandbox: bubblewrap around the compiler and around the program ------------------
+
+
+class Command(NamedTuple):
+    """What a slot is to run. An argument of `box` like "@program" stands for an open file."""
+
+    box: List[str]  # what goes before the command: the sandbox, [] for none
+    argv: List[str]
+    cwd: str
+    env: Dict[str, str]
+    files: Dict[str, Any]  # name -> (path, flags for os.open)
+
+
+class SandboxBroken(OSError):
+    """The sandbox itself failed, so nothing ran; no job is to be claimed by this host."""
+
+
+class NoSandbox:
+    """Programs run as the executor's own user (--sandbox none)."""
+
+    uids = None  # type: Any
+    binds = []  # type: List[str]
+    groups = []  # type: List[int]
+
+    def about(self) -> str:
+        return "none"
+
+    def compiler(self, folder: Path, source: Path, nvcc: List[str], limits: Dict[str, int]) -> Command:
+        argv = nvcc + ["-o", str(folder / "program"), "./" + source.name]
+        return Command([], argv, str(source.parent), self._environment(folder, nvcc[0], ""), {})
+
+    def program(
+        self, folder: Path, args: List[str], nvcc: str, gpu: Optional[Gpu], limits: Dict[str, int]
+    ) -> Command:
+        env = self._environment(folder, nvcc, gpu.uuid if gpu else "")
+        return Command([], [str(folder / "program")] + args, str(folder / "run"), env, {})
+
+    def _environment(self, folder: Path, nvcc: str, visible_gpus: str) -> Dict[str, str]:
+        return environment(nvcc, str(folder / "run"), str(folder / "tmp"), visible_gpus)
+
+
+def environment(nvcc: str, home: str, tmp: str, visible_gpus: str) -> Dict[str, str]:
+    """All that a compiler or program is told: nothing of this process's environment."""
+    return {
+        "PATH": ":".join([os.path.dirname(nvcc), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": home,
+        "TMPDIR": tmp,
+        "LANG": "C.UTF-8",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": visible_gpus,
+    }
+
+
+class Bubblewrap:
+    """Programs run in bwrap, which never runs as root: as the executor's user, or, where that is
+    root, as a uid of each slot's own. What it sees: /usr and the CUDA toolkit, a /tmp of its own
+    in memory, its one GPU. Files go in and out as open descriptors, never by a path."""
+
+    def __init__(self, options: argparse.Namespace, nvcc: str, folder: Path) -> None:
+        """Raises BadSetup if there is no bubblewrap here, or no compiler for its first process."""
+        found = shutil.which("bwrap")
+        if not found:
+            raise BadSetup("bubblewrap is missing, and no program runs without it: apt install bubblewrap (--sandbox none would run programs as this user).")  # fmt: skip
+        self._bwrap = os.path.abspath(found)
+        self.uids = Uids(options.sandbox_uid_base) if os.geteuid() == 0 else None
+        extra = [path.resolve() for path in options.sandbox_bind]
+        missing = [path for path in extra if not path.exists()]
+        if missing:
+            raise BadSetup("There is no %s to show in the sandbox." % missing[0])
+        shown = [toolkit(nvcc)] + extra
+        self.binds = [str(path) for path in shown if Path("/usr") not in [path, *path.parents]]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._init = folder / "init"
+        self._filter = folder / "seccomp"
+        compile_init(self._init)
+        self._filter.write_bytes(seccomp_filter(platform.machine()))
+        helped = subprocess.run([self._bwrap, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout  # fmt: skip
+        if b"--perms" not in helped:
+            raise BadSetup("%s is too old: bubblewrap 0.5 or newer is needed." % self._bwrap)
+        self._sized = b"--size" in helped  # 0.7 and newer; else the limit on memory must do
+        self._isolated = [
+            self._bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
+            "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent",
+            "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv",
+        ] + (["--disable-userns"] if b"--disable-userns" in helped else [])  # fmt: skip
+        self._nodes = {}  # type: Dict[str, List[str]]
+
+    def about(self) -> str:
+        return "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+
+    def use(self, gpus: List[Gpu]) -> None:
+        """Finds the device files of the GPUs. Raises BadSetup."""
+        self._nodes = {gpu.uuid: device_nodes(gpu) for gpu in gpus}
+        every = {node for nodes in self._nodes.values() for node in nodes}
+        if gpus and "/dev/nvidia-uvm" not in every:
+            raise BadSetup("/dev/nvidia-uvm is missing: nvidia-modprobe -u -c 0 makes it (as root).")
+
+    @property
+    def groups(self) -> List[int]:
+        """The groups that the device files ask for, where not everybody may use them."""
+        told = [os.stat(node) for nodes in self._nodes.values() for node in nodes]
+        return sorted({s.st_gid for s in told if s.st_mode & 0o006 != 0o006})
+
+    def compiler(self, folder: Path, source: Path, nvcc: List[str], limits: Dict[str, int]) -> Command:
+        files = {"source": (source, os.O_RDONLY),
+                 "product": (folder / "program", os.O_WRONLY | os.O_CREAT | os.O_EXCL)}  # fmt: skip
+        argv = nvcc + ["-o", "/tmp/program", "./" + source.name]
+        given = ["--perms", "0644", "--file", "@source", "/tmp/run/" + source.name]
+        return self._command(argv, given, files, nvcc[0], None, limits)
+
+    def program(
+        self, folder: Path, args: List[str], nvcc: str, gpu: Optional[Gpu], limits: Dict[str, int]
+    ) -> Command:
+        files = {"program": (folder / "program", os.O_RDONLY)}
+        given = ["--perms", "0555", "--file", "@program", "/job/program"]
+        return self._command(["/job/program"] + args, given, files, nvcc, gpu, limits)
+
+    def check(self, hidden: Path, nvcc: str, gpu: Optional[Gpu]) -> Command:
+        """A command that ends with 0 if the sandbox holds what it should."""
+        script = (
+            'if [ -r "$1" ]; then echo "$1 can be read in the sandbox; move it out of the folders that are shown there"; exit 1; fi\n'
+            '[ "$(grep -c : /proc/net/dev)" = 1 ] || { echo "there is a network in it"; exit 1; }\n'
+            '[ "$(id -u)" != 0 ] || { echo "programs would be root in it"; exit 1; }\n'
+            '"$2" --version >/dev/null || { echo "$2 does not run in it; name the toolkit\'s own nvcc with --nvcc, and further folders it needs with --sandbox-bind"; exit 1; }\n'
+            "exit %d\n" % CHECKED
+        )
+        argv = ["/bin/sh", "-c", script, "sh", str(hidden), nvcc]
+        return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS)
+
+    def _command(
+        self, argv: List[str], given: List[str], files: Dict[str, Any], nvcc: str,
+        gpu: Optional[Gpu], limits: Dict[str, int],
+    ) -> Command:  # fmt: skip
+        box = list(self._isolated)
+        env = environment(nvcc, "/tmp/run", "/tmp", gpu.uuid if gpu else "")
+        for name, value in env.items():
+            box += ["--setenv", name, value]
+        size = ["--size", str(limits["disk_bytes"])] if self._sized else []
+        box += self._system() + ["--proc", "/proc", "--dev", "/dev"] + self._devices(gpu)
+        box += size + ["--tmpfs", "/dev/shm"] + size + ["--tmpfs", "/tmp", "--dir", "/tmp/run"]
+        for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
+            box += ["--ro-bind", "/tmp/%d" % number if self.uids else path, path]
+        box += ["--perms", "0555", "--file", "@init", "/job/init"] + given
+        box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
+        box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
+        box += ["@product" if "product" in files else "-1", "/tmp/program"]
+        box += [str(limits[name]) for name in ("processes", "disk_bytes", "memory_bytes")]
+        files = {**files, "init": (self._init, os.O_RDONLY), "seccomp": (self._filter, os.O_RDONLY)}
+        return Command(box, argv, "/", {}, files)
+
+    def _system(self) -> List[str]:
+        shown = ["--ro-bind", "/usr", "/usr"]
+        for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
+            if os.path.islink(name):
+                shown += ["--symlink", os.readlink(name), name]
+            elif os.path.isdir(name):
+                shown += ["--ro-bind", name, name]
+        for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/nvcc.profile"):
+            shown += ["--ro-bind-try", name, name]
+        return shown
+
+    def _devices(self, gpu: Optional[Gpu]) -> List[str]:
+        if gpu is None:
+            return []
+        shown = ["--ro-bind", "/sys", "/sys"]
+        for node in self._nodes[gpu.uuid]:
+            shown += ["--dev-bind", node, node]
+        return shown
+
+
+class Uids:
+    """Uids of which each is one slot's alone on this machine, held by a lock in /run."""
+
+    def __init__(self, base: int) -> None:
+        self._range = range(base, base + SANDBOX_UIDS)
+        self._folder = Path("/run/telerun-sandbox")
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+
+    def take(self) -> Any:
+        """A uid that is free, as the open file of its lock and its number. Raises BadSetup."""
+        for uid in self._range:
+            if not _is_account(uid):
+                lock = open(str(self._folder / str(uid)), "w")
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return lock, uid
+                except BlockingIOError:
+                    lock.close()
+        raise BadSetup("No uid from %d to %d is free for a sandbox; say --sandbox-uid-base." % (self._range[0], self._range[-1]))  # fmt: skip
+
+
+def _is_account(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+        return True
+    except KeyError:
+        return False
+
+
+def toolkit(nvcc: str) -> Path:
+    """What must be seen for nvcc to run: its toolkit, or, of one that lies by itself, the file."""
+    path = Path(nvcc)
+    return path.parent.parent if (path.parent / "nvcc.profile").is_file() else path
+
+
+# The first process in the sandbox, in C because it starts a hundred times faster than Python. As
+# process 1 of its namespace no program can kill it, and all end when it does. It tells of the
+# program what bwrap does not pass on: its wait status, so that exit(137) is not SIGKILL, its time and
+# memory; and it hands out what the compiler made, without following links.
+INIT_C = r"""
+#define _GNU_SOURCE 1
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void limit(int what, const char *text) {
+    struct rlimit both;
+    both.rlim_cur = both.rlim_max = strtoull(text, NULL, 10);
+    setrlimit((__rlimit_resource_t)what, &both);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static const char *hand_out(const char *path, int to) {
+    static char buffer[1 << 16];
+    struct stat about;
+    ssize_t n;
+    int from = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (from < 0 || fstat(from, &about) || !S_ISREG(about.st_mode)) return "none";
+    while ((n = read(from, buffer, sizeof buffer)) > 0)
+        for (ssize_t done = 0, m; done < n; done += m)
+            if ((m = write(to, buffer + done, n - done)) < 0) return "unwritten";
+    return n ? "none" : "made";
+}
+
+/* init REPORT PRODUCT PATH PROCESSES FILE_BYTES MEMORY_BYTES COMMAND... */
+int main(int argc, char **argv) {
+    int report = atoi(argv[1]), product = atoi(argv[2]), status = 0, adjust;
+    struct pollfd reader = {report, 0, 0};
+    struct rusage used;
+    const char *made = "none";
+    if (argc < 8 || poll(&reader, 1, 0) != 0) return 125; /* whoever wanted it is gone */
+    fcntl(report, F_SETFD, FD_CLOEXEC);
+    if (product >= 0) fcntl(product, F_SETFD, FD_CLOEXEC);
+    if ((adjust = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)) >= 0) {
+        if (write(adjust, "1000", 4) != 4) return 125;
+        close(adjust);
+    }
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* the program cannot open what is open here */
+    dprintf(report, "started\n");
+    double began = now();
+    pid_t child = fork();
+    if (child == 0) {
+        char data[32]; /* far beyond, for what grows faster than the slot looks */
+        snprintf(data, sizeof data, "%llu", 4 * strtoull(argv[6], NULL, 10));
+        limit(RLIMIT_CORE, "0");
+        limit(RLIMIT_NOFILE, "4096");
+        limit(RLIMIT_NPROC, argv[4]);
+        limit(RLIMIT_FSIZE, argv[5]);
+        limit(RLIMIT_DATA, data);
+        execv(argv[7], argv + 7);
+        fprintf(stderr, "%s cannot be started: %s\n", argv[7], strerror(errno));
+        _exit(127);
+    }
+    if (child < 0) return 125;
+    for (int one;;) {
+        pid_t ended = wait(&one);
+        if (ended == child) { status = one; break; }
+        if (ended < 0 && errno != EINTR) return 125;
+    }
+    double seconds = now() - began;
+    if (product >= 0 && status == 0) {
+        kill(-1, SIGKILL);
+        while (wait(NULL) > 0 || errno == EINTR) ;
+        made = hand_out(argv[3], product);
+    }
+    getrusage(RUSAGE_CHILDREN, &used);
+    dprintf(report, "%d %.6f %.6f %ld %s\n", status, seconds,
+            used.ru_utime.tv_sec + used.ru_stime.tv_sec
+                + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6, used.ru_maxrss, made);
+    return 0;
+}
+"""
+
+
+def compile_init(path: Path) -> None:
+    """Compiles INIT_C with the host compiler that nvcc needs too. Raises BadSetup."""
+    source = path.with_suffix(".c")
+    source.write_text(INIT_C)
+    told = ""
+    for compiler in ("gcc", "g++", "cc", "clang"):
+        argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]
+        try:
+            done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            continue
+        if done.returncode == 0:
+            return
+        told = told or done.stdout.decode("utf-8", "replace").strip()
+    raise BadSetup("No host compiler works here, and nvcc needs one as well: apt install g++. %s" % told)
+
+
+# What no CUDA program needs and past exploits did, as (x86-64, aarch64) system call numbers.
+DENIED = {
+    "acct": (163, 89), "add_key": (248, 217), "bpf": (321, 280), "chroot": (161, 51),
+    "clock_adjtime": (305, 266), "delete_module": (176, 106), "fanotify_init": (300, 262),
+    "finit_module": (313, 273), "fsconfig": (431, 431), "fsmount": (432, 432),
+    "fsopen": (430, 430), "fspick": (433, 433), "init_module": (175, 105),
+    "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "io_uring_setup": (425, 425),
+    "kexec_file_load": (320, 294), "kexec_load": (246, 104), "keyctl": (250, 219),
+    "lookup_dcookie": (212, 18), "memfd_secret": (447, 447), "mount": (165, 40),
+    "mount_setattr": (442, 442), "move_mount": (429, 429), "msgget": (68, 186),
+    "open_by_handle_at": (304, 265), "open_tree": (428, 428), "open_tree_attr": (467, 467),
+    "perf_event_open": (298, 241), "pidfd_getfd": (438, 438), "pivot_root": (155, 41),
+    "process_madvise": (440, 440), "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271), "ptrace": (101, 117), "quotactl": (179, 60),
+    "quotactl_fd": (443, 443), "reboot": (169, 142), "request_key": (249, 218),
+    "semget": (64, 190), "setns": (308, 268), "shmget": (29, 194), "swapoff": (168, 225),
+    "swapon": (167, 224), "syslog": (103, 116), "umount2": (166, 39), "unshare": (272, 97),
+    "userfaultfd": (323, 282), "vhangup": (153, 58),
+}  # fmt: skip
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
+FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)  # 16: netlink. Not vsock
+TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
+
+
+def seccomp_filter(machine: str) -> bytes:
+    """A filter (seccomp(2)) in classic BPF. Raises BadSetup for a machine it does not know."""
+    if machine not in ARCHITECTURES:
+        raise BadSetup("There is no system call filter for a %s; --sandbox none runs without a sandbox." % machine)  # fmt: skip
+    column, audit_architecture = ARCHITECTURES[machine]
+    clone, clone3, ioctl, make_socket = [(56, 220), (435, 435), (16, 29), (41, 198)]
+
+    def load(offset: int) -> bytes:
+        return struct.pack("=HBBI", 0x20, 0, 0, offset)
+
+    def jump(how: int, value: int, if_true: int, if_false: int) -> bytes:
+        return struct.pack("=HBBI", how, if_true, if_false, value)
+
+    def end(what: int) -> bytes:
+        return struct.pack("=HBBI", 0x06, 0, 0, what)
+
+    equal, at_least, has_bits = 0x15, 0x35, 0x45
+    kill, allow = end(0x80000000), end(0x7FFF0000)
+    deny, absent, no_family = [
+        end(0x00050000 | number) for number in (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT)
+    ]
+    first = 16  # the offset of the first argument; its low half, as the kernel reads it
+    program = load(4) + jump(equal, audit_architecture, 1, 0) + kill + load(0)
+    if machine == "x86_64":  # x32, whose calls have numbers of their own
+        program += jump(at_least, 0x40000000, 0, 1) + kill
+    for numbers in DENIED.values():
+        program += jump(equal, numbers[column], 0, 1) + deny
+    # glibc then uses clone, whose flags a filter can see.
+    program += jump(equal, clone3[column], 0, 1) + absent
+    program += jump(equal, clone[column], 0, 4) + load(first)
+    program += jump(has_bits, CLONE_NEW, 0, 1) + deny + allow
+    program += jump(equal, ioctl[column], 0, 5) + load(first + 8)
+    program += b"".join(jump(equal, trick, 2 - n, 0) for n, trick in enumerate(TERMINAL_TRICKS))
+    program += allow + deny
+    program += jump(equal, make_socket[column], 0, len(FAMILIES) + 2) + load(first)
+    program += b"".join(
+        jump(equal, int(family), len(FAMILIES) - n, 0) for n, family in enumerate(FAMILIES)
+    )
+    return program + no_family + allow
+
+
+def why_denied() -> str:
+    """The command that mends a kernel which keeps bubblewrap from making namespaces."""
+    def setting(name: str) -> str:
+        try:
+            return Path("/proc/sys/" + name).read_text().strip()
+        except OSError:
+            return ""
+
+    if setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return "AppArmor keeps it from making namespaces: install the profile in docs/gpu-hosts.md, or: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+    if setting("kernel/unprivileged_userns_clone") == "0":
+        return "this kernel keeps users from making namespaces: sysctl kernel.unprivileged_userns_clone=1"
+    if setting("user/max_user_namespaces") == "0":
+        return "this kernel allows no user namespaces: sysctl user.max_user_namespaces=10000"
+    return "in a container, allow it to make namespaces, or run the executor outside of it"
+
+
 # --- A slot: the child process that starts compilers and programs ------------------------
 #
-# The worker's thread writes one line of JSON to the slot and reads back one line of JSON and
-# the log's bytes. The slot is single-threaded and long-lived. It adopts orphans
-# (PR_SET_CHILD_SUBREAPER, prctl(2)), so every process that a program started is its descendant
-# and is killed when the program is over. When its standard input closes, because the worker
-# is gone, even by kill -9, it kills what runs and ends.
+# The worker's thread writes one line of JSON to the slot, with the descriptors that the command
+# needs, and reads back one line of JSON and the log's bytes. The slot is single-threaded and
+# long-lived. It adopts orphans (PR_SET_CHILD_SUBREAPER, prctl(2)), so every process that a program
+# started is its descendant and is killed when the program is over. When its standard input closes,
+# because the worker is gone, even by kill -9, it kills what runs and ends. Started by root, it
+# gives that up at once for a uid that nothing else on the machine has.
 
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+MS_BIND, MS_REC, MS_PRIVATE, CLONE_NEWNS = 0x1000, 0x4000, 0x40000, 0x20000
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Log:
@@ -377,14 +828,17 @@ class Log:
 
 
 class SlotProcess:
-    """The slot's own side: reads orders from standard input until it closes."""
+    """The slot's own side: reads orders from standard input, a socket, until it closes."""
 
-    def __init__(self) -> None:
+    def __init__(self, setup: Dict[str, Any]) -> None:
+        """`setup`: "uid" to become, "groups" to be in, "binds" to lay out in /tmp; or {}."""
+        self._uid = setup.get("uid")
         self._orders = bytearray()
+        self._received = []  # type: List[int]  # descriptors that came with orders
         self._stop = 0  # the number of the run that is to be killed
         self._open = True
+        self._socket = socket.socket(fileno=0)
         self._selector = selectors.DefaultSelector()
-        os.set_blocking(0, False)
         self._selector.register(0, selectors.EVENT_READ, self._read_orders)
         wake, self._wake = os.pipe()  # a byte arrives when a child has ended
         for end in (wake, self._wake):
@@ -394,8 +848,38 @@ class SlotProcess:
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         self._selector.register(wake, selectors.EVENT_READ, lambda: os.read(wake, 4096))
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        self._memfd_device = _memfd_device()
+        self._trouble = ""
+        if self._uid is not None:
+            try:
+                self._become(self._uid, setup["groups"], setup["binds"])
+            except OSError as error:
+                self._uid, self._trouble = None, "its slot cannot be set up: %s" % error.strerror
+
+    def _become(self, uid: int, groups: List[int], binds: List[str]) -> None:
+        """Gives root up for the uid; before, shows it what only root can reach, in /tmp."""
+        if binds:
+            _check(_libc.unshare(CLONE_NEWNS))
+            _check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+            opened = [os.open(path, os.O_PATH) for path in binds]  # before /tmp is another
+            _check(_libc.mount(b"none", b"/tmp", b"tmpfs", 0, b"size=1m,mode=0755"))
+            for number, descriptor in enumerate(opened):
+                self._lay_out("/proc/self/fd/%d" % descriptor, "/tmp/%d" % number)
+                os.close(descriptor)
+        os.setgroups(groups)
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        _libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its own /proc/self/fd is closed to it
+        self._sweep()
+
+    def _lay_out(self, path: str, place: str) -> None:
+        if os.path.isdir(path):
+            os.mkdir(place)
+        else:
+            open(place, "w").close()
+        _check(_libc.mount(path.encode(), place.encode(), None, MS_BIND | MS_REC, None))
 
     def serve(self) -> None:
         while self._open:
@@ -409,7 +893,14 @@ class SlotProcess:
             key.data()
 
     def _read_orders(self) -> None:
-        data = os.read(0, 1 << 16)
+        try:
+            data, extra, _, _ = self._socket.recvmsg(1 << 16, socket.CMSG_SPACE(16 * 4), socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            data, extra = b"", []
+        for _level, _kind, content in extra:
+            descriptors = array.array("i")
+            descriptors.frombytes(content[: len(content) - len(content) % 4])
+            self._received += descriptors
         if not data:
             self._open = False
         self._orders += data
@@ -431,36 +922,68 @@ class SlotProcess:
         return json.loads(line.decode())
 
     def _answer(self, ended: Dict[str, Any], log: bytes) -> None:
-        data = json.dumps({**ended, "log_bytes": len(log)}).encode() + b"\n" + log
-        while data and self._open:
-            data = data[os.write(1, data) :]
+        try:
+            self._socket.sendall(json.dumps({**ended, "log_bytes": len(log)}).encode() + b"\n" + log)
+        except ConnectionError:
+            self._open = False
 
     def _run(self, order: Dict[str, Any]) -> Any:
         """Runs one command to its end; what became of it, and its log."""
+        count = len(order["files"])
+        files = dict(zip(order["files"], self._received))
+        self._received, mine = self._received[count:], self._received[:count]
+        report, files["report"] = os.pipe()
+        try:
+            return self._run_with(order, files, report)
+        finally:
+            for descriptor in mine + [report]:
+                os.close(descriptor)
+
+    def _run_with(self, order: Dict[str, Any], files: Dict[str, int], report: int) -> Any:
         log = Log(order["log_bytes"])
+        box = [str(files[a[1:]]) if a.startswith("@") else a for a in order["box"]]
         started = time.monotonic()
         try:
+            if self._trouble:
+                return {"error": self._trouble, "sandbox": True}, b""
             child = subprocess.Popen(
-                order["argv"], cwd=order["cwd"], env=order["env"], stdin=subprocess.DEVNULL,
+                box + order["argv"], cwd=order["cwd"], env=order["env"], stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                pass_fds=list(files.values()) if box else (), preexec_fn=_dying_with(os.getpid()),
             )  # fmt: skip
         except (OSError, ValueError) as error:
-            return {"error": str(error)}, b""
-        why = self._watch(child, order, log, started + order["seconds"])
+            gone = bool(box) and not os.access(box[0], os.X_OK)
+            return {"error": str(error), "sandbox": gone}, b""
+        finally:
+            os.close(files["report"])
+        watched = Watched(child.pid, self._memfd_device if box else 0)
+        why = self._watch(child, order, log, started + order["seconds"], watched)
         seconds = time.monotonic() - started
         self._kill_all(child)
         self._drain(child, log)
+        ended = {"why": why, "seconds": seconds, "output_bytes": log.total,
+                 "memory_bytes": watched.peak or None, "cpu_seconds": None}  # fmt: skip
         code = child.returncode
-        return {
-            "exit_code": code if code >= 0 else None,
-            "signal": -code if code < 0 else None,
-            "why": why,
-            "seconds": seconds,
-            "output_bytes": log.total,
-        }, log.content()
+        if box:
+            told = _read_all(report).decode("ascii", "replace").splitlines()
+            if not told and why == "ended":
+                return {"error": in_text(log.content())[-500:].strip() or "it ended with %s" % code, "sandbox": True}, b""
+            # A program that ended its own sandbox, which the kernel does for lack of memory.
+            code = -signal.SIGKILL
+            if len(told) == 2:
+                status, wall, cpu, kib, made = told[1].split()
+                code = os.WEXITSTATUS(int(status)) if os.WIFEXITED(int(status)) else -os.WTERMSIG(int(status))
+                ended.update(seconds=float(wall), cpu_seconds=float(cpu))
+                ended["memory_bytes"] = max(int(kib) << 10, watched.peak)
+                if made == "unwritten":
+                    return {"error": "what the compiler made could not be kept"}, b""
+        ended.update(exit_code=code if code >= 0 else None, signal=-code if code < 0 else None)
+        return ended, log.content()
 
-    def _watch(self, child: Any, order: Dict[str, Any], log: Log, deadline: float) -> str:
-        """Waits for the end and says what it was: "ended", "time", "output" or "killed"."""
+    def _watch(
+        self, child: Any, order: Dict[str, Any], log: Log, deadline: float, watched: "Watched"
+    ) -> str:
+        """Waits for the end and says what it was: "ended", "time", "output", "memory" or "killed"."""
         pipe = child.stdout.fileno()
         os.set_blocking(pipe, False)
 
@@ -471,16 +994,21 @@ class SlotProcess:
                 self._selector.unregister(pipe)
 
         self._selector.register(pipe, selectors.EVENT_READ, read)
+        look = 0.0
         try:
             while child.poll() is None:
-                left = deadline - time.monotonic()
-                if left <= 0:
+                now = time.monotonic()
+                if now >= deadline:
                     return "time"
                 if log.total > order["output_bytes"]:
                     return "output"
                 if not self._open or self._stop == order["number"]:
                     return "killed"
-                self._dispatch(left)
+                if order["memory_bytes"] and now >= look:
+                    if watched.exceeds(order["memory_bytes"]):
+                        return "memory"
+                    look = now + WATCH_SECONDS
+                self._dispatch(min(deadline, look or deadline) - now)
             return "output" if log.total > order["output_bytes"] else "ended"
         finally:
             if pipe in self._selector.get_map():
@@ -493,6 +1021,7 @@ class SlotProcess:
         deadline = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < deadline:
             child.poll()
+            self._sweep()
             others = _children()
             for pid in others:
                 if pid != child.pid:
@@ -502,6 +1031,14 @@ class SlotProcess:
                 return
             time.sleep(0.001)
         # What even SIGKILL does not end now, the system will: do not wait for it.
+
+    def _sweep(self) -> None:
+        """Kills everything of this uid but this process (kill(2)): the uid is ours alone."""
+        if self._uid is not None:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def _drain(self, child: Any, log: Log) -> None:
         """Reads what was still in the pipe; nobody is left who could write more."""
@@ -549,63 +1086,288 @@ def _parent(pid: int) -> int:
         return 0
 
 
+def _dying_with(parent: int) -> Callable[[], None]:
+    """For the child before it becomes bwrap: it is killed when the slot is, from the first moment.
+
+    The slot is single-threaded: that signal follows the thread which forked (prctl(2)).
+    """
+
+    def prepare() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _read_all(descriptor: int) -> bytes:
+    """What is in a pipe that nobody writes to any more, or nobody who is to be waited for."""
+    os.set_blocking(descriptor, False)
+    try:
+        return os.read(descriptor, 4096)
+    except BlockingIOError:
+        return b""
+
+
+def _memfd_device() -> int:
+    """The file system that files made by memfd_create(2) are on; 0 where there is none."""
+    try:
+        descriptor = os.memfd_create("device")
+    except (AttributeError, OSError):
+        return 0
+    try:
+        return os.fstat(descriptor).st_dev
+    finally:
+        os.close(descriptor)
+
+
+class Watched:
+    """A process and all its descendants, and the memory they have."""
+
+    PAGE = os.sysconf("SC_PAGE_SIZE")
+
+    def __init__(self, pid: int, memfd_device: int) -> None:
+        self._pid = pid
+        self._memfd_device = memfd_device
+        self.peak = 0
+
+    def exceeds(self, most: int) -> bool:
+        """Whether they have more bytes now: resident, or in files that live in memory alone."""
+        pids = self._tree()
+        files = self._files(pids) + sum(self._memfds(pids).values())
+        size = files + sum(map(self._resident, pids))
+        if size > most:  # count what they share once; that takes longer
+            size = files + sum(map(self._proportional, pids))
+        self.peak = max(self.peak, size)
+        return size > most
+
+    def _tree(self) -> List[int]:
+        found, new = [], [self._pid]
+        while new:
+            pid = new.pop()
+            found.append(pid)
+            for path in glob.glob("/proc/%d/task/*/children" % pid):
+                try:
+                    with open(path) as file:
+                        new += map(int, file.read().split())
+                except OSError:
+                    pass
+        return found
+
+    def _resident(self, pid: int) -> int:
+        try:
+            with open("/proc/%d/statm" % pid) as file:
+                return int(file.read().split()[1]) * self.PAGE
+        except (OSError, IndexError):
+            return 0
+
+    def _proportional(self, pid: int) -> int:
+        try:
+            with open("/proc/%d/smaps_rollup" % pid) as file:
+                return sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
+        except (OSError, ValueError):
+            return self._resident(pid)
+
+    def _files(self, pids: List[int]) -> int:
+        """Files in the sandbox live in memory, and take some of the kernel's, a page each here."""
+        size = 0
+        for pid in pids[2:] if self._memfd_device else []:  # behind bwrap and the first process
+            for folder in ("tmp", "dev/shm"):
+                try:
+                    about = os.statvfs("/proc/%d/root/%s" % (pid, folder))
+                except OSError:
+                    break
+                size += (about.f_blocks - about.f_bfree) * about.f_frsize
+                size += (about.f_files - about.f_ffree) * self.PAGE
+            else:
+                break
+        return size
+
+    def _memfds(self, pids: List[int]) -> Dict[int, int]:
+        """Such files count here even where no process has them mapped."""
+        sizes = {}
+        for pid in pids if self._memfd_device else []:
+            for path in glob.glob("/proc/%d/fd/*" % pid):
+                try:
+                    about = os.stat(path)
+                except OSError:
+                    continue
+                if about.st_dev == self._memfd_device:
+                    sizes[about.st_ino] = about.st_blocks * 512
+        return sizes
+
+
+class Cgroups:
+    """A cgroup (version 2) for each slot, where this process may make some: the kernel itself then
+    limits memory and processes, and the slot need not look. `group` is None elsewhere."""
+
+    OVERHEAD_BYTES, OVERHEAD_PROCESSES = 32 << 20, 8  # of the slot and bwrap
+
+    def __init__(self, group: Optional[Path]) -> None:
+        """`group`: the one this process is in, alone. It must move to a part of it, since only
+        groups without processes of their own have parts with limits (cgroups(7))."""
+        self._group = group
+        self._count = 0
+        if group is not None:
+            try:
+                self._split(group)
+            except OSError:
+                self._group = None
+
+    def _split(self, group: Path) -> None:
+        if not {"memory", "pids"} <= set((group / "cgroup.controllers").read_text().split()):
+            raise OSError(errno.ENOTSUP, "without the controllers")
+        leaf = group / "telerun-executor"
+        leaf.mkdir(exist_ok=True)
+        try:
+            (leaf / "cgroup.procs").write_text(str(os.getpid()))
+            (group / "cgroup.subtree_control").write_text("+memory +pids")
+        except OSError:  # others are in it too
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+            leaf.rmdir()
+            raise
+
+    def close(self) -> None:
+        """Back to where it was, if nothing is left in the parts."""
+        if self._group is not None:
+            try:
+                (self._group / "cgroup.subtree_control").write_text("-memory -pids")
+                (self._group / "cgroup.procs").write_text(str(os.getpid()))
+                (self._group / "telerun-executor").rmdir()
+            except OSError:
+                pass
+
+    def about(self) -> str:
+        return "cgroup v2" if self._group else "rlimits and a watchdog"
+
+    def make(self) -> Optional[Path]:
+        """A group for one slot, or None."""
+        if self._group is None:
+            return None
+        self._count += 1
+        made = self._group / ("telerun-slot-%d" % self._count)
+        made.mkdir(exist_ok=True)
+        (made / "memory.swap.max").write_text("0")
+        return made
+
+    @classmethod
+    def limit(cls, group: Path, limits: Dict[str, int]) -> None:
+        (group / "memory.max").write_text(str(limits["memory_bytes"] + cls.OVERHEAD_BYTES))
+        (group / "pids.max").write_text(str(limits["processes"] + cls.OVERHEAD_PROCESSES))
+
+    @staticmethod
+    def kills(group: Path) -> int:
+        """How many processes were killed in it so far because its memory was used up."""
+        told = dict(line.split() for line in (group / "memory.events").read_text().splitlines())
+        return int(told.get("oom_kill", 0))
+
+
+def own_cgroup() -> Optional[Path]:
+    """The cgroup (version 2) of this process; None where there are none, or all is one group."""
+    try:
+        mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        places = [m[0].split()[4] for m in mounts if m[1].startswith("cgroup2 ")]
+        names = re.findall(r"^0::/(.+)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+    except (OSError, IndexError):
+        return None
+    return Path(places[0]) / names[0] if places and names else None
+
+
 class Ended(NamedTuple):
     """What became of a command in a slot."""
 
-    why: str  # "ended", or what ended it: "time", "output", "killed"; "lost" if the slot died
-    exit_code: Optional[int]
-    signal: Optional[int]
-    seconds: float
-    log: bytes
+    why: str  # "ended", or what ended it: "time", "output", "memory", "killed"; "lost": the slot died
+    exit_code: Optional[int] = None
+    signal: Optional[int] = None
+    seconds: float = 0.0
+    log: bytes = b""
+    cpu_seconds: Optional[float] = None
+    memory_bytes: Optional[int] = None
 
 
 class Slot:
     """The worker's side of a slot. `run` blocks; `kill` may come from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, sandbox: Any = None, group: Optional[Path] = None) -> None:
+        """With a sandbox that has uids, one of them is this slot's for as long as it lives.
+        `group` is a cgroup of its own."""
+        self._group = group
         self._lock = threading.Lock()
         self._number = 0
         self._process = None  # type: Optional[subprocess.Popen[bytes]]
+        self._setup = {}  # type: Dict[str, Any]
+        self._uid_lock = None  # type: Any
+        if sandbox is not None and sandbox.uids:
+            self._uid_lock, uid = sandbox.uids.take()
+            self._setup = {"uid": uid, "groups": sandbox.groups, "binds": sandbox.binds}
 
     def run(
-        self, argv: List[str], cwd: Path, env: Dict[str, str], seconds: float,
-        limits: Dict[str, int], wanted: Callable[[], bool],
-    ) -> Ended:  # fmt: skip
-        """Runs the command to its end or its limit. Raises OSError if it cannot be started.
+        self, command: Command, seconds: float, limits: Dict[str, int], wanted: Callable[[], bool]
+    ) -> Ended:
+        """Runs the command to its end or its limit. Raises OSError if it cannot be started, and
+        SandboxBroken if nothing can.
 
         `wanted` is asked at the last moment: a `kill` that came before finds nothing to kill.
         """
         order = {
-            "argv": argv, "cwd": str(cwd), "env": env, "seconds": seconds,
+            "box": command.box, "argv": command.argv, "cwd": command.cwd, "env": command.env,
+            "files": list(command.files), "seconds": seconds,
             "log_bytes": limits["log_bytes"], "output_bytes": limits["output_bytes"],
+            "memory_bytes": 0 if self._group else limits.get("memory_bytes", 0),
         }  # fmt: skip
-        process = self._started()
+        kills = self._prepare_group(limits)
+        opened = []  # type: List[int]
         try:
+            for path, flags in command.files.values():
+                opened.append(os.open(str(path), flags, 0o700))
+            self._started()
             with self._lock:
                 if not wanted():
-                    return Ended("killed", None, None, 0.0, b"")
+                    return Ended("killed")
                 self._number += 1
-                process.stdin.write(json.dumps({**order, "number": self._number}).encode() + b"\n")
-                process.stdin.flush()
-            told = json.loads((process.stdout.readline() or b"{}").decode())
-            log = process.stdout.read(told.get("log_bytes", 0))
-        except (OSError, ValueError):
+                self._send({**order, "number": self._number}, opened)
+            told = json.loads((self._answers.readline() or b"{}").decode())
+            log = self._answers.read(told.get("log_bytes", 0))
+        except (ConnectionError, ValueError):
             told = {}
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
         if not told:
-            self.close()
-            return Ended("lost", None, None, 0.0, b"")
+            self._end()
+            self._started()  # which kills what the last one may have left
+            return Ended("lost")
         if "error" in told:
-            raise OSError(told["error"])
-        return Ended(told["why"], told["exit_code"], told["signal"], told["seconds"], log)
+            raise SandboxBroken(told["error"]) if told.get("sandbox") else OSError(told["error"])
+        if self._group and Cgroups.kills(self._group) > kills:
+            told["why"] = "memory"
+        return Ended(told["why"], told["exit_code"], told["signal"], told["seconds"], log,
+                     told["cpu_seconds"], told["memory_bytes"])  # fmt: skip
+
+    def _prepare_group(self, limits: Dict[str, int]) -> int:
+        if self._group is None:
+            return 0
+        Cgroups.limit(self._group, limits)
+        return Cgroups.kills(self._group)
+
+    def _send(self, order: Dict[str, Any], descriptors: List[int]) -> None:
+        data = json.dumps(order).encode() + b"\n"
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+        sent = self._socket.sendmsg([data], passed if descriptors else [])
+        self._socket.sendall(data[sent:])
 
     def kill(self) -> None:
         """Kills what runs now, if anything does; `run` then returns."""
         with self._lock:
             try:
                 if self._process is not None:
-                    self._process.stdin.write(b"kill %d\n" % self._number)
-                    self._process.stdin.flush()
-            except (OSError, ValueError):
+                    self._socket.sendall(b"kill %d\n" % self._number)
+            except OSError:
                 pass  # it is gone, which `run` notices
 
     def destroy(self) -> None:
@@ -615,25 +1377,41 @@ class Slot:
             process.kill()
 
     def close(self) -> None:
-        """Ends the slot, and whatever runs in it."""
+        """Ends the slot, and whatever runs in it, for good."""
+        self._end()
+        if self._uid_lock is not None:
+            self._uid_lock.close()
+        if self._group is not None:
+            try:
+                self._group.rmdir()
+            except OSError:
+                pass  # something in it does not die; the group goes with the service's own
+
+    def _end(self) -> None:
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
-            process.stdin.close()
+            self._socket.shutdown(socket.SHUT_WR)
             try:
                 process.wait(GRACE_SECONDS + 1)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            process.stdout.close()
+            self._answers.close()
+            self._socket.close()
 
-    def _started(self) -> Any:
+    def _started(self) -> None:
         if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", str(Path(__file__).resolve()), "--slot"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True,
-            )  # fmt: skip
-        return self._process
+            self._socket, theirs = socket.socketpair()
+            self._answers = self._socket.makefile("rb")
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", str(Path(__file__).resolve()), "--slot", json.dumps(self._setup)],
+                    stdin=theirs, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True,
+                    env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
+                )  # fmt: skip
+            if self._group is not None:
+                (self._group / "cgroup.procs").write_text(str(self._process.pid))
 
 
 # --- The spool: results that are on disk until the queue has them ------------------------
@@ -695,7 +1473,8 @@ class Attempt:
         self.source = str(claimed["job"]["source"])
         self.filename = str(claimed["job"]["filename"])
         self.args = [str(arg) for arg in claimed["job"]["args"]]
-        self.limits = {name: int(value) for name, value in claimed["job"]["limits"].items()}
+        given = {name: int(value) for name, value in claimed["job"]["limits"].items()}
+        self.limits = {**DEFAULT_LIMITS, **given}
         self.folder = folder / str(self.id)
         self.phase = "compiling"
         self.report = {}  # type: Dict[str, Any]
@@ -716,13 +1495,13 @@ class Attempt:
         if slot is not None:
             slot.kill()
 
-    def run(self, slot: Slot, argv: List[str], cwd: Path, env: Dict[str, str], seconds: float) -> Ended:
+    def run(self, slot: Slot, command: Command, seconds: float) -> Ended:
         """Runs a command of this job in a slot, unless the job was stopped."""
         with self._lock:
             self._slot = slot
             self._overdue_at = time.monotonic() + seconds + OVERDUE_SECONDS
         try:
-            return slot.run(argv, cwd, env, seconds, self.limits, lambda: not self.stop_reason)
+            return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
         finally:
             with self._lock:
                 self._slot = None
@@ -760,6 +1539,12 @@ class Executor:
             )
         self.arch = options.arch or (self.gpus[0].architecture if self.gpus else None)
         self.scratch = self._take_scratch()
+        self.cgroups = Cgroups(own_cgroup())
+        self.sandbox = NoSandbox()  # type: Any
+        if options.sandbox != "none":
+            self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
+            self.sandbox.use(self.gpus[: options.nproc_execute])
+        self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus[: options.nproc_execute]]
         self.spool = Spool(self.scratch / "spool")
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
@@ -799,18 +1584,21 @@ class Executor:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         options = self.options
-        say("Executor %s: nvcc %s, %s, %d compile and %d execution workers, queue %s."
-            % (self.auth.name, self.nvcc_version, self._hardware(), options.nproc_compile,
-               options.nproc_execute, self.auth.server))  # fmt: skip
-        say("Warning: programs run without a sandbox, as this user.")
+        compiling = [self._slot(None) for _ in range(options.nproc_compile)]
+        executing = [self._slot(self._gpu(n)) for n in range(options.nproc_execute)]
+        say("Executor %s: nvcc %s, %s, sandbox: %s, limits by %s, %d compile and %d execution workers, queue %s."
+            % (self.auth.name, self.nvcc_version, self._hardware(), self.sandbox.about(),
+               self.cgroups.about(), options.nproc_compile, options.nproc_execute, self.auth.server))  # fmt: skip
+        if options.sandbox == "none":
+            say("WARNING: --sandbox none: programs run as this user, and can read and do what it can.")
         for path in self.spool.left_over():
             self.outbox.put(path)
         beat = start(self._beat, "heartbeat")
         sender = start(self._send_results, "results")
-        compilers = [start(self._compile_jobs, "compile-%d" % n) for n in range(options.nproc_compile)]
+        compilers = [start(self._compile_jobs, "compile-%d" % n, slot) for n, slot in enumerate(compiling)]
         runners = [
-            start(self._execute_jobs, "execute-%d" % n, self.gpus[n] if self.gpus else None)
-            for n in range(options.nproc_execute)
+            start(self._execute_jobs, "execute-%d" % n, slot, self._gpu(n))
+            for n, slot in enumerate(executing)
         ]
         join(compilers)
         for _ in runners:
@@ -825,6 +1613,26 @@ class Executor:
         shutil.rmtree(str(self.jobs), ignore_errors=True)
         say("Executor %s: stopped." % self.auth.name)
         return self.exit_status
+
+    def _gpu(self, number: int) -> Optional[Gpu]:
+        return self.gpus[number] if self.gpus else None
+
+    def _slot(self, gpu: Optional[Gpu]) -> Slot:
+        """A slot, its sandbox tried with the very uid and arguments that jobs get. Raises BadSetup."""
+        slot = Slot(self.sandbox, self.cgroups.make())
+        if self.options.sandbox != "none":
+            self._try_sandbox(slot, gpu)
+        return slot
+
+    def _try_sandbox(self, slot: Slot, gpu: Optional[Gpu]) -> None:
+        command = self.sandbox.check(self.options.auth.resolve(), self.nvcc, gpu)
+        limits = {**DEFAULT_LIMITS, "log_bytes": 4096, "output_bytes": 1 << 20}
+        try:
+            ended = slot.run(command, 60, limits, lambda: True)
+        except OSError as error:
+            raise BadSetup("The sandbox does not work, and no program runs without it (%s): %s." % (error, why_denied())) from None
+        if ended.exit_code != CHECKED:
+            raise BadSetup("The sandbox is not safe to use: %s." % (in_text(ended.log).strip() or ended.why))
 
     def _hardware(self) -> str:
         if not self.gpus:
@@ -862,21 +1670,27 @@ class Executor:
             self._drain("Stopping: the jobs in hand are given up; results are kept for the next start.")
             self._stop_all("the executor was refused", lost=True)
 
+    def _unfit(self, why: str) -> None:
+        """This host can run no programs: it claims no more jobs and ends as one set up wrong."""
+        if self.exit_status == STOPPED:
+            self.exit_status = WRONG_USAGE
+            say(why)
+            self._drain("Stopping: this host runs no programs until that is mended.")
+
     def _attempts(self) -> List[Attempt]:
         with self._lock:
             return list(self.in_hand.values())
 
     # --- Compiling ---
 
-    def _compile_jobs(self) -> None:
+    def _compile_jobs(self, slot: Slot) -> None:
         """One compile worker: claim, compile, hand over, again."""
         connection = Connection(self.auth)
-        slot = Slot()
         while not self.draining.is_set():
             attempt = self._claim(connection)
             if attempt is None:
                 continue
-            if self._guarded(attempt, lambda: self._compile(attempt, slot)):
+            if self._guarded(attempt, slot, None, lambda: self._compile(attempt, slot)):
                 attempt.phase = "waiting"
                 self.beat_now.set()
                 self.compiled.put(attempt)
@@ -929,7 +1743,8 @@ class Executor:
             "gpus": [gpu._asdict() for gpu in self.gpus],
             "nproc_compile": self.options.nproc_compile,
             "nproc_execute": self.options.nproc_execute,
-            "sandbox": "none",
+            "sandbox": self.sandbox.about(),
+            "limits": self.cgroups.about(),
             "host": socket.gethostname(),
             "python": "%d.%d.%d" % sys.version_info[:3],
         }
@@ -959,10 +1774,19 @@ class Executor:
         self.beat_now.set()
         return attempt
 
-    def _guarded(self, attempt: Attempt, step: Callable[[], bool]) -> bool:
+    def _guarded(
+        self, attempt: Attempt, slot: Slot, gpu: Optional[Gpu], step: Callable[[], bool]
+    ) -> bool:
         """The step's answer; what this host could not do is given back, not blamed on the job."""
         try:
             return step()
+        except SandboxBroken as error:
+            attempt.stop("the host's sandbox failed: %s" % error)
+            try:
+                self._try_sandbox(slot, gpu)  # was it this job alone?
+            except BadSetup as broken:
+                self._unfit(str(broken))
+            return False
         except OSError as error:
             attempt.stop("the host could not run it: %s" % (error.strerror or error))
             return False
@@ -973,48 +1797,42 @@ class Executor:
             (attempt.folder / name).mkdir(parents=True)
         source = attempt.folder / "src" / source_name(attempt.filename)
         source.write_bytes(attempt.source.encode("utf-8"))
-        program = attempt.folder / "program"
-        argv = [self.nvcc, "-O3", "-o", str(program), "./" + source.name]
-        if self.arch:
-            argv.insert(2, "-arch=" + self.arch)
-        ended = attempt.run(
-            slot, argv, source.parent, self._environment(attempt, ""), attempt.limits["compile_seconds"]
-        )
+        nvcc = [self.nvcc, "-O3"] + (["-arch=" + self.arch] if self.arch else [])
+        command = self.sandbox.compiler(attempt.folder, source, nvcc, attempt.limits)
+        ended = attempt.run(slot, command, attempt.limits["compile_seconds"])
         if not self._finished(attempt, ended):
             return False
         attempt.report = {
             "compile_log": in_text(ended.log),
             "compile_seconds": round(ended.seconds, 4),
+            "compile_memory_bytes": ended.memory_bytes,
             "nvcc": self.nvcc_version,
             "arch": self.arch,
         }
-        if ended.why == "ended" and ended.exit_code == 0 and program.is_file():
+        if self._hit_limit(attempt, ended, "compile"):
+            return False
+        program = attempt.folder / "program"
+        if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
             return True
-        if ended.why == "time":
-            attempt.report.update(outcome="compile_timeout", limit="%d s" % attempt.limits["compile_seconds"])  # fmt: skip
-        elif ended.why == "output":
-            attempt.report.update(outcome="output_exceeded", limit=in_mib(attempt.limits["output_bytes"]))  # fmt: skip
-        else:
-            attempt.report.update(outcome="compile_error", exit_code=ended.exit_code, signal=ended.signal)  # fmt: skip
+        attempt.report.update(outcome="compile_error", exit_code=ended.exit_code, signal=ended.signal)
         return False
 
-    def _environment(self, attempt: Attempt, visible_gpus: str) -> Dict[str, str]:
-        """All that a compiler or program is told: nothing of this process's environment."""
-        folders = [os.path.dirname(self.nvcc), "/usr/local/bin", "/usr/bin", "/bin"]
-        return {
-            "PATH": ":".join(folders),
-            "HOME": str(attempt.folder / "run"),
-            "TMPDIR": str(attempt.folder / "tmp"),
-            "LANG": "C.UTF-8",
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "CUDA_VISIBLE_DEVICES": visible_gpus,
-        }
+    def _hit_limit(self, attempt: Attempt, ended: Ended, step: str) -> bool:
+        """Whether a limit ended it; the report then says which."""
+        seconds = attempt.limits[step + "_seconds"]
+        hit = {
+            "time": ("compile_timeout" if step == "compile" else "runtime_timeout", "%d s" % seconds),
+            "output": ("output_exceeded", in_mib(attempt.limits["output_bytes"])),
+            "memory": ("memory_exceeded", in_mib(attempt.limits["memory_bytes"])),
+        }.get(ended.why)
+        if hit:
+            attempt.report.update(outcome=hit[0], limit=hit[1])
+        return hit is not None
 
     # --- Executing ---
 
-    def _execute_jobs(self, gpu: Optional[Gpu]) -> None:
+    def _execute_jobs(self, slot: Slot, gpu: Optional[Gpu]) -> None:
         """One execution worker: owns one GPU and runs one program at a time on it."""
-        slot = Slot()
         while True:
             attempt = self.compiled.get()
             if attempt is None:
@@ -1022,34 +1840,26 @@ class Executor:
             attempt.phase = "executing"
             self.beat_now.set()
             attempt.taken.set()
-            self._guarded(attempt, lambda: self._execute(attempt, slot, gpu))
+            self._guarded(attempt, slot, gpu, lambda: self._execute(attempt, slot, gpu))
             self._done(attempt)
         slot.close()
 
     def _execute(self, attempt: Attempt, slot: Slot, gpu: Optional[Gpu]) -> bool:
-        ended = attempt.run(
-            slot,
-            [str(attempt.folder / "program")] + attempt.args,
-            attempt.folder / "run",
-            self._environment(attempt, gpu.uuid if gpu else ""),
-            attempt.limits["execute_seconds"],
-        )
+        command = self.sandbox.program(attempt.folder, attempt.args, self.nvcc, gpu, attempt.limits)
+        ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
         if not self._finished(attempt, ended):
             return False
-        report = attempt.report
-        report.update(
+        attempt.report.update(
             execute_log=in_text(ended.log),
             execute_seconds=round(ended.seconds, 4),
+            execute_cpu_seconds=ended.cpu_seconds,
+            execute_memory_bytes=ended.memory_bytes,
             exit_code=ended.exit_code,
             signal=ended.signal,
             gpu=gpu._asdict() if gpu else None,
         )
-        if ended.why == "time":
-            report.update(outcome="runtime_timeout", limit="%d s" % attempt.limits["execute_seconds"])  # fmt: skip
-        elif ended.why == "output":
-            report.update(outcome="output_exceeded", limit=in_mib(attempt.limits["output_bytes"]))
-        else:
-            report.update(outcome="succeeded" if ended.exit_code == 0 else "runtime_error")
+        if not self._hit_limit(attempt, ended, "execute"):
+            attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
         return True
 
     def _finished(self, attempt: Attempt, ended: Ended) -> bool:
@@ -1266,6 +2076,12 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def uid(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
+        raise argparse.ArgumentTypeError("%r is not a uid that can be spared (1000 or more)" % text)
+    return int(text)
+
+
 def architecture(text: str) -> str:
     match = re.fullmatch(r"(?:sm_)?(\d{2,3}[af]?)", text)
     if not match:
@@ -1284,17 +2100,25 @@ def parse(argv: Any) -> argparse.Namespace:
     parser.add_argument("--nvcc", metavar="PATH", help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)")  # fmt: skip
     parser.add_argument("--arch", type=architecture, metavar="SM", help="compile for this architecture (default: the GPU's)")  # fmt: skip
     parser.add_argument("--no-gpu", action="store_true", help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says")  # fmt: skip
+    parser.add_argument("--sandbox", choices=("bubblewrap", "none"), default="bubblewrap", help='what programs run in (default: %(default)s); with "none" they can do all that this user can')  # fmt: skip
+    parser.add_argument("--sandbox-uid-base", type=uid, default=SANDBOX_UID_BASE, metavar="UID", help="started by root: the first of %d uids to run programs as (default: %%(default)s)" % SANDBOX_UIDS)  # fmt: skip
+    parser.add_argument("--sandbox-bind", type=Path, action="append", default=[], metavar="PATH", help="show this in the sandbox too, read-only: a compiler outside of /usr, a data set")  # fmt: skip
     return parser.parse_args(argv)
 
 
 def main(argv: Any = None) -> int:
-    if (sys.argv[1:] if argv is None else argv) == ["--slot"]:
-        SlotProcess().serve()
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["--slot"]:
+        SlotProcess(json.loads(argv[1])).serve()
         return STOPPED
     options = parse(argv)
     try:
         auth = read_auth(options.auth, "executor", options.server)
-        return Executor(options, auth).run()
+        executor = Executor(options, auth)
+        try:
+            return executor.run()
+        finally:
+            executor.cgroups.close()
     except BadSetup as error:
         warn("executor.py: %s" % error)
         return WRONG_USAGE

@@ -481,13 +481,13 @@ def ending_line(job: Dict[str, Any]) -> str:
         return head + "could not be run: %d hosts were lost with it. Not your fault; tell the course staff ---" % tries  # fmt: skip
     result = job["result"]
     words = EXPLAINED.get(job["outcome"], str(job["outcome"]))
-    if result.get("signal"):
-        words += " (killed by signal %d%s)" % (result["signal"], signal_name(result["signal"]))
-    elif result.get("exit_code"):
-        words += " (exit status %d)" % result["exit_code"]
     limit = (result.get("details") or {}).get("limit")
     if limit:
         words += " (limit: %s)" % printable(str(limit))
+    elif result.get("signal"):
+        words += " (killed by signal %d%s)" % (result["signal"], signal_name(result["signal"]))
+    elif result.get("exit_code"):
+        words += " (exit status %d)" % result["exit_code"]
     times = [
         "%s in %.2f s" % (verb, result[key])
         for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
@@ -500,7 +500,7 @@ def ending_line(job: Dict[str, Any]) -> str:
 def signal_name(number: int) -> str:
     """", SIGSEGV" for 11, as Linux numbers them; "" for one without a name here."""
     names = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV",
-             13: "SIGPIPE", 15: "SIGTERM"}  # fmt: skip
+             13: "SIGPIPE", 15: "SIGTERM", 25: "SIGXFSZ", 31: "SIGSYS"}  # fmt: skip
     return ", " + names[number] if number in names else ""
 
 

@@ -58,10 +58,14 @@ class Demo:
         say(
             "Starting an executor" + ("" if gpus else ": this machine has no GPU, so with --no-gpu")
         )
+        trouble = sandbox_trouble()
+        if trouble:
+            say(f"{trouble}, so the two example programs run with --sandbox none here")
         self.start("executor", "executor.py", "--nproc-compile", "1", "--nproc-execute", "1",
                    "--auth", str(self.folder / "executor.json"),
                    "--scratch-dir", str(self.folder / "scratch"),
                    *nvcc_option(), *([] if gpus else ["--no-gpu"]),
+                   *(["--sandbox", "none"] if trouble else []),
                    ready="Executor gpu-host")  # fmt: skip
 
         for program in PROGRAMS:
@@ -127,6 +131,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def sandbox_trouble() -> str:
+    """Why programs cannot be kept in a sandbox on this machine; "" where they can."""
+    if not shutil.which("bwrap"):
+        return "bubblewrap is missing (apt install bubblewrap)"
+    tried = subprocess.run(
+        ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc",
+         "true"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
+        user=65534 if os.getuid() == 0 else None,  # the executor does not run it as root either
+    )  # fmt: skip
+    return "bubblewrap may not make namespaces on this machine" if tried.returncode else ""
 
 
 def nvcc_option() -> list[str]:

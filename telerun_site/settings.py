@@ -50,6 +50,9 @@ TELERUN_LIMITS = {
     "execute_seconds": _integer("TELERUN_EXECUTE_SECONDS", 60),
     "log_bytes": _integer("TELERUN_LOG_BYTES", 1024 * 1024),
     "output_bytes": _integer("TELERUN_OUTPUT_BYTES", 64 * 1024 * 1024),
+    "memory_bytes": _integer("TELERUN_MEMORY_BYTES", 4 * 1024**3),
+    "processes": _integer("TELERUN_PROCESSES", 256),
+    "disk_bytes": _integer("TELERUN_DISK_BYTES", 1024**3),
 }
 
 # Largest request body. A JSON string spends at most six bytes on one of ours (\u0000); the

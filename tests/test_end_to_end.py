@@ -162,7 +162,8 @@ def test_each_execution_worker_owns_one_gpu(world: World) -> None:
         "executor",
         world.folder / "executor.log",
         [sys.executable, ROOT / "executor.py", "--nproc-compile", 2, "--nproc-execute", 2,
-         "--auth", auth, "--scratch-dir", world.folder / "scratch", "--nvcc", stub],
+         "--auth", auth, "--scratch-dir", world.folder / "scratch", "--nvcc", stub,
+         "--sandbox", "none"],
         env={**world.environment, "PATH": f"{bin_folder}:{world.environment['PATH']}"},
     )  # fmt: skip
     world.processes.append(executor)

@@ -1,6 +1,5 @@
 """The slot: what enforces an executor's limits and leaves no process behind. Real processes."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -9,23 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.support.processes import ROOT, wait_for
-
-
-def load_executor() -> ModuleType:
-    """executor.py as a module."""
-    spec = importlib.util.spec_from_file_location("executor", ROOT / "executor.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from tests.support.sandbox import load_executor
 
 pytestmark = pytest.mark.once
 executor = load_executor()
@@ -40,9 +28,13 @@ def slot() -> Iterator[Any]:
 
 
 def shell(slot: Any, script: str, folder: Path, seconds: float = 30, **limits: int) -> Any:
-    argv = ["/bin/bash", "-c", script]
-    env = {"PATH": "/usr/bin:/bin"}
-    return slot.run(argv, folder, env, seconds, {**LIMITS, **limits}, lambda: True)
+    command = plain(["/bin/bash", "-c", script], folder, {"PATH": "/usr/bin:/bin"})
+    return slot.run(command, seconds, {**LIMITS, **limits}, lambda: True)
+
+
+def plain(argv: list[str], folder: Path, env: dict[str, str]) -> Any:
+    """A command without a sandbox: what the slot itself does is the matter here."""
+    return executor.Command([], argv, str(folder), env, {})
 
 
 def alive(pid: int) -> bool:
@@ -139,7 +131,7 @@ def test_a_log_that_fits_is_whole(slot: Any, tmp_path: Path, size: int) -> None:
 
 def test_a_command_that_cannot_start_is_an_error_of_the_host(slot: Any, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        slot.run(["/no/such"], tmp_path, {}, 1, LIMITS, lambda: True)
+        slot.run(plain(["/no/such"], tmp_path, {}), 1, LIMITS, lambda: True)
     assert shell(slot, "echo still here", tmp_path).log == b"still here\n"
 
 
@@ -154,8 +146,8 @@ def test_kill_from_another_thread(slot: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_not_wanted_any_more_is_not_started(slot: Any, tmp_path: Path) -> None:
-    argv = ["/usr/bin/touch", str(tmp_path / "started")]
-    assert slot.run(argv, tmp_path, {}, 9, LIMITS, lambda: False).why == "killed"
+    command = plain(["/usr/bin/touch", str(tmp_path / "started")], tmp_path, {})
+    assert slot.run(command, 9, LIMITS, lambda: False).why == "killed"
     assert not (tmp_path / "started").exists()
 
 
@@ -167,11 +159,12 @@ def test_a_slot_that_was_killed_is_replaced(slot: Any, tmp_path: Path) -> None:
 def test_when_its_worker_is_killed_everything_dies(tmp_path: Path) -> None:
     """kill -9 of the process that holds the slot, while a daemon of the program runs."""
     script = f"""
-import importlib.util, pathlib
+import importlib.util
 spec = importlib.util.spec_from_file_location("executor", {str(ROOT / "executor.py")!r})
 module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-module.Slot().run(["/bin/bash", "-c", "setsid sleep 99 & echo $! >b; echo $$ >a; sleep 99"],
-    pathlib.Path({str(tmp_path)!r}), {{"PATH": "/usr/bin:/bin"}}, 99, {LIMITS!r}, lambda: True)
+argv = ["/bin/bash", "-c", "setsid sleep 99 & echo $! >b; echo $$ >a; sleep 99"]
+command = module.Command([], argv, {str(tmp_path)!r}, {{"PATH": "/usr/bin:/bin"}}, {{}})
+module.Slot().run(command, 99, {LIMITS!r}, lambda: True)
 """
     worker = subprocess.Popen([sys.executable, "-c", script])
     wait_for(lambda: (tmp_path / "a").exists() and (tmp_path / "a").read_text(), "it runs")

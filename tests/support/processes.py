@@ -49,6 +49,17 @@ def _version(python: Path) -> tuple[int, int]:
     return int(major), int(minor)
 
 
+@functools.cache
+def has_sandbox() -> bool:
+    """Whether bubblewrap is here and may make namespaces; the executor never runs it as root."""
+    probe = ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc"]
+    nobody = {"user": 65534} if os.getuid() == 0 else {}
+    try:
+        return run([*probe, "true"], cwd="/", **nobody).status == 0
+    except OSError:
+        return False
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -229,15 +240,20 @@ class World:
         execute: int = 1,
         python: str = sys.executable,
         nvcc: str | Path = NVCC,
+        sandbox: str | None = None,
         **environment: Any,
     ) -> Process:
-        """Starts executor.py and returns once it is up."""
+        """Starts executor.py and returns once it is up: with the real nvcc in the sandbox, with a
+        stub without, because a stub's programs are scripts that meddle with the test's folder."""
+        if sandbox is None:
+            wanted = has_sandbox() or os.environ.get("CI") == "true"
+            sandbox = "bubblewrap" if nvcc == NVCC and wanted else "none"
         process = Process(
             auth.stem,
             self.folder / f"{auth.stem}.log",
             [python, ROOT / "executor.py", "--nproc-compile", compile, "--nproc-execute", execute,
              "--auth", auth, "--scratch-dir", self.folder / "scratch", "--no-gpu", "--nvcc", nvcc,
-             "--min-free-mib", "16", *arguments],
+             "--min-free-mib", "16", "--sandbox", sandbox, *arguments],
             env={**self.environment, **environment},
         )  # fmt: skip
         self.processes.append(process)

@@ -1,0 +1,3 @@
+// outcome: output_exceeded
+#include <cstdio>
+int main() { for (;;) putchar('\n'); }

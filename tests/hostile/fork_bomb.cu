@@ -1,0 +1,3 @@
+// outcome: runtime_timeout
+#include <unistd.h>
+int main() { for (;;) fork(); }

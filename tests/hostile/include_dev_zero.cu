@@ -1,0 +1,4 @@
+// A header without end.
+// outcome: memory_exceeded compile_timeout
+#include "/dev/zero"
+int main() {}

@@ -1,0 +1,4 @@
+// outcome: compile_error
+// says: No such file
+#include "/etc/shadow"
+int main() {}

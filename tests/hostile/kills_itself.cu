@@ -1,0 +1,4 @@
+// outcome: runtime_error
+// signal: 9
+#include <csignal>
+int main() { raise(SIGKILL); }

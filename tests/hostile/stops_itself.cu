@@ -1,0 +1,3 @@
+// outcome: runtime_timeout
+#include <csignal>
+int main() { for (;;) raise(SIGSTOP); }

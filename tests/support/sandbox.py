@@ -1,0 +1,67 @@
+"""executor.py's own parts, and what a sandbox may have left behind on this machine."""
+
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+from tests.support.processes import ROOT
+
+
+def load_executor() -> ModuleType:
+    """executor.py as a module."""
+    spec = importlib.util.spec_from_file_location("executor", ROOT / "executor.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def bubblewrap() -> str | None:
+    return shutil.which("bwrap")
+
+
+def processes_of(uids: range) -> list[str]:
+    """Command lines of the processes that run as one of these uids; zombies have ended."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (entry / "status").read_text()
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        fields = dict(one.split(":\t", 1) for one in told.splitlines() if ":\t" in one)
+        if int(fields["Uid"].split()[0]) in uids and not fields["State"].startswith("Z"):
+            found.append(f"{entry.name} {line or fields['Name']}")
+    return found
+
+
+def files_of(uids: range) -> list[str]:
+    """What these uids own where anybody may write."""
+    return [
+        os.path.join(folder, name)
+        for top in ("/tmp", "/var/tmp", "/dev/shm")
+        for folder, folders, files in os.walk(top)
+        for name in folders + files
+        if _owner(os.path.join(folder, name)) in uids
+    ]
+
+
+def _owner(path: str) -> int:
+    try:
+        return os.lstat(path).st_uid
+    except OSError:
+        return -1
+
+
+def mounts() -> set[str]:
+    """Mounts as slots and bubblewrap make them, seen from here, where none may ever be."""
+    places = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    return {place for place in places if re.match(r"/tmp/\d+$|/(new|old)root\b|/job\b", place)}
+
+
+def cgroups() -> set[str]:
+    return {str(path) for path in Path("/sys/fs/cgroup").rglob("*telerun*") if path.is_dir()}

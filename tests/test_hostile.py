@@ -1,0 +1,195 @@
+"""Programs that mean harm, `tests/hostile/*.cu`, each with the outcome it must get: real nvcc, the
+real sandbox, one executor. After each a healthy job, which must find no trace of it."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import need
+from tests.support.processes import NVCC, ROOT, Process, World, has_sandbox, wait_for
+from tests.support.sandbox import cgroups, files_of, mounts, processes_of
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+
+FOLDER = ROOT / "tests" / "hostile"
+HEALTHY = "healthy"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.cu") if path.stem != HEALTHY)
+# What is worth trying again where all slots and the executor itself have one uid.
+SMALL_CUT = [
+    "daemon", "exit_137", "fork_bomb", "forges_a_result", "incbin_token", "include_token",
+    "kill_everything", "looks_for_the_token", "memory_hog_in_children", "network", "proc",
+    "reads_other_folders", "system_calls",
+]  # fmt: skip
+LIMITS = {
+    "TELERUN_COMPILE_SECONDS": 20,
+    "TELERUN_EXECUTE_SECONDS": 3,
+    "TELERUN_OUTPUT_BYTES": 4 << 20,
+    "TELERUN_MEMORY_BYTES": 512 << 20,
+    "TELERUN_PROCESSES": 64,
+    "TELERUN_DISK_BYTES": 64 << 20,
+}
+USER = 61180  # no account has it
+
+
+class Course:
+    """A queue, one executor, and the jobs that go through it."""
+
+    def __init__(self, world: World, auth: Path, scratch: Path) -> None:
+        self.world = world
+        self.auth = auth
+        self.scratch = scratch
+        self.token = json.loads(auth.read_text())["token"]
+        self.alice = world.user("alice")
+
+    def run(self, name: str) -> dict[str, Any]:
+        """Submits one of the programs and returns its job once it is over."""
+        source = (FOLDER / f"{name}.cu").read_text()
+        for word, value in (
+            ("AUTH", self.auth),
+            ("SCRATCH", self.scratch),
+            ("PORT", self.world.port),
+        ):
+            source = source.replace(f"@{word}@", str(value))
+        body = {"source": source, "filename": f"{name}.cu"}
+        status, _, job = self.world.request(self.alice, "POST", "/jobs", body)
+        assert status == 201, job
+        while job["state"] in ("queued", "running"):
+            _, headers, told = self.world.request(self.alice, "GET", f"/jobs/{job['id']}")
+            job = told
+            if job["state"] in ("queued", "running"):
+                wait = {"Prefer": "wait=20", "If-None-Match": headers["etag"]}
+                self.world.request(self.alice, "GET", f"/jobs/{job['id']}", **wait)
+        return job
+
+    def faults(self, name: str) -> list[str]:
+        """What is wrong with how a program ended: nothing, if it is as its header says."""
+        job = self.run(name)
+        result = job["result"] or {}
+        logs = result.get("compile_log", "") + result.get("execute_log", "")
+        wanted = dict(
+            re.findall(r"^// (\w+): (.+)$", (FOLDER / f"{name}.cu").read_text(), re.MULTILINE)
+        )
+        found = []
+        if job["outcome"] not in wanted.pop("outcome").split():
+            found.append(f"outcome {job['outcome']}")
+        if "log" in wanted and result["execute_log"] != ast.literal_eval(wanted.pop("log")):
+            found.append("another log")
+        found += [f"no {w!r}" for w in wanted.pop("says", "").split(", ") if w not in logs]
+        found += [
+            f"{key} {result.get(key)}" for key, v in wanted.items() if str(result.get(key)) != v
+        ]
+        if self.token in logs or self.token[5:] in logs:
+            found.append("the token")
+        if job["outcome"] and job["outcome"].endswith(("_exceeded", "_timeout")):
+            found += [] if result["details"].get("limit") else ["no limit told"]
+        return [f"{name}: {what}; its logs: {logs[-300:]!r}" for what in found]
+
+
+def check(course: Course, name: str) -> None:
+    found = course.faults(name) + [f"after it, {fault}" for fault in course.faults(HEALTHY)]
+    assert not found, "\n".join(found)
+    wait_for(lambda: not list(course.scratch.glob("*/jobs/*")), "its folder is gone", 10)
+
+
+@contextmanager
+def nothing_left(uids: range) -> Iterator[None]:
+    """Afterwards there is no process, file, mount or cgroup."""
+    assert processes_of(uids) == []
+    yield
+    wait_for(lambda: not processes_of(uids), f"no process is left of {processes_of(uids)}", 5)
+    assert files_of(uids) == []
+    assert (mounts(), cgroups()) == (set(), set())
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
+    """An executor started by root if the tests are, and so with a uid for each worker."""
+    need("bubblewrap", has_sandbox())
+    folder = tmp_path_factory.mktemp("hostile")
+    uids = range(61100, 61103) if os.getuid() == 0 else range(0)
+    with nothing_left(uids), World(folder, **LIMITS) as world:
+        auth = world.executor("gpu1")
+        world.start_server()
+        executor = world.start_executor(auth, "--sandbox-uid-base", 61100)
+        yield Course(world, auth, folder / "scratch")
+        assert executor.stop() == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_program(course: Course, name: str) -> None:
+    check(course, name)
+
+
+def test_staff_see_the_sandbox_and_how_limits_are_kept(course: Course) -> None:
+    told = course.world.manage(
+        "shell", "-v0", "-c",
+        "import json; from accounts.models import Executor as E;"
+        "print(json.dumps(E.objects.get().about))",
+    ).out  # fmt: skip
+    about = json.loads(told)
+    assert about["sandbox"].startswith("bubblewrap")
+    assert about["limits"] in ("cgroup v2", "rlimits and a watchdog")
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A folder that USER can reach and owns."""
+    folder = Path(tempfile.mkdtemp(prefix="telerun-home-"))
+    os.chown(folder, USER, USER)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def reachable_nvcc(home: Path) -> Path:
+    """nvcc for USER: as it is, or its toolkit copied out of a home folder."""
+    real = Path(NVCC).resolve()
+    if all(folder.stat().st_mode & 0o001 for folder in real.parents):
+        return real
+    shutil.copytree(real.parent.parent, home / "toolkit", symlinks=True)
+    return home / "toolkit" / "bin" / real.name
+
+
+@pytest.fixture(scope="module")
+def course_of_a_user(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Course]:
+    """An executor that an ordinary user started."""
+    need("bubblewrap", has_sandbox())
+    need("/usr/bin/python3", Path("/usr/bin/python3").exists())
+    folder = tmp_path_factory.mktemp("user")
+    uids = range(USER, USER + 1)
+    with World(folder, **LIMITS) as world:
+        shutil.copy(ROOT / "executor.py", home)
+        shutil.copy(world.data / "server.cert", home)
+        auth = Path(shutil.copy(world.executor("gpu1"), home / "auth.json"))
+        auth.write_text(json.dumps({**json.loads(auth.read_text()), "certificate": "server.cert"}))
+        os.chown(auth, USER, USER)
+        world.start_server()
+        executor = Process(
+            "executor",
+            folder / "executor.log",
+            ["/usr/bin/python3", home / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1,
+             "--no-gpu", "--nvcc", reachable_nvcc(home), "--min-free-mib", 16],
+            env={"PATH": "/usr/bin:/bin"}, user=USER, group=USER, extra_groups=[], cwd=home,
+        )  # fmt: skip
+        world.processes.append(executor)
+        executor.wait_until_told(" workers, queue ")
+        yield Course(world, auth, home / "executor-scratch")
+        assert executor.stop() == 0
+        wait_for(lambda: not processes_of(uids), "no process is left", 5)
+        assert [f for f in files_of(uids) if not f.startswith(str(home))] == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+@pytest.mark.parametrize("name", SMALL_CUT)
+def test_a_hostile_program_where_the_executor_is_a_user(
+    course_of_a_user: Course, name: str
+) -> None:
+    check(course_of_a_user, name)

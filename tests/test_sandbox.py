@@ -1,0 +1,466 @@
+"""The sandbox itself: what it says when it cannot be, and that nothing of it outlives its owner."""
+
+import errno
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import need
+from tests.support.processes import HELLO, NVCC, ROOT, World, has_sandbox, run, wait_for
+from tests.support.sandbox import bubblewrap, load_executor, processes_of
+from tests.support.stubs import fake_nvcc
+
+pytestmark = pytest.mark.once
+executor = load_executor()
+LIMITS = {**executor.DEFAULT_LIMITS, "log_bytes": 10_000, "output_bytes": 1 << 20}
+UID_BASE = 61110
+AS_ROOT = os.getuid() == 0
+KILLS = int(os.environ.get("TELERUN_KILLS", "25"))
+
+
+def options(*more: str) -> Any:
+    return executor.parse(
+        ["--nproc-compile", "1", "--nproc-execute", "1", "--sandbox-uid-base", str(UID_BASE), *more]
+    )
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Any:
+    need("bubblewrap", has_sandbox())
+    return executor.Bubblewrap(options(), executor.find_nvcc(NVCC), tmp_path / "sandbox")
+
+
+@pytest.fixture
+def slot(box: Any) -> Iterator[Any]:
+    slot = executor.Slot(box)
+    yield slot
+    slot.close()
+
+
+# --- What goes in and what comes out -----------------------------------------------------
+
+
+def build(slot: Any, box: Any, folder: Path, script: str, **limits: int) -> tuple[Any, Path]:
+    """Runs a shell script in the compiler's place, in the sandbox; its end, and its product."""
+    source = folder / "prog.cu"
+    source.write_text("the source")
+    shell = ["/bin/sh", "-c", script]
+    command = box.compiler(folder, source, shell, {**LIMITS, **limits})
+    return slot.run(command, 20, {**LIMITS, **limits}, lambda: True), folder / "program"
+
+
+def test_the_product_comes_out(slot: Any, box: Any, tmp_path: Path) -> None:
+    ended, product = build(slot, box, tmp_path, "cat prog.cu prog.cu >/tmp/program")
+    assert (ended.why, ended.exit_code) == ("ended", 0)
+    assert product.read_text() == "the sourcethe source"
+    assert ended.cpu_seconds > 0
+    assert 0 < ended.memory_bytes < 64 << 20
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "true",
+        "ln -s /etc/ld.so.cache /tmp/program",
+        "ln -s /job/init /tmp/program",
+        "mkfifo /tmp/program",
+        "mkdir /tmp/program",
+        "ln -s /dev/zero /tmp/program",
+    ],
+)
+def test_a_product_that_is_no_plain_file_stays_inside(
+    slot: Any, box: Any, tmp_path: Path, script: str
+) -> None:
+    ended, product = build(slot, box, tmp_path, script)
+    assert (ended.why, ended.exit_code) == ("ended", 0)
+    assert product.read_bytes() == b""
+
+
+def test_who_would_change_the_product_is_gone_first(slot: Any, box: Any, tmp_path: Path) -> None:
+    script = "(while :; do echo evil >/tmp/program; done) & sleep 0.2"
+    ended, product = build(slot, box, tmp_path, script)
+    assert ended.exit_code == 0
+    assert product.read_bytes() in (b"", b"evil\n")
+
+
+def test_how_a_command_ended_is_told_apart(slot: Any, box: Any, tmp_path: Path) -> None:
+    ends = []
+    for n, script in enumerate(["exit 137", "kill -9 $$", "kill -9 -1; exit 5"]):
+        (tmp_path / str(n)).mkdir()
+        ended, _ = build(slot, box, tmp_path / str(n), script)
+        ends.append((ended.why, ended.exit_code, ended.signal))
+    assert ends == [("ended", 137, None), ("ended", None, 9), ("ended", 5, None)]
+
+
+def test_a_file_may_not_be_larger_than_the_disk(slot: Any, box: Any, tmp_path: Path) -> None:
+    script = "head -c 3000000 /dev/zero >/tmp/program"
+    ended, _ = build(slot, box, tmp_path, script, disk_bytes=1 << 20)
+    assert ended.exit_code or ended.signal
+
+
+def test_a_bubblewrap_without_sizes_leaves_files_to_the_limit_on_memory(
+    box: Any, tmp_path: Path
+) -> None:
+    """As on Ubuntu 22.04, whose 0.6 knows no --size."""
+    box._sized = False
+    slot = executor.Slot(box)
+    script = "head -c 200000000 /dev/zero >/tmp/hog; sleep 9"
+    ended, _ = build(slot, box, tmp_path, script, memory_bytes=64 << 20)
+    slot.close()
+    assert ended.why == "memory"
+
+
+def test_empty_files_without_end_count_as_memory(slot: Any, box: Any, tmp_path: Path) -> None:
+    script = "i=0; while :; do i=$((i + 1)); : >/tmp/$i; done"
+    ended, _ = build(slot, box, tmp_path, script, memory_bytes=32 << 20)
+    assert ended.why == "memory"
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root, to give uids to slots")
+def test_two_slots_have_two_uids_and_a_third_executor_others(box: Any, tmp_path: Path) -> None:
+    other = executor.Bubblewrap(options(), executor.find_nvcc(NVCC), tmp_path / "other")
+    slots = [executor.Slot(box), executor.Slot(box), executor.Slot(other)]
+    told = []
+    for n, slot in enumerate(slots):
+        (tmp_path / str(n)).mkdir()
+        ended, _ = build(slot, [box, box, other][n], tmp_path / str(n), "id -u")
+        told.append(int(ended.log))
+        slot.close()
+    assert len(set(told)) == 3
+    assert all(UID_BASE <= uid < UID_BASE + executor.SANDBOX_UIDS for uid in told)
+
+
+# --- It dies with its owner --------------------------------------------------------------
+
+OWNER = f"""
+import importlib.util, os, pathlib, sys
+spec = importlib.util.spec_from_file_location("executor", {str(ROOT / "executor.py")!r})
+module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+options = module.parse(["--nproc-compile", "1", "--nproc-execute", "1",
+                        "--sandbox-uid-base", {str(UID_BASE)!r}])
+box = module.Bubblewrap(options, "/usr/bin/true", pathlib.Path(sys.argv[1]) / "sandbox")
+slot = module.Slot(box)
+limits = {LIMITS!r}
+folder = pathlib.Path(sys.argv[1]); source = folder / "prog.cu"; source.write_text("x")
+command = box.compiler(folder, source, ["/bin/sh", "-c", "setsid sleep 99 & sleep 99"], limits)
+slot.run(box.check(pathlib.Path("/none"), "/bin/true", None), 20, limits, lambda: True)  # it is up
+print(slot._process.pid, flush=True)
+slot.run(command, 99, limits, lambda: True)
+slot.run(command, 0.1, limits, lambda: True)
+"""
+
+
+def sandboxes(uids: range) -> list[str]:
+    return [line for line in processes_of(uids) if "--slot" not in line]
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="finds what is left by the uids, which root gives out")
+@pytest.mark.parametrize("whom", ["executor", "slot"])
+def test_kill_9_at_the_moment_of_a_spawn_leaves_no_sandbox(tmp_path: Path, whom: str) -> None:
+    """TELERUN_KILLS=500 is the long version. The executor dies, or its slot by itself."""
+    need("bubblewrap", has_sandbox())
+    uids = range(UID_BASE, UID_BASE + 4)
+    alive = 0
+    for number in range(KILLS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        owner = subprocess.Popen(
+            [sys.executable, "-c", OWNER, folder], stdout=subprocess.PIPE, text=True
+        )
+        assert owner.stdout
+        slot_pid = int(owner.stdout.readline())
+        time.sleep(random.uniform(0, 0.02 if number % 2 else 0.005))
+        alive += len(sandboxes(uids)) > 0
+        os.kill(owner.pid if whom == "executor" else slot_pid, signal.SIGKILL)
+        wait_for(lambda: not sandboxes(uids), f"nothing is left: {processes_of(uids)}", 5)
+        owner.kill()
+        owner.wait()
+        owner.stdout.close()
+    assert alive, "never was a sandbox there to be killed"
+
+
+# --- No sandbox, no programs -------------------------------------------------------------
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder for programs that the sandbox's uid can reach, unlike a test's own."""
+    folder = Path(tempfile.mkdtemp(prefix="telerun-bin-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def without_bubblewrap(place: Path) -> str:
+    """A PATH with everything but bwrap."""
+    for folder in ("/bin", "/usr/bin", "/usr/local/bin"):
+        for program in Path(folder).iterdir():
+            if program.name != "bwrap" and not (place / program.name).is_symlink():
+                (place / program.name).symlink_to(program)
+    return str(place)
+
+
+def start(world: World, path: str, nvcc: str | Path = NVCC) -> Any:
+    argv = [
+        sys.executable, ROOT / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1,
+        "--auth", world.executor("gpu1"), "--scratch-dir", world.folder / "scratch", "--no-gpu",
+        "--nvcc", nvcc,
+    ]  # fmt: skip
+    return run(argv, env={**world.environment, "PATH": path})
+
+
+def test_without_bubblewrap_the_message_says_what_to_install(world: World, place: Path) -> None:
+    done = start(world, without_bubblewrap(place)).no_traceback()
+    assert done.status == 2
+    assert "apt install bubblewrap" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_bubblewrap_that_may_make_no_namespaces_is_refused(world: World, place: Path) -> None:
+    """A stub that fails as the real one does on Ubuntu 24.04."""
+    path = without_bubblewrap(place)
+    stub = place / "bwrap"
+    stub.write_text(
+        '#!/bin/sh\n[ "$1" = --help ] && echo --perms\n'
+        "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1\n"
+    )
+    stub.chmod(0o755)
+    done = start(world, path).no_traceback()
+    assert done.status == 2
+    assert "setting up uid map: Permission denied" in done.err
+    assert "no program runs without it" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_token_that_programs_could_read_is_refused(world: World) -> None:
+    """As an ordinary user's would be that lies in a folder shown in the sandbox."""
+    need("bubblewrap", has_sandbox())
+    auth = world.executor("gpu1")
+    shown = world.folder / "shown"
+    shown.mkdir()
+    auth = Path(shutil.move(auth, shown / "auth.json"))
+    auth.chmod(0o644)
+    argv = [
+        sys.executable, ROOT / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1,
+        "--no-gpu", "--auth", auth, "--scratch-dir", world.folder / "scratch",
+        "--nvcc", NVCC, "--sandbox-bind", shown,
+    ]  # fmt: skip
+    done = run(argv, env=world.environment).no_traceback()
+    assert done.status == 2
+    assert f"{auth} can be read in the sandbox" in done.err
+
+
+def test_when_bubblewrap_goes_away_no_program_runs_and_the_host_stops(
+    world: World, place: Path
+) -> None:
+    need("bubblewrap", has_sandbox())
+    mine = Path(shutil.copy(str(bubblewrap()), place / "bwrap"))
+    alice = world.user("alice")
+    world.start_server()
+    path = f"{place}:{world.environment['PATH']}"
+    host = world.start_executor(world.executor("gpu1"), PATH=path, sandbox="bubblewrap")
+    assert world.submit(alice, world.source(HELLO)).status == 0
+    mine.unlink()
+    client = world.start_submit(alice, world.source(HELLO))
+    assert host.popen.wait(60) == 2
+    assert "The sandbox does not work, and no program runs without it" in host.told()
+    world.start_executor(world.executor("gpu2"))
+    assert client.popen.wait(60) == 0, client.told()
+    _, _, job = world.request(alice, "GET", "/jobs/2")
+    endings = [(a["executor"], a["ending"]) for a in job["attempts"]]
+    assert endings == [("gpu1", "released"), ("gpu2", "finished")]
+
+
+def test_a_job_that_breaks_its_own_sandbox_does_not_stop_the_host(
+    tmp_path: Path, place: Path
+) -> None:
+    """With a stub in front of the real bubblewrap that fails for one file name."""
+    need("bubblewrap", has_sandbox())
+    stub = place / "bwrap"
+    stub.write_text(
+        '#!/bin/sh\ncase "$*" in *evil.cu*) echo "bwrap: cannot" >&2; exit 1;; esac\n'
+        f'exec {bubblewrap()} "$@"\n'
+    )
+    stub.chmod(0o755)
+    with World(tmp_path, TELERUN_MAX_ATTEMPTS=1) as world:
+        alice = world.user("alice")
+        world.start_server()
+        path = f"{place}:{world.environment['PATH']}"
+        host = world.start_executor(world.executor("gpu1"), PATH=path, sandbox="bubblewrap")
+        assert world.submit(alice, world.source(HELLO, "evil.cu")).status == 5
+        assert world.submit(alice, world.source(HELLO, "good.cu")).status == 0
+        assert "the host's sandbox failed: bwrap: cannot" in host.told()
+        assert host.stop() == 0
+
+
+def test_sandbox_none_is_said_aloud(world: World) -> None:
+    world.start_server()
+    host = world.start_executor(
+        world.executor("gpu1"), nvcc=fake_nvcc(world.folder), sandbox="none"
+    )
+    host.wait_until_told("WARNING: --sandbox none")
+
+
+@pytest.mark.parametrize("arguments", [["--sandbox", "no"], ["--sandbox-uid-base", "0"]])
+def test_arguments(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        options(*arguments)
+
+
+# --- The filter of system calls, run by an interpreter of its own ------------------------
+
+
+def answer(program: bytes, architecture: int, number: int, *arguments: int) -> int:
+    """What a filter says to a system call: classic BPF, as far as a filter needs it."""
+    data = struct.pack("=IIQ6Q", number, architecture, 0, *(arguments + (0,) * 6)[:6])
+    at = value = 0
+    while True:
+        code, if_true, if_false, constant = struct.unpack_from("=HBBI", program, 8 * at)
+        at += 1
+        if code == 0x20:
+            (value,) = struct.unpack_from("=I", data, constant)
+        elif code == 0x06:
+            return constant
+        else:
+            holds = {0x15: value == constant, 0x35: value >= constant, 0x45: value & constant}[code]
+            at += if_true if holds else if_false
+
+
+ALLOW, KILL = 0x7FFF0000, 0x80000000
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_filter(machine: str) -> None:
+    column, architecture = executor.ARCHITECTURES[machine]
+    program = executor.seccomp_filter(machine)
+
+    def ask(number: int, *arguments: int) -> int:
+        return answer(program, architecture, number, *arguments)
+
+    refused = 0x00050000 | errno.EPERM
+    for name, numbers in executor.DENIED.items():
+        assert ask(numbers[column]) == refused, name
+    clone, ioctl, make_socket = [(56, 220), (16, 29), (41, 198)]
+    assert ask(clone[column], 0x00010F00) == ALLOW  # a thread
+    assert ask(clone[column], 0x10000000 | signal.SIGCHLD) == refused  # a user namespace
+    assert ask(435) == 0x00050000 | errno.ENOSYS  # clone3
+    assert ask(ioctl[column], 0, 0x5401) == ALLOW
+    assert ask(ioctl[column], 0, 0x5412) == refused
+    assert ask(ioctl[column], 0, 0x541C) == refused
+    assert [ask(make_socket[column], family) == ALLOW for family in (1, 2, 10, 16, 17, 38, 40)] == [
+        True, True, True, True, False, False, False,
+    ]  # fmt: skip
+    assert ask(0) == ask(319 if column == 0 else 279) == ALLOW  # read or io_setup; memfd_create
+    assert answer(program, 0x40000003, 20) == KILL  # i386
+    if machine == "x86_64":
+        assert ask(0x40000000) == KILL  # x32
+
+
+def test_a_machine_without_a_filter_is_refused() -> None:
+    with pytest.raises(executor.BadSetup, match="no system call filter for a vax"):
+        executor.seccomp_filter("vax")
+
+
+def test_a_gpu_is_one_executors_alone() -> None:
+    gpu = executor.Gpu("0", f"GPU-{os.getpid()}", "Stub", "sm_90", "1.0")
+    with (
+        executor.lock_gpu(gpu),
+        pytest.raises(executor.BadSetup, match="Another executor on this machine has GPU 0"),
+    ):
+        executor.lock_gpu(gpu)
+    executor.lock_gpu(gpu).close()
+
+
+# --- GPUs: the driver's files as it lists them, in a stub tree ---------------------------
+
+
+def stub_driver(root: Path) -> None:
+    """Two GPUs whose device numbers are not their order on the bus, the second one split (MIG)."""
+    for bus, uuid, minor in (("0000:01:00.0", "GPU-aaaa", 1), ("0000:02:00.0", "GPU-bbbb", 0)):
+        folder = root / "proc/driver/nvidia/gpus" / bus
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(
+            f"Model: \t\t Stub\nGPU UUID: \t {uuid}\nDevice Minor: \t {minor}\n"
+        )
+    part = root / "proc/driver/nvidia/capabilities/gpu0/mig/gi1"
+    part.mkdir(parents=True)
+    (part / "access").write_text("DeviceFileMinor: 12\nDeviceFileMode: 292\n")
+    (root / "dev/nvidia-caps").mkdir(parents=True)
+    for name in ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia0", "nvidia1", "nvidia-caps/nvidia-cap12"):  # fmt: skip  # noqa: E501
+        (root / "dev" / name).touch()
+
+
+def test_a_program_sees_the_files_of_its_own_gpu_alone(tmp_path: Path) -> None:
+    stub_driver(tmp_path)
+
+    def nodes(uuid: str) -> list[str]:
+        gpu = executor.Gpu("0", uuid, "Stub", "sm_90", "1.0")
+        return executor.device_nodes(gpu, tmp_path)
+
+    shared = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
+    assert nodes("GPU-aaaa") == [*shared, "/dev/nvidia1"]
+    assert nodes("GPU-bbbb") == [*shared, "/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap12"]
+    with pytest.raises(executor.BadSetup, match="no GPU GPU-cccc"):
+        nodes("GPU-cccc")
+
+
+# --- Cgroups: the files of one, in a stub tree; a real one needs a machine that lends them -
+
+
+def stub_cgroup(folder: Path) -> Path:
+    for name, text in (("controllers", "cpu memory pids"), ("subtree_control", ""), ("procs", "")):
+        (folder / f"cgroup.{name}").write_text(text)
+    return folder
+
+
+def test_a_slot_gets_a_cgroup_with_the_limits_of_its_job(tmp_path: Path) -> None:
+    cgroups = executor.Cgroups(stub_cgroup(tmp_path))
+    assert cgroups.about() == "cgroup v2"
+    assert (tmp_path / "telerun-executor/cgroup.procs").read_text() == str(os.getpid())
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
+    group = cgroups.make()
+    assert (group / "memory.swap.max").read_text() == "0"
+    cgroups.limit(group, {"memory_bytes": 1 << 30, "processes": 100})
+    assert int((group / "memory.max").read_text()) == (1 << 30) + (32 << 20)
+    assert int((group / "pids.max").read_text()) == 108
+    (group / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
+    assert cgroups.kills(group) == 2
+
+
+def test_what_the_kernel_killed_for_memory_has_that_outcome(tmp_path: Path) -> None:
+    group = executor.Cgroups(stub_cgroup(tmp_path)).make()
+    events = group / "memory.events"
+    events.write_text("oom_kill 1\n")
+    slot = executor.Slot(None, group)
+    limits = {**LIMITS, "memory_bytes": 1 << 30}
+
+    def run_shell(script: str) -> Any:
+        command = executor.Command([], ["/bin/sh", "-c", script], "/", {}, {})
+        return slot.run(command, 20, limits, lambda: True)
+
+    assert run_shell("exit 3").why == "ended"
+    assert int((group / "cgroup.procs").read_text()) == slot._process.pid
+    assert run_shell(f"echo oom_kill 2 >{events}; kill -9 $$").why == "memory"
+    shutil.rmtree(group)
+    group.mkdir()
+    slot.close()
+    assert not group.exists()
+
+
+def test_without_a_cgroup_to_split_the_slot_looks_itself(tmp_path: Path) -> None:
+    stub_cgroup(tmp_path)
+    (tmp_path / "cgroup.controllers").write_text("hugetlb")
+    for group in (None, tmp_path, tmp_path / "none"):
+        cgroups = executor.Cgroups(group)
+        assert (cgroups.about(), cgroups.make()) == ("rlimits and a watchdog", None)
