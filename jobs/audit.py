@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timezone as time_zone
 from pathlib import Path
@@ -26,6 +27,7 @@ from jobs.states import Event
 log = logging.getLogger(__name__)
 
 _BATCH = 500  # entries read at once: a line may be a megabyte
+_GATHER_SECONDS = 0.05  # under load one append serves many commits
 _TAIL = 64 * 1024  # bytes read at a time when looking back for the last line
 
 
@@ -101,6 +103,7 @@ class _Follower:
     def _run(self) -> None:
         while True:
             self._wanted.wait()
+            time.sleep(_GATHER_SECONDS)
             self._wanted.clear()
             try:
                 follow()

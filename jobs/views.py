@@ -29,10 +29,21 @@ T = TypeVar("T")
 MAX_KEY_LENGTH = 255
 
 
+# --- For everyone -----------------------------------------------------------------------
+
+
+class QueueView(APIView):
+    """Any address of the API."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with waiting.at_work():
+            return super().dispatch(request, *args, **kwargs)
+
+
 # --- For users ---------------------------------------------------------------------------
 
 
-class UserView(APIView):
+class UserView(QueueView):
     """An address that takes a user's token."""
 
     permission_classes = (IsUser,)
@@ -98,7 +109,7 @@ class CancelJob(UserView):
 # --- For executors -----------------------------------------------------------------------
 
 
-class ExecutorView(APIView):
+class ExecutorView(QueueView):
     """An address that takes an executor's token."""
 
     permission_classes = (IsExecutor,)

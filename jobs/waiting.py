@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 QUEUE = 0  # the topic of those who wait for any job; a job's topic is its id
 
-_FEED_SECONDS = 0.005  # how often SQLite is asked for news while someone waits
+_FEED_SECONDS = 0.01  # how often SQLite is asked for news while someone waits
 _IDLE_SECONDS = 0.1  # and while nobody does
 _RETRY_SECONDS = 1.0  # how long a database that is away is left alone
 _STOP_SECONDS = 0.25  # how often a thread that sleeps makes sure that the server goes on
@@ -38,9 +38,32 @@ _CHANNEL = "telerun"  # of PostgreSQL's NOTIFY
 # Waiters look by themselves now and then, for what nobody announces: one's place in the queue.
 # Seldom enough that all of a process's looks together stay below LOOKS_A_SECOND.
 _LEAST_LOOK_SECONDS = 1.0
-_LOOKS_A_SECOND = 50
+_LOOKS_A_SECOND = 20
 
 stopping = threading.Event()  # set when this server stops: every wait ends at once
+
+
+# Requests that this process works on at once. Python runs one thread at a time: with a hundred
+# at work, each would wait for the ninety-nine others after every statement it sends.
+_AT_WORK = 4
+_at_work = threading.BoundedSemaphore(_AT_WORK)
+
+
+@contextlib.contextmanager
+def at_work() -> Iterator[None]:
+    """Around the handling of a request: a few at a time, in order of arrival."""
+    with _at_work:
+        yield
+
+
+@contextlib.contextmanager
+def asleep() -> Iterator[None]:
+    """Inside `at_work`, around what waits for a client or for news: others work meanwhile."""
+    _at_work.release()
+    try:
+        yield
+    finally:
+        _at_work.acquire()
 
 
 def stop() -> None:
@@ -66,7 +89,7 @@ def until(
 
     It looks again when something happened to `topic`, a job's id or QUEUE, and now and then.
     Also None as soon as the client of `request` hung up or this server stops. `look` is
-    called at least once, and never for a client that has hung up.
+    called at least once, and never for a client that has hung up. To be called `at_work`.
     """
     deadline = time.monotonic() + min(seconds, settings.TELERUN_MAX_WAIT_SECONDS)
     if seconds <= 0:
@@ -81,7 +104,8 @@ def until(
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            waiter.news.wait(min(left, _board.look_seconds()))
+            with asleep():
+                waiter.news.wait(min(left, _board.look_seconds()))
             if stopping.is_set() or waiter.hung_up:
                 _board.pass_on(waiter)
                 return None

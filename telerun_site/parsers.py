@@ -7,6 +7,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from jobs import waiting
 from telerun_site.problems import BodyTooLarge
 
 
@@ -32,7 +33,8 @@ class BoundedJSONParser(BaseParser):
         if int(request.META.get("CONTENT_LENGTH") or 0) > most:
             raise BodyTooLarge
         try:
-            body = stream.read(most + 1)
+            with waiting.asleep():  # for the client to send it
+                body = stream.read(most + 1)
         except OSError as error:  # the client went away, or fell silent
             raise ParseError("The body did not arrive whole.") from error
         if len(body) > most:

@@ -164,7 +164,8 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
             looks[name] += 1
             return True if Job.objects.get(pk=jobs[name].pk).state == "cancelled" else None
 
-        waiting.until(look, 20, HttpRequest(), jobs[name].pk)
+        with waiting.at_work():
+            waiting.until(look, 20, HttpRequest(), jobs[name].pk)
         connection.close()
         if name == "alice":
             done.set()

@@ -6,18 +6,21 @@ life of a job takes eight. And a writer that finds the database locked sleeps in
 PostgreSQL alone.
 """
 
+import fcntl
+import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from typing import Any
 
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
+_ASK_SECONDS = 0.001  # how often a process asks for its turn to write
 _MOST_IDLE = 32  # connections kept by a process: more than ever work at once
 
 _idle: "deque[sqlite3.Connection] | None" = None  # None: this process keeps none
-_turn = threading.Lock()  # held by the one thread of this process that writes
 
 
 def keep_connections() -> None:
@@ -54,12 +57,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return False
         return not (self.errors_occurred or self.connection.in_transaction)
 
-    # --- A transaction is a writer's (IMMEDIATE): one at a time in a process ---
+    # --- A transaction is a writer's (IMMEDIATE): one at a time ---
 
     def _start_transaction_under_autocommit(self) -> None:
-        seconds = self.settings_dict["OPTIONS"].get("timeout", 5)
-        if not _turn.acquire(timeout=seconds):
-            raise OperationalError(f"no turn to write came within {seconds} s")
+        path = f"{self.settings_dict['NAME']}.turn"
+        if not _turn.take(path, self.settings_dict["OPTIONS"].get("timeout", 5)):
+            raise OperationalError("no turn to write came in time")
         self._has_turn = True
         try:
             super()._start_transaction_under_autocommit()
@@ -82,4 +85,50 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _give_turn(self) -> None:
         if self._has_turn:
             self._has_turn = False
-            _turn.release()
+            _turn.give()
+
+
+class _Turn:
+    """Whose turn it is to write: a lock among this process's threads, then among processes.
+
+    The second is a file's, asked for every millisecond: flock(2) alone knows no time-out, and a
+    process that was stopped may hold it. The kernel lets go of it when its holder dies.
+    """
+
+    def __init__(self) -> None:
+        self._threads = threading.Lock()
+        self._file = -1
+        self._of = (0, "")  # the process and path that the file was opened for
+
+    def take(self, path: str, seconds: float) -> bool:
+        """Whether the turn came in time."""
+        deadline = time.monotonic() + seconds
+        if not self._threads.acquire(timeout=seconds):
+            return False
+        try:
+            while not self._lock(path):
+                if time.monotonic() > deadline:
+                    self._threads.release()
+                    return False
+                time.sleep(_ASK_SECONDS)
+        except BaseException:
+            self._threads.release()
+            raise
+        return True
+
+    def give(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._threads.release()
+
+    def _lock(self, path: str) -> bool:
+        if self._of != (os.getpid(), path):  # a lock is shared with a fork's parent
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._of = (os.getpid(), path)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+_turn = _Turn()
