@@ -150,6 +150,7 @@ if TELERUN_MIGRATE_UNASKED:
 else:
     # A process's connections are kept and shared: one costs PostgreSQL a process.
     DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 0, "max_size": 32, "timeout": 10}}
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # one that a restart broke is replaced
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

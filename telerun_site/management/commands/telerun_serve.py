@@ -43,8 +43,16 @@ class Command(TelerunCommand):
             raise CommandError(str(error)) from error
         check_free(options["bind"], options["port"])
         audit.follow()
-        connections.close_all()  # gunicorn forks; a connection must not be shared
+        close_connections()  # gunicorn forks; a connection must not be shared
         Server(options["bind"], options["port"]).run()
+
+
+def close_connections() -> None:
+    """Closes this process's connections, and the pool where the database has one."""
+    connections.close_all()
+    for connection in connections.all():
+        if hasattr(connection, "close_pool"):
+            connection.close_pool()
 
 
 def _port(text: str) -> int:
