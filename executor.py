@@ -30,6 +30,7 @@ import ctypes
 import errno
 import fcntl
 import glob
+import hashlib
 import http.client
 import json
 import os
@@ -62,6 +63,7 @@ DEFAULT_SERVER = "https://localhost:4443"
 WAIT_SECONDS = 25  # how long a claim is held open at the queue
 GRACE_SECONDS = 5  # how long what was killed may take to be gone
 OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
+CACHED_BYTES = 16 << 20  # a larger program is compiled each time
 HEAD_SHARE = 0.75  # of the bytes a log keeps: the rest is its end
 WATCH_SECONDS = 0.05  # how often the memory of what runs is looked at, without a cgroup
 SANDBOX_UID_BASE = 60600  # to 61183: neither Debian, systemd nor useradd gives these out
@@ -1458,6 +1460,63 @@ class Spool:
             return None
 
 
+# --- The compile cache -------------------------------------------------------------------
+
+
+class CompileCache:
+    """Programs that were compiled here before, by what they were made from; few, small ones.
+
+    An entry is made from one whole source by one toolchain, and only a compiler that succeeded
+    makes one. Jobs get copies: what a program does to its own file stays with it.
+    """
+
+    def __init__(self, folder: Path, most: int) -> None:
+        """Keeps at most `most` programs, the least recently used go first; 0 keeps none."""
+        self._folder = folder
+        self._most = most
+        folder.mkdir(parents=True, exist_ok=True)
+        for draft in folder.glob("*.part"):  # of a run that was killed
+            shutil.rmtree(str(draft), ignore_errors=True)
+
+    def get(self, key: str, program: Path) -> Optional[Dict[str, Any]]:
+        """The report of the compile that made it, and the program at `program`; None if unknown."""
+        entry = self._folder / key
+        try:
+            report = json.loads((entry / "report.json").read_bytes().decode())
+            shutil.copy(str(entry / "program"), str(program))
+            os.utime(str(entry))
+            return report
+        except (OSError, ValueError):  # another worker may just have thrown it out
+            return None
+
+    def put(self, key: str, program: Path, report: Dict[str, Any]) -> None:
+        """Keeps a program. A disk that is full costs no more than the next compile."""
+        if not self._most or program.stat().st_size > CACHED_BYTES:
+            return
+        draft = self._folder / (uuid.uuid4().hex + ".part")
+        try:
+            draft.mkdir()
+            shutil.copy(str(program), str(draft / "program"))
+            (draft / "report.json").write_bytes(json.dumps(report).encode())
+            draft.rename(self._folder / key)
+        except OSError:  # full, or another worker was first
+            shutil.rmtree(str(draft), ignore_errors=True)
+        self._throw_out()
+
+    def _throw_out(self) -> None:
+        entries = [entry for entry in self._folder.iterdir() if not entry.name.endswith(".part")]
+        for entry in sorted(entries, key=when_changed, reverse=True)[self._most :]:
+            shutil.rmtree(str(entry), ignore_errors=True)
+
+
+def when_changed(path: Path) -> float:
+    """Its modification time; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 # --- A job in hand -----------------------------------------------------------------------
 
 
@@ -1546,6 +1605,7 @@ class Executor:
             self.sandbox.use(self.gpus[: options.nproc_execute])
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus[: options.nproc_execute]]
         self.spool = Spool(self.scratch / "spool")
+        self.cache = CompileCache(self.scratch / "compiled", options.compile_cache)
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
@@ -1798,6 +1858,13 @@ class Executor:
         source = attempt.folder / "src" / source_name(attempt.filename)
         source.write_bytes(attempt.source.encode("utf-8"))
         nvcc = [self.nvcc, "-O3"] + (["-arch=" + self.arch] if self.arch else [])
+        program = attempt.folder / "program"
+        key = self._cache_key(attempt, nvcc)
+        began = time.monotonic()
+        before = self.cache.get(key, program)
+        if before is not None:
+            attempt.report = {**before, "compile_seconds": round(time.monotonic() - began, 4), "compiled_before": True}
+            return not attempt.stop_reason
         command = self.sandbox.compiler(attempt.folder, source, nvcc, attempt.limits)
         ended = attempt.run(slot, command, attempt.limits["compile_seconds"])
         if not self._finished(attempt, ended):
@@ -1811,11 +1878,17 @@ class Executor:
         }
         if self._hit_limit(attempt, ended, "compile"):
             return False
-        program = attempt.folder / "program"
         if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
+            self.cache.put(key, program, attempt.report)
             return True
         attempt.report.update(outcome="compile_error", exit_code=ended.exit_code, signal=ended.signal)
         return False
+
+    def _cache_key(self, attempt: Attempt, nvcc: List[str]) -> str:
+        """All that a compile depends on: the source and its name, the toolchain and its flags."""
+        toolchain = [nvcc, self.nvcc_version, when_changed(Path(self.nvcc)), self.sandbox.about()]
+        made_from = [attempt.source, source_name(attempt.filename), toolchain]
+        return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
     def _hit_limit(self, attempt: Attempt, ended: Ended, step: str) -> bool:
         """Whether a limit ended it; the report then says which."""
@@ -2097,6 +2170,7 @@ def parse(argv: Any) -> argparse.Namespace:
     parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
     parser.add_argument("--scratch-dir", type=Path, metavar="DIR", help="for jobs in hand and results not yet sent (default: executor-scratch beside this script)")  # fmt: skip
     parser.add_argument("--min-free-mib", type=int, default=512, metavar="MIB", help="claim nothing while the scratch folder's disk has less free (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--compile-cache", type=int, default=64, metavar="N", help="keep this many programs, not to compile the same source twice (default: %(default)s; 0: none)")  # fmt: skip
     parser.add_argument("--nvcc", metavar="PATH", help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)")  # fmt: skip
     parser.add_argument("--arch", type=architecture, metavar="SM", help="compile for this architecture (default: the GPU's)")  # fmt: skip
     parser.add_argument("--no-gpu", action="store_true", help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says")  # fmt: skip

@@ -244,7 +244,8 @@ class World:
         **environment: Any,
     ) -> Process:
         """Starts executor.py and returns once it is up: with the real nvcc in the sandbox, with a
-        stub without, because a stub's programs are scripts that meddle with the test's folder."""
+        stub without, because a stub's programs are scripts that meddle with the test's folder.
+        What a stub compiles is not kept, so that it runs each time."""
         if sandbox is None:
             wanted = has_sandbox() or os.environ.get("CI") == "true"
             sandbox = "bubblewrap" if nvcc == NVCC and wanted else "none"
@@ -253,7 +254,8 @@ class World:
             self.folder / f"{auth.stem}.log",
             [python, ROOT / "executor.py", "--nproc-compile", compile, "--nproc-execute", execute,
              "--auth", auth, "--scratch-dir", self.folder / "scratch", "--no-gpu", "--nvcc", nvcc,
-             "--min-free-mib", "16", "--sandbox", sandbox, *arguments],
+             "--min-free-mib", "16", "--sandbox", sandbox,
+             "--compile-cache", 64 if nvcc == NVCC else 0, *arguments],
             env={**self.environment, **environment},
         )  # fmt: skip
         self.processes.append(process)
