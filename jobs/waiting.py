@@ -205,8 +205,10 @@ class _Watcher:
     """Reads the feed and sees clients hang up, in one thread of this process."""
 
     def __init__(self, board: _Board) -> None:
-        """Returns when the feed is open, so that nothing after it is missed. Raises what the
-        database's driver raises."""
+        """Returns when the feed is open, so that nothing after it is missed.
+
+        Raises DatabaseError.
+        """
         self._board = board
         self._pid = os.getpid()  # a fork starts its own
         self._poll = select.epoll() if hasattr(select, "epoll") else None
@@ -250,7 +252,8 @@ class _Watcher:
         self._close_feed()
 
     def _open_feed(self) -> None:
-        self._feed = _PostgresFeed() if connection.vendor == "postgresql" else _SqliteFeed()
+        with connection.wrap_database_errors:  # a request may open it, and is answered 503
+            self._feed = _PostgresFeed() if connection.vendor == "postgresql" else _SqliteFeed()
         if self._poll is not None and self._feed.descriptor is not None:
             self._poll.register(self._feed.descriptor, select.EPOLLIN)
 
