@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+from bench.measure import family
 from tests.faults.ground import Ground, Program, is_alive, strays
 from tests.faults.proxy import Proxy
 from tests.faults.rows import MOUNTING, Disk, row
@@ -117,19 +118,33 @@ def _while_it_uploads(ground: Ground, number: int) -> None:
 
 
 def _while_nvcc_runs(ground: Ground, number: int) -> None:
-    """The real compiler, with the many processes that it starts."""
-    scratch = ground.folder / "scratch"
-    job, executor = _submit_and_start(ground, number, HELLO, nvcc=NVCC)
-    wait_for(
-        lambda: any("cicc" in p or "cc1plus" in p for p in survivors(scratch / "gpu00/jobs")),
-        "nvcc works",
-        30,
-    )
+    """The real compiler, in its sandbox, with the many processes that it starts."""
+    source = f"{HELLO}// {number}\n"  # one that was compiled before would not be compiled
+    job, executor = _submit_and_start(ground, number, source, nvcc=NVCC)
+
+    def compiles() -> bool:
+        return any(_name(pid) in ("cicc", "cc1plus") for pid in family(executor.pid))
+
+    wait_for(compiles, "nvcc works", 30)
     _kill_and_look(ground, executor, [])
     again = ground.start_gpu(0, nvcc=NVCC)
     seen = ground.over(ground.students[number], job, 60)
     again.stop()
     ground.expect(seen["outcome"] == "succeeded", f"job {job} ended as {seen['outcome']}")
+
+
+def _is_slot(pid: int) -> bool:
+    try:
+        return b"--slot" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _submit_and_start(
@@ -144,14 +159,18 @@ def _first_line(path: Path) -> int:
 
 
 def _kill_and_look(ground: Ground, executor: Process, pids: list[int]) -> None:
-    """Within one second nothing is left of what it ran."""
+    """Within one second nothing is left of what it ran: `pids`, and whatever else it started."""
     ground.expect(all(is_alive(pid) for pid in pids), "what was to be killed had ended before")
+    started = [pid for pid in family(executor.pid)[1:] if not _is_slot(pid)]
     executor.kill()
     jobs = ground.folder / "scratch/gpu00/jobs"
     try:
-        wait_for(lambda: not (survivors(jobs) or any(map(is_alive, pids))), "all is dead", 1)
+        wait_for(
+            lambda: not (survivors(jobs) or any(map(is_alive, pids + started))), "all is dead", 1
+        )
     except AssertionError:
-        ground.expect(False, f"after 1 s there still run {survivors(jobs)} and {pids}")
+        left = [_name(pid) for pid in pids + started if is_alive(pid)]
+        ground.expect(False, f"after 1 s there still run {left} and {survivors(jobs)}")
     wait_for(
         lambda: not any("--slot" in line for line in strays(ground.folder)), "the slots end", 10
     )

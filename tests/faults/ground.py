@@ -210,7 +210,10 @@ class Ground(World):
         left = [line for line in survivors(self.folder) if "telerun_db" not in line]
         self.expect(not left, f"processes are left: {left}")
         self.expect(not strays(self.folder), f"children are left: {strays(self.folder)}")
-        files = [str(p.relative_to(self.folder)) for p in self.folder.glob("scratch*/*/*/*")]
+        # What is kept on purpose is bounded: the sandbox's two files, the compile cache.
+        left = [p for kind in ("jobs", "spool") for p in self.folder.glob(f"scratch*/*/{kind}/*")]
+        left += self.folder.glob("scratch*/*/compiled/*.part")
+        files = [str(path.relative_to(self.folder)) for path in left]
         self.expect(not files, f"files are left in scratch folders: {files}")
         self._check_logs()
         self._check_accounts()
