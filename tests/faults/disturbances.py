@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults.executor_rows import KILLER, REVOKE, Supervised
-from tests.faults.ground import Crowd, Ground
-from tests.faults.lease_rows import HOUR, Clock, descendants
+from tests.faults.ground import Crowd, Ground, descendants
+from tests.faults.lease_rows import HOUR, Clock
 from tests.faults.rows import Disk, can_mount
 from tests.faults.server_rows import take_the_database_away
 from tests.support.processes import Done, Process, free_port

@@ -5,8 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from bench.measure import family
-from tests.faults.ground import Ground, Program, is_alive, strays
+from tests.faults.ground import Ground, Program, descendants, is_alive, strays
 from tests.faults.proxy import Proxy
 from tests.faults.rows import MOUNTING, Disk, row
 from tests.support.processes import HELLO, NVCC, Process, survivors, wait_for
@@ -123,7 +122,7 @@ def _while_nvcc_runs(ground: Ground, number: int) -> None:
     job, executor = _submit_and_start(ground, number, source, nvcc=NVCC)
 
     def compiles() -> bool:
-        return any(_name(pid) in ("cicc", "cc1plus") for pid in family(executor.pid))
+        return any(_name(pid) in ("cicc", "cc1plus") for pid in descendants(executor.pid))
 
     wait_for(compiles, "nvcc works", 30)
     _kill_and_look(ground, executor, [])
@@ -161,7 +160,7 @@ def _first_line(path: Path) -> int:
 def _kill_and_look(ground: Ground, executor: Process, pids: list[int]) -> None:
     """Within one second nothing is left of what it ran: `pids`, and whatever else it started."""
     ground.expect(all(is_alive(pid) for pid in pids), "what was to be killed had ended before")
-    started = [pid for pid in family(executor.pid)[1:] if not _is_slot(pid)]
+    started = [pid for pid in descendants(executor.pid) if not _is_slot(pid)]
     executor.kill()
     jobs = ground.folder / "scratch/gpu00/jobs"
     try:

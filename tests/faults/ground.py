@@ -408,6 +408,17 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def descendants(pid: int) -> list[int]:
+    """Its children and theirs; children are listed by the thread that started them."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:  # it has ended meanwhile
+            continue
+    return found + [deeper for child in found for deeper in descendants(child)]
+
+
 class Crowd:
     """Functions called at the same moment, each in a thread of its own."""
 

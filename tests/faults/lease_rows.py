@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.faults.ground import Ground, Program, is_alive, together
+from tests.faults.ground import Ground, Program, descendants, is_alive, together
 from tests.faults.proxy import Proxy
 from tests.faults.rows import row
 from tests.support.processes import Process, wait_for
@@ -110,19 +110,6 @@ def _goes_on(ground: Ground, executor: Process) -> None:
     ground.over(ground.students[50], job)
     _expect_attempts(ground, ground.students[50], job, [("gpu00", "finished")])
     ground.expect(executor.stop() == 0, f"{executor.name} did not stop well")
-
-
-def descendants(pid: int) -> list[int]:
-    """Its children and theirs."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    # Children are listed by the thread that started them.
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children += (task / "children").read_text().split() if int(task.name) != pid else []
-    found = [int(child) for child in children]
-    return found + [deeper for child in found for deeper in descendants(child)]
 
 
 def _send_all(pids: list[int], number: int) -> None:

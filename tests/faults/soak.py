@@ -4,6 +4,7 @@ Two servers share one queue. One server and one executor are never killed: their
 numbers that must stay flat, in between faults of the database, the disk and the clock.
 """
 
+import os
 import random
 import statistics
 import subprocess
@@ -18,8 +19,7 @@ from typing import NamedTuple
 
 from tests.faults import rows
 from tests.faults.disturbances import DISTURBANCES, Field
-from tests.faults.ground import LOCKED_OUT, Ground, Template
-from tests.faults.lease_rows import descendants
+from tests.faults.ground import LOCKED_OUT, Ground, Template, descendants
 
 LEASES = {"TELERUN_LEASE_SECONDS": 5, "TELERUN_SWEEP_SECONDS": 1}
 CHECK_SECONDS, SAMPLE_SECONDS = 60, 5
@@ -176,7 +176,7 @@ def _sample(field: Field, over: threading.Event, samples: list[Sample]) -> None:
                 _mib(executor),
                 _descriptors(executor),
                 _size(field.ground.folder / "scratch"),
-                _size(field.ground.data, "db.sqlite3-wal"),
+                _size(field.ground.data / "db.sqlite3-wal"),
             )
         )
 
@@ -195,14 +195,17 @@ def _descriptors(pid: int) -> int:
         return 0
 
 
-def _size(folder: Path, pattern: str = "**/*") -> float:
-    total = 0
-    for path in folder.glob(pattern):
-        try:
-            total += path.stat().st_size if path.name != "filling" else 0
-        except OSError:  # it has gone meanwhile
-            continue
-    return total / (1 << 20)
+def _size(folder: Path) -> float:
+    """MiB in a file, or in a folder that others change meanwhile."""
+    paths = [folder, *(Path(where, name) for where, _, names in os.walk(folder) for name in names)]
+    return sum(map(_bytes, paths)) / (1 << 20)
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.name != "filling" else 0
+    except OSError:  # it has gone meanwhile
+        return 0
 
 
 def _expect_flat(ground: Ground, samples: list[Sample]) -> None:
