@@ -1,6 +1,7 @@
 """Fixtures, and the rule about what is missing: skipped by name, or a failure under CI=true."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,10 @@ from jobs.states import Phase, State
 from tests.support.admin import browser, run, staff, submit
 from tests.support.api import Api
 from tests.support.processes import World
+
+# A shell that starts us in the background has SIGINT ignored, which our children would inherit;
+# what is handled is the default again in them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def need(component: str, found: object) -> None:

@@ -324,6 +324,8 @@ class World:
             connection.close()
 
     def audit_lines(self) -> list[dict[str, Any]]:
+        """The audit file, brought up to the table: the server writes it a moment later."""
+        self.manage("telerun_db", "init-db")
         text = (self.data / "audit_log.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
 
