@@ -1931,6 +1931,8 @@ class Executor:
             signal=ended.signal,
             gpu=gpu._asdict() if gpu else None,
         )
+        if ended.signal == signal.SIGXFSZ and "disk_bytes" in attempt.limits:
+            attempt.report["limit"] = in_mib(attempt.limits["disk_bytes"]) + " of files"
         if not self._hit_limit(attempt, ended, "execute"):
             attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
         return True

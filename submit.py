@@ -43,6 +43,7 @@ HERE = Path(__file__).resolve().parent
 DEFAULT_SERVER = "https://localhost:4443"
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
+INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 MAX_SOURCE_BYTES = 1024 * 1024
 
@@ -317,17 +318,23 @@ class Client:
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self._told = ""
+        self._submission = None  # type: Any
 
     def submit(self, path: Path, source: str, args: Any, override: bool) -> Dict[str, Any]:
         """Puts the program into the queue, once however often it must be sent; the job."""
-        answer = self._persist(
+        self._submission = (
             "POST",
             "/jobs?override_pending=1" if override else "/jobs",
             {"source": source, "filename": path.name, "args": args},
             {"Idempotency-Key": os.urandom(16).hex()},
-            patience=SUBMIT_PATIENCE_SECONDS,
         )
-        return self._job(answer)
+        return self._job(self._persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS))
+
+    def submitted(self) -> Optional[Dict[str, Any]]:
+        """The job whose submission was interrupted: sent again, it is the same one."""
+        if self._submission is None:
+            return None
+        return self._job(self._persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS))
 
     def get(self, job_id: int) -> Dict[str, Any]:
         """The job as it is now."""
@@ -553,10 +560,16 @@ def run(options: argparse.Namespace) -> int:
 def interrupted(client: Client, job: Optional[Dict[str, Any]]) -> int:
     """Ctrl-C: takes a job that still waits out of the queue; one that runs is left running."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends this at once
+    client.queue.close()  # an answer may be under way on it
+    try:
+        job = job or client.submitted()
+    except Stop as stop:
+        if stop.status == UNREACHABLE:
+            warn("Interrupted. The queue could not be asked whether it has the job.")
+            return INTERRUPTED
     if job is None:
         warn("Interrupted.")
         return INTERRUPTED
-    client.queue.close()  # an answer may be under way on it
     job = client.get(job["id"])
     if job["state"] == "queued":
         job = client.cancel(job["id"])

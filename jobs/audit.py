@@ -17,7 +17,6 @@ from typing import IO, Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Max
 from django.utils import timezone
 
 from jobs import waiting
@@ -109,9 +108,10 @@ class _Follower:
                 follow()
             except DatabaseError as error:  # the sweep tries again
                 log.warning("The audit file waits for the database: %s", str(error).strip())
-                connection.close()
             except Exception:
                 log.exception("The audit file is not up to date")
+            finally:
+                connection.close()
 
 
 _follower = _Follower()
@@ -122,20 +122,24 @@ def _follow_soon() -> None:
     _follower.soon()
 
 
-def follow() -> int:
+def follow(*, set_aside: bool = False) -> int:
     """Appends the lines that the file lacks, in order of id, and returns how many.
 
     Never raises for a file that cannot be written: what happened has happened, and the
-    file catches up later. One process appends at a time.
+    file catches up later. One process appends at a time. A file that goes on after the table, or
+    ends otherwise, is another database's: with `set_aside`, as a server starts, it is kept under
+    another name and written anew; else it is left alone.
     """
     try:
         with _locked(settings.TELERUN_AUDIT_LOG) as file:
-            last_id = _last_id(file)
-            appended = sum(_append(file, batch) for batch in _batches_after(last_id))
-            if not appended and _is_of_another_database(last_id):
+            last_id, last_line = _last_entry(file)
+            if last_id and not _is_in_the_table(last_id, last_line):
+                if not set_aside:
+                    log.warning("%s is of another database.", settings.TELERUN_AUDIT_LOG)
+                    return 0
                 _set_aside(settings.TELERUN_AUDIT_LOG)
                 return follow()
-            return appended
+            return sum(_append(file, batch) for batch in _batches_after(last_id))
     except OSError as error:
         log.error(
             "%s cannot be written and will catch up later: %s",
@@ -145,13 +149,13 @@ def follow() -> int:
         return 0
 
 
-def _is_of_another_database(last_id: int) -> bool:
-    """Whether the file goes on after the table's end: the database was replaced."""
-    return last_id > AuditCounter.objects.aggregate(last_id=Max("last_id", default=0))["last_id"]
+def _is_in_the_table(last_id: int, last_line: bytes) -> bool:
+    entry = AuditEntry.objects.filter(pk=last_id).first()
+    return entry is not None and line(entry) == last_line
 
 
 def _set_aside(path: Path) -> None:
-    kept = path.with_name(f"{path.name}.{timezone.now():%Y%m%dT%H%M%S}")
+    kept = path.with_name(f"{path.name}.{timezone.now():%Y%m%dT%H%M%S%f}")
     path.rename(kept)
     log.warning("%s is of another database; it is kept as %s.", path.name, kept.name)
 
@@ -176,19 +180,19 @@ def _locked(path: Path) -> IO[bytes]:
     return file
 
 
-def _last_id(file: IO[bytes]) -> int:
-    """The id of the file's last whole line; what stands torn after it is cut off."""
+def _last_entry(file: IO[bytes]) -> tuple[int, bytes]:
+    """The file's last whole line and its id; what stands torn after it is cut off."""
     while last := _last_line(file):
         start, text = last
         try:
             if text.endswith(b"\n"):
                 file.seek(0, os.SEEK_END)
-                return int(json.loads(text)["id"])
+                return int(json.loads(text)["id"]), text
         except (ValueError, TypeError, KeyError):
             pass
         log.warning("%s ended in a torn line, which is written anew.", file.name)
         file.truncate(start)
-    return 0
+    return 0, b""
 
 
 def _last_line(file: IO[bytes]) -> tuple[int, bytes] | None:

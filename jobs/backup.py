@@ -56,6 +56,8 @@ def _postgresql(path: Path) -> None:
         "PGUSER": settings["USER"],
         "PGPASSWORD": settings["PASSWORD"],
         "PGDATABASE": settings["NAME"],
+        "PGSSLMODE": settings["OPTIONS"].get("sslmode"),
+        "PGSSLROOTCERT": settings["OPTIONS"].get("sslrootcert"),
     }
     given = {name: str(value) for name, value in environment.items() if value}
     try:

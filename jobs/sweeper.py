@@ -50,5 +50,7 @@ def _run() -> None:
             audit.follow()  # catches up after a disk that was full
         except DatabaseError as error:
             log.warning("The sweep could not ask the database: %s", str(error).strip())
+        except Exception:  # a sweeper that ended would leave jobs running for ever
+            log.exception("A sweep failed")
         finally:
             connection.close()

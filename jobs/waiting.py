@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.http import HttpRequest
 
 log = logging.getLogger(__name__)
@@ -46,24 +46,48 @@ stopping = threading.Event()  # set when this server stops: every wait ends at o
 # Requests that this process works on at once. Python runs one thread at a time: with a hundred
 # at work, each would wait for the ninety-nine others after every statement it sends.
 _AT_WORK = 4
+_BUSY_SECONDS = 3.0  # how long a request waits for its turn, before it is told to come again
 _at_work = threading.BoundedSemaphore(_AT_WORK)
+_mine = threading.local()
+
+
+class Busy(OperationalError):
+    """The server has too much to do, or its database keeps everyone waiting. Answered 503."""
 
 
 @contextlib.contextmanager
 def at_work() -> Iterator[None]:
-    """Around the handling of a request: a few at a time, in order of arrival."""
-    with _at_work:
+    """Around the handling of a request: a few at a time, in order of arrival. Raises Busy."""
+    _begin_work()
+    try:
         yield
+    finally:
+        _end_work()
 
 
 @contextlib.contextmanager
 def asleep() -> Iterator[None]:
-    """Inside `at_work`, around what waits for a client or for news: others work meanwhile."""
-    _at_work.release()
+    """Inside `at_work`, around what waits for a client or for news: others work meanwhile.
+
+    Raises Busy if work cannot go on after it.
+    """
+    _end_work()
     try:
         yield
     finally:
-        _at_work.acquire()
+        _begin_work()
+
+
+def _begin_work() -> None:
+    if not _at_work.acquire(timeout=_BUSY_SECONDS):
+        raise Busy("too many requests wait for their turn")
+    _mine.works = True
+
+
+def _end_work() -> None:
+    if getattr(_mine, "works", False):
+        _mine.works = False
+        _at_work.release()
 
 
 def stop() -> None:
@@ -107,7 +131,6 @@ def until(
             with asleep():
                 waiter.news.wait(min(left, _board.look_seconds()))
             if stopping.is_set() or waiter.hung_up:
-                _board.pass_on(waiter)
                 return None
 
 
@@ -153,6 +176,8 @@ class _Board:
                 del waiters[waiter]
                 if not waiters:
                     del self._waiters[topic]
+                if topic == QUEUE and waiter.news.is_set():
+                    self._wake_one()  # it leaves, woken for a job that another can take
 
     def look_seconds(self) -> float:
         """How long a waiter may go without looking."""
@@ -171,12 +196,6 @@ class _Board:
             if not waiter.news.is_set():
                 waiter.news.set()
                 return
-
-    def pass_on(self, waiter: _Waiter) -> None:
-        """A waiter that leaves may have been woken for a job that another can take."""
-        if waiter.topic == QUEUE:
-            with self._lock:
-                self._wake_one()
 
     def wake_all(self) -> None:
         with self._lock:
@@ -249,6 +268,7 @@ class _Watcher:
                 log.warning("The feed of changes is opened anew: %s", str(error).strip())
                 self._close_feed()
                 stopping.wait(_RETRY_SECONDS)
+        self._board.wake_all()  # they see that the server stops
         self._close_feed()
 
     def _open_feed(self) -> None:

@@ -86,7 +86,7 @@ def _api_exception(error: exceptions.APIException) -> Response:
     else:
         more = {}
         detail = str(error.detail)
-    title = str(error.default_detail).rstrip(".")
+    title = _Slugs.of(error).replace("-", " ").capitalize()
     return _answer(body(error.status_code, _Slugs.of(error), title, detail, **more), headers)
 
 

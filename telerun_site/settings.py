@@ -4,6 +4,7 @@
 """
 
 import os
+import zoneinfo
 from pathlib import Path
 
 import dj_database_url
@@ -14,14 +15,15 @@ from telerun_site.secret_key import read_or_make
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def _integer(name: str, default: int, *, least: int = 1) -> int:
+def _integer(name: str, default: int, *, least: int = 1, most: int = 2**53) -> int:
     text = os.environ.get(name, str(default))
     try:
         value = int(text)
     except ValueError:
         value = least - 1
-    if value < least:
-        raise ImproperlyConfigured(f"{name} must be a whole number, {least} or more, not {text!r}.")
+    if not least <= value <= most:
+        bounds = f"{least} or more" if most == 2**53 else f"{least} to {most}"
+        raise ImproperlyConfigured(f"{name} must be a whole number, {bounds}, not {text!r}.")
     return value
 
 
@@ -34,7 +36,7 @@ TELERUN_AUDIT_LOG = TELERUN_DATA_DIR / "audit_log.jsonl"
 
 # --- The queue's own settings ------------------------------------------------------------
 
-TELERUN_PORT = _integer("TELERUN_PORT", 4443, least=0)
+TELERUN_PORT = _integer("TELERUN_PORT", 4443, least=0, most=65535)
 TELERUN_WORKERS = _integer("TELERUN_WORKERS", 2)
 TELERUN_MAX_QUEUED_PER_USER = _integer("TELERUN_MAX_QUEUED_PER_USER", 1)
 TELERUN_MAX_ATTEMPTS = _integer("TELERUN_MAX_ATTEMPTS", 3)
@@ -73,7 +75,7 @@ DEBUG = os.environ.get("TELERUN_DEBUG") == "1"
 
 # Any host name: no page or mail builds a link from it, and the certificate says which
 # names are the server's. Name them here where a proxy in front does not check.
-ALLOWED_HOSTS = os.environ.get("TELERUN_ALLOWED_HOSTS", "*").split(",")
+ALLOWED_HOSTS = (os.environ.get("TELERUN_ALLOWED_HOSTS") or "*").split(",")
 
 INSTALLED_APPS = [
     "telerun_site.apps.TelerunAdminConfig",
@@ -123,8 +125,8 @@ TEMPLATES = [
 
 try:
     DATABASES = {
-        "default": dj_database_url.config(
-            env="DATABASE_URL", default=f"sqlite:///{TELERUN_DATA_DIR / 'db.sqlite3'}"
+        "default": dj_database_url.parse(
+            os.environ.get("DATABASE_URL") or f"sqlite:///{TELERUN_DATA_DIR / 'db.sqlite3'}"
         )
     }
 except ValueError as error:  # its message may hold the password
@@ -149,7 +151,11 @@ if TELERUN_MIGRATE_UNASKED:
 
 else:
     # A process's connections are kept and shared: one costs PostgreSQL a process.
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 0, "max_size": 32, "timeout": 10}}
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+        "min_size": 0,
+        "max_size": 32,
+        "timeout": 2,  # seconds to wait for one; past it the answer is 503, try again
+    }
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # one that a restart broke is replaced
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -201,7 +207,9 @@ WHITENOISE_AUTOREFRESH = DEBUG
 # --- Language and time -------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
-TIME_ZONE = os.environ.get("TELERUN_TIME_ZONE", "UTC")  # how the admin shows times
+TIME_ZONE = os.environ.get("TELERUN_TIME_ZONE") or "UTC"  # how the admin shows times
+if TIME_ZONE not in zoneinfo.available_timezones():
+    raise ImproperlyConfigured(f"TELERUN_TIME_ZONE {TIME_ZONE!r} is not one like Europe/Paris.")
 FORMAT_MODULE_PATH = ["telerun_site.formats"]
 USE_I18N = False
 USE_TZ = True

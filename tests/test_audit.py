@@ -93,15 +93,24 @@ def test_a_file_that_cannot_be_written_costs_no_job(
     assert ids(audit_log) == [1, 2, 3]
 
 
-def test_the_file_of_another_database_is_set_aside(audit_log: Path) -> None:
-    record(3)
-    old = audit_log.read_bytes()
+def replace_the_table() -> None:
     AuditEntry.objects.all().delete()
     AuditCounter.objects.update(last_id=0)
-    audit.follow()
-    assert audit_log.read_bytes() == b""
+
+
+@pytest.mark.parametrize("entries", [0, 1, 3])
+def test_the_file_of_another_database_is_set_aside_when_a_server_starts(
+    audit_log: Path, entries: int
+) -> None:
+    record(3)
+    old = audit_log.read_bytes()
+    replace_the_table()
+    record(entries, text="of the other")
+    assert audit_log.read_bytes() == old  # a command, perhaps with the wrong DATABASE_URL
+    audit.follow(set_aside=True)
+    assert ids(audit_log) == list(range(1, entries + 1))
     record()
-    assert ids(audit_log) == [1]
+    assert ids(audit_log) == list(range(1, entries + 2))
     kept = [p for p in audit_log.parent.iterdir() if p.name.startswith("audit_log.jsonl.")]
     assert [p.read_bytes() for p in kept] == [old]
 

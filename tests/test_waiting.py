@@ -1,5 +1,6 @@
 """Long polling: answered as soon as something changes, and never later than asked."""
 
+import contextlib
 import threading
 import time
 from typing import Any
@@ -182,16 +183,31 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
         thread.join()
 
 
-def test_a_new_job_wakes_one_idle_executor_and_one_who_leaves_passes_it_on() -> None:
+def test_a_new_job_wakes_one_idle_executor_and_one_who_leaves_passes_it_on(db: None) -> None:
     board = waiting._Board()
-    waiters = [waiting._Waiter(waiting.QUEUE, HttpRequest()) for _ in range(3)]
-    board._waiters[waiting.QUEUE].update(dict.fromkeys(waiters))
-    board.wake(waiting.News(7, True))
-    assert [waiter.news.is_set() for waiter in waiters] == [True, False, False]
-    board.pass_on(waiters[0])
-    assert [waiter.news.is_set() for waiter in waiters] == [True, True, False]
-    board.wake(waiting.News(8, False))
-    assert [waiter.news.is_set() for waiter in waiters] == [True, True, False]
+    with contextlib.ExitStack() as stack:
+        leaving = contextlib.ExitStack()
+        first = leaving.enter_context(board.waiter(waiting.QUEUE, HttpRequest()))
+        others = [stack.enter_context(board.waiter(waiting.QUEUE, HttpRequest())) for _ in range(2)]
+        board.wake(waiting.News(7, True))
+        assert [w.news.is_set() for w in (first, *others)] == [True, False, False]
+        leaving.close()  # with a job, it may be: another one was announced meanwhile
+        assert [w.news.is_set() for w in others] == [True, False]
+        board.wake(waiting.News(8, False))
+        assert [w.news.is_set() for w in others] == [True, False]
+
+
+def test_a_request_that_gets_no_turn_is_told_to_come_again(
+    gpu1: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_BUSY_SECONDS", 0.1)
+    api = Api(gpu1.issue_token())
+    with contextlib.ExitStack() as stack:
+        for _ in range(waiting._AT_WORK):
+            stack.enter_context(waiting._at_work)  # others, whom the database keeps waiting
+        answer = api.post("/claims", {})
+        assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    assert api.post("/claims", {}).status_code == 204
 
 
 def test_the_feed_is_opened_anew_when_the_database_was_away(alice: User, gpu1: Executor) -> None:

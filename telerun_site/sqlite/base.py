@@ -122,7 +122,10 @@ class _Turn:
 
     def _lock(self, path: str) -> bool:
         if self._of != (os.getpid(), path):  # a lock is shared with a fork's parent
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise OperationalError(f"{path} cannot be opened: {error.strerror}") from error
             self._of = (os.getpid(), path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -52,7 +52,7 @@ class Command(TelerunCommand):
 def init_db(_options: dict[str, Any]) -> str:
     """Make the database's tables, or bring them up to date. Nothing is lost."""
     bring_schema_up_to_date()
-    audit.follow()
+    audit.follow(set_aside=True)
     return "The database is ready."
 
 
