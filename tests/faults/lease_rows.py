@@ -1,5 +1,6 @@
 """Rows 6 to 9 and 13: networks, stopped processes and clocks against the lease."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -114,7 +115,8 @@ def _goes_on(ground: Ground, executor: Process) -> None:
 
 def _send_all(pids: list[int], number: int) -> None:
     for pid in pids:
-        os.kill(pid, number)
+        with contextlib.suppress(ProcessLookupError):  # a shell's child comes and goes
+            os.kill(pid, number)
 
 
 # --- 7: late against the sweeper ---------------------------------------------------------
