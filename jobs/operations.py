@@ -278,7 +278,8 @@ def seen(executor: Executor, about: dict[str, Any] | None = None) -> None:
         changes["about"] = about
     elif executor.last_seen_at and executor.last_seen_at > now - _SEEN_EVERY:
         return
-    Executor.objects.filter(pk=executor.pk).update(**changes)
+    with transaction.atomic():  # a writer's turn, on SQLite
+        Executor.objects.filter(pk=executor.pk).update(**changes)
 
 
 # --- Stopping and running again ----------------------------------------------------------

@@ -60,15 +60,21 @@ class DatabaseWrapper(base.DatabaseWrapper):
     # --- A transaction is a writer's (IMMEDIATE): one at a time ---
 
     def _start_transaction_under_autocommit(self) -> None:
-        path = f"{self.settings_dict['NAME']}.turn"
-        if not _turn.take(path, self.settings_dict["OPTIONS"].get("timeout", 5)):
-            raise OperationalError("no turn to write came in time")
+        path, seconds = f"{self.settings_dict['NAME']}.turn", self._seconds()
+        if not _turn.take(path, seconds):
+            raise OperationalError(f"no turn to write came in {seconds} s")
         self._has_turn = True
         try:
             super()._start_transaction_under_autocommit()
-        except BaseException:
+        except BaseException as error:
             self._give_turn()
+            if "is locked" in str(error):
+                told = f"another program has held SQLite's write lock for {seconds} s"
+                raise OperationalError(told) from error
             raise
+
+    def _seconds(self) -> float:
+        return self.settings_dict["OPTIONS"].get("timeout", 5)
 
     def _commit(self) -> None:
         try:

@@ -7,7 +7,7 @@ import uuid
 from functools import partial
 from pathlib import Path
 
-from tests.faults.ground import LOCKED_OUT, Crowd, Ground, on_postgresql, together
+from tests.faults.ground import Crowd, Ground, on_postgresql, together
 from tests.faults.proxy import Proxy
 from tests.faults.rows import MOUNTING, row
 from tests.support.processes import Process, wait_for
@@ -20,7 +20,6 @@ MIB = 1 << 20
     TELERUN_MAX_QUEUED_PER_USER=10_000,
 )  # fmt: skip
 def kill_during_submits(ground: Ground, tries: int) -> None:
-    ground.allowed.append(LOCKED_OUT)  # 200 at once may have to wait for longer than 5 s
     ground.start_server()
     for number in range(tries):
         keys = [str(uuid.uuid4()) for _ in ground.students]
@@ -163,7 +162,6 @@ def _drop_those_of_the_programs(ground: Ground, proxy: Proxy, student: Path, num
     own_postgres=True, TELERUN_MAX_QUEUED_PER_USER=10_000,
 )  # fmt: skip
 def database_away(ground: Ground, tries: int) -> None:
-    ground.allowed.append(LOCKED_OUT)
     ground.start_server()
     executor = ground.start_gpu(0, compile=2, execute=2)
     stop = threading.Event()

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from tests.faults import rows
 from tests.faults.disturbances import DISTURBANCES, Field
-from tests.faults.ground import LOCKED_OUT, Ground, Template, descendants
+from tests.faults.ground import Ground, Template, descendants
 
 LEASES = {"TELERUN_LEASE_SECONDS": 5, "TELERUN_SWEEP_SECONDS": 1}
 CHECK_SECONDS, SAMPLE_SECONDS = 60, 5
@@ -60,7 +60,6 @@ def run(template: Template, minutes: float, seed: str) -> rows.Outcome:
 
 
 def _soak(ground: Ground, _tries: int, minutes: float, done: Counter[int]) -> None:
-    ground.allowed.append(LOCKED_OUT)
     over = threading.Event()
     with Field(ground) as field:
         users = [
