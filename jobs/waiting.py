@@ -46,7 +46,7 @@ stopping = threading.Event()  # set when this server stops: every wait ends at o
 # Requests that this process works on at once. Python runs one thread at a time: with a hundred
 # at work, each would wait for the ninety-nine others after every statement it sends.
 _AT_WORK = 4
-_BUSY_SECONDS = 3.0  # how long a request waits for its turn, before it is told to come again
+_BUSY_SECONDS = 6.0  # how long a request waits for its turn, before it is told to come again
 _at_work = threading.BoundedSemaphore(_AT_WORK)
 _mine = threading.local()
 

@@ -184,7 +184,7 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
 
 
 def test_a_new_job_wakes_one_idle_executor_and_one_who_leaves_passes_it_on(db: None) -> None:
-    board = waiting._Board()
+    board = waiting._board
     with contextlib.ExitStack() as stack:
         leaving = contextlib.ExitStack()
         first = leaving.enter_context(board.waiter(waiting.QUEUE, HttpRequest()))
