@@ -8,8 +8,15 @@ from rest_framework.request import Request
 
 from accounts import tokens
 from accounts.models import Executor, User
+from telerun_site.statements import Parameter, Select
 
 Bearer = User | Executor
+
+_DIGEST = Parameter("digest")
+_USERS = Select(
+    User.objects.filter(token_digest=_DIGEST).only("username", "is_active", "token_digest")
+)
+_EXECUTORS = Select(Executor.objects.filter(token_digest=_DIGEST).order_by())
 
 
 class BearerAuthentication(BaseAuthentication):
@@ -35,7 +42,7 @@ def bearer_of(token: str) -> Bearer:
             "This is not a Telerun token: it is mistyped or cut off. "
             "Copy it whole, or ask the course staff for a new one."
         )
-    bearer = _find(User if token.startswith(tokens.USER_PREFIX) else Executor, token)
+    bearer = _find(_USERS if token.startswith(tokens.USER_PREFIX) else _EXECUTORS, token)
     if bearer is None:
         raise AuthenticationFailed(
             "The token is unknown: it was replaced or revoked. Ask the course staff for a new one."
@@ -45,9 +52,9 @@ def bearer_of(token: str) -> Bearer:
     return bearer
 
 
-def _find(model: type[Bearer], token: str) -> Bearer | None:
+def _find(bearers: Select[User] | Select[Executor], token: str) -> Bearer | None:
     digest = tokens.digest(token)
-    bearer = model.objects.filter(token_digest=digest).first()
+    bearer = bearers.first(digest=digest)
     if bearer is None or not secrets.compare_digest(bearer.token_digest, digest):
         return None
     return bearer

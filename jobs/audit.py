@@ -22,6 +22,7 @@ from django.utils import timezone
 from jobs import waiting
 from jobs.models import AuditCounter, AuditEntry
 from jobs.states import Event
+from telerun_site.statements import insert
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,7 @@ def record(*entries: Entry) -> None:
     last_id = _take_ids(len(entries))
     now = timezone.now()
     for place, entry in enumerate(entries, start=1):
-        AuditEntry(id=last_id - len(entries) + place, timestamp=now, **entry._asdict()).save(
-            force_insert=True
-        )
+        insert(AuditEntry(id=last_id - len(entries) + place, timestamp=now, **entry._asdict()))
     for entry in entries:
         if entry.job_id is not None:
             queued = entry.action in (Event.SUBMITTED, Event.REQUEUED)

@@ -9,6 +9,9 @@ from django.conf import settings
 
 from jobs.models import Attempt, Job
 from jobs.states import Ending, State
+from telerun_site.statements import Parameter, Select
+
+_ATTEMPTS = Select(Attempt.objects.filter(job=Parameter("job")).order_by("number"))
 
 
 def summary(job: Job, position: int | None) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def log(data: Any) -> str:
 def _attempts(job: Job) -> list[Attempt]:
     if job.version == 1:  # new: there can be none
         return []
-    return list(job.attempts.order_by("number"))
+    return _ATTEMPTS.all(job=job.pk)
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from jobs.states import FINAL, Ending, Outcome, Phase, State
+from telerun_site.statements import Parameter, Select
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -95,7 +96,7 @@ class Job(models.Model):
         """1 for the job that is served next, None for a job that does not wait."""
         if self.state != State.QUEUED:
             return None
-        return Job.objects.ahead_of(self).count() + 1
+        return _AHEAD.count(turn=self.turn, id=self.id) + 1
 
     @property
     def latest_attempt(self) -> "Attempt | None":
@@ -107,6 +108,11 @@ class Job(models.Model):
         if self.state != State.FINISHED:
             return None
         return self.attempts.filter(ending=Ending.FINISHED).first()
+
+
+_AHEAD = Select(
+    Job.objects.ahead_of(Job(turn=Parameter("turn"), id=Parameter("id"))).only("id").order_by()
+)
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):

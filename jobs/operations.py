@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import DateTimeField, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts.models import Executor, User
@@ -24,13 +24,54 @@ from jobs import audit, errors, states, waiting
 from jobs.audit import Entry
 from jobs.models import Attempt, Job
 from jobs.states import Ending, Event, Phase, State
+from telerun_site.statements import Parameter, Select, insert, update
 
 log = logging.getLogger(__name__)
 
 SYSTEM = "system"  # the audit log's name for the queue itself
 JOBS_DELETED = "jobs-deleted"
-_HELD = timedelta(seconds=0.1)  # a request that has waited so long was held
 _SEEN_EVERY = timedelta(seconds=5)  # how often "last seen" is written at most
+
+# --- What every life of a job reads ------------------------------------------------------
+
+_USER, _JOB, _EXECUTOR = Parameter("user"), Parameter("job"), Parameter("executor")
+_SUBMITTER = Select(
+    User.objects.select_for_update(no_key=True).filter(pk=_USER).only("username", "last_turn")
+)
+_JOB_OF_KEY = Select(Job.objects.filter(user=_USER, idempotency_key=Parameter("key")).order_by())
+_QUEUED_OF_USER = Select(
+    Job.objects.filter(user=_USER, state=State.QUEUED).order_by("id").only("id")
+)
+_TO_GO_BEHIND = Select(
+    Job.objects.filter(user=_USER, state=State.QUEUED)
+    .order_by("id").only("id").select_for_update(skip_locked=True)
+)  # fmt: skip
+_ATTEMPT_OF_CLAIM = Select(
+    Attempt.objects.filter(executor=_EXECUTOR, claim_key=Parameter("key")).order_by()
+)
+_ATTEMPTS = Select(Attempt.objects.filter(job=_JOB).order_by().only("id"))
+_LOCKED_JOB = Select(Job.objects.select_for_update(no_key=True).filter(pk=_JOB).order_by())
+_ATTEMPT = Select(
+    Attempt.objects.filter(pk=Parameter("attempt"), executor=_EXECUTOR)
+    .order_by().defer("compile_log", "execute_log", "details")
+)  # fmt: skip
+
+
+def _given_back_since() -> QuerySet[Attempt]:
+    """What this executor could not run just now.
+
+    A host without room gives a job back, and its other workers' requests, made before, would
+    take it at once, until no attempt is left.
+    """
+    asked_at = Parameter("asked_at", DateTimeField())
+    return Attempt.objects.filter(
+        job=OuterRef("pk"), executor=_EXECUTOR, ending=Ending.RELEASED, ended_at__gte=asked_at
+    )
+
+
+_FOR_IT = Job.objects.queued().filter(~Exists(_given_back_since()))
+_ANY_FOR_IT = Select(_FOR_IT.only("id")[:1])  # spares idle executors the write lock
+_NEXT_FOR_IT = Select(_FOR_IT.select_for_update(skip_locked=True)[:1])
 
 
 @dataclass(frozen=True)
@@ -88,13 +129,13 @@ def submit(
             f"{settings.TELERUN_MAX_SOURCE_BYTES}."
         )
     # One submission of a user at a time, so that counting what is queued means something.
-    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    if key and (job := Job.objects.filter(user=user, idempotency_key=key).first()):
+    user = _SUBMITTER.first(user=user.pk)
+    if key and (job := _JOB_OF_KEY.first(user=user.pk, key=key)):
         if job.request_digest != submission.digest():
             raise errors.IdempotencyKeyReused
         return job, False
     replaced = _make_room(user, replace)
-    job = Job.objects.create(
+    job = Job(
         user=user,
         source=submission.source,
         filename=submission.filename,
@@ -105,6 +146,7 @@ def submit(
         idempotency_key=key,
         request_digest=submission.digest(),
     )
+    insert(job)
     audit.record(
         *(
             Entry(user.username, Event.REPLACED, old.pk, {"replaced_by": job.pk})
@@ -117,9 +159,11 @@ def submit(
 
 def _make_room(user: User, replace: bool) -> list[Job]:
     """Raises PendingJob if the user has no room in the queue, or with `replace` makes some."""
-    queued = Job.objects.filter(user=user, state=State.QUEUED).order_by("id")
     if not replace:
-        if len(pending := list(queued)) >= settings.TELERUN_MAX_QUEUED_PER_USER:
+        if (
+            len(pending := _QUEUED_OF_USER.all(user=user.pk))
+            >= settings.TELERUN_MAX_QUEUED_PER_USER
+        ):
             raise errors.PendingJob(
                 f"You have a job in the queue already: job {pending[0].pk}. "
                 "Wait for it, cancel it, or replace it with --override-pending.",
@@ -127,6 +171,7 @@ def _make_room(user: User, replace: bool) -> list[Job]:
             )
         return []
     # A job that is being claimed at this moment is locked, and no longer in the way.
+    queued = Job.objects.filter(user=user, state=State.QUEUED).order_by("id")
     replaced = list(queued.select_for_update(skip_locked=True))
     for job in replaced:
         _move(job, Event.REPLACED, finished_at=timezone.now())
@@ -147,44 +192,31 @@ def claim(
     """
     if not executor.enabled:
         raise errors.ExecutorDisabled
-    before = executor.attempts.filter(claim_key=key).first() if key else None
+    before = _ATTEMPT_OF_CLAIM.first(executor=executor.pk, key=key) if key else None
     if before and before.ended_at is None:
         return before
-    queued = Job.objects.queued()
-    if asked_at and timezone.now() - asked_at > _HELD:
-        queued = queued.filter(~Exists(_given_back_since(asked_at, executor)))
-        if not queued.exists():  # spares idle executors the write lock
-            return None
+    asked_at = asked_at or timezone.now()
+    if _ANY_FOR_IT.first(executor=executor.pk, asked_at=asked_at) is None:
+        return None
     try:
-        return _claim_next(executor, key, queued, before)
+        return _claim_next(executor, key, asked_at, before)
     except IntegrityError:  # the same claim, sent twice at once: the other one has it
         return executor.attempts.open().filter(claim_key=key).first()
 
 
-def _given_back_since(asked_at: datetime, executor: Executor) -> QuerySet[Attempt]:
-    """What this executor could not run just now.
-
-    A host without room gives a job back, and its other workers' requests, made before, would
-    take it at once, until no attempt is left.
-    """
-    return Attempt.objects.filter(
-        job=OuterRef("pk"), executor=executor, ending=Ending.RELEASED, ended_at__gte=asked_at
-    )
-
-
 @transaction.atomic
 def _claim_next(
-    executor: Executor, key: str | None, queued: QuerySet[Job], before: Attempt | None
+    executor: Executor, key: str | None, asked_at: datetime, before: Attempt | None
 ) -> Attempt | None:
-    job = queued.select_for_update(skip_locked=True).first()
+    job = _NEXT_FOR_IT.first(executor=executor.pk, asked_at=asked_at)
     if job is None:
         return None
     now = timezone.now()
     if before:  # that attempt is over and needs its key no longer
-        Attempt.objects.filter(pk=before.pk).update(claim_key=None)
-    attempt = Attempt.objects.create(
+        update(Attempt, {"id": before.pk}, claim_key=None)
+    attempt = Attempt(
         job=job,
-        number=job.attempts.count() + 1,
+        number=_ATTEMPTS.count(job=job.pk) + 1,
         executor=executor,
         executor_name=executor.name,
         claim_key=key,
@@ -192,6 +224,7 @@ def _claim_next(
         lease_expires_at=now + _lease(),
         started_at=now,
     )
+    insert(attempt)
     _move(
         job,
         Event.CLAIMED,
@@ -208,10 +241,9 @@ def _claim_next(
 
 def _take_turn(job: Job, turn: int) -> None:
     """The owner was served: whatever else they have waiting goes behind everyone's."""
-    User.objects.filter(pk=job.user_id).update(last_turn=turn)
-    waiting = Job.objects.filter(user=job.user_id, state=State.QUEUED)
-    ids = waiting.select_for_update(skip_locked=True).values_list("pk", flat=True)
-    waiting.filter(pk__in=list(ids)).update(turn=turn)
+    update(User, {"id": job.user_id}, last_turn=turn)
+    if behind := _TO_GO_BEHIND.all(user=job.user_id):
+        Job.objects.filter(pk__in=[j.pk for j in behind], state=State.QUEUED).update(turn=turn)
 
 
 # --- What an executor reports ------------------------------------------------------------
@@ -229,11 +261,11 @@ class Heartbeat:
 def heartbeat(executor: Executor, attempt_id: int, lease_token: str, phase: str) -> Heartbeat:
     """Renews the lease and notes the phase. Raises NotFound, LeaseLost."""
     job, attempt = _held(executor, attempt_id, lease_token)
-    open_attempt = Attempt.objects.open().filter(pk=attempt.pk)
-    if not open_attempt.update(lease_expires_at=timezone.now() + _lease()):
+    lease = {"lease_expires_at": timezone.now() + _lease()}
+    if not update(Attempt, {"id": attempt.pk, "ended_at": None}, **lease):
         raise errors.LeaseLost
     if phase != job.phase:
-        Job.objects.filter(pk=job.pk).update(phase=phase, version=job.version + 1)
+        update(Job, {"id": job.pk}, phase=phase, version=job.version + 1)
         waiting.announce(job.pk)
     return Heartbeat(settings.TELERUN_LEASE_SECONDS, job.cancel_requested_at is not None)
 
@@ -279,7 +311,7 @@ def seen(executor: Executor, about: dict[str, Any] | None = None) -> None:
     elif executor.last_seen_at and executor.last_seen_at > now - _SEEN_EVERY:
         return
     with transaction.atomic():  # a writer's turn, on SQLite
-        Executor.objects.filter(pk=executor.pk).update(**changes)
+        update(Executor, {"id": executor.pk}, **changes)
 
 
 # --- Stopping and running again ----------------------------------------------------------
@@ -424,11 +456,8 @@ def _give_up(job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str
 
 def _end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
     """Ends an open attempt; False if it had ended, and then `attempt` says how."""
-    ended = (
-        Attempt.objects.open()
-        .filter(pk=attempt.pk)
-        .update(ended_at=timezone.now(), ending=ending, **changes)
-    )
+    is_open = {"id": attempt.pk, "ended_at": None}
+    ended = update(Attempt, is_open, ended_at=timezone.now(), ending=ending, **changes)
     if not ended:
         attempt.refresh_from_db(fields=("ended_at", "ending", "result_digest"))
     return bool(ended)
@@ -440,15 +469,15 @@ def _move(job: Job, event: Event, **changes: Any) -> None:
     The row is locked, so the condition holds; it is the belt to those braces.
     """
     changes = {**changes, "state": states.after(job.state, event), "version": job.version + 1}
-    updated = Job.objects.filter(pk=job.pk, state=job.state, version=job.version).update(**changes)
-    if not updated:
+    as_it_was = {"id": job.pk, "state": job.state, "version": job.version}
+    if not update(Job, as_it_was, **changes):
         raise errors.JobError(f"Job {job.pk} changed at the same moment. Try again.")
     for name, value in changes.items():
         setattr(job, name, value)
 
 
 def _locked(job_id: int) -> Job:
-    job = Job.objects.select_for_update(no_key=True).filter(pk=job_id).first()
+    job = _LOCKED_JOB.first(job=job_id)
     if job is None:
         raise errors.NotFound(f"There is no job {job_id}.")
     return job
@@ -457,15 +486,14 @@ def _locked(job_id: int) -> Job:
 def _held(executor: Executor, attempt_id: int, lease_token: str) -> tuple[Job, Attempt]:
     """The executor's own attempt with its job, which is locked. Raises NotFound, LeaseLost.
 
-    The attempt is as it was before the lock was had: change it on a condition (`_close`).
+    The attempt is as it was before the lock was had: change it on a condition (`_end`).
     """
-    attempts = Attempt.objects.select_related("job").filter(pk=attempt_id, executor=executor)
-    attempt = attempts.select_for_update(of=("job",), no_key=True).order_by().first()
+    attempt = _ATTEMPT.first(attempt=attempt_id, executor=executor.pk)
     if attempt is None:
         raise errors.NotFound(f"There is no attempt {attempt_id} of this executor.")
     if not secrets.compare_digest(attempt.lease_token.encode(), lease_token.encode()):
         raise errors.LeaseLost("The lease token is not this attempt's.")
-    return attempt.job, attempt
+    return _locked(attempt.job_id), attempt
 
 
 def _lease() -> timedelta:

@@ -23,10 +23,15 @@ from jobs.serializers import (
     SubmissionIn,
     storable,
 )
+from telerun_site.statements import Parameter, Select
 
 T = TypeVar("T")
 
 MAX_KEY_LENGTH = 255
+
+_OWN_JOB = Select(
+    Job.objects.filter(pk=Parameter("job"), user=Parameter("user")).defer("source").order_by()
+)
 
 
 # --- For everyone -----------------------------------------------------------------------
@@ -50,7 +55,7 @@ class UserView(QueueView):
 
     def own_job(self, request: Request, job_id: int) -> Job:
         """The user's job; somebody else's is not found, like one that never was."""
-        job = Job.objects.filter(pk=job_id, user=request.user).defer("source").first()
+        job = _OWN_JOB.first(job=job_id, user=request.user.pk)
         if job is None:
             raise errors.NotFound(f"You have no job {job_id}.")
         return job

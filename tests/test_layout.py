@@ -70,6 +70,8 @@ def test_operations_is_the_only_writer_of_states() -> None:
             and "objects" in ast.unparse(node.func.value)
         }
         assert called & writers == set(), path
+        statements = uses(path, "telerun_site.statements")
+        assert statements <= {f"telerun_site.statements.{n}" for n in ("Parameter", "Select")}, path
 
 
 def test_the_environment_is_read_in_the_settings_alone() -> None:

@@ -1,0 +1,150 @@
+"""Django's ORM for the statements of every job's life: what it makes is made once, and kept.
+
+Composing a statement and its SQL costs Django ten times what the database takes to answer it.
+Here that is paid at the first use: a `Select` is an ordinary QuerySet with parameters in it, and
+`insert` and `update` take and leave models. Everything else in Telerun uses the ORM as it is.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+from django.db import connection, models
+from django.db.models.expressions import Expression
+
+M = TypeVar("M", bound=models.Model)
+
+_LARGEST = models.BigIntegerField.MAX_BIGINT
+
+
+class Parameter(Expression):
+    """Stands in a QuerySet for a value that is given when the query runs.
+
+    `field` is needed where the database wants more than Python's own int or str.
+    """
+
+    def __init__(self, name: str, field: models.Field | None = None) -> None:
+        super().__init__(output_field=field)
+        self.name = name
+        self._kind = field
+
+    def as_sql(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:
+        return "%s", [self]
+
+    def value(self, values: dict[str, Any]) -> Any:
+        """What the database's driver is given for it."""
+        value = values[self.name]
+        return value if self._kind is None else self._kind.get_db_prep_value(value, connection)
+
+
+class Select(Generic[M]):
+    """A QuerySet of whole models, or of some of their fields, without joins.
+
+    Written where the models are known; compiled when it is first used.
+    """
+
+    def __init__(self, query: models.QuerySet[M]) -> None:
+        self._query = query
+
+    def all(self, **values: Any) -> list[M]:
+        """The models that match."""
+        return list(self._run(values))
+
+    def first(self, **values: Any) -> M | None:
+        """The first of them; the QuerySet has a slice if there may be more."""
+        return next(self._run(values), None)
+
+    def count(self, **values: Any) -> int:
+        """How many match, for a QuerySet without a slice."""
+        return self._rows(f"SELECT COUNT(*) FROM ({self._compiled[0]}) AS matches", values)[0][0]  # noqa: S608
+
+    def _run(self, values: dict[str, Any]) -> Iterator[M]:
+        sql, _, names, converters = self._compiled
+        for row in self._rows(sql, values):
+            if converters:
+                row = list(row)  # noqa: PLW2901
+                for place, expression, functions in converters:
+                    for function in functions:
+                        row[place] = function(row[place], expression, connection)
+            yield self._query.model.from_db(connection.alias, names, row)
+
+    def _rows(self, sql: str, values: dict[str, Any]) -> list[Any]:
+        if any(isinstance(v, int) and v > _LARGEST for v in values.values()):
+            return []  # no column holds it, and the drivers refuse it
+        parameters = self._compiled[1]
+        given = [p.value(values) if isinstance(p, Parameter) else p for p in parameters]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, given)
+            return cursor.fetchall()
+
+    @functools.cached_property
+    def _compiled(self) -> tuple[str, tuple[Any, ...], list[str], list[Any]]:
+        compiler = self._query.query.get_compiler(connection=connection)
+        sql, parameters = compiler.as_sql()
+        columns = [column for column, _, _ in compiler.select]
+        converters = [
+            (place, expression, functions)
+            for place, (functions, expression) in compiler.get_converters(columns).items()
+        ]
+        return sql, parameters, [column.target.attname for column in columns], converters
+
+
+def insert(row: models.Model) -> None:
+    """`row.save(force_insert=True)`, without signals. A new key is set in `row`."""
+    model = type(row)
+    sql, fields = _insertion(model, row.pk is None)
+    given = [f.get_db_prep_save(getattr(row, f.attname), connection) for f in fields]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, given)
+        if row.pk is None:
+            row.pk = _key_of_new_row(cursor, model)
+    row._state.adding, row._state.db = False, connection.alias
+
+
+def _key_of_new_row(cursor: Any, model: type[models.Model]) -> int:
+    if connection.features.can_return_columns_from_insert:
+        return cursor.fetchone()[0]
+    return connection.ops.last_insert_id(cursor, model._meta.db_table, model._meta.pk.column)
+
+
+@functools.cache
+def _insertion(model: type[models.Model], new_key: bool) -> tuple[str, list[models.Field]]:
+    meta, quote = model._meta, connection.ops.quote_name
+    fields = [f for f in meta.concrete_fields if not (new_key and f.primary_key)]
+    columns, places = ", ".join(quote(f.column) for f in fields), ", ".join("%s" for _ in fields)
+    sql = f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
+    if new_key and connection.features.can_return_columns_from_insert:
+        sql += f" RETURNING {quote(meta.pk.column)}"
+    return sql, fields
+
+
+def update(model: type[models.Model], where: dict[str, Any], **changes: Any) -> int:
+    """`model.objects.filter(**where).update(**changes)`: how many rows there were.
+
+    Names are those of columns (`user_id`); in `where` None is NULL and all else equality.
+    """
+    nulls = frozenset(name for name, value in where.items() if value is None)
+    sql, fields = _change(model, tuple(changes), tuple(where), nulls)
+    values = [*changes.values(), *(v for v in where.values() if v is not None)]
+    given = [f.get_db_prep_save(v, connection) for f, v in zip(fields, values, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, given)
+        return cursor.rowcount
+
+
+@functools.cache
+def _change(
+    model: type[models.Model],
+    changes: tuple[str, ...],
+    where: tuple[str, ...],
+    nulls: frozenset[str],
+) -> tuple[str, list[models.Field]]:
+    fields, quote = {f.attname: f for f in model._meta.concrete_fields}, connection.ops.quote_name
+    setting = ", ".join(f"{quote(fields[name].column)} = %s" for name in changes)
+    condition = " AND ".join(
+        f"{quote(fields[name].column)} " + ("IS NULL" if name in nulls else "= %s")
+        for name in where
+    )
+    given = [*changes, *(name for name in where if name not in nulls)]
+    sql = f"UPDATE {quote(model._meta.db_table)} SET {setting} WHERE {condition}"  # noqa: S608
+    return sql, [fields[name] for name in given]
