@@ -1,10 +1,11 @@
 """Long polling: the only place that sleeps. No transaction, no database connection meanwhile.
 
 One thread a process learns what was committed, by whichever process, and wakes whom it
-concerns. On SQLite it reads `PRAGMA data_version` (6 µs), which changes when another connection
-has committed, and then which jobs changed from the audit table; PostgreSQL tells it by
-LISTEN/NOTIFY. The same thread sees clients hang up. Whoever was woken looks for itself: a
-wake-up too many costs a look, and one that was lost a few seconds.
+concerns. On SQLite the server's processes ring a bell after a commit, and the thread reads from
+the audit table which jobs changed; for other programs' commits it also asks for `PRAGMA
+data_version` (6 µs) now and then. PostgreSQL tells it by LISTEN/NOTIFY. The same thread sees
+clients hang up. Whoever was woken looks for itself: a wake-up too many costs a look, and one
+that was lost a few seconds.
 """
 
 import contextlib
@@ -20,8 +21,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest
+
+from telerun_site.bell import Bell
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +32,9 @@ T = TypeVar("T")
 
 QUEUE = 0  # the topic of those who wait for any job; a job's topic is its id
 
-_FEED_SECONDS = 0.01  # how often SQLite is asked for news while someone waits
+_FEED_SECONDS = 0.05  # how often SQLite is asked for other programs' news while someone waits
 _IDLE_SECONDS = 0.1  # and while nobody does
+_GATHER_SECONDS = 0.003  # from one look at the feed to the next: under load it tells of several
 _RETRY_SECONDS = 1.0  # how long a database that is away is left alone
 _STOP_SECONDS = 0.25  # how often a thread that sleeps makes sure that the server goes on
 _CHANNEL = "telerun"  # of PostgreSQL's NOTIFY
@@ -39,6 +43,8 @@ _CHANNEL = "telerun"  # of PostgreSQL's NOTIFY
 # Seldom enough that all of a process's looks together stay below LOOKS_A_SECOND.
 _LEAST_LOOK_SECONDS = 1.0
 _LOOKS_A_SECOND = 20
+
+_bell = Bell()  # made before the server forks its processes: they all hear it
 
 stopping = threading.Event()  # set when this server stops: every wait ends at once
 
@@ -99,11 +105,13 @@ def stop() -> None:
 def announce(job_id: int, *, queued: bool = False) -> None:
     """Says, in the transaction that does it, that a job changed, and if it now waits.
 
-    Only PostgreSQL needs to be told; on SQLite it can be seen.
+    PostgreSQL tells it to whoever listens; on SQLite it can be seen by whoever looks.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, %s)", [_CHANNEL, f"{job_id} {int(queued)}"])
+    else:
+        transaction.on_commit(_bell.ring)
 
 
 def until(
@@ -233,6 +241,10 @@ class _Watcher:
         self._poll = select.epoll() if hasattr(select, "epoll") else None
         self._watched: dict[int, _Waiter] = {}
         self._feed: _Feed | None = None
+        self._read_at = 0.0
+        self._seconds = 0.01  # without a bell
+        if self._poll is not None and _bell.wakes(self._poll):
+            self._seconds = _FEED_SECONDS
         self._open_feed()
         self._thread = threading.Thread(target=self._run, name="waiting", daemon=True)
         self._thread.start()
@@ -286,9 +298,9 @@ class _Watcher:
     def _sleep(self) -> None:
         """Until the feed may have something; meanwhile clients are seen to hang up."""
         if self._poll is None:
-            time.sleep(_FEED_SECONDS)
+            time.sleep(self._seconds)
             return
-        seconds = _FEED_SECONDS if self._board.count else _IDLE_SECONDS
+        seconds = self._seconds if self._board.count else _IDLE_SECONDS
         if self._feed.descriptor is not None:  # it wakes us by itself
             seconds = _STOP_SECONDS
         for descriptor, _ in self._poll.poll(seconds):
@@ -296,6 +308,10 @@ class _Watcher:
                 self.unwatch(waiter)
                 waiter.hung_up = True
                 waiter.news.set()
+        too_soon = self._read_at + _GATHER_SECONDS - time.monotonic()
+        if too_soon > 0:
+            time.sleep(too_soon)
+        self._read_at = time.monotonic()
 
 
 # --- The feed: what was committed --------------------------------------------------------

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import importlib
 import signal
 import ssl
 import sys
@@ -57,6 +58,10 @@ class Server(BaseApplication):
 
     def load(self) -> Any:
         from telerun_site.wsgi import application
+
+        # Now, and not at the first request: the processes share what was imported, and hear
+        # each other's bell (jobs/waiting.py), only if it was before they were forked.
+        importlib.import_module(settings.ROOT_URLCONF)
 
         return application
 

@@ -8,6 +8,7 @@ PostgreSQL alone.
 
 import fcntl
 import os
+import select
 import sqlite3
 import threading
 import time
@@ -17,7 +18,9 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
-_ASK_SECONDS = 0.001  # how often a process asks for its turn to write
+from telerun_site.bell import Bell
+
+_ASK_SECONDS = 0.005  # how often a process asks for its turn to write, if no bell tells it
 _MOST_IDLE = 32  # connections kept by a process: more than ever work at once
 
 _idle: "deque[sqlite3.Connection] | None" = None  # None: this process keeps none
@@ -97,14 +100,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
 class _Turn:
     """Whose turn it is to write: a lock among this process's threads, then among processes.
 
-    The second is a file's, asked for every millisecond: flock(2) alone knows no time-out, and a
-    process that was stopped may hold it. The kernel lets go of it when its holder dies.
+    The second is a file's, asked for when the bell rings: flock(2) alone knows no time-out, and
+    a process that was stopped may hold it. The kernel lets go of it when its holder dies.
     """
 
     def __init__(self) -> None:
         self._threads = threading.Lock()
         self._file = -1
         self._of = (0, "")  # the process and path that the file was opened for
+        self._bell = Bell()  # heard by the processes of one server
+        self._poll: select.epoll | None = None
 
     def take(self, path: str, seconds: float) -> bool:
         """Whether the turn came in time."""
@@ -116,7 +121,7 @@ class _Turn:
                 if time.monotonic() > deadline:
                     self._threads.release()
                     return False
-                time.sleep(_ASK_SECONDS)
+                self._sleep()
         except BaseException:
             self._threads.release()
             raise
@@ -124,7 +129,15 @@ class _Turn:
 
     def give(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._bell.ring()
         self._threads.release()
+
+    def _sleep(self) -> None:
+        """Until another process may have given its turn."""
+        if self._poll is None:
+            time.sleep(_ASK_SECONDS)
+        else:
+            self._poll.poll(_ASK_SECONDS)
 
     def _lock(self, path: str) -> bool:
         if self._of != (os.getpid(), path):  # a lock is shared with a fork's parent
@@ -133,11 +146,18 @@ class _Turn:
             except OSError as error:
                 raise OperationalError(f"{path} cannot be opened: {error.strerror}") from error
             self._of = (os.getpid(), path)
+            self._listen()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
+
+    def _listen(self) -> None:
+        self._poll = None
+        if hasattr(select, "epoll"):
+            self._poll = select.epoll()
+            self._bell.wakes(self._poll)
 
 
 _turn = _Turn()
