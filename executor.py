@@ -64,7 +64,9 @@ WAIT_SECONDS = 25  # how long a claim is held open at the queue
 GRACE_SECONDS = 5  # how long what was killed may take to be gone
 OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
 CACHED_BYTES = 16 << 20  # a larger program is compiled each time
+FULL_BYTES = 1 << 20  # a disk with less room is full
 HEAD_SHARE = 0.75  # of the bytes a log keeps: the rest is its end
+SETTLE_SECONDS = 0.05  # how long a job must be in a phase before the queue is told of it
 WATCH_SECONDS = 0.05  # how often the memory of what runs is looked at, without a cgroup
 SANDBOX_UID_BASE = 60600  # to 61183: neither Debian, systemd nor useradd gives these out
 SANDBOX_UIDS = 584
@@ -1881,6 +1883,8 @@ class Executor:
         if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
             self.cache.put(key, program, attempt.report)
             return True
+        if self._for_lack_of_room(attempt):
+            return False
         attempt.report.update(outcome="compile_error", exit_code=ended.exit_code, signal=ended.signal)
         return False
 
@@ -1922,6 +1926,8 @@ class Executor:
         ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
         if not self._finished(attempt, ended):
             return False
+        if ended.exit_code != 0 and self._for_lack_of_room(attempt):
+            return False
         attempt.report.update(
             execute_log=in_text(ended.log),
             execute_seconds=round(ended.seconds, 4),
@@ -1944,6 +1950,13 @@ class Executor:
         elif ended.why == "killed":
             attempt.stop("it was stopped")
         return ended.why not in ("lost", "killed")
+
+    def _for_lack_of_room(self, attempt: Attempt) -> bool:
+        """Whether the host's disk is full, where commands write if there is no sandbox: what
+        failed then is not the student's mistake, and is given back."""
+        if shutil.disk_usage(str(self.scratch)).free < FULL_BYTES:
+            attempt.stop("the host's disk was full")
+        return bool(attempt.stop_reason)
 
     # --- Reporting ---
 
@@ -2032,7 +2045,8 @@ class Executor:
                 if self.beating and not attempt.lost:
                     self._beat_one(connection, attempt)
             least = min([a.lease_seconds for a in attempts] or [30.0])
-            self.beat_now.wait(least / 3)
+            if self.beat_now.wait(least / 3):
+                time.sleep(SETTLE_SECONDS)  # a short program is over before anyone could see it run
             self.beat_now.clear()
         connection.close()
 

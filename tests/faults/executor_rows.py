@@ -200,6 +200,7 @@ def executor_disk_full(ground: Ground, tries: int) -> None:
     ground.afterwards(disk.close)
     with ground.proxy() as proxy:
         for number in range(tries):
+            _fill_while_it_compiles(ground, disk, number)
             executor = ground.start_gpu(0, through=proxy, compile=3)
             _fill_while_it_works(ground, disk, number)
             executor.wait_until_told("claiming no jobs until there are")
@@ -222,6 +223,26 @@ def _are_answered(proxy: Proxy) -> bool:
     """Whether no claim was answered for longer than one is held open."""
     answered = [e.at for e in list(proxy.exchanges) if e.path.endswith("/claims")]
     return not answered or time.monotonic() - answered[-1] > 3
+
+
+def _fill_while_it_compiles(ground: Ground, disk: Disk, number: int) -> None:
+    """A compiler that finds no room on the host's disk: not a mistake of the student's."""
+    folder = ground.folder / f"compiler{number}"
+    folder.mkdir()
+    begun, go = folder / "begun", folder / "go"
+    wait = f": >{begun}; until [ -e {go} ]; do sleep 0.1; done; "
+    executor = ground.start_gpu(2, nvcc=fake_nvcc(folder, wait + AS_SHELL))
+    job = ground.submit_direct(ground.students[2], "echo compiled at last")
+    wait_for(begun.exists, "the compiler has begun")
+    disk.fill()
+    go.touch()
+    wait_for(lambda: ground.job(ground.students[2], job)["attempts"][0]["ending"], "it ends")
+    disk.free()
+    seen = ground.over(ground.students[2], job, 90)
+    endings = [attempt["ending"] for attempt in seen["attempts"]]
+    ground.expect(seen["outcome"] == "succeeded", f"job {job} ended as {seen['outcome']}")
+    ground.expect(endings == ["released", "finished"], f"job {job}: {endings}")
+    executor.stop()
 
 
 def _fill_while_it_works(ground: Ground, disk: Disk, number: int) -> None:
