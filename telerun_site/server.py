@@ -4,15 +4,19 @@ import contextlib
 import errno
 import functools
 import importlib
+import mmap
+import os
 import signal
 import ssl
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
 
 # A student and an idle compile worker each hold one request open, and so one thread. Threads
 # are made when needed. More connections than threads, or gunicorn gives up keep-alive.
@@ -21,6 +25,7 @@ CONNECTIONS = 4000
 BACKLOG = 2048
 KEEPALIVE_SECONDS = 75  # an idle connection is cheaper than another TLS handshake
 STOP_SECONDS = 10  # what a request in progress gets when the server stops
+_AFTER_YOU_SECONDS = 0.001  # by then another process has taken the connection, if it could
 WORKER_SILENCE_SECONDS = 60  # a process that does not respond for this long is replaced
 
 
@@ -38,7 +43,7 @@ class Server(BaseApplication):
             "certfile": str(settings.TELERUN_CERTIFICATE),
             "keyfile": str(settings.TELERUN_KEY),
             "ssl_context": _one_context,
-            "worker_class": "gthread",
+            "worker_class": "telerun_site.server.Worker",
             "workers": settings.TELERUN_WORKERS,
             "threads": THREADS,
             "worker_connections": CONNECTIONS,
@@ -64,6 +69,29 @@ class Server(BaseApplication):
         importlib.import_module(settings.ROOT_URLCONF)
 
         return application
+
+
+class Worker(ThreadWorker):
+    """A server process that shares the connections fairly with the others.
+
+    All are woken for a new one, and the same would always be the first: it, and so one core,
+    would serve everyone, since clients keep their connections.
+    """
+
+    def accept(self, listener: Any) -> None:
+        if _accepted_last[:] == self._name:
+            time.sleep(_AFTER_YOU_SECONDS)
+        had = self.nr_conns
+        super().accept(listener)
+        if self.nr_conns > had:
+            _accepted_last[:] = self._name
+
+    @property
+    def _name(self) -> bytes:
+        return os.getpid().to_bytes(len(_accepted_last), "big")
+
+
+_accepted_last = mmap.mmap(-1, 8)  # shared memory: the process that took the last connection
 
 
 class _ClientSocket(ssl.SSLSocket):
