@@ -9,12 +9,17 @@ import functools
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.expressions import Expression
 
 M = TypeVar("M", bound=models.Model)
 
 _LARGEST = models.BigIntegerField.MAX_BIGINT
+
+
+def _database() -> Any:
+    """This thread's connection itself: `django.db.connection` looks it up at every use of it."""
+    return connections[DEFAULT_DB_ALIAS]
 
 
 class Parameter(Expression):
@@ -31,7 +36,7 @@ class Parameter(Expression):
     def as_sql(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:
         return "%s", [self]
 
-    def value(self, values: dict[str, Any]) -> Any:
+    def value(self, values: dict[str, Any], connection: Any) -> Any:
         """What the database's driver is given for it."""
         value = values[self.name]
         return value if self._kind is None else self._kind.get_db_prep_value(value, connection)
@@ -56,11 +61,13 @@ class Select(Generic[M]):
 
     def count(self, **values: Any) -> int:
         """How many match, for a QuerySet without a slice."""
-        return self._rows(f"SELECT COUNT(*) FROM ({self._compiled[0]}) AS matches", values)[0][0]  # noqa: S608
+        counting = f"SELECT COUNT(*) FROM ({self._compiled[0]}) AS matches"  # noqa: S608
+        return self._rows(_database(), counting, values)[0][0]
 
     def _run(self, values: dict[str, Any]) -> Iterator[M]:
+        connection = _database()
         sql, _, names, converters = self._compiled
-        for row in self._rows(sql, values):
+        for row in self._rows(connection, sql, values):
             if converters:
                 row = list(row)  # noqa: PLW2901
                 for place, expression, functions in converters:
@@ -68,18 +75,18 @@ class Select(Generic[M]):
                         row[place] = function(row[place], expression, connection)
             yield self._query.model.from_db(connection.alias, names, row)
 
-    def _rows(self, sql: str, values: dict[str, Any]) -> list[Any]:
+    def _rows(self, connection: Any, sql: str, values: dict[str, Any]) -> list[Any]:
         if any(isinstance(v, int) and v > _LARGEST for v in values.values()):
             return []  # no column holds it, and the drivers refuse it
         parameters = self._compiled[1]
-        given = [p.value(values) if isinstance(p, Parameter) else p for p in parameters]
+        given = [p.value(values, connection) if isinstance(p, Parameter) else p for p in parameters]
         with connection.cursor() as cursor:
             cursor.execute(sql, given)
             return cursor.fetchall()
 
     @functools.cached_property
     def _compiled(self) -> tuple[str, tuple[Any, ...], list[str], list[Any]]:
-        compiler = self._query.query.get_compiler(connection=connection)
+        compiler = self._query.query.get_compiler(connection=_database())
         sql, parameters = compiler.as_sql()
         columns = [column for column, _, _ in compiler.select]
         converters = [
@@ -91,17 +98,17 @@ class Select(Generic[M]):
 
 def insert(row: models.Model) -> None:
     """`row.save(force_insert=True)`, without signals. A new key is set in `row`."""
-    model = type(row)
+    connection, model = _database(), type(row)
     sql, fields = _insertion(model, row.pk is None)
     given = [f.get_db_prep_save(getattr(row, f.attname), connection) for f in fields]
     with connection.cursor() as cursor:
         cursor.execute(sql, given)
         if row.pk is None:
-            row.pk = _key_of_new_row(cursor, model)
+            row.pk = _key_of_new_row(connection, cursor, model)
     row._state.adding, row._state.db = False, connection.alias
 
 
-def _key_of_new_row(cursor: Any, model: type[models.Model]) -> int:
+def _key_of_new_row(connection: Any, cursor: Any, model: type[models.Model]) -> int:
     if connection.features.can_return_columns_from_insert:
         return cursor.fetchone()[0]
     return connection.ops.last_insert_id(cursor, model._meta.db_table, model._meta.pk.column)
@@ -109,7 +116,8 @@ def _key_of_new_row(cursor: Any, model: type[models.Model]) -> int:
 
 @functools.cache
 def _insertion(model: type[models.Model], new_key: bool) -> tuple[str, list[models.Field]]:
-    meta, quote = model._meta, connection.ops.quote_name
+    connection, meta = _database(), model._meta
+    quote = connection.ops.quote_name
     fields = [f for f in meta.concrete_fields if not (new_key and f.primary_key)]
     columns, places = ", ".join(quote(f.column) for f in fields), ", ".join("%s" for _ in fields)
     sql = f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
@@ -123,6 +131,7 @@ def update(model: type[models.Model], where: dict[str, Any], **changes: Any) -> 
 
     Names are those of columns (`user_id`); in `where` None is NULL and all else equality.
     """
+    connection = _database()
     nulls = frozenset(name for name, value in where.items() if value is None)
     sql, fields = _change(model, tuple(changes), tuple(where), nulls)
     values = [*changes.values(), *(v for v in where.values() if v is not None)]
@@ -139,7 +148,7 @@ def _change(
     where: tuple[str, ...],
     nulls: frozenset[str],
 ) -> tuple[str, list[models.Field]]:
-    fields, quote = {f.attname: f for f in model._meta.concrete_fields}, connection.ops.quote_name
+    fields, quote = {f.attname: f for f in model._meta.concrete_fields}, _database().ops.quote_name
     setting = ", ".join(f"{quote(fields[name].column)} = %s" for name in changes)
     condition = " AND ".join(
         f"{quote(fields[name].column)} " + ("IS NULL" if name in nulls else "= %s")

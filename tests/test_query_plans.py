@@ -128,7 +128,7 @@ def test_every_kept_statement_uses_an_index(full: None) -> None:
     for name, statement in kept.items():
         sql, parameters, *_ = statement._compiled
         explain = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
-        given = [p.value(VALUES) if isinstance(p, Parameter) else p for p in parameters]
+        given = [p.value(VALUES, connection) if isinstance(p, Parameter) else p for p in parameters]
         with connection.cursor() as cursor:
             cursor.execute(explain + sql, given)
             plan = "\n".join(str(row[-1]) for row in cursor.fetchall()).lower()
