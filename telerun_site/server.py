@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import gc
 import importlib
 import mmap
 import os
@@ -67,6 +68,7 @@ class Server(BaseApplication):
         # Now, and not at the first request: the processes share what was imported, and hear
         # each other's bell (jobs/waiting.py), only if it was before they were forked.
         importlib.import_module(settings.ROOT_URLCONF)
+        gc.freeze()  # what was imported stays shared: the collector would write into all of it
 
         return application
 
@@ -132,6 +134,7 @@ def _context(certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslsocket_class = _ClientSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.num_tickets = 0  # clients keep their connections, and resume none
     context.load_cert_chain(certificate, key)
     return context
 
