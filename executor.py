@@ -129,7 +129,7 @@ def read_auth(path: Path, name_key: str, server: Optional[str]) -> Auth:
         ) from None
     except OSError as error:
         raise BadSetup("%s cannot be read: %s." % (path, error.strerror)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadSetup("%s is not valid JSON: %s." % (path, error)) from None
     if not isinstance(content, dict):
         content = {}
@@ -253,7 +253,7 @@ class Queue:
         headers = {name.lower(): value for name, value in response.getheaders()}
         try:
             body = json.loads(content.decode()) if content else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict) or (300 <= response.status < 400 and response.status != 304):
             self.close()

@@ -5,11 +5,14 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
 from accounts import tokens
+
+RESERVED_NAMES = ("system", "command")  # the audit log's names for the queue and for commands
 
 
 class TokenBearer(models.Model):
@@ -52,6 +55,11 @@ class User(TokenBearer, AbstractUser):
         help_text="When the user was last served: the id of that attempt, 0 for never. An id "
         "only grows, whatever the clock does.",
     )
+
+    def clean(self) -> None:
+        super().clean()
+        if self.username.lower() in RESERVED_NAMES:
+            raise ValidationError(f"{self.username!r} is the audit log's own name; choose another.")
 
 
 class Executor(TokenBearer):

@@ -8,7 +8,6 @@ from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import ParseError
-from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -17,6 +16,7 @@ from rest_framework.views import APIView
 from accounts.permissions import IsExecutor, IsUser
 from jobs import documents, errors, operations, waiting
 from jobs.models import Job
+from jobs.queries import Pages, differs, is_set
 from jobs.serializers import (
     HeartbeatIn,
     ReleaseIn,
@@ -69,14 +69,13 @@ class Jobs(UserView):
             request.user,
             operations.Submission(**data),
             _idempotency_key(request),
-            replace=_is_set(request, "override_pending"),
+            replace=is_set(request, "override_pending"),
         )
         location = reverse("job", args=[job.pk])
         return _job(job, job.queue_position, status.HTTP_201_CREATED, Location=location)
 
     def get(self, request: Request) -> Response:
-        pages = LimitOffsetPagination()
-        pages.max_limit = 200
+        pages = Pages()
         jobs = Job.objects.filter(user=request.user).defer("source").order_by("-id")
         page = pages.paginate_queryset(jobs, request, view=self)
         shown = [documents.summary(job, job.queue_position) for job in page]
@@ -89,15 +88,18 @@ class OneJob(UserView):
     def get(self, request: Request, job_id: int) -> Response:
         known = request.headers.get("If-None-Match")
         seconds = _seconds_to_wait(request) if known is not None else 0
+        etag = ""
 
         def changed() -> Response | None:
+            nonlocal etag
             job = self.own_job(request, job_id)
             position = job.queue_position
-            return None if _etag(job, position) == known else _job(job, position)
+            etag = _etag(job, position)
+            return _job(job, position) if differs(etag, known) else None
 
         response = waiting.until(changed, seconds, request._request, job_id)
         if response is None:
-            response = Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": known})
+            response = Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
         return _with_wait_applied(request, response, seconds)
 
 
@@ -203,10 +205,6 @@ def _idempotency_key(request: Request) -> str | None:
     if len(key) > MAX_KEY_LENGTH or not key.isprintable():
         raise ParseError(f"An Idempotency-Key is at most {MAX_KEY_LENGTH} printable characters.")
     return key or None
-
-
-def _is_set(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "0") not in ("0", "", "false")
 
 
 def _seconds_to_wait(request: Request) -> int:

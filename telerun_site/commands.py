@@ -20,6 +20,7 @@ class TelerunCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         os.umask(0o077)  # what is written holds students' programs: for this user alone
         try:
+            _knock()
             return super().execute(*args, **options)
         except DatabaseError as error:
             raise CommandError(_in_words(error)) from error
@@ -32,6 +33,21 @@ class TelerunCommand(BaseCommand):
 
     def run(self, **options: Any) -> str | None:
         raise NotImplementedError
+
+
+def _knock() -> None:
+    """Raises OperationalError with the reason if the database lets nobody in.
+
+    A pool of connections hides it behind a time-out.
+    """
+    options = connection.settings_dict.get("OPTIONS", {})
+    if (pool := options.pop("pool", None)) is None:
+        return
+    try:
+        connection.ensure_connection()
+    finally:
+        connection.close()
+        options["pool"] = pool
 
 
 def bring_schema_up_to_date() -> None:

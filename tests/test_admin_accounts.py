@@ -11,8 +11,10 @@ from django.test import Client
 from accounts import operations as accounts_operations
 from accounts import tokens
 from accounts.authentication import bearer_of
-from accounts.models import Executor, User
+from accounts.management.commands import telerun_auth
+from accounts.models import RESERVED_NAMES, Executor, User
 from jobs import operations
+from jobs.management.commands import telerun_db
 from jobs.models import AuditEntry
 from tests.support.admin import (
     EXECUTORS,
@@ -84,6 +86,16 @@ def dump() -> str:
             rows += cursor.fetchall()
     assert rows
     return repr(rows)
+
+
+def test_nobody_gets_a_name_that_the_audit_log_uses_for_itself(ta: Client, alice: User) -> None:
+    assert set(RESERVED_NAMES) == {operations.SYSTEM, telerun_auth.ACTOR, telerun_db.ACTOR}
+    for name in RESERVED_NAMES:
+        for text in (name, f"zoe\n{name.upper()}"):
+            assert "own name" in ta.post(f"{USERS}add/", {"names": text}).content.decode()
+        changed = ta.post(f"{USERS}{alice.pk}/change/", {"username": name})
+        assert "own name" in changed.content.decode()
+    assert set(User.objects.values_list("username", flat=True)) == {"ta", "alice"}
 
 
 def test_a_roster_goes_in_and_tokens_come_out(ta: Client, alice: User) -> None:

@@ -135,8 +135,37 @@ def test_ones_own_jobs_newest_first_in_pages(as_alice: Api, as_bob: Api, setting
     page = as_alice.get("/jobs?limit=1&offset=1").json()
     assert [job["id"] for job in page["results"]] == [ids[1]]
     assert page["next"]
-    for query in ("limit=x", "offset=-1", "limit=999999999999999999999"):
+    for query in ("limit=999999999999999999999", "offset=999999999999999999999"):
         assert as_alice.get(f"/jobs?{query}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=x", "limit=", "limit=0", "limit=1.5", "limit=٣", "offset=-1"]
+)
+def test_a_page_that_is_no_number_is_refused(as_alice: Api, query: str) -> None:
+    answer = as_alice.get(f"/jobs?{query}")
+    assert problem(answer) == (400, "invalid-request")
+    assert "whole number" in answer.json()["detail"]
+
+
+def test_a_switch_is_on_or_off(as_alice: Api) -> None:
+    first = as_alice.submit()
+    for value, expected in (("maybe", 400), ("0", 409), ("", 409), ("false", 409), ("true", 201)):
+        answer = as_alice.post(f"/jobs?override_pending={value}", {"source": SOURCE})
+        assert answer.status_code == expected, value
+    assert as_alice.get(f"/jobs/{first['id']}").json()["state"] == "cancelled"
+
+
+def test_an_etag_is_compared_as_http_says(as_alice: Api) -> None:
+    """RFC 9110, 13.1.2: weak comparison, lists, and `*` for whatever is there."""
+    path = f"/jobs/{as_alice.submit()['id']}"
+    etag = as_alice.get(path)["ETag"]
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*", f'"other" , W/{etag}'):
+        answer = as_alice.get(path, If_None_Match=known)
+        assert (answer.status_code, answer["ETag"]) == (304, etag), known
+        assert not answer.content
+    for other in ('"other"', "nonsense", "", etag.strip('"')):
+        assert as_alice.get(path, If_None_Match=other).status_code == 200, other
 
 
 def test_somebody_elses_job_is_not_found_like_one_that_never_was(

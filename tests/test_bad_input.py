@@ -77,6 +77,7 @@ AUTHS: list[tuple[bytes | None, str]] = [
     (None, "There is no"),
     (b"{", "not valid JSON"),
     (b"\xff", "not valid JSON"),
+    (b"[" * 100_000, "not valid JSON"),
     (b"[]", 'lacks "'),
     (b"{}", 'lacks "'),
     (b'{"username": "a", "executor": "a"}', 'lacks "token"'),

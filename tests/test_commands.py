@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import need
+from tests.support.postgres import Postgres, binaries
 from tests.support.processes import ROOT, Done, World, run
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
@@ -70,6 +72,8 @@ def test_the_run_time_files_are_for_their_owner_alone(fresh: World) -> None:
         (["create-user", "a b"], "valid username"),
         (["create-user", ""], "cannot be blank"),
         (["create-user", "x" * 151], "150"),
+        (["create-user", "System"], "audit log's own name"),
+        (["create-staff", "command"], "audit log's own name"),
         (["create-executor", "a/b"], "letters, digits"),
         (["create-executor", "../x"], "letters, digits"),
         (["nonsense"], "invalid choice"),
@@ -181,3 +185,21 @@ def test_settings_that_make_no_sense_are_said_so(
     done = command(fresh, "db", "init-db")
     assert done.status != 0
     assert words in done.err
+
+
+@pytest.mark.once
+def test_a_wrong_password_of_the_database_is_said_in_a_line(tmp_path: Path) -> None:
+    need("PostgreSQL", binaries())
+    server = Postgres()
+    try:
+        server.let_in_by_password("telerun", "right")
+        url = f"postgres://telerun:not-this-one@127.0.0.1:{server.port}/postgres"
+        world = World(tmp_path, DATABASE_URL=url)
+        for arguments in (["telerun_db", "init-db"], ["telerun_auth", "list-users"]):
+            done = world.manage(*arguments, check=False).no_traceback()
+            assert done.status == 1
+            assert 'password authentication failed for user "telerun"' in done.err
+            assert done.err.strip().count("\n") == 0, done.err
+            assert "not-this-one" not in done.err
+    finally:
+        server.stop()

@@ -92,6 +92,20 @@ class Postgres:
             )
         return self.url(name)
 
+    def let_in_by_password(self, user: str, password: str) -> None:
+        """From now on nobody gets in over TCP without a password."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")  # type: ignore[call-overload]
+            (self._data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+            connection.execute("SELECT pg_reload_conf()")
+        for _ in range(600):  # it reads the file a moment later
+            try:
+                psycopg.connect(self.url("postgres")).close()
+            except psycopg.OperationalError:
+                return
+            time.sleep(0.01)
+        raise AssertionError("PostgreSQL still lets everyone in")
+
     def kill(self) -> None:
         """kill -9 of the server and its backends, as a power cut would."""
         listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
