@@ -106,6 +106,11 @@ class Answer(namedtuple("Answer", "status headers body")):
         return str(self.body.get("detail") or "HTTP status %d" % self.status)
 
     @property
+    def refuses_token(self) -> bool:
+        """Whether the token is not accepted, and will not be later."""
+        return self.status == 401 or self.problem == "too-many-wrong-tokens"
+
+    @property
     def retry_after(self) -> float:
         """How many seconds the queue asks to be left alone."""
         text = self.headers.get("retry-after", "")
@@ -272,7 +277,7 @@ class Queue:
 
 def is_retryable(answer: Answer) -> bool:
     """Whether the same request may fare better later."""
-    return answer.status in (408, 425, 429, 500, 502, 503, 504)
+    return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
 
 
 def delays(least: float = 0.5, most: float = 10.0) -> Iterator[float]:
@@ -1789,7 +1794,7 @@ class Executor:
             if answer.status == 204:
                 say_once("")
                 return None
-            if answer.status == 401 or answer.problem == "wrong-token-kind":
+            if answer.refuses_token or answer.problem == "wrong-token-kind":
                 self._refused(answer)
                 return None
             say_once("The queue gives no jobs: %s" % answer.detail)
@@ -2016,7 +2021,7 @@ class Executor:
         for delay in delays():
             try:
                 answer = connection.request(method, path, body)
-                if answer.status == 401:
+                if answer.refuses_token:
                     self._refused(answer)
                     return False
                 if not is_retryable(answer):
@@ -2059,7 +2064,7 @@ class Executor:
         except (Unreachable, Untrusted) as error:
             say_once("%s; trying again." % str(error).rstrip("."))
             return
-        if answer.status == 401:
+        if answer.refuses_token:
             self._refused(answer)
         elif answer.status in (404, 409):
             if attempt.id in self.in_hand:  # not one whose result was just taken

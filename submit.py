@@ -89,6 +89,11 @@ class Answer(namedtuple("Answer", "status headers body")):
         return str(self.body.get("detail") or "HTTP status %d" % self.status)
 
     @property
+    def refuses_token(self) -> bool:
+        """Whether the token is not accepted, and will not be later."""
+        return self.status == 401 or self.problem == "too-many-wrong-tokens"
+
+    @property
     def retry_after(self) -> float:
         """How many seconds the queue asks to be left alone."""
         text = self.headers.get("retry-after", "")
@@ -255,7 +260,7 @@ class Queue:
 
 def is_retryable(answer: Answer) -> bool:
     """Whether the same request may fare better later."""
-    return answer.status in (408, 425, 429, 500, 502, 503, 504)
+    return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
 
 
 def delays(least: float = 0.5, most: float = 10.0) -> Iterator[float]:
@@ -386,6 +391,8 @@ class Client:
                 if not is_retryable(answer):
                     return answer
                 trouble, pause = answer.detail, max(delay, answer.retry_after)
+                if answer.status == 429:  # it is there, and says when to come again
+                    deadline += pause
             except Unreachable as error:
                 trouble, pause = str(error), delay
             if time.monotonic() + pause > deadline:
@@ -402,7 +409,7 @@ class Client:
 
 def refusal(answer: Answer) -> str:
     """What to tell the student about a 4xx."""
-    if answer.status == 401:
+    if answer.refuses_token:
         return "The queue does not accept the token in auth.json. " + answer.detail
     return answer.detail
 

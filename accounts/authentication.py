@@ -6,7 +6,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from accounts import tokens
+from accounts import failures, tokens
 from accounts.models import Executor, User
 from telerun_site.statements import Parameter, Select
 
@@ -19,17 +19,25 @@ _USERS = Select(
 _EXECUTORS = Select(Executor.objects.filter(token_digest=_DIGEST).order_by())
 
 
+class WrongToken(AuthenticationFailed):
+    """It is nobody's."""
+
+
 class BearerAuthentication(BaseAuthentication):
     """Sets `request.user` to the User or the Executor whose token the request carries.
 
-    Raises AuthenticationFailed (401), in words that never repeat the token.
+    Raises AuthenticationFailed (401) and TooManyWrongTokens (429), in words that never repeat the
+    token.
     """
 
     def authenticate(self, request: Request) -> tuple[Bearer, None] | None:
         scheme, _, credentials = get_authorization_header(request).partition(b" ")
         if scheme.lower() != b"bearer":
             return None
-        return bearer_of(credentials.strip().decode("latin-1")), None
+        try:
+            return bearer_of(credentials.strip().decode("latin-1")), None
+        except WrongToken as error:
+            raise failures.wrong_token(request, error) from None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="telerun"'
@@ -38,13 +46,13 @@ class BearerAuthentication(BaseAuthentication):
 def bearer_of(token: str) -> Bearer:
     """The active User or Executor that `token` belongs to; AuthenticationFailed if none."""
     if not tokens.is_well_formed(token):
-        raise AuthenticationFailed(
+        raise WrongToken(
             "This is not a Telerun token: it is mistyped or cut off. "
             "Copy it whole, or ask the course staff for a new one."
         )
     bearer = _find(_USERS if token.startswith(tokens.USER_PREFIX) else _EXECUTORS, token)
     if bearer is None:
-        raise AuthenticationFailed(
+        raise WrongToken(
             "The token is unknown: it was replaced or revoked. Ask the course staff for a new one."
         )
     if not bearer.is_active:

@@ -4,10 +4,31 @@ import re
 from typing import Any
 
 from django import forms
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import ValidationError
 
+from accounts import failures
 from accounts.models import Executor, User
+
+
+class LoginForm(AdminAuthenticationForm):
+    """The admin's, which tries a password only if not too many have failed (429 if so)."""
+
+    seconds_to_wait = 0
+
+    def clean(self) -> dict[str, Any] | None:
+        name, password = map(self.cleaned_data.get, ("username", "password"))
+        if not (name and password):
+            return super().clean()
+        attempt = failures.LoginAttempt(self.request, name)
+        self.seconds_to_wait = attempt.begin()
+        if self.seconds_to_wait:
+            minutes = -(-self.seconds_to_wait // 60)
+            raise ValidationError(f"Too many log-ins failed. Try again in {minutes} min.")
+        cleaned = super().clean()
+        attempt.succeeded()
+        return cleaned
 
 
 class NamesForm(forms.Form):

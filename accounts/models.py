@@ -104,3 +104,14 @@ class Executor(TokenBearer):
             return None
         silence = settings.TELERUN_MAX_WAIT_SECONDS + settings.TELERUN_LEASE_SECONDS
         return timezone.now() - self.last_seen_at < timedelta(seconds=silence)
+
+
+class FailureCount(models.Model):
+    """How often something failed in a while: wrong tokens, log-ins (accounts/failures.py)."""
+
+    key = models.CharField(max_length=100, primary_key=True)
+    count = models.PositiveIntegerField()
+    ends_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

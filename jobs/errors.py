@@ -13,8 +13,10 @@ class JobError(Exception):
     slug = "conflict"
     headers: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, message: str = "", **members: Any) -> None:
+    def __init__(self, message: str = "", *, retry_after: int = 0, **members: Any) -> None:
         super().__init__(message or self.__doc__)
+        if retry_after:
+            self.headers = {"Retry-After": str(retry_after)}
         self.members = members  # more members of the problem document
 
     @property
@@ -34,6 +36,13 @@ class IdempotencyKeyReused(JobError):
 
     status = 422
     slug = "idempotency-key-reused"
+
+
+class TooManySubmissions(JobError):
+    """You have submitted too often in the last minute."""
+
+    status = 429
+    slug = "too-many-requests"
 
 
 class SourceTooLarge(JobError):

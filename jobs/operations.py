@@ -12,6 +12,7 @@ import logging
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 from django.conf import settings
@@ -120,7 +121,8 @@ def submit(
     """Queues a job for `user`: the job, and whether it is new.
 
     The same `key` with the same submission gives the same job again. With `replace`, the
-    user's queued jobs make way. Raises IdempotencyKeyReused, SourceTooLarge, PendingJob.
+    user's queued jobs make way. Raises IdempotencyKeyReused, SourceTooLarge, PendingJob,
+    TooManySubmissions.
     """
     size = len(submission.source.encode())
     if size > settings.TELERUN_MAX_SOURCE_BYTES:
@@ -134,6 +136,7 @@ def submit(
         if job.request_digest != submission.digest():
             raise errors.IdempotencyKeyReused
         return job, False
+    _not_too_often(user)
     replaced = _make_room(user, replace)
     job = Job(
         user=user,
@@ -155,6 +158,21 @@ def submit(
         Entry(user.username, Event.SUBMITTED, job.pk, dict(submission.__dict__)),
     )
     return job, True
+
+
+def _not_too_often(user: User) -> None:
+    """Raises TooManySubmissions. All jobs of the last minute count, whatever became of them."""
+    if not (most := settings.TELERUN_SUBMITS_PER_MINUTE):
+        return
+    times = Job.objects.filter(user=user).order_by("-id").values_list("submitted_at", flat=True)
+    for at in times[most - 1 : most]:  # the first of the `most` latest
+        age = (timezone.now() - at).total_seconds()
+        if 0 <= age < 60:  # a clock that was set back keeps nobody out
+            wait = ceil(60 - age)
+            raise errors.TooManySubmissions(
+                f"The queue takes {most} of your submissions in a minute. Wait {wait} seconds.",
+                retry_after=wait,
+            )
 
 
 def _make_room(user: User, replace: bool) -> list[Job]:

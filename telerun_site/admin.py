@@ -18,6 +18,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from accounts import failures
+from accounts.forms import LoginForm
 from accounts.models import Executor
 from jobs.models import Attempt, Job
 from jobs.states import State
@@ -33,7 +35,19 @@ class TelerunAdminSite(admin.AdminSite):
     site_title = "Telerun"
     index_title = "Course staff"
     site_url = None
+    login_form = LoginForm
     enable_nav_sidebar = False  # lists are wide, and everything is one click from the front page
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """429 for whoever has failed too often; remembers the browser of whoever gets in."""
+        response = super().login(request, extra_context)
+        if request.method == "POST" and response.status_code == 302:
+            failures.remember_browser(response, request.user.get_username())
+        form = (getattr(response, "context_data", None) or {}).get("form")
+        if form is not None and form.seconds_to_wait:
+            response.status_code = 429
+            response["Retry-After"] = str(form.seconds_to_wait)
+        return response
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The front page begins with how the queue is."""

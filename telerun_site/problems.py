@@ -12,6 +12,7 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from accounts.failures import TooManyWrongTokens
 from accounts.permissions import WrongTokenKind
 from jobs.errors import JobError
 
@@ -44,6 +45,7 @@ class _Slugs:
         exceptions.NotAcceptable: "not-acceptable",
         exceptions.UnsupportedMediaType: "unsupported-media-type",
         exceptions.Throttled: "too-many-requests",
+        TooManyWrongTokens: "too-many-wrong-tokens",
         BodyTooLarge: "body-too-large",
     }
 

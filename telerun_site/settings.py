@@ -44,6 +44,10 @@ TELERUN_LEASE_SECONDS = _integer("TELERUN_LEASE_SECONDS", 30)
 TELERUN_SWEEP_SECONDS = _integer("TELERUN_SWEEP_SECONDS", 5)
 TELERUN_MAX_WAIT_SECONDS = _integer("TELERUN_MAX_WAIT_SECONDS", 30)
 TELERUN_SILENCE_SECONDS = _integer("TELERUN_SILENCE_SECONDS", 20)
+TELERUN_SUBMITS_PER_MINUTE = _integer("TELERUN_SUBMITS_PER_MINUTE", 30, least=0)  # of a user
+TELERUN_WRONG_TOKENS_PER_MINUTE = _integer("TELERUN_WRONG_TOKENS_PER_MINUTE", 60, least=0)
+TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, least=0)  # in ten minutes
+TELERUN_PROXIES = set(os.environ.get("TELERUN_PROXIES", "").replace(",", " ").split())
 TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # part of the API: 413 source-too-large
 
 # Sent to the executor with every claim; times in seconds, sizes in bytes.

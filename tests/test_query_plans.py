@@ -80,6 +80,7 @@ HOT: list[tuple[str, Callable[[], QuerySet], str]] = [
     ("a place in the queue", a_place_in_the_queue, "job_"),
     ("a user's queued jobs", lambda: jobs_of_a_user().filter(state="queued"), "job_"),
     ("a user's jobs, newest first", lambda: jobs_of_a_user()[:50], "job_"),
+    ("how often a user submits", lambda: jobs_of_a_user()[29:30], "job_"),
     (
         "a submission again",
         lambda: jobs_of_a_user().filter(idempotency_key="key0"),

@@ -83,7 +83,8 @@ class Ground(World):
     def __init__(
         self, folder: Path, template: Template, randomness: random.Random, **environment: Any
     ) -> None:
-        super().__init__(folder, **{**template.new_url(), **environment})
+        limits = {"TELERUN_SUBMITS_PER_MINUTE": 0}  # rows submit faster than any student
+        super().__init__(folder, **{**template.new_url(), **limits, **environment})
         self.template = template
         self.random = randomness
         self.violations: list[str] = []

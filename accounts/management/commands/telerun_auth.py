@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
-from accounts import operations
+from accounts import failures, operations
 from accounts.models import Executor, User
 from telerun_site.commands import TelerunCommand
 
@@ -121,6 +121,11 @@ def _executor(name: str) -> Executor:
         ) from None
 
 
+def forget_failures() -> str:
+    failures.forget_all()
+    return "Forgot all failed log-ins and wrong tokens: everyone may try again"
+
+
 # name: (function, what it does, whether it takes a NAME)
 COMMANDS: dict[str, tuple[Any, str, bool]] = {
     "create-user": (create_user, "Create a student's account; prints its token, once.", True),
@@ -142,6 +147,7 @@ COMMANDS: dict[str, tuple[Any, str, bool]] = {
     "disable-executor": (disable_executor, "Give an executor no more jobs.", True),
     "delete-user": (delete_user, "Delete a user and their jobs.", True),
     "delete-executor": (delete_executor, "Delete an executor.", True),
+    "forget-failures": (forget_failures, "Let everyone log in again at once.", False),
     "list-users": (list_users, "Print all user names, a JSON array.", False),
     "list-executors": (list_executors, "Print all executor names, a JSON array.", False),
 }

@@ -1,0 +1,182 @@
+"""Wrong tokens and failed log-ins, counted in the database, so that all servers count together.
+
+Only failures are counted: whoever has a good token is never kept waiting by somebody else's
+(docs/adr/0010). A count begins with the first failure and ends a while later.
+"""
+
+import hashlib
+import ipaddress
+import logging
+from datetime import timedelta
+from math import ceil
+
+from django.conf import settings
+from django.core.signing import BadSignature, TimestampSigner
+from django.db import transaction
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from rest_framework.exceptions import APIException, AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts.models import FailureCount
+
+log = logging.getLogger(__name__)
+
+WRONG_TOKENS = timedelta(minutes=1)
+FAILED_LOGINS = timedelta(minutes=10)
+DEVICE_COOKIE = "telerun_browser"
+_DEVICE_SECONDS = 365 * 86400
+_signer = TimestampSigner(salt="telerun.browser")
+
+
+# --- Counting ----------------------------------------------------------------------------
+
+
+def count(key: str, most: int, period: timedelta) -> int:
+    """Counts a failure; 0 if it is one of the `most` in a period, else the seconds to wait.
+
+    Beyond that nothing is written: it costs a look, however often somebody tries. 0 allows all.
+    """
+    if not most:
+        return 0
+    if (left := seconds_left(key, most)) or _add(key, most, period):
+        return left
+    return max(1, seconds_left(key, most))  # others were faster
+
+
+def seconds_left(key: str, most: int) -> int:
+    """How long until `key` may fail again; 0 for now."""
+    full = FailureCount.objects.filter(key=key, count__gte=most, ends_at__gt=timezone.now()).first()
+    return ceil((full.ends_at - timezone.now()).total_seconds()) if full else 0
+
+
+@transaction.atomic
+def _add(key: str, most: int, period: timedelta) -> bool:
+    now = timezone.now()
+    FailureCount.objects.filter(ends_at__lte=now).delete()
+    row, new = FailureCount.objects.get_or_create(
+        key=key, defaults={"count": 1, "ends_at": now + period}
+    )
+    if new:
+        return True
+    added = FailureCount.objects.filter(key=key, count__lt=most).update(count=F("count") + 1)
+    if added and row.count + 1 == most:
+        log.warning("Too many failures: %s has to wait.", key)
+    return bool(added)
+
+
+def take_back(key: str) -> None:
+    """It was no failure after all."""
+    FailureCount.objects.filter(key=key, count__gt=0).update(count=F("count") - 1)
+
+
+def forget_all() -> None:
+    """Everyone may try again at once."""
+    FailureCount.objects.all().delete()
+
+
+def address_of(request: HttpRequest | Request) -> str:
+    """Where a request comes from: an IPv4 address, or the /64 that a host of IPv6 has.
+
+    `X-Forwarded-For` counts only from TELERUN_PROXIES, and there only what the last of those
+    that are not ours wrote: the rest is the client's own word.
+    """
+    address = request.META.get("REMOTE_ADDR", "")
+    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    while address in settings.TELERUN_PROXIES and hops and (hop := hops.pop().strip()):
+        address = hop
+    return _net(address)
+
+
+def _net(address: str) -> str:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, 64), strict=False))
+
+
+# --- Tokens ------------------------------------------------------------------------------
+
+
+class TooManyWrongTokens(APIException):
+    """The token is wrong, and so were many before it."""
+
+    status_code = 429
+    default_code = "too-many-wrong-tokens"
+
+    def __init__(self, about: str, wait: int) -> None:
+        super().__init__(
+            f"{about} Too many wrong tokens came from your address: wait {wait} seconds."
+        )
+        self.wait = wait
+
+
+def wrong_token(request: Request, error: AuthenticationFailed) -> Exception:
+    """Counts it; what to answer: `error`, or TooManyWrongTokens."""
+    most = settings.TELERUN_WRONG_TOKENS_PER_MINUTE
+    wait = count(f"wrong tokens from {address_of(request)}", most, WRONG_TOKENS)
+    return TooManyWrongTokens(str(error.detail), wait) if wait else error
+
+
+# --- Log-ins -----------------------------------------------------------------------------
+
+
+class LoginAttempt:
+    """A password that is about to be tried. Counted before it is: hashing costs, and many come
+    at once. A browser from which that user has logged in before has a count of its own, so that
+    nobody can lock the user out of it by failing elsewhere under the same name or address.
+    """
+
+    def __init__(self, request: HttpRequest, name: str) -> None:
+        self._most = settings.TELERUN_FAILED_LOGINS
+        # Hashed: some type their password where the name belongs.
+        cookie = request.COOKIES.get(DEVICE_COOKIE, "")
+        if _is_of(cookie, name):
+            self._keys = [f"log-ins by browser {_hash(cookie)}"]
+        else:
+            self._keys = [f"log-ins from {address_of(request)}", f"log-ins of {_hash(name)}"]
+        self._counted: list[str] = []
+
+    def begin(self) -> int:
+        """0 if the password may be tried, else the seconds to wait."""
+        for key in self._keys:
+            if wait := count(key, self._most, FAILED_LOGINS):
+                self.succeeded()  # not tried, so not failed
+                return wait
+            self._counted.append(key)
+        return 0
+
+    def succeeded(self) -> None:
+        for key in self._counted:
+            take_back(key)
+
+
+def remember_browser(response: HttpResponse, name: str) -> None:
+    """Gives the browser the cookie by which it is known as that user's."""
+    response.set_cookie(
+        DEVICE_COOKIE,
+        _signer.sign(name),
+        max_age=_DEVICE_SECONDS,
+        path=reverse("admin:login"),
+        secure=True,
+        httponly=True,
+        samesite="Strict",
+    )
+
+
+def _is_of(cookie: str, name: str) -> bool:
+    try:
+        return _signer.unsign(cookie, max_age=_DEVICE_SECONDS) == name
+    except BadSignature:
+        return False
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
