@@ -1,8 +1,19 @@
 """Addresses of the API, below `/api/v1/`."""
 
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.views.decorators.http import require_safe
 
 from jobs import views
+
+
+@require_safe
+def schema(_request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document, for everyone."""
+    from jobs.schema import document  # nobody else needs the memory of what it imports
+
+    return HttpResponse(document(), content_type="application/vnd.oai.openapi+json")
+
 
 urlpatterns = [
     path("jobs", views.Jobs.as_view(), name="jobs"),
@@ -12,4 +23,5 @@ urlpatterns = [
     path("attempts/<int:attempt_id>/heartbeat", views.AttemptHeartbeat.as_view(), name="heartbeat"),
     path("attempts/<int:attempt_id>/result", views.AttemptResult.as_view(), name="result"),
     path("attempts/<int:attempt_id>/release", views.AttemptRelease.as_view(), name="release"),
+    path("schema", schema, name="schema"),
 ]

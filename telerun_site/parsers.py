@@ -4,7 +4,7 @@ import json
 from typing import IO, Any
 
 from django.conf import settings
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
 from jobs import waiting
@@ -16,7 +16,7 @@ def _refuse_constant(name: str) -> None:
 
 
 class BoundedJSONParser(BaseParser):
-    """Reads a JSON object of at most TELERUN_MAX_BODY_BYTES.
+    """Reads a JSON object of at most TELERUN_MAX_BODY_BYTES. Nothing is ever decompressed (415).
 
     Raises BodyTooLarge (413) before reading a body that says it is larger, and after
     reading one byte too many of a body that does not say; ParseError (400) for what is
@@ -30,6 +30,8 @@ class BoundedJSONParser(BaseParser):
     ) -> Any:
         most = settings.TELERUN_MAX_BODY_BYTES
         request = parser_context["request"]
+        if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+            raise UnsupportedMediaType(media_type, "Send the body as it is, not compressed.")
         if int(request.META.get("CONTENT_LENGTH") or 0) > most:
             raise BodyTooLarge
         try:

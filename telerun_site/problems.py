@@ -125,6 +125,18 @@ def _json(document: dict[str, Any]) -> JsonResponse:
     return JsonResponse(document, status=document["status"], content_type=CONTENT_TYPE)
 
 
+def length_required(get_response: Any) -> Any:
+    """Middleware: refuses a body in chunks (411), which Django would take for an empty one."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            words = "Send the body whole, with a Content-Length."
+            return _json(body(411, "length-required", "Length required", words))
+        return get_response(request)
+
+    return middleware
+
+
 class DatabaseUnavailableMiddleware:
     """Answers 503 with Retry-After, on every page, while the database is away or busy."""
 

@@ -90,12 +90,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "rest_framework",
+    "drf_spectacular",
     "telerun_site.apps.TelerunSiteConfig",
     "accounts",
     "jobs",
 ]
 
 MIDDLEWARE = [
+    "telerun_site.problems.length_required",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -184,10 +186,21 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "jobs.schema.Described",  # imported when somebody asks for it
     "EXCEPTION_HANDLER": "telerun_site.problems.exception_handler",
     # Logs hold any bytes; \u escapes carry what UTF-8 could not (docs/adr/0003).
     "UNICODE_JSON": False,
     "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Telerun",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": ["jobs.schema.complete"],
 }
 
 # --- Transport and browsers --------------------------------------------------------------
