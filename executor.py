@@ -2207,6 +2207,7 @@ def main(argv: Any = None) -> int:
         SlotProcess(json.loads(argv[1])).serve()
         return STOPPED
     options = parse(argv)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the token
     try:
         auth = read_auth(options.auth, "executor", options.server)
         executor = Executor(options, auth)

@@ -103,7 +103,9 @@ PROBLEMS = {
     411: _problem("`length-required`: the body came in chunks"),
     413: _problem("`source-too-large`, `body-too-large`"),
     415: _problem("`unsupported-media-type`: not JSON, or compressed"),
-    429: _problem("`too-many-requests` (submissions), `too-many-wrong-tokens`", **RETRY),
+    429: _problem(
+        "`too-many-requests` (submissions, or bodies at once), `too-many-wrong-tokens`", **RETRY
+    ),
     503: _problem("`unavailable`: the same request may fare better later", **RETRY),
 }
 EVERYWHERE = (401, 403, 406, 411, 429, 503)

@@ -1,18 +1,54 @@
 """Request bodies: JSON, of a bounded size."""
 
+import contextlib
 import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
 from typing import IO, Any
 
 from django.conf import settings
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
 
 from jobs import waiting
-from telerun_site.problems import BodyTooLarge
+from telerun_site.problems import BodyTooLarge, TooMuchAtOnce
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+class _Room:
+    """The memory that a process has for each bearer's bodies: two of the largest.
+
+    They are read while others work, so their number is not bounded by who is at work.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[tuple[str, int]] = Counter()
+
+    @contextlib.contextmanager
+    def of(self, request: Request) -> Iterator[None]:
+        """Raises TooMuchAtOnce."""
+        bearer = (type(request.user).__name__, getattr(request.user, "pk", 0))
+        size = min(int(request.META.get("CONTENT_LENGTH") or 0), settings.TELERUN_MAX_BODY_BYTES)
+        with self._lock:
+            if self._taken[bearer] + size > 2 * settings.TELERUN_MAX_BODY_BYTES:
+                raise TooMuchAtOnce
+            self._taken[bearer] += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[bearer] -= size
+                if not self._taken[bearer]:
+                    del self._taken[bearer]
+
+
+_room = _Room()
 
 
 class BoundedJSONParser(BaseParser):
@@ -28,8 +64,12 @@ class BoundedJSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
-        most = settings.TELERUN_MAX_BODY_BYTES
         request = parser_context["request"]
+        with _room.of(request):
+            return self._parse(stream, media_type, request)
+
+    def _parse(self, stream: IO[Any], media_type: str | None, request: Request) -> Any:
+        most = settings.TELERUN_MAX_BODY_BYTES
         if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
             raise UnsupportedMediaType(media_type, "Send the body as it is, not compressed.")
         if int(request.META.get("CONTENT_LENGTH") or 0) > most:

@@ -30,6 +30,15 @@ class BodyTooLarge(exceptions.APIException):
     default_code = "body-too-large"
 
 
+class TooMuchAtOnce(exceptions.APIException):
+    """The bodies that this bearer is sending are more than any honest client's."""
+
+    status_code = 429
+    default_detail = "You are sending too much at once. Try again in 2 seconds."
+    default_code = "too-many-requests"
+    wait = 2
+
+
 class _Slugs:
     """Slugs for what Django REST framework itself raises."""
 
@@ -47,6 +56,7 @@ class _Slugs:
         exceptions.Throttled: "too-many-requests",
         TooManyWrongTokens: "too-many-wrong-tokens",
         BodyTooLarge: "body-too-large",
+        TooMuchAtOnce: "too-many-requests",
     }
 
     @classmethod

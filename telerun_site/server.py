@@ -7,6 +7,7 @@ import gc
 import importlib
 import mmap
 import os
+import resource
 import signal
 import ssl
 import sys
@@ -20,10 +21,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
 # A student and an idle compile worker each hold one request open, and so one thread. Threads
-# are made when needed. More connections than threads, or gunicorn gives up keep-alive.
-THREADS = 2000
+# are made when needed, for half of the connections: gunicorn gives up keep-alive without the rest.
 CONNECTIONS = 4000
+SPARE_DESCRIPTORS = 200  # for the database, the audit file, and gunicorn's own
 BACKLOG = 2048
+LEAST_RATE = 1000  # bytes a second; who is slower for long is given up
 KEEPALIVE_SECONDS = 75  # an idle connection is cheaper than another TLS handshake
 STOP_SECONDS = 10  # what a request in progress gets when the server stops
 _AFTER_YOU_SECONDS = 0.001  # by then another process has taken the connection, if it could
@@ -39,28 +41,33 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
+        connections = min(CONNECTIONS, _descriptors() - SPARE_DESCRIPTORS)
         options: dict[str, Any] = {
             "bind": [self.address],
             "certfile": str(settings.TELERUN_CERTIFICATE),
             "keyfile": str(settings.TELERUN_KEY),
             "ssl_context": _one_context,
-            "worker_class": "telerun_site.server.Worker",
+            "worker_class": _Worker,
             "workers": settings.TELERUN_WORKERS,
-            "threads": THREADS,
-            "worker_connections": CONNECTIONS,
+            "threads": connections // 2,
+            "worker_connections": connections,
             "backlog": BACKLOG,
             "keepalive": KEEPALIVE_SECONDS,
             "timeout": WORKER_SILENCE_SECONDS,
             "graceful_timeout": STOP_SECONDS,
             "preload_app": True,  # the processes share the memory of what they import
             "control_socket_disable": True,
-            "loglevel": "warning",
+            "loglevel": "error",  # a warning repeats what a client sent, which may be a secret
             "when_ready": _announce,
             "post_worker_init": _start_worker,
         }
         for name, value in options.items():
             if name in self.cfg.settings:  # control_socket came with gunicorn 25
                 self.cfg.set(name, value)
+
+    def run(self) -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file holds tokens
+        super().run()
 
     def load(self) -> Any:
         from telerun_site.wsgi import application
@@ -73,11 +80,28 @@ class Server(BaseApplication):
         return application
 
 
-class Worker(ThreadWorker):
-    """A server process that shares the connections fairly with the others.
+def _descriptors() -> int:
+    """How many files and sockets a process may have: as many as it is allowed to allow itself.
 
-    All are woken for a new one, and the same would always be the first: it, and so one core,
-    would serve everyone, since clients keep their connections.
+    gunicorn's process ends when it accepts a connection and has none left.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
+class _Worker(ThreadWorker):
+    """A server process that shares the connections fairly with the others, and closes each in the
+    thread that had it.
+
+    All processes are woken for a new connection, and the same would always be the first: it, and
+    so one core, would serve everyone, since clients keep their connections.
+
+    And gunicorn waits up to two seconds for a client to close its end, in the one thread that
+    accepts connections: a client that never does would keep everyone else waiting.
     """
 
     def accept(self, listener: Any) -> None:
@@ -92,41 +116,85 @@ class Worker(ThreadWorker):
     def _name(self) -> bytes:
         return os.getpid().to_bytes(len(_accepted_last), "big")
 
+    def handle(self, conn: Any) -> Any:
+        kept = super().handle(conn)
+        if kept is False:
+            with contextlib.suppress(OSError):
+                conn.close(graceful=True)
+            conn.close = _is_closed
+        return kept
+
 
 _accepted_last = mmap.mmap(-1, 8)  # shared memory: the process that took the last connection
 
 
+def _is_closed(graceful: bool = False) -> None:
+    """The `close` of a connection that is."""
+
+
+class _Pace:
+    """How long a thread has waited for a client in one direction, for how many bytes."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+        self.moved = 0
+
+    @property
+    def left(self) -> float:
+        """For how long it may still wait. Whoever keeps LEAST_RATE never gets to the end."""
+        return settings.TELERUN_SILENCE_SECONDS + self.moved / LEAST_RATE - self.waited
+
+
 class _ClientSocket(ssl.SSLSocket):
-    """Gives up who stops in the middle of a handshake, a request or an answer.
+    """Gives up who stops in the middle of a handshake, a request or an answer, or trickles it.
 
     A thread waits for them, and gunicorn has no such limit. Between requests a connection may be
     silent for KEEPALIVE_SECONDS: no thread waits for it then.
     """
 
+    _asked: float | None = None  # the time-out that others have set
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._asked = seconds
+        super().settimeout(seconds)
+
     def setblocking(self, flag: bool) -> None:
+        """A request begins (or, with False, has ended)."""
+        self._in, self._out = _Pace(), _Pace()
         self.settimeout(settings.TELERUN_SILENCE_SECONDS if flag else 0.0)
 
     def do_handshake(self, block: bool = False) -> None:
         self.setblocking(True)
-        with _silence_as_reset():
+        with self._waiting(self._in):
             super().do_handshake(block)
 
     def recv(self, *args: Any) -> bytes:
-        with _silence_as_reset():
-            return super().recv(*args)
+        with self._waiting(self._in) as pace:
+            data = super().recv(*args)
+            pace.moved += len(data)
+            return data
 
-    def sendall(self, *args: Any) -> None:
-        with _silence_as_reset():
-            super().sendall(*args)
+    def send(self, *args: Any) -> int:  # sendall calls it
+        with self._waiting(self._out) as pace:
+            sent = super().send(*args)
+            pace.moved += sent
+            return sent
 
-
-@contextlib.contextmanager
-def _silence_as_reset() -> Iterator[None]:
-    """What gunicorn takes for a client that went away, which this is."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise ConnectionResetError(errno.ECONNRESET, "the client fell silent") from error
+    @contextlib.contextmanager
+    def _waiting(self, pace: _Pace) -> Iterator[_Pace]:
+        """Silence becomes what gunicorn takes for a client that went away, which it is."""
+        seconds = pace.left if self._asked is None else min(pace.left, self._asked)
+        began = time.monotonic()
+        try:
+            if self._asked != 0:
+                if pace.left <= 0:
+                    raise TimeoutError
+                super().settimeout(seconds)
+            yield pace
+        except TimeoutError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "the client fell silent") from error
+        finally:
+            pace.waited += time.monotonic() - began
 
 
 @functools.cache

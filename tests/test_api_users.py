@@ -1,8 +1,13 @@
 """The API for users: each endpoint, and each time the outsider and the wrong kind of token."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from accounts.models import User
 from jobs.models import Job
+from telerun_site import parsers
 from tests.support.api import SOURCE, Api, problem
 
 ENDPOINTS = [
@@ -123,6 +128,20 @@ def test_other_media_types_are_refused(as_alice: Api) -> None:
 def test_a_body_larger_than_any_honest_one_is_refused(as_alice: Api, settings) -> None:
     settings.TELERUN_MAX_BODY_BYTES = 100
     assert problem(as_alice.post("/jobs", b" " * 101)) == (413, "body-too-large")
+
+
+def test_bodies_that_one_bearer_sends_at_once_are_bounded(
+    as_alice: Api, as_bob: Api, alice: User, settings: Any
+) -> None:
+    settings.TELERUN_MAX_BODY_BYTES = 100
+    one = SimpleNamespace(user=alice, META={"CONTENT_LENGTH": "90"})
+    with parsers._room.of(one), parsers._room.of(one):  # two of hers are on their way
+        answer = as_alice.post("/jobs", {"source": SOURCE})
+        assert problem(answer) == (429, "too-many-requests")
+        assert answer["Retry-After"] == "2"
+        as_bob.submit()
+    as_alice.submit()
+    assert not parsers._room._taken
 
 
 def test_ones_own_jobs_newest_first_in_pages(as_alice: Api, as_bob: Api, settings) -> None:

@@ -1,8 +1,10 @@
 """Slow, silent and half-open clients are given up and cost the others nothing. Real server."""
 
 import json
+import select
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,49 @@ def test_who_stops_in_the_middle_is_given_up(world: World, where: str) -> None:
         assert is_closed(client)
     assert "Traceback" not in world.server.told()
     assert world.request(alice, "GET", "/jobs")[0] == 200
+
+
+@pytest.mark.parametrize("where", ["head", "body"])
+def test_who_trickles_is_given_up(world: World, where: str) -> None:
+    """Never silent for long, and yet never done."""
+    alice = world.user("alice")
+    world.start_server(TELERUN_SILENCE_SECONDS=1)
+    said = {"head": HALF_A_HEAD, "body": half_a_body(alice)}[where]
+    with inside_tls(world) as client:
+        client.sendall(said)
+        sent = 0
+        while sent < 60 and not select.select([client], [], [], 0.1)[0]:
+            try:
+                client.sendall(b"x")
+            except OSError:
+                break
+            sent += 1
+        assert is_closed(client)
+    assert sent < 60  # before the body was whole
+
+
+def test_who_is_slow_and_steady_is_served(world: World) -> None:
+    alice = world.user("alice")
+    world.start_server(TELERUN_SILENCE_SECONDS=1)
+    body = json.dumps({"source": "x" * 9000}).encode()
+    head = half_a_body(alice).partition(b"Content-Length")[0]
+    with inside_tls(world) as client:
+        client.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode())
+        for place in range(0, len(body), 500):
+            client.sendall(body[place : place + 500])
+            time.sleep(0.15)  # three times as long in all as a client may be silent
+        assert b" 201 " in client.recv(4096)
+
+
+def test_a_server_with_few_descriptors_survives_a_crowd(world: World) -> None:
+    """gunicorn's process ends when it has none left for a connection that it accepts."""
+    alice = world.user("alice")
+    world.start_server(prefix=("prlimit", "--nofile=300:300"))
+    silent = [plain(world) for _ in range(900)]
+    for client in silent:
+        client.close()
+    assert world.request(alice, "POST", "/jobs", {"source": "x"})[0] == 201
+    assert "Too many open files" not in world.server.told()
 
 
 def test_others_are_served_beside_hundreds_of_silent_clients(world: World) -> None:

@@ -178,13 +178,15 @@ class World:
             assert done.status == 0, done.err
         return done
 
-    def start_server(self, *arguments: Any, **environment: Any) -> Process:
-        """Starts the queue and returns once it listens."""
+    def start_server(
+        self, *arguments: Any, prefix: tuple[str, ...] = (), **environment: Any
+    ) -> Process:
+        """Starts the queue, by way of `prefix`, and returns once it listens."""
         self.server = Process(
             "server",
             self.folder / "server.log",
-            [sys.executable, "-m", "submission_queue.main", "--bind", "127.0.0.1", "--port",
-             self.port, *arguments],
+            [*prefix, sys.executable, "-m", "submission_queue.main", "--bind", "127.0.0.1",
+             "--port", self.port, *arguments],
             cwd=ROOT / "queue",
             env={**self.environment, **{k: str(v) for k, v in environment.items()}},
         )  # fmt: skip
