@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test faults soak bench lint format clean
+.PHONY: help venv demo test faults soak fuzz bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
 	@echo "make test   the whole test suite"
 	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
 	@echo "make soak   all faults at random, MINUTES=30 on each database"
+	@echo "make fuzz   the API under requests made from its own schema, EXAMPLES=300 of each kind"
 	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
 	@echo "make venv   the server's packages, in $(VENV)"
 	@echo "make lint   ruff"
@@ -52,6 +53,10 @@ bench: $(VENV)/tests
 # FAULTS holds more arguments, such as FAULTS="--rows 1,4 --database sqlite".
 faults: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.faults $(FAULTS)
+
+EXAMPLES ?= 300
+fuzz: $(VENV)/tests
+	TELERUN_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s tests/test_fuzz.py
 
 MINUTES ?= 30
 soak: $(VENV)/tests $(VENV)/nvcc
