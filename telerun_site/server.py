@@ -26,6 +26,7 @@ CONNECTIONS = 4000
 SPARE_DESCRIPTORS = 200  # for the database, the audit file, and gunicorn's own
 BACKLOG = 2048
 LEAST_RATE = 1000  # bytes a second; who is slower for long is given up
+DRAIN_SECONDS = 60  # for the rest of a body that nobody wants
 KEEPALIVE_SECONDS = 75  # an idle connection is cheaper than another TLS handshake
 STOP_SECONDS = 10  # what a request in progress gets when the server stops
 _AFTER_YOU_SECONDS = 0.001  # by then another process has taken the connection, if it could
@@ -123,6 +124,15 @@ class _Worker(ThreadWorker):
                 conn.close(graceful=True)
             conn.close = _is_closed
         return kept
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """Reads on to the end of an honest body that was refused unread (a wrong token).
+
+        gunicorn would hang up after 64 KiB, and a client that still sends would never see why.
+        """
+        most = settings.TELERUN_MAX_BODY_BYTES
+        until = time.monotonic() + DRAIN_SECONDS
+        return bool(conn.parser.finish_body(deadline=until, max_bytes=most)) and keepalive
 
 
 _accepted_last = mmap.mmap(-1, 8)  # shared memory: the process that took the last connection

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from accounts.tokens import USER_PREFIX, make
 from telerun_site.certificates import make_self_signed
 from tests.support.processes import (
     HELLO,
@@ -142,6 +143,15 @@ def test_tokens_that_are_not_accepted(world: World, how: str) -> None:
     assert "token" in refused.err
     for text in (refused.err, world.server.told()):
         assert not [token for token in tokens.values() if token in text]
+
+
+def test_a_large_program_with_a_wrong_token_is_told_so(world: World) -> None:
+    """The queue answers before it has read the program, and must read on to be heard."""
+    world.start_server()
+    auth = world.auth("username", "alice", make(USER_PREFIX))
+    source = world.source("\1" * (1024 * 1024))  # six bytes each, in JSON
+    for _ in range(5):
+        clear(world.submit(auth, source), 3, "does not accept the token")
 
 
 # --- The way to the queue ----------------------------------------------------------------
