@@ -30,6 +30,7 @@ SMALL_CUT = [
     "reads_other_folders", "system_calls",
 ]  # fmt: skip
 LIMITS = {
+    "TELERUN_SUBMITS_PER_MINUTE": 0,
     "TELERUN_COMPILE_SECONDS": 20,
     "TELERUN_EXECUTE_SECONDS": 3,
     "TELERUN_OUTPUT_BYTES": 4 << 20,
