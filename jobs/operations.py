@@ -6,6 +6,7 @@ in one order, so that no two operations wait for each other: user (submit alone)
 user's turn, and the audit counter last.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -164,9 +165,8 @@ def _not_too_often(user: User) -> None:
     """Raises TooManySubmissions. All jobs of the last minute count, whatever became of them."""
     if not (most := settings.TELERUN_SUBMITS_PER_MINUTE):
         return
-    times = Job.objects.filter(user=user).order_by("-id").values_list("submitted_at", flat=True)
-    for at in times[most - 1 : most]:  # the first of the `most` latest
-        age = (timezone.now() - at).total_seconds()
+    if first := _jobs_before(most - 1).first(user=user.pk):  # the first of the `most` latest
+        age = (timezone.now() - first.submitted_at).total_seconds()
         if 0 <= age < 60:  # a clock that was set back keeps nobody out
             wait = ceil(60 - age)
             raise errors.TooManySubmissions(
@@ -175,13 +175,18 @@ def _not_too_often(user: User) -> None:
             )
 
 
+@functools.cache
+def _jobs_before(latest: int) -> Select[Job]:
+    """The user's newest job but so many."""
+    jobs = Job.objects.filter(user=_USER).order_by("-id").only("submitted_at")
+    return Select(jobs[latest : latest + 1])
+
+
 def _make_room(user: User, replace: bool) -> list[Job]:
     """Raises PendingJob if the user has no room in the queue, or with `replace` makes some."""
     if not replace:
-        if (
-            len(pending := _QUEUED_OF_USER.all(user=user.pk))
-            >= settings.TELERUN_MAX_QUEUED_PER_USER
-        ):
+        pending = _QUEUED_OF_USER.all(user=user.pk)
+        if len(pending) >= settings.TELERUN_MAX_QUEUED_PER_USER:
             raise errors.PendingJob(
                 f"You have a job in the queue already: job {pending[0].pk}. "
                 "Wait for it, cancel it, or replace it with --override-pending.",
