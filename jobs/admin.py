@@ -4,17 +4,19 @@ import json
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Case, CharField, F, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.template.defaultfilters import filesizeformat
+from django.urls import path, reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from jobs import operations
+from jobs import files, operations
 from jobs.errors import JobError
-from jobs.models import Attempt, AuditEntry, Job
+from jobs.models import Attempt, AuditEntry, Job, OutputFile
 from jobs.shown import printable
 from jobs.states import Event, State
 from telerun_site.admin import TelerunModelAdmin
@@ -55,9 +57,17 @@ class AttemptInline(ReadOnlyMixin, admin.StackedInline):
         ("ending", "why", "outcome", "exit_code", "signal", "compile_seconds", "execute_seconds"),
         "compiler_output",
         "program_output",
+        "output_files",
         "more",
     )
-    readonly_fields = ("host", "why", "compiler_output", "program_output", "more")
+    readonly_fields = (
+        "host",
+        "why",
+        "compiler_output",
+        "program_output",
+        "output_files",
+        "more",
+    )
 
     @admin.display(description="executor")
     def host(self, attempt: Attempt) -> str:
@@ -75,9 +85,21 @@ class AttemptInline(ReadOnlyMixin, admin.StackedInline):
     def program_output(self, attempt: Attempt) -> SafeString | str:
         return _pre(attempt.execute_log)
 
+    @admin.display(description="output files")
+    def output_files(self, attempt: Attempt) -> SafeString | str:
+        links = [
+            (_file_url(attempt, file["name"]), file["name"], filesizeformat(file["size"]))
+            for file in attempt.details.get("files", [])
+        ]
+        return format_html_join(", ", '<a href="{}">{}</a> ({})', links) or "-"
+
     @admin.display(description="details")
     def more(self, attempt: Attempt) -> SafeString | str:
-        return _json(attempt.details)
+        return _json({k: v for k, v in attempt.details.items() if k != "files"})
+
+
+def _file_url(attempt: Attempt, name: str) -> str:
+    return reverse("admin:jobs_job_file", args=[attempt.job_id, attempt.number, name])
 
 
 @admin.register(Job)
@@ -118,6 +140,23 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
             .defer("source")
             .annotate(executor_name=Subquery(latest.values("executor_name")[:1]))
         )
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.file_view)
+        where = "<int:job_id>/attempts/<int:number>/files/<str:name>"
+        return [path(where, view, name="jobs_job_file"), *super().get_urls()]
+
+    def file_view(
+        self, request: HttpRequest, job_id: int, number: int, name: str
+    ) -> HttpResponseBase:
+        """An output file of an attempt, to whoever may see the job."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        shown = OutputFile.objects.filter(attempt__job=job_id, attempt__number=number, name=name)
+        file = shown.exclude(attempt__ending="").defer("content").first()
+        if file is None:
+            raise Http404
+        return files.download(file)
 
     def audit_filter(self, obj: Job) -> dict[str, Any]:
         return {"job_id": obj.pk}

@@ -95,5 +95,6 @@ def _result(attempt: Attempt) -> dict[str, Any]:
         "signal": attempt.signal,
         "compile_seconds": attempt.compile_seconds,
         "execute_seconds": attempt.execute_seconds,
-        "details": attempt.details,
+        "files": attempt.details.get("files", []),
+        "details": {k: v for k, v in attempt.details.items() if k != "files"},
     }

@@ -83,3 +83,10 @@ class ExecutorDisabled(JobError):
     status = 403
     slug = "executor-disabled"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
+
+
+class FilesTooLarge(JobError):
+    """The attempt's output files are more than the queue keeps."""
+
+    status = 413
+    slug = "files-too-large"

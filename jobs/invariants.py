@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Count, F, Max, Min, Q
 
 from jobs import audit
-from jobs.models import Attempt, AuditCounter, AuditEntry, Job
+from jobs.models import Attempt, AuditCounter, AuditEntry, Job, OutputFile
 from jobs.operations import JOBS_DELETED
 from jobs.states import FINAL, Ending, Event, State
 
@@ -63,6 +63,20 @@ def _outcomes_agree() -> Iterator[str]:
             f"Job {attempt.job_id} is {attempt.job.outcome!r}, "
             f"but its result is {attempt.outcome!r}."
         )
+
+
+def _files_belong_to_results() -> Iterator[str]:
+    """No file of an attempt that ended without a result, and every file that a result lists."""
+    results = Q(attempt__ending__in=(Ending.FINISHED, Ending.SUPERSEDED))
+    useless = OutputFile.objects.exclude(results | Q(attempt__ended_at__isnull=True))
+    for file in useless.select_related("attempt").defer("content").iterator():
+        yield f"Job {file.attempt.job_id} keeps file {file.pk} of an attempt without a result."
+    with_files = Attempt.objects.filter(details__has_key="files")
+    for attempt in with_files.only("job_id", "number", "details").iterator():
+        kept = dict(attempt.files.values_list("name", "size"))
+        for listed in attempt.details["files"]:
+            if kept.get(listed["name"]) != listed["size"]:
+                yield f"Job {attempt.job_id} lists file {listed['name']!r}, which is not kept."
 
 
 def _every_submission_is_accounted_for() -> Iterator[str]:
@@ -150,6 +164,7 @@ def _named(line: bytes) -> str:
 CHECKS: tuple[Callable[[], Iterator[str]], ...] = (
     _attempts_fit_the_state,
     _outcomes_agree,
+    _files_belong_to_results,
     _every_submission_is_accounted_for,
     _every_end_is_recorded_once,
     _the_audit_log_has_no_gap,

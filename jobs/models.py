@@ -198,6 +198,27 @@ class Attempt(models.Model):
         return f"attempt {self.number} of job {self.job_id}"
 
 
+class OutputFile(models.Model):
+    """A file that an attempt's program left in `./out/`; shown once its attempt has a result.
+
+    In a table of its own, so that nothing which asks for attempts ever reads contents.
+    """
+
+    attempt = models.ForeignKey(
+        Attempt, on_delete=models.CASCADE, related_name="files", db_index=False
+    )
+    name = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField()
+    content = models.BinaryField()  # last: SQLite walks over what stands before a column
+
+    class Meta:
+        ordering = ("attempt", "name")
+        constraints = (models.UniqueConstraint("attempt", "name", name="one_file_a_name"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.attempt}"
+
+
 class AuditEntry(models.Model):
     """Who did what, and every submission whole. Rows are added, never changed.
 

@@ -22,9 +22,9 @@ from django.db.models import DateTimeField, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts.models import Executor, User
-from jobs import audit, errors, states, waiting
+from jobs import audit, errors, files, states, waiting
 from jobs.audit import Entry
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, Job, OutputFile
 from jobs.states import Ending, Event, Phase, State
 from telerun_site.statements import Parameter, Select, insert, update
 
@@ -294,6 +294,24 @@ def heartbeat(executor: Executor, attempt_id: int, lease_token: str, phase: str)
 
 
 @transaction.atomic
+def keep_file(
+    executor: Executor, attempt_id: int, lease_token: str, name: str, content: bytes
+) -> None:
+    """Keeps a file of the attempt's program; its result then shows it. Again, it is no news.
+
+    Raises NotFound, LeaseLost, FilesTooLarge.
+    """
+    _, attempt = _held(executor, attempt_id, lease_token)
+    if not Attempt.objects.open().filter(pk=attempt.pk).exists():
+        if not attempt.files.filter(name=name, content=content).exists():
+            raise errors.LeaseLost
+        return
+    attempt.files.filter(name=name).delete()
+    files.check_room(attempt, len(content))
+    OutputFile.objects.create(attempt=attempt, name=name, size=len(content), content=content)
+
+
+@transaction.atomic
 def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result) -> Job:
     """Takes the attempt's result, which ends the job. The same result again is no news.
 
@@ -302,7 +320,8 @@ def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result
     """
     job, attempt = _held(executor, attempt_id, lease_token)
     digest = result.digest()
-    if not _end(attempt, Ending.FINISHED, result_digest=digest, **result.__dict__):
+    told = {**result.__dict__, "details": files.confirmed(attempt, result.details)}
+    if not _end(attempt, Ending.FINISHED, result_digest=digest, **told):
         if not attempt.result_digest:
             raise errors.LeaseLost
         if attempt.result_digest != digest:
@@ -483,6 +502,8 @@ def _end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
     ended = update(Attempt, is_open, ended_at=timezone.now(), ending=ending, **changes)
     if not ended:
         attempt.refresh_from_db(fields=("ended_at", "ending", "result_digest"))
+    elif ending != Ending.FINISHED:  # files that no result shows
+        attempt.files.all().delete()
     return bool(ended)
 
 

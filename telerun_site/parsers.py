@@ -1,4 +1,4 @@
-"""Request bodies: JSON, of a bounded size."""
+"""Request bodies: JSON, or the bytes of a file; of a bounded size."""
 
 import contextlib
 import json
@@ -13,7 +13,9 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from jobs import waiting
-from telerun_site.problems import BodyTooLarge, TooMuchAtOnce
+from telerun_site.problems import BodyTooLarge, LengthRequired, TooMuchAtOnce
+
+_PART_BYTES = 64 * 1024
 
 
 def _refuse_constant(name: str) -> None:
@@ -85,3 +87,27 @@ class BoundedJSONParser(BaseParser):
             return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ParseError(f"The body is not valid JSON: {error}") from error
+
+
+def read_bytes(request: Request, most: int) -> bytes:
+    """The body as it is, whatever it says of its type. To be called `at_work`.
+
+    Raises LengthRequired (411), BodyTooLarge (413) and ParseError (400). One that is too large is
+    read to its end, and thrown away: who is still sending would not see the answer.
+    """
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not (length.isascii() and length.isdigit()):
+        raise LengthRequired
+    size = int(length)
+    try:
+        with waiting.asleep():  # for the client to send it
+            body = request._request.read(size) if size <= most else b""
+            while size > most and request._request.read(_PART_BYTES):
+                pass
+    except OSError as error:
+        raise ParseError("The body did not arrive whole.") from error
+    if size > most:
+        raise BodyTooLarge
+    if len(body) < size:
+        raise ParseError("The body did not arrive whole.")
+    return body

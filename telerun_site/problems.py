@@ -39,6 +39,14 @@ class TooMuchAtOnce(exceptions.APIException):
     wait = 2
 
 
+class LengthRequired(exceptions.APIException):
+    """The request does not say how long its body is."""
+
+    status_code = 411
+    default_detail = "Send the header Content-Length."
+    default_code = "length-required"
+
+
 class _Slugs:
     """Slugs for what Django REST framework itself raises."""
 
@@ -57,6 +65,7 @@ class _Slugs:
         TooManyWrongTokens: "too-many-wrong-tokens",
         BodyTooLarge: "body-too-large",
         TooMuchAtOnce: "too-many-requests",
+        LengthRequired: "length-required",
     }
 
     @classmethod

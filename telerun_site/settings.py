@@ -59,6 +59,9 @@ TELERUN_LIMITS = {
     "memory_bytes": _integer("TELERUN_MEMORY_BYTES", 4 * 1024**3),
     "processes": _integer("TELERUN_PROCESSES", 256),
     "disk_bytes": _integer("TELERUN_DISK_BYTES", 1024**3),
+    # The database holds these files: few and small ones.
+    "output_files": _integer("TELERUN_OUTPUT_FILES", 16, least=0, most=50),
+    "output_file_bytes": _integer("TELERUN_OUTPUT_FILE_BYTES", 16 * 1024**2, most=256 * 1024**2),
 }
 
 # Largest request body. A JSON string spends at most six bytes on one of ours (\u0000); the

@@ -248,6 +248,7 @@ def test_a_finished_job_shows_its_result_and_its_history(as_alice: Api, as_gpu1:
         "signal": None,
         "compile_seconds": 1.5,
         "execute_seconds": 0.25,
+        "files": [],
         "details": {"nvcc": "13.0"},
     }
     history = [(a["number"], a["executor"], a["ending"], a["reason"]) for a in job["attempts"]]

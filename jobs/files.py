@@ -1,0 +1,95 @@
+"""Output files: what may be kept, what a result shows of it, and how it is handed out.
+
+An executor sends each file before the result that lists it (docs/adr/0009). The list, names and
+sizes, is in the attempt's `details`; who shows a job so needs no other query.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import BinaryField, Count, Sum
+from django.db.models.functions import Substr
+from django.http import StreamingHttpResponse
+from django.utils.http import content_disposition_header
+
+from jobs import errors, waiting
+from jobs.models import Attempt, OutputFile
+
+MAX_NAME_BYTES = 255
+_PART_BYTES = 256 * 1024  # of a file are in memory while it is sent to a slow client
+
+
+def is_name(name: str) -> bool:
+    """Whether a file may be called so: printable, and nothing that leads to another folder."""
+    return (
+        name.isprintable()
+        and name not in ("", ".", "..")
+        and not {"/", "\\"} & set(name)
+        and len(name.encode()) <= MAX_NAME_BYTES
+    )
+
+
+def check_room(attempt: Attempt, size: int) -> None:
+    """Raises FilesTooLarge if the attempt's files are as many as may be, one more of `size`."""
+    most = settings.TELERUN_LIMITS
+    kept = attempt.files.aggregate(count=Count("pk"), size=Sum("size", default=0))
+    if kept["count"] >= most["output_files"]:
+        raise errors.FilesTooLarge(f"The queue keeps {most['output_files']} files of a job.")
+    if kept["size"] + size > most["output_file_bytes"]:
+        raise errors.FilesTooLarge(
+            f"The queue keeps {most['output_file_bytes']} bytes of files of a job."
+        )
+
+
+def confirmed(attempt: Attempt, details: dict[str, Any]) -> dict[str, Any]:
+    """The details of a result with the files that are really kept in its list of `files`.
+
+    What is listed and not kept goes to `files_left_out`. No query for a result without files.
+    """
+    if not (listed := _names(details.get("files"))):
+        return {name: value for name, value in details.items() if name != "files"}
+    kept = list(attempt.files.filter(name__in=listed).order_by("name").values("name", "size"))
+    lost = [name for name in listed if name not in {file["name"] for file in kept}]
+    if not lost:
+        return {**details, "files": kept}
+    told = details.get("files_left_out")
+    left_out = [*told] if isinstance(told, list) else []
+    left_out += ({"name": name, "reason": "the queue did not keep it"} for name in lost)
+    return {**details, "files": kept, "files_left_out": left_out}
+
+
+def _names(listed: Any) -> list[str]:
+    """The names in a list of files as an executor sends it."""
+    files = listed if isinstance(listed, list) else []
+    names = [file.get("name") for file in files if isinstance(file, dict)]
+    return [name for name in names if isinstance(name, str)]
+
+
+def download(file: OutputFile) -> StreamingHttpResponse:
+    """An answer with the file's bytes, which are for keeping and never for showing.
+
+    `file` is one whose content was deferred: it is read a part at a time, so that no number of
+    slow clients fills the memory.
+    """
+    return StreamingHttpResponse(
+        _parts(file),
+        content_type="application/octet-stream",
+        headers={
+            "Content-Length": str(file.size),
+            "Content-Disposition": content_disposition_header(True, file.name) or "attachment",
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
+def _parts(file: OutputFile) -> Iterator[bytes]:
+    for start in range(0, file.size, _PART_BYTES):
+        part = Substr("content", start + 1, _PART_BYTES, output_field=BinaryField())
+        with waiting.at_work():
+            yielded = OutputFile.objects.filter(pk=file.pk).values_list(part, flat=True).get()
+            if not connection.in_atomic_block:  # a test's; a request has none here
+                connection.close()  # nobody holds one while a client is slow
+        yield bytes(yielded)
