@@ -45,6 +45,7 @@ import shutil
 import signal
 import socket
 import ssl
+import stat
 import struct
 import subprocess
 import sys
@@ -70,9 +71,11 @@ SETTLE_SECONDS = 0.05  # how long a job must be in a phase before the queue is t
 WATCH_SECONDS = 0.05  # how often the memory of what runs is looked at, without a cgroup
 SANDBOX_UID_BASE = 60600  # to 61183: neither Debian, systemd nor useradd gives these out
 SANDBOX_UIDS = 584
+NAMED = 20  # of the files that do not come back, this many are named
 CHECKED = 42  # what the sandbox's self-test ends with
 # For a queue that is older than these limits.
-DEFAULT_LIMITS = {"memory_bytes": 4 << 30, "processes": 256, "disk_bytes": 1 << 30}
+DEFAULT_LIMITS = {"memory_bytes": 4 << 30, "processes": 256, "disk_bytes": 1 << 30,
+                  "output_files": 0, "output_file_bytes": 0}  # fmt: skip
 
 STOPPED, REFUSED, WRONG_USAGE, FAILED = 0, 1, 2, 70
 
@@ -93,7 +96,7 @@ class Untrusted(Exception):
 
 
 class Answer(namedtuple("Answer", "status headers body")):
-    """The queue's answer: HTTP status, headers, and the JSON body ({} if there is none)."""
+    """The queue's answer: HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
 
     @property
     def problem(self) -> str:
@@ -198,16 +201,16 @@ class Queue:
         self,
         method: str,
         path: str,
-        body: Optional[Dict[str, Any]] = None,
+        body: Any = None,
         headers: Optional[Dict[str, str]] = None,
         timeout: float = 30.0,
     ) -> Answer:
-        """Sends one request and returns the answer, whatever its status.
+        """Sends one request, its body as JSON or as it is if it is bytes; the answer, whatever its status.
 
         Everything sent is safe to send again, so a kept-alive connection that the queue
         closed meanwhile is opened anew without a word. Raises Unreachable, Untrusted.
         """
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         kept_alive = self._connection is not None
         try:
             return self._exchange(method, path, data, headers or {}, timeout)
@@ -256,6 +259,8 @@ class Queue:
 
     def _parse(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
         headers = {name.lower(): value for name, value in response.getheaders()}
+        if response.status == 200 and headers.get("content-type") == "application/octet-stream":
+            return Answer(response.status, headers, content)
         try:
             body = json.loads(content.decode()) if content else {}
         except (ValueError, RecursionError):
@@ -429,10 +434,14 @@ class NoSandbox:
         return Command([], argv, str(source.parent), self._environment(folder, nvcc[0], ""), {})
 
     def program(
-        self, folder: Path, args: List[str], nvcc: str, gpu: Optional[Gpu], limits: Dict[str, int]
-    ) -> Command:
+        self, folder: Path, args: List[str], nvcc: str, gpu: Optional[Gpu], archive: Path,
+        limits: Dict[str, int],
+    ) -> Command:  # fmt: skip
         env = self._environment(folder, nvcc, gpu.uuid if gpu else "")
         return Command([], [str(folder / "program")] + args, str(folder / "run"), env, {})
+
+    def outputs(self, folder: Path, archive: Path, limits: Dict[str, int]) -> List["Found"]:
+        return gather(folder / "run", archive, limits)
 
     def _environment(self, folder: Path, nvcc: str, visible_gpus: str) -> Dict[str, str]:
         return environment(nvcc, str(folder / "run"), str(folder / "tmp"), visible_gpus)
@@ -508,11 +517,17 @@ class Bubblewrap:
         return self._command(argv, given, files, nvcc[0], None, limits)
 
     def program(
-        self, folder: Path, args: List[str], nvcc: str, gpu: Optional[Gpu], limits: Dict[str, int]
-    ) -> Command:
-        files = {"program": (folder / "program", os.O_RDONLY)}
-        given = ["--perms", "0555", "--file", "@program", "/job/program"]
+        self, folder: Path, args: List[str], nvcc: str, gpu: Optional[Gpu], archive: Path,
+        limits: Dict[str, int],
+    ) -> Command:  # fmt: skip
+        files = {"program": (folder / "program", os.O_RDONLY),
+                 "archive": (archive, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)}  # fmt: skip
+        given = ["--dir", "/tmp/run/out", "--perms", "0555", "--file", "@program", "/job/program"]
         return self._command(["/job/program"] + args, given, files, nvcc, gpu, limits)
+
+    def outputs(self, folder: Path, archive: Path, limits: Dict[str, int]) -> List["Found"]:
+        with open(str(archive), "rb") as file:
+            return list(unpack(file))
 
     def check(self, hidden: Path, nvcc: str, gpu: Optional[Gpu]) -> Command:
         """A command that ends with 0 if the sandbox holds what it should."""
@@ -543,7 +558,8 @@ class Bubblewrap:
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
         box += ["@product" if "product" in files else "-1", "/tmp/program"]
-        box += [str(limits[name]) for name in ("processes", "disk_bytes", "memory_bytes")]
+        box += ["@archive" if "archive" in files else "-1"]
+        box += [str(limits[name]) for name in ("output_files", "output_file_bytes", "processes", "disk_bytes", "memory_bytes")]
         files = {**files, "init": (self._init, os.O_RDONLY), "seccomp": (self._filter, os.O_RDONLY)}
         return Command(box, argv, "/", {}, files)
 
@@ -605,9 +621,10 @@ def toolkit(nvcc: str) -> Path:
 # The first process in the sandbox, in C because it starts a hundred times faster than Python. As
 # process 1 of its namespace no program can kill it, and all end when it does. It tells of the
 # program what bwrap does not pass on: its wait status, so that exit(137) is not SIGKILL, its time and
-# memory; and it hands out what the compiler made, without following links.
+# memory; and it hands out what the compiler made, or the program left in out/, without following links.
 INIT_C = r"""
 #define _GNU_SOURCE 1
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -634,6 +651,13 @@ static double now(void) {
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+static int put(int to, const char *data, size_t size) {
+    for (ssize_t n; size > 0; data += n, size -= n)
+        if ((n = write(to, data, size)) < 0) return -1;
+    return 0;
+}
+
+/* "none" if there is no plain file of that name, "unwritten" if it cannot be kept. */
 static const char *hand_out(const char *path, int to) {
     static char buffer[1 << 16];
     struct stat about;
@@ -641,20 +665,87 @@ static const char *hand_out(const char *path, int to) {
     int from = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (from < 0 || fstat(from, &about) || !S_ISREG(about.st_mode)) return "none";
     while ((n = read(from, buffer, sizeof buffer)) > 0)
-        for (ssize_t done = 0, m; done < n; done += m)
-            if ((m = write(to, buffer + done, n - done)) < 0) return "unwritten";
+        if (put(to, buffer, n)) return "unwritten";
     return n ? "none" : "made";
 }
 
-/* init REPORT PRODUCT PATH PROCESSES FILE_BYTES MEMORY_BYTES COMMAND... */
+/* The archive of out/ has a record for each entry: a line "KIND SIZE NAME_BYTES", the name, and after
+   kind f, a file that comes back, its bytes. The other kinds say why one does not (REASONS). */
+enum { NAMED = @NAMED@ };
+
+static int record(int to, char kind, unsigned long long size, const char *name) {
+    char line[64];
+    snprintf(line, sizeof line, "%c %llu %zu\n", kind, size, strlen(name));
+    return put(to, line, strlen(line)) || put(to, name, strlen(name));
+}
+
+static int hand_out_entry(int folder, const char *name, int to, long *files, long long *bytes) {
+    static char buffer[1 << 16];
+    struct stat about;
+    char kind = 'u';
+    int from = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    about.st_size = 0;
+    if (from >= 0 && fstat(from, &about) == 0)
+        kind = !S_ISREG(about.st_mode) ? 's' : about.st_nlink != 1 ? 'h' :
+               *files < 1 ? 'c' : about.st_size > *bytes ? 'b' : 'f';
+    int failed = record(to, kind, about.st_size, name);
+    if (kind == 'f') {
+        --*files;
+        *bytes -= about.st_size;
+        for (size_t left = about.st_size; left > 0 && !failed;) {
+            ssize_t n = read(from, buffer, left < sizeof buffer ? left : sizeof buffer);
+            failed = n <= 0 || put(to, buffer, n);
+            left -= n;
+        }
+    }
+    if (from >= 0) close(from);
+    return failed;
+}
+
+/* Keeps the first names in order; 1 if it, or another for it, is not kept. */
+static int keep(char **names, long *count, long most, const char *name) {
+    long place = *count;
+    if (place == most && strcmp(names[most - 1], name) < 0) return 1;
+    int full = place == most;
+    if (full) free(names[--place]);
+    for (; place > 0 && strcmp(names[place - 1], name) > 0; place--) names[place] = names[place - 1];
+    if (!(names[place] = strdup(name))) _exit(125);
+    *count += !full;
+    return full;
+}
+
+static const char *hand_out_folder(int run, int to, long files, long long bytes) {
+    long most = files + NAMED, count = 0, odd = 0;
+    unsigned long long unnamed = 0;
+    char **names = (char **)calloc(most, sizeof *names);
+    int failed = 0, opened = openat(run, "out", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (opened < 0 && errno == ENOENT) return "none";
+    DIR *out = opened < 0 ? NULL : fdopendir(opened);
+    if (!out || !names) return record(to, 'o', 0, "out") ? "unwritten" : "made";
+    for (struct dirent *entry; !failed && (entry = readdir(out));) {
+        const char *name = entry->d_name;
+        int type = entry->d_type;
+        if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
+        if (type == DT_REG || type == DT_UNKNOWN) unnamed += keep(names, &count, most, name);
+        else if (odd++ < NAMED) failed = record(to, type == DT_DIR ? 'd' : type == DT_LNK ? 'l' : 's', 0, name);
+        else unnamed++;
+    }
+    for (long n = 0; n < count && !failed; n++) failed = hand_out_entry(opened, names[n], to, &files, &bytes);
+    if (unnamed) failed |= record(to, 'm', unnamed, "");
+    return failed ? "unwritten" : "made";
+}
+
+/* init REPORT PRODUCT PATH ARCHIVE FILES BYTES PROCESSES FILE_BYTES MEMORY_BYTES COMMAND... */
 int main(int argc, char **argv) {
-    int report = atoi(argv[1]), product = atoi(argv[2]), status = 0, adjust;
+    int report = atoi(argv[1]), product = atoi(argv[2]), archive = atoi(argv[4]), status = 0, adjust;
+    int run = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct pollfd reader = {report, 0, 0};
     struct rusage used;
     const char *made = "none";
-    if (argc < 8 || poll(&reader, 1, 0) != 0) return 125; /* whoever wanted it is gone */
+    if (argc < 11 || poll(&reader, 1, 0) != 0) return 125; /* whoever wanted it is gone */
     fcntl(report, F_SETFD, FD_CLOEXEC);
     if (product >= 0) fcntl(product, F_SETFD, FD_CLOEXEC);
+    if (archive >= 0) fcntl(archive, F_SETFD, FD_CLOEXEC);
     if ((adjust = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)) >= 0) {
         if (write(adjust, "1000", 4) != 4) return 125;
         close(adjust);
@@ -665,14 +756,14 @@ int main(int argc, char **argv) {
     pid_t child = fork();
     if (child == 0) {
         char data[32]; /* far beyond, for what grows faster than the slot looks */
-        snprintf(data, sizeof data, "%llu", 4 * strtoull(argv[6], NULL, 10));
+        snprintf(data, sizeof data, "%llu", 4 * strtoull(argv[9], NULL, 10));
         limit(RLIMIT_CORE, "0");
         limit(RLIMIT_NOFILE, "4096");
-        limit(RLIMIT_NPROC, argv[4]);
-        limit(RLIMIT_FSIZE, argv[5]);
+        limit(RLIMIT_NPROC, argv[7]);
+        limit(RLIMIT_FSIZE, argv[8]);
         limit(RLIMIT_DATA, data);
-        execv(argv[7], argv + 7);
-        fprintf(stderr, "%s cannot be started: %s\n", argv[7], strerror(errno));
+        execv(argv[10], argv + 10);
+        fprintf(stderr, "%s cannot be started: %s\n", argv[10], strerror(errno));
         _exit(127);
     }
     if (child < 0) return 125;
@@ -682,10 +773,11 @@ int main(int argc, char **argv) {
         if (ended < 0 && errno != EINTR) return 125;
     }
     double seconds = now() - began;
-    if (product >= 0 && status == 0) {
-        kill(-1, SIGKILL);
+    if (archive >= 0 || (product >= 0 && status == 0)) {
+        kill(-1, SIGKILL); /* nobody is left who could change what is handed out */
         while (wait(NULL) > 0 || errno == EINTR) ;
-        made = hand_out(argv[3], product);
+        made = product >= 0 ? hand_out(argv[3], product)
+                            : hand_out_folder(run, archive, atol(argv[5]), atoll(argv[6]));
     }
     getrusage(RUSAGE_CHILDREN, &used);
     dprintf(report, "%d %.6f %.6f %ld %s\n", status, seconds,
@@ -693,7 +785,7 @@ int main(int argc, char **argv) {
                 + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6, used.ru_maxrss, made);
     return 0;
 }
-"""
+""".replace("@NAMED@", str(NAMED))
 
 
 def compile_init(path: Path) -> None:
@@ -985,7 +1077,7 @@ class SlotProcess:
                 ended.update(seconds=float(wall), cpu_seconds=float(cpu))
                 ended["memory_bytes"] = max(int(kib) << 10, watched.peak)
                 if made == "unwritten":
-                    return {"error": "what the compiler made could not be kept"}, b""
+                    return {"error": "what it made could not be kept"}, b""
         ended.update(exit_code=code if code >= 0 else None, signal=-code if code < 0 else None)
         return ended, log.content()
 
@@ -1423,23 +1515,177 @@ class Slot:
                 (self._group / "cgroup.procs").write_text(str(self._process.pid))
 
 
+# --- What a program leaves in ./out/ -----------------------------------------------------
+#
+# Its bytes go from the sandbox's first process, through a descriptor, into one archive on the
+# host; no name that a program chose is ever one of a file here. The limits are applied twice: by
+# whoever writes the archive, and to what is read from it.
+
+REASONS = {
+    "d": "it is a folder; only files in out/ itself come back",
+    "l": "it is a link",
+    "h": "it is a link to a file that has another name too",
+    "s": "it is no plain file",
+    "u": "it cannot be read",
+    "o": "it is no folder that can be read",
+}
+RECORD = re.compile(rb"([a-z]) (\d{1,20}) (\d{1,3})\n")
+
+
+class Found(NamedTuple):
+    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there."""
+
+    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries
+    size: int
+    name: bytes
+    offset: int = 0
+
+
+def unpack(archive: Any) -> Iterator[Found]:
+    """The entries in an archive that the sandbox's first process wrote."""
+    end = os.fstat(archive.fileno()).st_size
+    for line in iter(lambda: archive.readline(64), b""):
+        told = RECORD.fullmatch(line)
+        if not told:
+            return
+        name = archive.read(int(told[3]))
+        kind, size, offset = told[1].decode(), int(told[2]), archive.tell()
+        if kind == "f":
+            kind = "f" if offset + size <= end else "u"
+            archive.seek(offset + size)
+        yield Found(kind, size, name, offset)
+
+
+def gather(folder: Path, archive: Path, limits: Dict[str, int]) -> List[Found]:
+    """The same where there is no sandbox: copies the files in `folder`/out to the archive."""
+    try:
+        opened = os.open(str(folder / "out"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [Found("o", 0, b"out")]
+    try:
+        with open(str(archive), "wb") as file:
+            return list(_gather(opened, file, limits["output_files"], limits["output_file_bytes"]))
+    finally:
+        os.close(opened)
+
+
+def _gather(folder: int, archive: Any, files: int, room: int) -> Iterator[Found]:
+    for name in sorted(os.fsencode(name) for name in os.listdir(folder)):
+        kind, size, source = _open_entry(folder, name)
+        if kind == "f":
+            kind = "c" if files < 1 else "b" if size > room else "f"
+        offset = archive.tell()
+        if source is not None:
+            with source:
+                if kind == "f":
+                    archive.write(source.read(size))
+                    kind = "f" if archive.tell() == offset + size else "u"
+                    files, room = files - 1, room - size
+        yield Found(kind, size, name, offset)
+
+
+def _open_entry(folder: int, name: bytes) -> Any:
+    """What an entry is, its size, and for a file to read it is open."""
+    try:
+        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(about.st_mode):
+            return {stat.S_IFDIR: "d", stat.S_IFLNK: "l"}.get(stat.S_IFMT(about.st_mode), "s"), 0, None
+        source = os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb")
+    except OSError:
+        return "u", 0, None
+    about = os.fstat(source.fileno())
+    return "f" if about.st_nlink == 1 else "h", about.st_size, source
+
+
+class Outputs:
+    """Which entries of ./out/ come back, and why others do not."""
+
+    def __init__(self, entries: List[Found], limits: Dict[str, int]) -> None:
+        self.files = []  # type: List[Dict[str, Any]]  # "name", "size", "offset" in the archive
+        self._most = limits["output_files"]
+        self._bytes = self._room = limits["output_file_bytes"]
+        self._left_out = []  # type: List[Dict[str, str]]
+        self._unnamed = 0
+        for entry in entries:
+            self._add(entry)
+
+    def report(self) -> Dict[str, Any]:
+        """Members of the result: what comes back, what does not and why; nothing about nothing."""
+        told = {
+            "files": [{"name": f["name"], "size": f["size"]} for f in self.files],
+            "files_left_out": self._left_out,
+            "more_files_left_out": self._unnamed,
+        }
+        return {name: value for name, value in told.items() if value}
+
+    def _add(self, entry: Found) -> None:
+        why = self._why_not(entry)
+        if not why:
+            self._room -= entry.size
+            self.files.append({"name": entry.name.decode(), "size": entry.size, "offset": entry.offset})
+        elif entry.kind == "m" or len(self._left_out) >= NAMED:
+            self._unnamed += entry.size if entry.kind == "m" else 1
+        else:
+            self._left_out.append({"name": spelled_out(entry.name), "reason": why})
+
+    def _why_not(self, entry: Found) -> str:
+        if entry.kind not in "fbc":
+            return REASONS.get(entry.kind, "there are too many")
+        if not is_plain_name(entry.name):
+            return "its name is not printable text without slashes"
+        if entry.kind == "c" or len(self.files) >= self._most:
+            return "no more than %d files come back" % self._most
+        if entry.kind == "b" or entry.size > self._room:
+            return "it has %s, and all files together may have %s" % (in_size(entry.size), in_size(self._bytes))
+        return ""
+
+
+def is_plain_name(name: bytes) -> bool:
+    """Whether the queue takes a file of that name."""
+    try:
+        text = name.decode("utf-8")
+    except ValueError:
+        return False
+    return text.isprintable() and text not in ("", ".", "..") and not set("/\\") & set(text) and len(name) <= 255
+
+
+def spelled_out(name: bytes) -> str:
+    """Any name as text that does nothing to a terminal, and is not long."""
+    text = name.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:100]
+
+
 # --- The spool: results that are on disk until the queue has them ------------------------
 
 
 class Spool:
-    """A folder with one file a result, written before it is sent."""
+    """A folder with one file a result, written before it is sent, and one with its output files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for archive in folder.glob("*.out"):  # of a run that was killed before its result was there
+            if not archive.with_suffix(".json").exists():
+                archive.unlink()
 
-    def put(self, attempt_id: int, report: Dict[str, Any]) -> Path:
-        """Writes a result durably. Raises OSError when the disk is full."""
+    def archive(self, attempt_id: int) -> Path:
+        """Where the output files of an attempt are to be put, one after another."""
+        return self._folder / ("%d.out" % attempt_id)
+
+    def put(self, attempt_id: int, report: Dict[str, Any], files: List[Dict[str, Any]]) -> Path:
+        """Writes a result durably, with the `files` in its archive. Raises OSError when the disk is full."""
         path = self._folder / ("%d.json" % attempt_id)
         draft = path.with_suffix(".part")
         try:
+            if files:
+                with open(str(self.archive(attempt_id)), "rb") as archive:
+                    os.fsync(archive.fileno())
+            else:
+                self.archive(attempt_id).unlink(missing_ok=True)
             with open(str(draft), "wb") as file:
-                file.write(json.dumps({"attempt": attempt_id, "report": report}).encode())
+                file.write(json.dumps({"attempt": attempt_id, "report": report, "files": files}).encode())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(str(draft), str(path))
@@ -1465,6 +1711,18 @@ class Spool:
             return content if {"attempt", "report"} <= set(content) else None
         except (OSError, ValueError, TypeError):
             return None
+
+    def file(self, attempt_id: int, file: Dict[str, Any]) -> bytes:
+        """The bytes of one of a result's files. Raises OSError."""
+        with open(str(self.archive(attempt_id)), "rb") as archive:
+            archive.seek(file["offset"])
+            return archive.read(file["size"])
+
+    def drop(self, attempt_id: int) -> None:
+        """Forgets a result and its files, in an order that leaves no result without them."""
+        archive = self.archive(attempt_id)
+        archive.with_suffix(".json").unlink(missing_ok=True)
+        archive.unlink(missing_ok=True)
 
 
 # --- The compile cache -------------------------------------------------------------------
@@ -1544,6 +1802,7 @@ class Attempt:
         self.folder = folder / str(self.id)
         self.phase = "compiling"
         self.report = {}  # type: Dict[str, Any]
+        self.files = []  # type: List[Dict[str, Any]]  # what its program left in ./out/
         self.taken = threading.Event()  # an execution worker has it
         self.stop_reason = ""  # why it must not go on; no result is sent then
         self.lost = False  # the lease is another's: nothing is to be reported at all
@@ -1860,7 +2119,7 @@ class Executor:
 
     def _compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
-        for name in ("src", "run", "tmp"):
+        for name in ("src", "run/out", "tmp"):
             (attempt.folder / name).mkdir(parents=True)
         source = attempt.folder / "src" / source_name(attempt.filename)
         source.write_bytes(attempt.source.encode("utf-8"))
@@ -1927,7 +2186,8 @@ class Executor:
         slot.close()
 
     def _execute(self, attempt: Attempt, slot: Slot, gpu: Optional[Gpu]) -> bool:
-        command = self.sandbox.program(attempt.folder, attempt.args, self.nvcc, gpu, attempt.limits)
+        archive = self.spool.archive(attempt.id)
+        command = self.sandbox.program(attempt.folder, attempt.args, self.nvcc, gpu, archive, attempt.limits)
         ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
         if not self._finished(attempt, ended):
             return False
@@ -1946,6 +2206,10 @@ class Executor:
             attempt.report["limit"] = in_mib(attempt.limits["disk_bytes"]) + " of files"
         if not self._hit_limit(attempt, ended, "execute"):
             attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
+            found = self.sandbox.outputs(attempt.folder, archive, attempt.limits)
+            outputs = Outputs(found, attempt.limits)
+            attempt.files = outputs.files
+            attempt.report.update(outputs.report())
         return True
 
     def _finished(self, attempt: Attempt, ended: Ended) -> bool:
@@ -1970,12 +2234,14 @@ class Executor:
         shutil.rmtree(str(attempt.folder), ignore_errors=True)
         if not attempt.stop_reason:
             try:
-                path = self.spool.put(attempt.id, {"lease_token": attempt.lease_token, **attempt.report})
+                report = {"lease_token": attempt.lease_token, **attempt.report}
+                path = self.spool.put(attempt.id, report, attempt.files)
                 say("Job %d: %s." % (attempt.job_id, attempt.report["outcome"]))
                 self.outbox.put(path)  # heartbeats go on until it is sent
                 return
             except OSError as error:
                 attempt.stop("the host could not keep its result: %s" % error.strerror)
+        self.spool.drop(attempt.id)
         say("Job %d: given up: %s." % (attempt.job_id, attempt.stop_reason))
         if not attempt.lost:
             self._releases.append(start(self._release, "release", attempt))
@@ -1990,7 +2256,7 @@ class Executor:
         body = {"lease_token": attempt.lease_token, "reason": attempt.stop_reason[:500]}
         # Past the lease the queue takes the job back by itself.
         self._deliver(
-            Connection(self.auth), "POST", attempt.id, "release", body, attempt.lease_seconds
+            Connection(self.auth), "POST", attempt.id, "release", body, patience=attempt.lease_seconds
         )
         self._forget(attempt.id)
 
@@ -2006,35 +2272,53 @@ class Executor:
                 say("%s is not a whole result and is left out." % path)
                 os.replace(str(path), str(path.with_suffix(".bad")))
                 continue
-            if self._deliver(connection, "PUT", content["attempt"], "result", content["report"]):
-                path.unlink()
+            sent = self._send_files(connection, content)
+            if sent and self._deliver(connection, "PUT", content["attempt"], "result", content["report"]):
+                self.spool.drop(content["attempt"])
             self._forget(content["attempt"])
         connection.close()
 
+    def _send_files(self, connection: "Connection", content: Dict[str, Any]) -> bool:
+        """Sends a result's files, whether or not that was done before; False if it must be done later."""
+        headers = {"Telerun-Lease": content["report"]["lease_token"], "Content-Type": "application/octet-stream"}
+        for file in content.get("files", []):
+            try:
+                data = self.spool.file(content["attempt"], file)
+            except OSError as error:
+                say("Attempt %d: a file of its result cannot be read: %s." % (content["attempt"], error.strerror))
+                continue  # the queue tells its owner that it is missing
+            what = "files/" + urllib.parse.quote(file["name"], safe="")
+            answer = self._deliver(connection, "PUT", content["attempt"], what, data, headers)
+            if answer is None:
+                return False
+            if answer.status == 409:
+                break  # the result will be told the same
+        return True
+
     def _deliver(
-        self, connection: "Connection", method: str, attempt_id: int, what: str,
-        body: Dict[str, Any], patience: float = float("inf"),
-    ) -> bool:  # fmt: skip
-        """Whether the queue has given an answer that counts, so that this need not be sent again."""
+        self, connection: "Connection", method: str, attempt_id: int, what: str, body: Any,
+        headers: Optional[Dict[str, str]] = None, patience: float = float("inf"),
+    ) -> Optional[Answer]:  # fmt: skip
+        """The queue's answer, if it is one that counts, so that this need not be sent again."""
         deadline = time.monotonic() + patience
         path = "/attempts/%d/%s" % (attempt_id, what)
         for delay in delays():
             try:
-                answer = connection.request(method, path, body)
+                answer = connection.request(method, path, body, headers)
                 if answer.refuses_token:
                     self._refused(answer)
-                    return False
+                    return None
                 if not is_retryable(answer):
                     if answer.status >= 400:
                         say("Attempt %d: the queue does not take its %s: %s" % (attempt_id, what, answer.detail))
-                    return True
+                    return answer
                 trouble, pause = answer.detail, max(delay, answer.retry_after)
             except (Unreachable, Untrusted) as error:
                 trouble, pause = str(error), delay
             say_once("%s; trying again." % trouble.rstrip("."))
             late = time.monotonic() + pause > deadline
             if late or self.exit_status == REFUSED or self.hurry.wait(pause):
-                return False
+                return None
         raise AssertionError("delays() never ends")
 
     # --- Heartbeats ---
@@ -2117,6 +2401,11 @@ def in_text(log: bytes) -> str:
 
 def in_mib(size: int) -> str:
     return "%.4g MiB" % (size / (1 << 20))
+
+
+def in_size(size: int) -> str:
+    """A size, however small."""
+    return "%d bytes" % size if size < 1024 else "%.4g KiB" % (size / 1024) if size < 1 << 20 else in_mib(size)
 
 
 def start(function: Callable[..., Any], name: str, *args: Any) -> threading.Thread:

@@ -3,6 +3,8 @@
 
     python3 submit.py program.cu
 
+The files that it writes to ./out/ are saved in ./telerun-out/JOB/.
+
 Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Beside this file stands
 auth.json, from the course staff: {"username": "...", "token": "..."}, and optionally "server"
 (https://host:port) and "certificate" (a PEM file to trust, relative to auth.json). A server.cert
@@ -15,6 +17,7 @@ Exit status:
   3    the queue refused: no such job, a wrong token, a job of yours waits already
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
+  6    the program succeeded, but not all of its output files could be saved
   130  interrupted with Ctrl-C
 """
 
@@ -47,8 +50,8 @@ INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 MAX_SOURCE_BYTES = 1024 * 1024
 
-SUCCEEDED, PROGRAM_FAILED, WRONG_USAGE, REFUSED, UNREACHABLE, NO_RESULT, INTERRUPTED = (
-    0, 1, 2, 3, 4, 5, 130,
+SUCCEEDED, PROGRAM_FAILED, WRONG_USAGE, REFUSED, UNREACHABLE, NO_RESULT, UNSAVED, INTERRUPTED = (
+    0, 1, 2, 3, 4, 5, 6, 130,
 )  # fmt: skip
 
 
@@ -76,7 +79,7 @@ class Untrusted(Exception):
 
 
 class Answer(namedtuple("Answer", "status headers body")):
-    """The queue's answer: HTTP status, headers, and the JSON body ({} if there is none)."""
+    """The queue's answer: HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
 
     @property
     def problem(self) -> str:
@@ -181,16 +184,16 @@ class Queue:
         self,
         method: str,
         path: str,
-        body: Optional[Dict[str, Any]] = None,
+        body: Any = None,
         headers: Optional[Dict[str, str]] = None,
         timeout: float = 30.0,
     ) -> Answer:
-        """Sends one request and returns the answer, whatever its status.
+        """Sends one request, its body as JSON or as it is if it is bytes; the answer, whatever its status.
 
         Everything sent is safe to send again, so a kept-alive connection that the queue
         closed meanwhile is opened anew without a word. Raises Unreachable, Untrusted.
         """
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         kept_alive = self._connection is not None
         try:
             return self._exchange(method, path, data, headers or {}, timeout)
@@ -239,6 +242,8 @@ class Queue:
 
     def _parse(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
         headers = {name.lower(): value for name, value in response.getheaders()}
+        if response.status == 200 and headers.get("content-type") == "application/octet-stream":
+            return Answer(response.status, headers, content)
         try:
             body = json.loads(content.decode()) if content else {}
         except (ValueError, RecursionError):
@@ -352,6 +357,11 @@ class Client:
         return self._job(
             self._persist("POST", "/jobs/%d/cancel" % job_id, patience=SUBMIT_PATIENCE_SECONDS)
         )
+
+    def file(self, job_id: int, name: str) -> Answer:
+        """One of a job's output files, as bytes."""
+        path = "/jobs/%d/files/%s" % (job_id, urllib.parse.quote(name, safe=""))
+        return self._persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
 
     def wait(self, job: Dict[str, Any]) -> Dict[str, Any]:
         """Returns the job once it is over, telling meanwhile what it waits for."""
@@ -518,6 +528,79 @@ def signal_name(number: int) -> str:
     return ", " + names[number] if number in names else ""
 
 
+# --- Output files ------------------------------------------------------------------------
+#
+# The queue says what they are called, and is not trusted with that: no name leads out of the
+# folder, none is a device of Windows, and nothing that is there already is written over.
+
+def save_files(client: Client, job: Dict[str, Any], folder: Path) -> bool:
+    """Saves what the job's program left in ./out/, and says so; whether all is there now."""
+    result = job["result"] or {}
+    tell_left_out(result.get("details") or {})
+    saved = True
+    for name in listed(result.get("files"), "name"):
+        path = folder / safe_name(name)
+        try:
+            told = save(client.file(job["id"], name), path)
+        except OSError as error:
+            saved, told = False, "%s cannot be saved: %s." % (path, error.strerror)
+        except Stop as stop:
+            if stop.status == UNREACHABLE:
+                raise
+            saved, told = False, "%s was not saved: %s" % (path, stop)
+        warn(printable(told))
+    if not saved:
+        warn("The queue keeps the files. To get them: submit.py --attach %d --out DIR" % job["id"])
+    return saved
+
+
+def save(answer: Answer, path: Path) -> str:
+    """Makes the file; what to say of it. Raises OSError, and Stop for a file that is not to be had."""
+    if not isinstance(answer.body, bytes):
+        raise Stop(REFUSED, refusal(answer) if answer.status >= 400 else "the queue sent no file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = open(str(path), "xb")
+    except FileExistsError:
+        if path.is_file() and path.read_bytes() == answer.body:
+            return "%s is there already." % path
+        raise Stop(UNSAVED, "another file of that name is there, and is left as it is.") from None
+    try:
+        with file:
+            file.write(answer.body)
+    except BaseException:
+        path.unlink()
+        raise
+    return "Saved %s (%s)." % (path, in_size(len(answer.body)))
+
+
+def safe_name(name: str) -> str:
+    """A name for a file in one folder, on any system."""
+    name = CONTROL.sub("_", re.sub(r'[<>:"/\\|?*\t\n\ud800-\udfff]', "_", name))
+    name = re.sub(r"[. ]+$", "_", name)
+    device = r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?"
+    return "_" + name if not name or re.fullmatch(device, name, re.IGNORECASE) else name
+
+
+def listed(items: Any, key: str) -> Any:
+    """The strings under `key` in a list of objects, as far as it is one."""
+    items = items if isinstance(items, list) else []
+    return [str(item[key]) for item in items if isinstance(item, dict) and key in item]
+
+
+def tell_left_out(details: Dict[str, Any]) -> None:
+    """Says which files did not come back, and why."""
+    left_out = details.get("files_left_out")
+    for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
+        warn(printable("Not saved: %s: %s." % (name, reason)))
+    if details.get("more_files_left_out"):
+        warn(printable("Not saved: %s more." % details["more_files_left_out"]))
+
+
+def in_size(size: int) -> str:
+    return "%d bytes" % size if size < 1024 else "%.4g KiB" % (size / 1024) if size < 1 << 20 else "%.4g MiB" % (size / (1 << 20))
+
+
 # --- The command -------------------------------------------------------------------------
 
 
@@ -525,13 +608,14 @@ def parse(argv: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Submit a CUDA program to Telerun's queue and print what came of it.",
         epilog="Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
-        "4: queue unreachable. 5: cancelled or failed. 130: Ctrl-C.",
+        "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
     parser.add_argument("args", nargs="*", metavar="ARG", help="arguments for the program; put -- before those that begin with a dash")  # fmt: skip
     parser.add_argument("--auth", type=Path, default=HERE / "auth.json", metavar="FILE", help="who you are (default: auth.json beside this script)")  # fmt: skip
     parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
     parser.add_argument("--override-pending", action="store_true", help="replace your job that waits in the queue")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="save the files that the program writes to ./out/ here (default: telerun-out/JOB)")  # fmt: skip
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it")  # fmt: skip
     one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
@@ -555,7 +639,10 @@ def run(options: argparse.Namespace) -> int:
         else:
             job = client.submit(options.file, source, options.args, options.override_pending)
             warn("Submitted %s as job %d." % (options.file, job["id"]))
-        return show(client.wait(job))
+        job = client.wait(job)
+        status = show(job)
+        saved = save_files(client, job, options.out or Path("telerun-out", str(job["id"])))
+        return UNSAVED if status == SUCCEEDED and not saved else status
     except KeyboardInterrupt:
         return interrupted(client, job)
     except Stop as stop:

@@ -26,8 +26,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.cu") if path.stem != HEALTHY
 # What is worth trying again where all slots and the executor itself have one uid.
 SMALL_CUT = [
     "daemon", "exit_137", "fork_bomb", "forges_a_result", "incbin_token", "include_token",
-    "kill_everything", "looks_for_the_token", "memory_hog_in_children", "network", "proc",
-    "reads_other_folders", "system_calls",
+    "kill_everything", "looks_for_the_token", "memory_hog_in_children", "network", "out_changed",
+    "out_large", "out_links", "out_many", "out_names", "out_replaced", "proc", "reads_other_folders", "system_calls",
 ]  # fmt: skip
 LIMITS = {
     "TELERUN_SUBMITS_PER_MINUTE": 0,
@@ -85,6 +85,7 @@ class Course:
         if "log" in wanted and result["execute_log"] != ast.literal_eval(wanted.pop("log")):
             found.append("another log")
         found += [f"no {w!r}" for w in wanted.pop("says", "").split(", ") if w not in logs]
+        found += files_faults(result, wanted)
         found += [
             f"{key} {result.get(key)}" for key, v in wanted.items() if str(result.get(key)) != v
         ]
@@ -93,6 +94,22 @@ class Course:
         if job["outcome"] and job["outcome"].endswith(("_exceeded", "_timeout")):
             found += [] if result["details"].get("limit") else ["no limit told"]
         return [f"{name}: {what}; its logs: {logs[-300:]!r}" for what in found]
+
+
+def files_faults(result: dict[str, Any], wanted: dict[str, str]) -> list[str]:
+    """What of `out/` came back or stayed behind, if its program says what should."""
+    details = result.get("details", {})
+    names = {
+        "files": sorted(file["name"] for file in result.get("files", [])),
+        "left_out": sorted(file["name"] for file in details.get("files_left_out", [])),
+    }
+    found = []
+    for what, told in names.items():
+        if what in wanted and told != sorted(wanted.pop(what).split(", ")):
+            found.append(f"{what} {told}")
+    if len(names["files"]) > int(wanted.pop("most_files", 16)):
+        found.append(f"{len(names['files'])} files")
+    return found
 
 
 def check(course: Course, name: str) -> None:

@@ -18,6 +18,6 @@ static int count(const char *folder) {
 }
 int main() {
     // In /proc are the sandbox's first process, and this one.
-    bool clean = count("/tmp") == 0 && count("/tmp/run") == 0 && count("/dev/shm") == 0 && count("/proc") == 2;
+    bool clean = count("/tmp") == 0 && count("/tmp/run") == 1 && count("out") == 0 && count("/dev/shm") == 0 && count("/proc") == 2;
     puts(clean ? "nothing is here" : "something is left");
 }
