@@ -27,7 +27,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.cu") if path.stem != HEALTHY
 SMALL_CUT = [
     "daemon", "exit_137", "fork_bomb", "forges_a_result", "incbin_token", "include_token",
     "kill_everything", "looks_for_the_token", "memory_hog_in_children", "network", "out_changed",
-    "out_large", "out_links", "out_many", "out_names", "out_replaced", "proc", "reads_other_folders", "system_calls",
+    "out_large", "out_links", "out_many", "out_names", "out_replaced", "proc",
+    "reads_other_folders", "system_calls",
 ]  # fmt: skip
 LIMITS = {
     "TELERUN_SUBMITS_PER_MINUTE": 0,

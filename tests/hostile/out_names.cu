@@ -1,7 +1,7 @@
 // Names that lead elsewhere, speak to a terminal, or are no text.
 // outcome: succeeded
 // files: fine
-// left_out: \x1b[2J\x1b]0;owned\x07, \n--- job 1 succeeded ---, ..\\up, \u202egpj.exe, \xff\xfe, tab\t
+// left_out: \x1b[2J\x1b]0;owned\x07, \n--- job 1 succeeded ---, ..\up, \u202egpj.exe, \xff\xfe, tab\t
 #include <cstdio>
 #include <fcntl.h>
 #include <string>

@@ -1,0 +1,254 @@
+"""What of ./out/ comes back, by the sandbox's first process and where there is no sandbox: both
+must say the same of the same folder. And what is not believed of an archive, or of a queue."""
+
+import importlib.util
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.conftest import need
+from tests.support.processes import NVCC, ROOT, has_sandbox
+from tests.support.sandbox import load_executor
+
+pytestmark = pytest.mark.once
+executor = load_executor()
+LIMITS = {
+    **executor.DEFAULT_LIMITS,
+    "log_bytes": 10_000,
+    "output_bytes": 1 << 20,
+    "output_files": 3,
+    "output_file_bytes": 100_000,
+}
+UID_BASE = 61120
+
+
+def load_submit() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("submit", ROOT / "submit.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Place:
+    """Where shell scripts run as programs do."""
+
+    def __init__(self, sandbox: Any, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+        self.slot = executor.Slot(sandbox)
+        (folder / "run" / "out").mkdir(parents=True)
+        (folder / "tmp").mkdir()
+
+    def run(self, script: str, **limits: int) -> Any:
+        """The report's members about files, and the bytes of those that come back."""
+        limits = {**LIMITS, **limits}
+        program, archive = self.folder / "program", self.folder / "archive"
+        program.write_text("#!/bin/bash\n" + script)
+        program.chmod(0o755)
+        command = self.sandbox.program(self.folder, [], "/usr/bin/true", None, archive, limits)
+        ended = self.slot.run(command, 60, limits, lambda: True)
+        assert ended.why == "ended", ended
+        assert ended.log == b"", ended.log
+        outputs = executor.Outputs(self.sandbox.outputs(self.folder, archive, limits), limits)
+        whole = archive.read_bytes() if archive.exists() else b""
+        contents = {f["name"]: whole[f["offset"] :][: f["size"]] for f in outputs.files}
+        return outputs.report(), contents
+
+
+@pytest.fixture(params=["bubblewrap", "none"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    sandbox = executor.NoSandbox()
+    if request.param == "bubblewrap":
+        need("bubblewrap", has_sandbox())
+        options = executor.parse(
+            ["--nproc-compile", "1", "--nproc-execute", "1", "--sandbox-uid-base", str(UID_BASE)]
+        )
+        sandbox = executor.Bubblewrap(options, executor.find_nvcc(NVCC), tmp_path / "sandbox")
+    place = Place(sandbox, tmp_path / "job")
+    yield place
+    place.slot.close()
+
+
+def reasons(report: dict[str, Any]) -> dict[str, str]:
+    return {file["name"]: file["reason"] for file in report.get("files_left_out", [])}
+
+
+def test_files_come_back_in_order_of_their_names(place: Place) -> None:
+    report, contents = place.run("printf '\\0\\377' >out/b; printf x >'out/a b'; : >out/ü; exit 7")
+    files = [{"name": "a b", "size": 1}, {"name": "b", "size": 2}, {"name": "ü", "size": 0}]
+    assert report == {"files": files}
+    assert contents == {"a b": b"x", "b": b"\0\xff", "ü": b""}
+
+
+@pytest.mark.parametrize(
+    "script", ["true", "rmdir out", "rmdir out; mkdir out", "kill -9 $$", "echo x >not-in-out"]
+)
+def test_nothing_is_said_of_nothing(place: Place, script: str) -> None:
+    assert place.run(script) == ({}, {})
+
+
+def test_the_folder_may_be_made_anew(place: Place) -> None:
+    assert place.run("rm -r out; mkdir out; printf x >out/a")[1] == {"a": b"x"}
+
+
+@pytest.mark.parametrize(
+    "script", ["rmdir out; ln -s /usr out", "rmdir out; echo x >out", "rmdir out; mkfifo out"]
+)
+def test_a_folder_that_is_none_is_told(place: Place, script: str) -> None:
+    report, contents = place.run(script)
+    assert reasons(report) == {"out": "it is no folder that can be read"}
+    assert contents == {}
+
+
+def test_what_is_no_file_of_its_own_stays_behind(place: Place) -> None:
+    report, contents = place.run(
+        "cd out; printf x >fine; ln -s fine link; mkfifo pipe; mkdir -p folder/inner;"
+        "printf x >../twice; ln ../twice twice; ln -s /dev/zero device"
+    )
+    assert contents == {"fine": b"x"}
+    assert reasons(report) == {
+        "link": "it is a link",
+        "device": "it is a link",
+        "pipe": "it is no plain file",
+        "folder": "it is a folder; only files in out/ itself come back",
+        "twice": "it is a link to a file that has another name too",
+    }
+
+
+def test_those_that_fit_come_back(place: Place) -> None:
+    report, contents = place.run(
+        "cd out; head -c 60000 /dev/zero >a; head -c 40001 /dev/zero >b;"
+        "head -c 40000 /dev/zero >c; truncate -s 1G d; : >e; : >f"
+    )
+    assert {name: len(content) for name, content in contents.items()} == {
+        "a": 60000,
+        "c": 40000,
+        "e": 0,
+    }
+    assert reasons(report) == {
+        "b": "it has 39.06 KiB, and all files together may have 97.66 KiB",
+        "d": "it has 1024 MiB, and all files together may have 97.66 KiB",
+        "f": "no more than 3 files come back",
+    }
+
+
+def test_of_a_hundred_thousand_the_first_come_back_and_the_rest_is_counted(place: Place) -> None:
+    report, contents = place.run(
+        "cd out; seq -f %06.0f 100000 199999 | xargs touch; mkdir $(seq 200000 200024)"
+    )
+    assert sorted(contents) == ["100000", "100001", "100002"]
+    told = reasons(report)
+    assert len(told) == executor.NAMED
+    assert len(told) + report["more_files_left_out"] == 100_000 + 25 - 3
+
+
+def test_a_queue_that_keeps_none_is_told_of(place: Place) -> None:
+    report, contents = place.run("echo x >out/a", output_files=0, output_file_bytes=0)
+    assert reasons(report) == {"a": "no more than 0 files come back"}
+    assert contents == {}
+
+
+def test_odd_names_are_spelled_out(place: Place) -> None:
+    report, contents = place.run(r"cd out; : >$'\e[2J'; : >$'\n'; : >'a\b'; : >$'\xff'; : >$(printf %0255d 7)")  # fmt: skip  # noqa: E501
+    assert list(contents) == ["0" * 254 + "7"]
+    why = "its name is not printable text without slashes"
+    assert reasons(report) == dict.fromkeys(["\\x1b[2J", "\\n", "a\\b", "\\xff"], why)
+
+
+# --- Archives and queues that are not to be believed --------------------------------------
+
+
+def found(data: bytes) -> list[Any]:
+    with tempfile.TemporaryFile() as archive:
+        archive.write(data)
+        archive.seek(0)
+        return list(executor.unpack(archive))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"f", b"f 1\n", b"f -1 1\na", b"F 1 1\na", b"f 1 9999\na", b"\n" * 99, os.urandom(999)],
+)
+def test_an_archive_that_makes_no_sense_ends_there(data: bytes) -> None:
+    assert found(data) == []
+
+
+def test_a_file_that_is_cut_off_does_not_come_back() -> None:
+    entries = found(b"f 3 1\naxyzf 999 1\nbxyz")
+    outputs = executor.Outputs(entries, LIMITS)
+    assert [file["name"] for file in outputs.files] == ["a"]
+    assert reasons(outputs.report()) == {"b": "it cannot be read"}
+
+
+def test_limits_hold_whatever_an_archive_says() -> None:
+    many = executor.Outputs(found(b"".join(b"f 0 1\n%c" % n for n in b"abcdef")), LIMITS)
+    assert len(many.files) == 3
+    large = executor.Outputs(found(b"f 100001 1\na" + bytes(100_001)), LIMITS)
+    assert large.files == []
+    odd = found(b"f 0 2\n..f 0 4\n/etcf 0 0\nb 1 1\nac 0 1\nbz 5 1\nqm 7 0\n")
+    report = executor.Outputs(odd, LIMITS).report()
+    assert "files" not in report
+    assert len(report["files_left_out"]) == 6
+    assert report["more_files_left_out"] == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("image.ppm", "image.ppm"),
+        (".hidden", ".hidden"),
+        ("größe", "größe"),
+        ("", "_"),
+        (".", "_"),
+        ("..", "_"),
+        ("../up", ".._up"),
+        ("/etc/passwd", "_etc_passwd"),
+        ("..\\up", ".._up"),
+        ("C:\\autoexec.bat", "C__autoexec.bat"),
+        ("a:stream", "a_stream"),
+        ("con", "_con"),
+        ("NUL.txt", "_NUL.txt"),
+        ("com1 .x", "_com1 .x"),
+        ("lpt\u00b9", "_lpt\u00b9"),
+        ("console", "console"),
+        ("trailing. .", "trailing_"),
+        ("\x1b[2J\n\0", "_[2J__"),
+        ("\u202egpj.exe", "_gpj.exe"),
+        ("\udcff", "_"),
+    ],
+)
+def test_names_that_a_queue_sends(name: str, safe: str) -> None:
+    assert load_submit().safe_name(name) == safe
+
+
+@pytest.mark.parametrize("files", [None, 7, "a", [1], [{}], [{"size": 1}], {"name": "a"}])
+def test_a_queue_that_sends_no_list(files: Any, tmp_path: Path) -> None:
+    job = {"id": 1, "result": {"files": files, "details": {"files_left_out": files}}}
+    assert load_submit().save_files(None, job, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_half_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stub for a disk that fills up."""
+
+    class Full(io.BytesIO):
+        def write(self, _data: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    def opened(path: str, _mode: str) -> Full:
+        Path(path).write_bytes(b"half")
+        return Full()
+
+    submit = load_submit()
+    monkeypatch.setattr(submit, "open", opened, raising=False)
+    with pytest.raises(OSError, match="No space"):
+        submit.save(submit.Answer(200, {}, b"whole"), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
