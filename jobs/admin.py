@@ -153,7 +153,7 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         shown = OutputFile.objects.filter(attempt__job=job_id, attempt__number=number, name=name)
-        file = shown.exclude(attempt__ending="").defer("content").first()
+        file = shown.exclude(attempt__ending="").first()
         if file is None:
             raise Http404
         return files.download(file)

@@ -4,21 +4,27 @@ An executor sends each file before the result that lists it (docs/adr/0009). The
 sizes, is in the attempt's `details`; who shows a job so needs no other query.
 """
 
+import errno
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
-from django.db.models import BinaryField, Count, Sum
-from django.db.models.functions import Substr
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError, connection
+from django.db.models import Count, Sum
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from jobs import errors, waiting
-from jobs.models import Attempt, OutputFile
+from jobs.models import Attempt, OutputFile, OutputPart
+
+log = logging.getLogger(__name__)
 
 MAX_NAME_BYTES = 255
-_PART_BYTES = 256 * 1024  # of a file are in memory while it is sent to a slow client
+PART_BYTES = 256 * 1024  # of a file are in memory while it is sent to a slow client
+PARTS_AT_ONCE = 8  # are written by one statement
+_DELETED_BYTES = 64 << 20  # in one transaction: a second or two, in which nobody else writes
 
 
 def is_name(name: str) -> bool:
@@ -41,6 +47,25 @@ def check_room(attempt: Attempt, size: int) -> None:
         raise errors.FilesTooLarge(
             f"The queue keeps {most['output_file_bytes']} bytes of files of a job."
         )
+
+
+def parts_of(file: OutputFile, content: bytes) -> Iterator[OutputPart]:
+    """The rows that hold the content."""
+    for number, start in enumerate(range(0, len(content), PART_BYTES)):
+        yield OutputPart(file=file, number=number, content=content[start : start + PART_BYTES])
+
+
+def few_enough(job_ids: list[int]) -> list[int]:
+    """The first of these jobs, at least one, whose files can be deleted without keeping others."""
+    kept = OutputFile.objects.filter(attempt__job__in=job_ids).order_by()
+    sizes = dict(kept.values_list("attempt__job").annotate(Sum("size")))
+    total, few = 0, []
+    for job_id in job_ids:
+        total += sizes.get(job_id, 0)
+        if few and total > _DELETED_BYTES:
+            break
+        few.append(job_id)
+    return few
 
 
 def confirmed(attempt: Attempt, details: dict[str, Any]) -> dict[str, Any]:
@@ -68,13 +93,9 @@ def _names(listed: Any) -> list[str]:
 
 
 def download(file: OutputFile) -> StreamingHttpResponse:
-    """An answer with the file's bytes, which are for keeping and never for showing.
-
-    `file` is one whose content was deferred: it is read a part at a time, so that no number of
-    slow clients fills the memory.
-    """
+    """An answer with the file's bytes, which are for keeping and never for showing."""
     return StreamingHttpResponse(
-        _parts(file),
+        _contents(file),
         content_type="application/octet-stream",
         headers={
             "Content-Length": str(file.size),
@@ -85,11 +106,16 @@ def download(file: OutputFile) -> StreamingHttpResponse:
     )
 
 
-def _parts(file: OutputFile) -> Iterator[bytes]:
-    for start in range(0, file.size, _PART_BYTES):
-        part = Substr("content", start + 1, _PART_BYTES, output_field=BinaryField())
-        with waiting.at_work():
-            yielded = OutputFile.objects.filter(pk=file.pk).values_list(part, flat=True).get()
-            if not connection.in_atomic_block:  # a test's; a request has none here
-                connection.close()  # nobody holds one while a client is slow
-        yield bytes(yielded)
+def _contents(file: OutputFile) -> Iterator[bytes]:
+    """A part at a time, however slow the client is."""
+    for number in range(-(-file.size // PART_BYTES)):
+        try:
+            with waiting.at_work():
+                part = file.parts.values_list("content", flat=True).get(number=number)
+                if not connection.in_atomic_block:  # a test's; a request has none here
+                    connection.close()  # nobody holds one while a client is slow
+        except (DatabaseError, ObjectDoesNotExist) as error:
+            # The answer has begun: all that is left is to break off, as the server knows it.
+            log.warning("A download was broken off: %s", str(error).strip())
+            raise ConnectionResetError(errno.ECONNRESET, "broken off") from error
+        yield bytes(part)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Max, Min, Q
+from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db.models.functions import Length
 
 from jobs import audit
 from jobs.models import Attempt, AuditCounter, AuditEntry, Job, OutputFile
@@ -69,8 +70,11 @@ def _files_belong_to_results() -> Iterator[str]:
     """No file of an attempt that ended without a result, and every file that a result lists."""
     results = Q(attempt__ending__in=(Ending.FINISHED, Ending.SUPERSEDED))
     useless = OutputFile.objects.exclude(results | Q(attempt__ended_at__isnull=True))
-    for file in useless.select_related("attempt").defer("content").iterator():
+    for file in useless.select_related("attempt").iterator():
         yield f"Job {file.attempt.job_id} keeps file {file.pk} of an attempt without a result."
+    whole = OutputFile.objects.annotate(kept=Sum(Length("parts__content"), default=0))
+    for file in whole.exclude(kept=F("size")).select_related("attempt").iterator():
+        yield f"Job {file.attempt.job_id} has {file.kept} of {file.size} bytes of file {file.pk}."
     with_files = Attempt.objects.filter(details__has_key="files")
     for attempt in with_files.only("job_id", "number", "details").iterator():
         kept = dict(attempt.files.values_list("name", "size"))

@@ -199,17 +199,14 @@ class Attempt(models.Model):
 
 
 class OutputFile(models.Model):
-    """A file that an attempt's program left in `./out/`; shown once its attempt has a result.
-
-    In a table of its own, so that nothing which asks for attempts ever reads contents.
-    """
+    """A file that an attempt's program left in `./out/`; shown once its attempt has a result."""
 
     attempt = models.ForeignKey(
         Attempt, on_delete=models.CASCADE, related_name="files", db_index=False
     )
     name = models.CharField(max_length=255)
     size = models.PositiveBigIntegerField()
-    content = models.BinaryField()  # last: SQLite walks over what stands before a column
+    digest = models.CharField(max_length=64)
 
     class Meta:
         ordering = ("attempt", "name")
@@ -217,6 +214,27 @@ class OutputFile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.attempt}"
+
+
+class OutputPart(models.Model):
+    """Some of an output file's bytes.
+
+    In parts, because a database reads the whole of a value to give any of it: a slow download
+    would cost all of a file's memory at each step.
+    """
+
+    file = models.ForeignKey(
+        OutputFile, on_delete=models.CASCADE, related_name="parts", db_index=False
+    )
+    number = models.PositiveSmallIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        ordering = ("file", "number")
+        constraints = (models.UniqueConstraint("file", "number", name="one_part_a_number"),)
+
+    def __str__(self) -> str:
+        return f"part {self.number} of {self.file}"
 
 
 class AuditEntry(models.Model):

@@ -24,7 +24,7 @@ from django.utils import timezone
 from accounts.models import Executor, User
 from jobs import audit, errors, files, states, waiting
 from jobs.audit import Entry
-from jobs.models import Attempt, Job, OutputFile
+from jobs.models import Attempt, Job, OutputFile, OutputPart
 from jobs.states import Ending, Event, Phase, State
 from telerun_site.statements import Parameter, Select, insert, update
 
@@ -302,13 +302,15 @@ def keep_file(
     Raises NotFound, LeaseLost, FilesTooLarge.
     """
     _, attempt = _held(executor, attempt_id, lease_token)
+    digest = hashlib.sha256(content).hexdigest()
     if not Attempt.objects.open().filter(pk=attempt.pk).exists():
-        if not attempt.files.filter(name=name, content=content).exists():
+        if not attempt.files.filter(name=name, digest=digest).exists():
             raise errors.LeaseLost
         return
     attempt.files.filter(name=name).delete()
     files.check_room(attempt, len(content))
-    OutputFile.objects.create(attempt=attempt, name=name, size=len(content), content=content)
+    file = OutputFile.objects.create(attempt=attempt, name=name, size=len(content), digest=digest)
+    OutputPart.objects.bulk_create(files.parts_of(file, content), batch_size=files.PARTS_AT_ONCE)
 
 
 @transaction.atomic
@@ -459,14 +461,15 @@ def prune(before: datetime, actor: str, batch: int = 200) -> int:
 
 @transaction.atomic
 def _prune(old: QuerySet[Job], actor: str) -> int:
-    if ids := _delete(old.select_for_update(skip_locked=True)):
+    locked = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    if ids := _delete(Job.objects.filter(pk__in=files.few_enough(locked)).order_by("id")):
         audit.record(jobs_deleted(actor, ids, "prune"))
     return len(ids)
 
 
 def _delete(jobs: QuerySet[Job]) -> list[int]:
     ids = list(jobs.values_list("pk", flat=True))
-    Job.objects.filter(pk__in=ids).delete()
+    Job.objects.filter(pk__in=ids).only("pk").delete()
     return ids
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from jobs import files, invariants, operations
-from jobs.models import Attempt, Job, OutputFile
+from jobs.models import Attempt, AuditEntry, Job, OutputFile, OutputPart
 from tests.support.admin import browser, page
 from tests.support.api import Api, problem
 
@@ -60,8 +60,8 @@ def finished(api: Api, claimed: dict[str, Any], **contents: bytes) -> int:
         ("image.ppm", EVERY_BYTE),
         ("empty", b""),
         ("größe 100%?#&.txt", b"\0"),
-        ("a" * 255, b"x" * files._PART_BYTES),
-        ("..hidden", b"x" * (files._PART_BYTES + 1)),
+        ("a" * 255, b"x" * files.PART_BYTES),
+        ("..hidden", b"x" * (files.PART_BYTES + 1)),
     ],
 )
 def test_a_file_comes_back_byte_for_byte(
@@ -259,8 +259,31 @@ def test_a_body_without_a_length_is_refused(as_gpu1: Api, claimed: dict[str, Any
 def test_files_go_with_their_job(as_gpu1: Api, claimed: dict[str, Any], alice: User) -> None:
     finished(as_gpu1, claimed, a=b"a")
     assert operations.prune(timezone.now() + timedelta(days=1), "ta") == 1
+    assert not OutputPart.objects.exists()
     assert not OutputFile.objects.exists()
     assert not Job.objects.exists()
+
+
+def test_deleting_jobs_reads_neither_files_nor_logs(
+    as_gpu1: Api, claimed: dict[str, Any], django_assert_max_num_queries: Any
+) -> None:
+    finished(as_gpu1, claimed, a=EVERY_BYTE)
+    with django_assert_max_num_queries(30) as queries:
+        operations.prune(timezone.now() + timedelta(days=1), "ta")
+    read = [q["sql"] for q in queries.captured_queries if q["sql"].startswith("SELECT")]
+    assert not [sql for sql in read if '"content"' in sql or "_log" in sql or "source" in sql]
+
+
+def test_pruning_deletes_few_bytes_at_a_time(
+    as_alice: Api, as_gpu1: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_DELETED_BYTES", 25)
+    for size in (10, 10, 10, 30, 0, 10):
+        as_alice.submit()
+        finished(as_gpu1, as_gpu1.claim(), a=b"x" * size)
+    assert operations.prune(timezone.now() + timedelta(days=1), "ta") == 6
+    deleted = AuditEntry.objects.filter(action="jobs-deleted").order_by("id")
+    assert [len(entry.request["jobs"]) for entry in deleted] == [2, 1, 1, 2]
 
 
 def test_a_reset_takes_files_along(as_gpu1: Api, claimed: dict[str, Any]) -> None:
@@ -274,12 +297,27 @@ def test_the_check_names_files_that_are_lost_or_useless(
 ) -> None:
     finished(as_gpu1, claimed, a=b"a", b=b"b")
     assert invariants.violations() == []
+    OutputPart.objects.filter(file__name="b").delete()
+    assert "has 0 of 1 bytes of file" in invariants.violations()[0]
+    OutputFile.objects.filter(name="b").update(size=0)
     OutputFile.objects.filter(name="a").delete()
-    found = invariants.violations()
-    assert found == [f"Job {claimed['job']['id']} lists file 'a', which is not kept."]
+    assert invariants.violations() == [
+        f"Job {claimed['job']['id']} lists file {name!r}, which is not kept." for name in "ab"
+    ]
     operations.requeue(claimed["job"]["id"], "ta")
     Attempt.objects.update(ending="expired", outcome="", details={})
     assert any("without a result" in fault for fault in invariants.violations())
+
+
+def test_a_download_of_what_is_deleted_meanwhile_breaks_off(
+    as_alice: Api, as_gpu1: Api, claimed: dict[str, Any]
+) -> None:
+    answer = fetch(as_alice, finished(as_gpu1, claimed, a=EVERY_BYTE), "a")
+    parts = iter(answer.streaming_content)
+    assert next(parts) == EVERY_BYTE[: files.PART_BYTES]
+    operations.reset_submissions("ta")
+    with pytest.raises(ConnectionResetError):
+        next(parts)
 
 
 # --- Staff -------------------------------------------------------------------------------
