@@ -14,7 +14,8 @@ so that the next job compiles while one runs. Compilers and programs are started
 one child process a worker, which enforces the limits and leaves no process behind, not even
 when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's own where this
 is started by root, and without network, home, or other processes. One thread sends the heartbeats of all jobs in hand, one the results. A result is
-on disk before it is sent, and what could not be sent is sent by the next start.
+on disk before it is sent, with the files that its program left in ./out/, and what could not be
+sent is sent by the next start.
 
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 
@@ -1636,7 +1637,7 @@ class Outputs:
         if not is_plain_name(entry.name):
             return "its name is not printable text without slashes"
         if entry.kind == "c" or len(self.files) >= self._most:
-            return "no more than %d files come back" % self._most
+            return "no more than %d files come back" % self._most if self._most else "this queue keeps no files"
         if entry.kind == "b" or entry.size > self._room:
             return "it has %s, and all files together may have %s" % (in_size(entry.size), in_size(self._bytes))
         return ""

@@ -622,6 +622,8 @@ def parse(argv: Any) -> argparse.Namespace:
     options = parser.parse_intermixed_args(argv)
     if (options.file is None) == (options.attach is None and options.cancel is None):
         parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
+    if options.cancel is not None and options.out is not None:
+        parser.error("--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files")
     return options
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.proxy import Proxy
-from tests.support.processes import World, wait_for
+from tests.support.processes import World, pythons, wait_for
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
 pytestmark = pytest.mark.end_to_end
@@ -30,12 +30,14 @@ def saved(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("sandbox", [None, "none"])
-def test_what_a_program_writes_to_out_comes_back(world: World, sandbox: str | None) -> None:
+@pytest.mark.parametrize(("sandbox", "python"), [(None, pythons()[0]), ("none", pythons()[-1])])
+def test_what_a_program_writes_to_out_comes_back(
+    world: World, sandbox: str | None, python: str
+) -> None:
     alice = world.user("alice")
     world.start_server()
-    executor = world.start_executor(world.executor("gpu1"), sandbox=sandbox)
-    done = world.submit(alice, world.source(WRITES), cwd=world.folder)
+    executor = world.start_executor(world.executor("gpu1"), sandbox=sandbox, python=python)
+    done = world.submit(alice, world.source(WRITES), f"python={python}", cwd=world.folder)
     assert done.no_traceback().status == 0, done.err
     assert "--- program ---\nwritten\n--- job 1 succeeded" in done.out
     assert "Saved telerun-out/1/all bytes.bin (1 MiB).\n" in done.err
@@ -141,6 +143,13 @@ def test_a_program_without_files_leaves_no_folder(world: World) -> None:
     assert "aved" not in done.err
     assert not (world.folder / "telerun-out").exists()
     assert not list((world.folder / "scratch/gpu1/spool").iterdir())
+
+
+@pytest.mark.once
+def test_a_job_that_is_cancelled_has_no_files_to_save(world: World) -> None:
+    done = world.submit(world.user("alice"), "--cancel", 1, "--out", "x").no_traceback()
+    assert done.status == 2
+    assert "a job that is cancelled leaves no files" in done.err
 
 
 # --- Faults ------------------------------------------------------------------------------

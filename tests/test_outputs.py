@@ -152,7 +152,7 @@ def test_of_a_hundred_thousand_the_first_come_back_and_the_rest_is_counted(place
 
 def test_a_queue_that_keeps_none_is_told_of(place: Place) -> None:
     report, contents = place.run("echo x >out/a", output_files=0, output_file_bytes=0)
-    assert reasons(report) == {"a": "no more than 0 files come back"}
+    assert reasons(report) == {"a": "this queue keeps no files"}
     assert contents == {}
 
 
@@ -161,6 +161,23 @@ def test_odd_names_are_spelled_out(place: Place) -> None:
     assert list(contents) == ["0" * 254 + "7"]
     why = "its name is not printable text without slashes"
     assert reasons(report) == dict.fromkeys(["\\x1b[2J", "\\n", "a\\b", "\\xff"], why)
+
+
+def test_an_archive_stays_as_long_as_its_result(tmp_path: Path) -> None:
+    spool = executor.Spool(tmp_path)
+    spool.archive(1).write_bytes(b"of a run that was killed")
+    spool.archive(2).write_bytes(b"xabc")
+    spool.archive(3).write_bytes(b"of a program whose files do not come back")
+    files = [{"name": "a", "size": 3, "offset": 1}]
+    path = spool.put(2, {"outcome": "succeeded"}, files)
+    spool.put(3, {"outcome": "succeeded"}, [])
+    spool = executor.Spool(tmp_path)
+    names = sorted(each.name for each in tmp_path.iterdir())
+    assert names == ["2.json", "2.out", "3.json"]
+    assert spool.file(2, spool.read(path)["files"][0]) == b"abc"
+    for number in (2, 3, 4):
+        spool.drop(number)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- Archives and queues that are not to be believed --------------------------------------

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts import authentication
 from accounts.models import Executor, User
 from jobs import documents, models, operations, views
-from jobs.models import Attempt, AuditEntry, Job
+from jobs.models import Attempt, AuditEntry, Job, OutputFile, OutputPart
 from telerun_site.statements import Parameter, Select
 
 FINISHED, QUEUED, PER_USER = 3600, 400, 4
@@ -38,7 +38,7 @@ def full(db: None, gpu1: Executor) -> None:
         )
         for n in range(total)
     )
-    Attempt.objects.bulk_create(
+    attempts = Attempt.objects.bulk_create(
         Attempt(
             job=job,
             number=1,
@@ -51,6 +51,12 @@ def full(db: None, gpu1: Executor) -> None:
             **({"ended_at": now, "ending": "expired"} if n % 10 else {}),
         )
         for n, job in enumerate(jobs)
+    )
+    files = OutputFile.objects.bulk_create(
+        OutputFile(attempt=attempt, name="a", size=2, digest="x") for attempt in attempts
+    )
+    OutputPart.objects.bulk_create(
+        OutputPart(file=file, number=number, content=b"x") for file in files for number in (0, 1)
     )
     AuditEntry.objects.bulk_create(
         AuditEntry(id=n, timestamp=now, username="u", action="tested", job_id=n)
@@ -90,6 +96,12 @@ HOT: list[tuple[str, Callable[[], QuerySet], str]] = [
     ("leases that ran out", lambda: Attempt.objects.expired(timezone.now()), "attempt_lease"),
     ("a job's attempts", lambda: Attempt.objects.filter(job_id=50), "one_attempt_a_number"),
     ("a job's open attempt", lambda: Attempt.objects.open().filter(job_id=50), "one_"),
+    ("an attempt's files", lambda: OutputFile.objects.filter(attempt_id=50), "one_file_a_name"),
+    (
+        "a part of a file",
+        lambda: OutputPart.objects.filter(file_id=50, number=1),
+        "one_part_a_number",
+    ),
     ("a bearer", lambda: User.objects.filter(token_digest=f"{7:064}"), "token_digest"),
     ("staff's list by state", lambda: Job.objects.filter(state="failed")[:100], "job_"),
     ("new audit entries", lambda: AuditEntry.objects.filter(id__gt=3990), "audit"),
