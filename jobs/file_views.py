@@ -37,13 +37,16 @@ class AttemptFile(ExecutorView):
 @contextmanager
 def _one_of_few() -> Iterator[None]:
     """Around what has a whole file in memory. Raises Busy."""
-    with waiting.asleep():
-        if not _uploads.acquire(timeout=_PATIENCE_SECONDS):
-            raise waiting.Busy("too many files arrive at once")
+    taken = False
     try:
+        with waiting.asleep():
+            taken = _uploads.acquire(timeout=_PATIENCE_SECONDS)
+        if not taken:
+            raise waiting.Busy("too many files arrive at once")
         yield
     finally:
-        _uploads.release()
+        if taken:
+            _uploads.release()
 
 
 class JobFile(UserView):

@@ -56,7 +56,7 @@ def parts_of(file: OutputFile, content: bytes) -> Iterator[OutputPart]:
 
 
 def few_enough(job_ids: list[int]) -> list[int]:
-    """The first of these jobs, at least one, whose files can be deleted without keeping others."""
+    """The first of these jobs, at least one, whose files are deleted in a moment."""
     kept = OutputFile.objects.filter(attempt__job__in=job_ids).order_by()
     sizes = dict(kept.values_list("attempt__job").annotate(Sum("size")))
     total, few = 0, []

@@ -51,7 +51,7 @@ def test_the_examples_say_something_sensible_without_a_gpu(world: World, name: s
     alice = world.user("alice")
     world.start_server()
     world.start_executor(world.executor("gpu1"))
-    done = world.submit(alice, ROOT / "examples" / name, cwd=world.folder)
+    done = world.submit(alice, ROOT / "examples" / name)
     assert done.status == 0, done.out + done.err
     assert "no GPU for this program here" in done.out
 

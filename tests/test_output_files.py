@@ -1,5 +1,6 @@
 """Output files at the queue: kept for an attempt, shown with its result, to owner and staff."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from jobs import files, invariants, operations
+from jobs import file_views, files, invariants, operations
 from jobs.models import Attempt, AuditEntry, Job, OutputFile, OutputPart
 from tests.support.admin import browser, page
 from tests.support.api import Api, problem
@@ -245,6 +246,21 @@ def test_who_may_send(
     for token in ("", "x", "ü"):
         assert problem(as_gpu1.send_file(claimed, "a", b"x", token)) == (409, "lease-lost")
     assert not OutputFile.objects.exists()
+
+
+def test_few_files_are_taken_at_a_time(
+    as_gpu1: Api, claimed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_views, "_uploads", uploads := threading.BoundedSemaphore(1))
+    monkeypatch.setattr(file_views, "_PATIENCE_SECONDS", 0)
+    for status in (200, 413, 200):  # whatever comes of one, the next has its place
+        content = b"x" if status == 200 else b"x" * (3 << 20)
+        assert as_gpu1.send_file(claimed, "a", content).status_code == status
+    with uploads:
+        answer = as_gpu1.send_file(claimed, "a", b"x")
+    assert problem(answer) == (503, "unavailable")
+    assert answer["Retry-After"]
+    assert uploads.acquire(blocking=False)
 
 
 def test_a_body_without_a_length_is_refused(as_gpu1: Api, claimed: dict[str, Any]) -> None:

@@ -37,14 +37,14 @@ def test_what_a_program_writes_to_out_comes_back(
     alice = world.user("alice")
     world.start_server()
     executor = world.start_executor(world.executor("gpu1"), sandbox=sandbox, python=python)
-    done = world.submit(alice, world.source(WRITES), f"python={python}", cwd=world.folder)
+    done = world.submit(alice, world.source(WRITES), f"python={python}")
     assert done.no_traceback().status == 0, done.err
     assert "--- program ---\nwritten\n--- job 1 succeeded" in done.out
     assert "Saved telerun-out/1/all bytes.bin (1 MiB).\n" in done.err
     assert "Saved telerun-out/1/hello.txt (11 bytes).\n" in done.err
     files = {"hello.txt": b"hello file\n", "all bytes.bin": EVERY_BYTE}
     assert saved(world.folder / "telerun-out/1") == files
-    again = world.submit(alice, "--attach", 1, "--out", world.folder / "mine", cwd=world.folder)
+    again = world.submit(alice, "--attach", 1, "--out", world.folder / "mine")
     assert again.status == 0, again.err
     assert saved(world.folder / "mine") == files
     assert executor.stop() == 0
@@ -79,7 +79,7 @@ def test_what_does_not_come_back_is_told(tmp_path: Path, sandbox: str | None) ->
         alice = world.user("alice")
         world.start_server()
         world.start_executor(world.executor("gpu1"), sandbox=sandbox)
-        done = world.submit(alice, world.source(source), cwd=tmp_path)
+        done = world.submit(alice, world.source(source))
         assert done.no_traceback().status == 1, done.err
         assert sorted(saved(tmp_path / "telerun-out/1")) == ["1 fits", "3 fits"]
         told = {line for line in done.err.splitlines() if line.startswith("Not saved")}
@@ -109,7 +109,7 @@ def test_nothing_of_the_students_is_written_over(world: World) -> None:
     mine.mkdir()
     (mine / "a").write_text("my own")
     source = world.source("echo one >out/a; echo two >out/b")
-    done = world.submit(alice, source, "--out", mine, cwd=world.folder)
+    done = world.submit(alice, source, "--out", mine)
     assert done.no_traceback().status == 6
     assert "job 1 succeeded" in done.out
     assert f"{mine}/a was not saved: another file of that name is there" in done.err
@@ -138,7 +138,7 @@ def test_a_program_without_files_leaves_no_folder(world: World) -> None:
     alice = world.user("alice")
     world.start_server()
     shell_executor(world)
-    done = world.submit(alice, world.source("echo hello"), cwd=world.folder)
+    done = world.submit(alice, world.source("echo hello"))
     assert done.status == 0
     assert "aved" not in done.err
     assert not (world.folder / "telerun-out").exists()
@@ -210,7 +210,7 @@ def test_answers_that_are_lost_after_the_commit_cost_nothing(world: World) -> No
         drops = [proxy.drop("PUT", path, 200) for path in ("/files/a$", "/files/b$", "/result$")]
         stub = fake_nvcc(world.folder, AS_SHELL)
         executor = world.start_executor(world.executor("gpu1"), "--server", proxy.url, nvcc=stub)
-        done = world.submit(alice, world.source(TWO_FILES.format(world.folder)), cwd=world.folder)
+        done = world.submit(alice, world.source(TWO_FILES.format(world.folder)))
         assert done.status == 1, done.err
         wait_for(lambda: all(drop.is_set() for drop in drops), "all three were dropped")
         assert executor.stop() == 0

@@ -271,8 +271,9 @@ class World:
         return path
 
     def submit(self, auth: Path, file: Path | str, *arguments: Any, **options: Any) -> Done:
-        """`submit.py FILE`, to its end."""
-        return run(self._submit_argv(auth, file, *arguments), env=self.environment, **options)
+        """`submit.py FILE`, to its end, in this world's folder."""
+        options = {"env": self.environment, "cwd": self.folder, **options}
+        return run(self._submit_argv(auth, file, *arguments), **options)
 
     def start_submit(self, auth: Path, file: Path | str, *arguments: Any) -> Process:
         name = f"submit-{len(self.processes)}"
@@ -281,6 +282,7 @@ class World:
             self.folder / f"{name}.log",
             self._submit_argv(auth, file, *arguments),
             env=self.environment,
+            cwd=self.folder,
         )
         self.processes.append(process)
         return process
