@@ -14,7 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 
 from accounts.permissions import IsUser
 from jobs.serializers import HeartbeatIn, Log, ReleaseIn, ResultIn, SubmissionIn
-from jobs.shapes import ANYTHING, LOG, SCHEMAS, STRING, ref
+from jobs.shapes import ANYTHING, BYTES, LOG, SCHEMAS, STRING, ref
 
 ABOUT = """\
 The queue's API. `docs/api.md` says how it is used.
@@ -65,6 +65,10 @@ KNOWN = _parameter(
     "ETags that are known: 304 if the job is still like that (RFC 9110).",
     type="string",
 )
+LEASE = {
+    **_parameter("header", "Telerun-Lease", "The attempt's lease token.", type="string"),
+    "required": True,
+}
 
 
 # --- Answers -----------------------------------------------------------------------------
@@ -94,6 +98,7 @@ def _problem(about: str, **headers: Any) -> dict[str, Any]:
     return {**answer, "headers": headers} if headers else answer
 
 
+AS_BYTES = {"application/octet-stream": {"schema": BYTES}}
 PROBLEMS = {
     400: _problem("`invalid-request`, `malformed-request`"),
     401: _problem("`not-authenticated`, `invalid-token`", **CHALLENGE),
@@ -101,7 +106,7 @@ PROBLEMS = {
     404: _problem("`not-found`: somebody else's, too"),
     406: _problem("`not-acceptable`: `Accept` does not allow JSON"),
     411: _problem("`length-required`: the body came in chunks"),
-    413: _problem("`source-too-large`, `body-too-large`"),
+    413: _problem("`source-too-large`, `files-too-large`, `body-too-large`"),
     415: _problem("`unsupported-media-type`: not JSON, or compressed"),
     429: _problem(
         "`too-many-requests` (submissions, or bodies at once), `too-many-wrong-tokens`", **RETRY
@@ -188,6 +193,25 @@ ENDPOINTS = {
         },
         (404, *WITH_BODY),
         body=ResultIn,
+    ),
+    ("AttemptFile", "PUT"): Endpoint(
+        "send_file",
+        "Send an output file, before the result. Sent again, it takes the place of the one before.",
+        {200: _answer("It is kept.", "File"), **_LOST},
+        (400, 404, 413),
+        (LEASE,),
+        AS_BYTES,
+    ),
+    ("JobFile", "GET"): Endpoint(
+        "get_file",
+        "An output file that the job's result lists.",
+        {
+            200: {
+                "description": "Its bytes.",
+                "content": {"application/octet-stream": {"schema": BYTES}},
+            }
+        },
+        (404,),
     ),
     ("AttemptRelease", "POST"): Endpoint(
         "release",

@@ -20,6 +20,7 @@ LOG: Shape = {
     "description": "Bytes: UTF-8, in which a byte that is not stands as U+DC80 to U+DCFF "
     "(Python's surrogateescape).",
 }
+BYTES: Shape = {"type": "string", "contentMediaType": "application/octet-stream"}
 
 
 def listed(items: Shape) -> Shape:
@@ -75,8 +76,11 @@ RESULT = members(
     signal=or_null(INTEGER),
     compile_seconds=or_null(NUMBER),
     execute_seconds=or_null(NUMBER),
+    files=listed(ref("File")),
     details=ANYTHING,
 )
+
+FILE = {**members(name=STRING, size=INTEGER), "description": "A file of the program's `out/`."}
 
 JOB = members(
     **_SUMMARY,
@@ -94,7 +98,7 @@ PAGE = members(
 
 _LIMITS = (
     "compile_seconds", "execute_seconds", "log_bytes", "output_bytes", "memory_bytes", "processes",
-    "disk_bytes",
+    "disk_bytes", "output_files", "output_file_bytes",
 )  # fmt: skip
 
 CLAIM = members(
@@ -127,6 +131,7 @@ SCHEMAS: dict[str, Shape] = {
     "JobPage": PAGE,
     "Attempt": ATTEMPT,
     "Result": RESULT,
+    "File": FILE,
     "Claim": CLAIM,
     "Heartbeat": HEARTBEAT,
     "Reported": REPORTED,

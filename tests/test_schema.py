@@ -1,6 +1,7 @@
 """The OpenAPI document: it is valid, it leaves nothing out, and real answers are as it says."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,7 @@ def test_it_is_there_for_everyone() -> None:
 
 
 def test_every_address_of_the_api_is_in_it() -> None:
-    routes = {
-        f"/api/v1/{p.pattern}".replace("<int:", "{").replace(">", "}") for p in urls.urlpatterns
-    }
+    routes = {re.sub(r"<\w+:(\w+)>", r"{\1}", f"/api/v1/{p.pattern}") for p in urls.urlpatterns}
     assert set(strict_document()["paths"]) == {*routes, "/healthz"}
     assert get_resolver().resolve("/healthz")
 
@@ -76,7 +75,8 @@ class Watched:
         media = {"content_type": named.pop("Content-Type")} if "Content-Type" in named else {}
         answer = self._api.request(method, path, body, named, **media)
         told = {name.lower(): value for name, value in answer.headers.items()}
-        found = faults(method, f"/api/v1{path}", answer.status_code, told, answer.content)
+        content = b"".join(answer) if answer.streaming else answer.content
+        found = faults(method, f"/api/v1{path}", answer.status_code, told, content)
         assert found == []
         self._seen.add((method, answer.status_code))
         return answer
@@ -145,14 +145,29 @@ def reports(gpu: Watched, alice: Watched, job: int) -> None:
     assert (
         gpu("POST", f"{at}/heartbeat", {"lease_token": "x", "phase": "waiting"}).status_code == 409
     )
+    sends_files(gpu, at, lease)
     result = {"lease_token": lease, "outcome": "runtime_error", "signal": 9, "execute_seconds": 1}
-    assert gpu("PUT", f"{at}/result", {**result, "execute_log": "\udcff"}).status_code == 200
+    kept = {"files": [{"name": "image.ppm", "size": 3}]}
+    assert (
+        gpu("PUT", f"{at}/result", {**result, **kept, "execute_log": "\udcff"}).status_code == 200
+    )
     assert gpu("PUT", f"{at}/result", result).status_code == 409
     assert alice("GET", f"/jobs/{job}").json()["result"]["signal"] == 9
+    assert alice("GET", f"/jobs/{job}/files/image.ppm").status_code == 200
+    assert alice("GET", f"/jobs/{job}/files/other.ppm").status_code == 404
     assert alice("GET", "/jobs").json()["results"][0]["outcome"] == "runtime_error"
     assert alice("POST", f"/jobs/{job}/cancel").status_code == 409
     cancelled = alice("POST", "/jobs", {"source": SOURCE}).json()["id"]
     assert alice("POST", f"/jobs/{cancelled}/cancel").json()["state"] == "cancelled"
+
+
+def sends_files(gpu: Watched, at: str, lease: str) -> None:
+    def send(name: str, lease: str = lease) -> int:
+        named = {"Telerun-Lease": lease, "Content-Type": "application/octet-stream"}
+        return gpu("PUT", f"{at}/files/{name}", b"P6\xff", **named).status_code
+
+    assert [send("image.ppm"), send("image.ppm"), send("..")] == [200, 200, 400]
+    assert send("image.ppm", "x") == 409
 
 
 def refuses(alice: Watched, gpu: Watched) -> None:

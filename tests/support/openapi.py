@@ -35,7 +35,8 @@ def _close(schema: Any) -> None:
 def operation(method: str, path: str) -> dict[str, Any] | None:
     """What the document has on a request; None for one that it does not have."""
     for template, operations in strict_document()["paths"].items():
-        if re.fullmatch(re.sub(r"{\w+}", "[0-9]+", template), path.partition("?")[0]):
+        pattern = template.replace("{name}", "[^/]+")
+        if re.fullmatch(re.sub(r"{\w+}", "[0-9]+", pattern), path.partition("?")[0]):
             return operations.get(method.lower())
     return None
 
@@ -58,6 +59,8 @@ def faults(method: str, path: str, status: int, headers: Any, body: bytes) -> li
     media_type = headers.get("content-type", "").partition(";")[0]
     if media_type not in answer["content"]:
         return [*found, f"{method} {path}: {status} as {media_type}"]
+    if media_type == "application/octet-stream":
+        return found
     return found + [
         f"{method} {path}: {status}: {fault}"
         for fault in _faults_of(answer["content"][media_type]["schema"], json.loads(body))
