@@ -58,6 +58,7 @@ import uuid
 from collections import namedtuple
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from xml.etree import ElementTree
 
 VERSION = "1"
 HERE = Path(__file__).resolve().parent
@@ -68,12 +69,19 @@ OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
 CACHED_BYTES = 16 << 20  # a larger program is compiled each time
 FULL_BYTES = 1 << 20  # a disk with less room is full
 HEAD_SHARE = 0.75  # of the bytes a log keeps: the rest is its end
-SETTLE_SECONDS = 0.05  # how long a job must be in a phase before the queue is told of it
+PHASE_SECONDS = 0.05  # how long a job must be in a phase before the queue is told of it
 WATCH_SECONDS = 0.05  # how often the memory of what runs is looked at, without a cgroup
 SANDBOX_UID_BASE = 60600  # to 61183: neither Debian, systemd nor useradd gives these out
 SANDBOX_UIDS = 584
 NAMED = 20  # of the files that do not come back, this many are named
 CHECKED = 42  # what the sandbox's self-test ends with
+SMI_SECONDS = 15  # how long nvidia-smi may take to answer for one GPU
+SETTLE_SECONDS = 10  # how long what was killed may still be seen on its GPU
+SPARE_MIB = 64  # by how much a GPU's used memory may differ while nothing is on it
+IDLE_SECONDS = 15  # how often an idle GPU is looked at
+PROBE_SECONDS = 30
+QUARANTINE_SECONDS = (5.0, 300.0)  # between tries of a GPU that failed: at first, and at most
+STEADY_SECONDS = 600  # a GPU that fails again sooner is tried ever less often
 # For a queue that is older than these limits.
 DEFAULT_LIMITS = {"memory_bytes": 4 << 30, "processes": 256, "disk_bytes": 1 << 30,
                   "output_files": 0, "output_file_bytes": 0}  # fmt: skip
@@ -313,32 +321,157 @@ def warn(message: str) -> None:
 
 
 class Gpu(NamedTuple):
-    """One GPU, as nvidia-smi describes it."""
+    """One GPU, or one instance of a GPU that is split (MIG), as nvidia-smi describes it."""
 
-    index: str
+    index: str  # "0"; of an instance "0:1"
     uuid: str
     name: str
     architecture: str  # "sm_90"
     driver: str
+    bus: str = ""  # "00000000:01:00.0"
+    whole: str = ""  # of an instance: the UUID of the GPU that it is a part of
+    instance: str = ""  # of an instance: "gi1/ci0"
+
+
+class GpuTrouble(Exception):
+    """A GPU that is to have no jobs; the message says why."""
+
+
+_abandoned = []  # type: List[subprocess.Popen[bytes]]  # those that even SIGKILL did not end
+
+
+def ask_nvidia_smi(*questions: List[str], seconds: float = SMI_SECONDS) -> List[str]:
+    """What nvidia-smi prints when asked each of these, all at once. Raises GpuTrouble.
+
+    Its exit status says little: where one GPU fell off the bus it fails, and tells of the others.
+    """
+    _abandoned[:] = [process for process in _abandoned if process.poll() is None]
+    if len(_abandoned) > 7:
+        raise GpuTrouble("nvidia-smi hangs, and cannot be killed")
+    started = []  # type: List[subprocess.Popen[bytes]]
+    try:
+        started.extend(map(_ask_one, questions))
+        deadline = time.monotonic() + seconds
+        return [_heard(process, deadline) for process in started]
+    except OSError as error:
+        raise GpuTrouble("nvidia-smi cannot be run: %s" % error.strerror) from None
+    except subprocess.TimeoutExpired:
+        raise GpuTrouble("nvidia-smi does not answer within %d s" % seconds) from None
+    finally:
+        for process in started:
+            _dismiss(process)
+
+
+def _ask_one(question: List[str]) -> Any:
+    return subprocess.Popen(
+        ["nvidia-smi"] + question, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def _heard(process: Any, deadline: float) -> str:
+    told, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+    return told.decode("utf-8", "replace")
+
+
+def _dismiss(process: Any) -> None:
+    """Ends it without waiting for one that hangs in the driver."""
+    if process.poll() is None:
+        _kill_group(process.pid)
+        try:
+            process.wait(1)
+        except subprocess.TimeoutExpired:
+            _abandoned.append(process)
+    process.stdout.close()
+
+
+def rows_of(told: str, columns: int) -> List[List[str]]:
+    """The rows of nvidia-smi's CSV; what has another number of columns is no row but a message."""
+    rows = [[cell.strip() for cell in line.split(",")] for line in told.splitlines()]
+    return [row for row in rows if len(row) == columns]
 
 
 def find_gpus() -> List[Gpu]:
-    """The GPUs of this machine, fewer where CUDA_VISIBLE_DEVICES was set for us."""
-    query = "--query-gpu=index,uuid,name,compute_cap,driver_version"
+    """The GPUs of this machine, in the order of their places on the bus; of one that is split
+    (MIG) its instances. Where CUDA_VISIBLE_DEVICES was set for us, those it names. Raises BadSetup."""
+    query = "--query-gpu=index,uuid,name,compute_cap,driver_version,pci.bus_id,mig.mode.current"
     try:
-        listed = subprocess.run(
-            ["nvidia-smi", query, "--format=csv,noheader"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True,
-        ).stdout.decode("utf-8", "replace")  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+        (told,) = ask_nvidia_smi([query, "--format=csv,noheader"], seconds=60)
+    except GpuTrouble:
         return []
-    rows = [[cell.strip() for cell in row.split(",")] for row in listed.splitlines()]
-    gpus = [Gpu(r[0], r[1], r[2], "sm_" + r[3].replace(".", ""), r[4]) for r in rows if len(r) == 5]
+    gpus = []  # type: List[Gpu]
+    for index, uuid_, name, capability, driver, bus, split in rows_of(told, 7):
+        gpu = Gpu(index, uuid_, name, "sm_" + capability.replace(".", ""), driver, bus)
+        gpus += find_instances(gpu) if split == "Enabled" else [gpu]
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is None:
-        return gpus
-    names = [name.strip() for name in allowed.split(",") if name.strip()]
-    return [g for name in names for g in gpus if name == g.index or g.uuid.startswith(name)]
+    return gpus if allowed is None else chosen_gpus(gpus, allowed)
+
+
+def find_instances(gpu: Gpu) -> List[Gpu]:
+    """The instances of a GPU that is split (MIG). Raises BadSetup if nvidia-smi is not understood.
+
+    Only `nvidia-smi -L` tells their UUIDs, and only its XML which device files are theirs.
+    """
+    try:
+        listed, described = ask_nvidia_smi(["-L"], ["-q", "-x", "-i", gpu.uuid], seconds=60)
+        places = _instance_places(described)
+    except (GpuTrouble, ElementTree.ParseError) as error:
+        raise BadSetup("GPU %s is split (MIG), and its instances are not told: %s." % (gpu.index, error)) from None  # fmt: skip
+    found, of_this = [], False
+    for line in listed.splitlines():
+        of_this = gpu.uuid in line if line.startswith("GPU ") else of_this
+        told = re.match(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)\s]+)\)", line)
+        if told and of_this:
+            if told[2] not in places:
+                raise BadSetup("nvidia-smi does not say which device files are those of %s." % told[3])
+            found.append(gpu._replace(
+                index="%s:%s" % (gpu.index, told[2]), uuid=told[3], whole=gpu.uuid,
+                name="%s MIG %s" % (gpu.name, told[1]), instance=places[told[2]],
+            ))  # fmt: skip
+    return found
+
+
+def _instance_places(described: str) -> Dict[str, str]:
+    """By their number, as in {"0": "gi1/ci0"}."""
+    tree = ElementTree.fromstring(described[described.find("<") : described.rfind(">") + 1])  # noqa: S314
+    return {
+        str(one.findtext("index")): "gi%s/ci%s" % (
+            one.findtext("gpu_instance_id"), one.findtext("compute_instance_id"))
+        for one in tree.iter("mig_device")
+    }  # fmt: skip
+
+
+def chosen_gpus(gpus: List[Gpu], allowed: str) -> List[Gpu]:
+    """Those that a CUDA_VISIBLE_DEVICES names: by index, UUID, or the beginning of one. A GPU that
+    is split stands for its instances. Raises BadSetup; CUDA itself would show fewer GPUs in silence."""
+    there = ", ".join("%s (%s)" % (gpu.index, gpu.uuid) for gpu in gpus) or "none"
+    chosen = []  # type: List[Gpu]
+    for name in map(str.strip, allowed.split(",")):
+        named = [gpu for gpu in gpus if name in _names(gpu)]
+        if not named and name.startswith("GPU-"):
+            named = [gpu for gpu in gpus if (gpu.whole or gpu.uuid).startswith(name)]
+        elif not named and name.startswith("MIG-"):
+            named = [gpu for gpu in gpus if gpu.uuid.startswith(name)]
+        wholes = {gpu.whole or gpu.uuid for gpu in named}
+        if len(wholes) != 1 or (len(named) > 1 and name.startswith("MIG-")):
+            raise BadSetup(
+                "CUDA_VISIBLE_DEVICES is %r, and %s. Unset it, or name GPUs by index or UUID; here are: %s."
+                % (allowed, _no_name(name, bool(named)), there)
+            )
+        if set(named) & set(chosen):
+            raise BadSetup("CUDA_VISIBLE_DEVICES is %r, which names GPU %s twice." % (allowed, named[0].index))  # fmt: skip
+        chosen += named
+    return chosen
+
+
+def _names(gpu: Gpu) -> List[str]:
+    return [gpu.index, gpu.uuid] + ([gpu.whole, gpu.index.partition(":")[0]] if gpu.whole else [])
+
+
+def _no_name(name: str, is_one: bool) -> str:
+    if not name or name == "-1":
+        return "so gives this executor no GPU"
+    return "%s is the name of %s" % (name, "several GPUs" if is_one else "no GPU here")
 
 
 def lock_gpu(gpu: Gpu) -> socket.socket:
@@ -392,13 +525,17 @@ def device_nodes(gpu: Gpu, root: Path = Path("/")) -> List[str]:
     nodes = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools"]
     for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
         told = dict(line.split(":", 1) for line in information.read_text().splitlines() if ":" in line)
-        if told.get("GPU UUID", "").strip() == gpu.uuid:
+        if told.get("GPU UUID", "").strip() == (gpu.whole or gpu.uuid):
             minor = told["Device Minor"].strip()
             nodes.append("nvidia" + minor)
-            # A GPU that is split (MIG) has a file for each part as well.
-            for access in sorted(root.glob("proc/driver/nvidia/capabilities/gpu%s/mig/**/access" % minor)):
-                number = re.search(r"DeviceFileMinor:\s*(\d+)", access.read_text())
-                nodes += ["nvidia-caps/nvidia-cap" + number[1]] if number else []
+            # An instance (MIG) has two files more: of its part of the GPU, and of the part of that.
+            parts = gpu.instance.split("/") if gpu.instance else []
+            for place in ["/".join(parts[: n + 1]) for n in range(len(parts))]:
+                access = root / "proc/driver/nvidia/capabilities" / ("gpu" + minor) / "mig" / place / "access"
+                number = re.search(r"DeviceFileMinor:\s*(\d+)", access.read_text() if access.exists() else "")
+                if not number:
+                    raise BadSetup("The driver does not say which device files are those of %s." % gpu.uuid)
+                nodes.append("nvidia-caps/nvidia-cap" + number[1])
             return ["/dev/" + node for node in nodes if (root / "dev" / node).exists()]
     raise BadSetup("The driver lists no GPU %s in /proc/driver/nvidia/gpus." % gpu.uuid)
 
@@ -1061,14 +1198,14 @@ class SlotProcess:
         watched = Watched(child.pid, self._memfd_device if box else 0)
         why = self._watch(child, order, log, started + order["seconds"], watched)
         seconds = time.monotonic() - started
-        self._kill_all(child)
+        unkillable = self._kill_all(child)
         self._drain(child, log)
-        ended = {"why": why, "seconds": seconds, "output_bytes": log.total,
+        ended = {"why": why, "seconds": seconds, "output_bytes": log.total, "unkillable": unkillable,
                  "memory_bytes": watched.peak or None, "cpu_seconds": None}  # fmt: skip
         code = child.returncode
         if box:
             told = _read_all(report).decode("ascii", "replace").splitlines()
-            if not told and why == "ended":
+            if not told and why == "ended" and not unkillable:
                 return {"error": in_text(log.content())[-500:].strip() or "it ended with %s" % code, "sandbox": True}, b""
             # A program that ended its own sandbox, which the kernel does for lack of memory.
             code = -signal.SIGKILL
@@ -1116,8 +1253,9 @@ class SlotProcess:
             if pipe in self._selector.get_map():
                 self._selector.unregister(pipe)
 
-    def _kill_all(self, child: Any) -> None:
-        """Kills the command and all that it left behind; they are ours, whatever they did."""
+    def _kill_all(self, child: Any) -> List[int]:
+        """Kills the command and all that it left behind; they are ours, whatever they did. What even
+        SIGKILL does not end, because it hangs in a driver, is not waited for, and returned."""
         if child.poll() is None:
             _kill_group(child.pid)
         deadline = time.monotonic() + GRACE_SECONDS
@@ -1130,9 +1268,9 @@ class SlotProcess:
                     _kill_group(pid)
                     _reap(pid)
             if not others:
-                return
+                return []
             time.sleep(0.001)
-        # What even SIGKILL does not end now, the system will: do not wait for it.
+        return others
 
     def _sweep(self) -> None:
         """Kills everything of this uid but this process (kill(2)): the uid is ours alone."""
@@ -1390,6 +1528,7 @@ class Ended(NamedTuple):
     log: bytes = b""
     cpu_seconds: Optional[float] = None
     memory_bytes: Optional[int] = None
+    unkillable: List[int] = []
 
 
 class Slot:
@@ -1449,7 +1588,7 @@ class Slot:
         if self._group and Cgroups.kills(self._group) > kills:
             told["why"] = "memory"
         return Ended(told["why"], told["exit_code"], told["signal"], told["seconds"], log,
-                     told["cpu_seconds"], told["memory_bytes"])  # fmt: skip
+                     told["cpu_seconds"], told["memory_bytes"], told["unkillable"])  # fmt: skip
 
     def _prepare_group(self, limits: Dict[str, int]) -> int:
         if self._group is None:
@@ -1783,6 +1922,266 @@ def when_changed(path: Path) -> float:
         return 0.0
 
 
+# --- The gate: what a GPU must show before it gets the next job --------------------------
+#
+# It is looked at through nvidia-smi, whose text is the same for all drivers, and through the
+# kernel's log, where the driver reports Xid errors. A GPU that fails is quarantined alone: its
+# worker takes no job until it passes again.
+
+# Xid errors after which NVIDIA says to reset the GPU or to reboot, by
+# https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html (the resolution buckets RESET_GPU,
+# RESTART_BM and WORKFLOW_XID_48). Not here: what a program's own faults raise (13, 31, 43, 45, 68,
+# 69), and memory errors that were contained (63, 92, 94), after which the next program may run.
+RESET_XIDS = frozenset([46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143])
+RECOVERY_XID = 154  # says what is needed: "GPU recovery action changed from 0x0 (None) to ..."
+
+READING = ("uuid", "memory.used", "temperature.gpu", "clocks.sm", "clocks.mem")
+# Fields that not every driver knows, and what to ask for then.
+NEWER = {
+    "clocks_event_reasons.active": "clocks_throttle_reasons.active",  # before 535
+    "clocks_throttle_reasons.active": "",
+    "gpu_recovery_action": "",
+}
+# NvmlClocksEventReasons of the NVML reference. Left out: idle, and what somebody set on purpose.
+SLOWED_BY = {0x04: "power cap", 0x08: "hardware slowdown", 0x10: "sync boost",
+             0x20: "heat", 0x40: "heat", 0x80: "power brake"}  # fmt: skip
+
+# What a GPU must be able to do, compiled as jobs are and run in the same sandbox.
+PROBED = 43  # what the probe ends with
+PROBE_CU = r"""
+#include <cstdio>
+__global__ void fill(unsigned *to, unsigned n) {
+    for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) to[i] = i * 2654435761u;
+}
+#define TRY(call) do { cudaError_t e = (call); if (e) { printf("%s: %s\n", #call, cudaGetErrorString(e)); return 1; } } while (0)
+int main() {
+    const unsigned n = 1 << 20;
+    static unsigned back[n];
+    unsigned *on_gpu;
+    TRY(cudaMalloc(&on_gpu, n * sizeof *on_gpu));
+    fill<<<64, 256>>>(on_gpu, n);
+    TRY(cudaGetLastError());
+    TRY(cudaMemcpy(back, on_gpu, n * sizeof *on_gpu, cudaMemcpyDeviceToHost));
+    for (unsigned i = 0; i < n; i++)
+        if (back[i] != i * 2654435761u) { printf("it computes wrongly\n"); return 1; }
+    TRY(cudaFree(on_gpu));
+    return 43;
+}
+"""
+
+
+class KernelLog:
+    """The Xid errors that the driver reports from now on. Every reader has a place of its own."""
+
+    XID = re.compile(rb"NVRM: Xid \((?:PCI:)?([0-9a-fA-F]+):([0-9a-fA-F]+):([0-9a-fA-F]+)[^)]*\): (\d+)([^\n]*)")
+
+    def __init__(self, path: Path) -> None:
+        """`path`: /dev/kmsg, or a file that the messages are appended to. Raises OSError."""
+        self._file = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.lseek(self._file, 0, os.SEEK_END)
+        self._rest = b""
+
+    def new_xids(self, bus: str) -> List[Any]:
+        """Those of the GPU at that place on the bus, as pairs of number and words."""
+        data = self._rest + b"".join(iter(self._read, b""))
+        whole, newline, self._rest = data.rpartition(b"\n")
+        return [
+            (int(found[4]), found[5].decode("utf-8", "replace").strip(" ,"))
+            for found in self.XID.finditer(whole + newline)
+            if place_of(":".join(part.decode() for part in found.group(1, 2, 3))) == place_of(bus)
+        ]
+
+    def _read(self) -> bytes:
+        while True:
+            try:
+                return os.read(self._file, 1 << 13)  # of /dev/kmsg, one message
+            except BlockingIOError:
+                return b""
+            except BrokenPipeError:  # some were overwritten before they were read
+                continue
+
+
+def place_of(bus: str) -> Any:
+    """A place on the PCI bus, for comparing: the driver's "0000:0A:00" is nvidia-smi's "00000000:0A:00.0"."""
+    parts = bus.partition(".")[0].split(":")
+    return tuple(int(part, 16) for part in parts) if len(parts) == 3 else ()
+
+
+class Gate:
+    """One GPU, as it was last seen, and whether it may have jobs. For its one worker alone."""
+
+    def __init__(self, gpu: Gpu, kernel_log: Optional[KernelLog]) -> None:
+        self.gpu = gpu
+        self.reading = {}  # type: Dict[str, Any]
+        self.doubtful = True  # it must show that it computes
+        self.ready = False
+        self.quarantined = ""  # why
+        self.since = ""
+        self.unkillable = []  # type: List[int]  # processes that SIGKILL did not end
+        self._log = kernel_log
+        self._broken = ""  # found right after a job: why it is to be quarantined
+        self._clean = False  # found right after a job: nothing is left of it
+        self._fields = list(READING) + ["clocks_event_reasons.active", "gpu_recovery_action"]
+        self._idle_mib = None  # type: Optional[int]  # the memory in use while nothing is on it
+        self._pauses = delays(*QUARANTINE_SECONDS)
+        self._passed_at = float("-inf")
+
+    def about(self) -> Dict[str, Any]:
+        """What staff see of it."""
+        condition = "ready" if self.ready else "quarantined" if self.quarantined else "not yet tried"
+        more = {"reason": self.quarantined[:500], "since": self.since} if self.quarantined else {}
+        return {**identity(self.gpu), "condition": condition, **more}
+
+    def stamp(self) -> Dict[str, Any]:
+        """What a result says of it: which it was, and how it was when the program had ended."""
+        return {**identity(self.gpu), **self.reading}
+
+    # --- Looking ---
+
+    def look(self) -> str:
+        """What is still on it that is not to be there, "" for nothing. Raises GpuTrouble if it is broken."""
+        self._look_for_xids()
+        alive = [pid for pid in self.unkillable if is_running(pid)]
+        if alive:
+            raise GpuTrouble("process %d on it cannot be killed" % alive[0])
+        self.unkillable = []
+        row, processes = self._ask()
+        self._read(row)
+        if row.get("gpu_recovery_action", "None") not in ("None", "[N/A]", "N/A", "[Not Supported]"):
+            raise GpuTrouble("the driver asks for: %s" % row["gpu_recovery_action"])
+        if processes:
+            return "processes are on it: %s" % ", ".join(processes[:5])
+        return self._too_much_memory(number(row["memory.used"]))
+
+    def look_after(self, ended: "Ended") -> str:
+        """The same right after a job: why its result does not count, "" if it does."""
+        # A program that fails by itself says nothing of the GPU, if Xid errors can be seen.
+        crashed = ended.why != "ended" or ended.signal is not None
+        self.doubtful = self.doubtful or crashed or (self._log is None and ended.exit_code != 0)
+        self.unkillable = ended.unkillable
+        try:
+            self._clean = not self.look()
+        except GpuTrouble as trouble:
+            self._broken = str(trouble)
+        return self._broken
+
+    def _look_for_xids(self) -> None:
+        for xid, words in self._log.new_xids(self.gpu.bus) if self._log else []:
+            say("GPU %s: Xid %d: %s" % (self.gpu.index, xid, words[:200]))
+            self.doubtful = True
+            if xid in RESET_XIDS or (xid == RECOVERY_XID and "to 0x0" not in words):
+                raise GpuTrouble("Xid %d (%s)" % (xid, words[:200] or "no words"))
+
+    def _ask(self) -> Any:
+        """Its row, by the names of the fields, and the processes on it."""
+        whole = self.gpu.whole or self.gpu.uuid
+        form = ["--format=csv,noheader,nounits", "-i", whole]
+        told, apps = ask_nvidia_smi(
+            ["--query-gpu=" + ",".join(self._fields)] + form,
+            ["--query-compute-apps=gpu_uuid,pid,process_name"] + form,
+        )
+        unknown = re.search(r'Field "([^"]+)" is not a valid field', told)
+        if unknown and unknown[1] in self._fields and unknown[1] in NEWER:
+            older = NEWER[unknown[1]]
+            self._fields = [f for f in (older if f == unknown[1] else f for f in self._fields) if f]
+            return self._ask()
+        rows = [row for row in rows_of(told, len(self._fields)) if row[0] == whole]
+        if not rows:
+            last = (told.strip().splitlines() or ["it says nothing"])[-1]
+            raise GpuTrouble("nvidia-smi does not find it: %s" % last[:200])
+        # Of an instance (MIG) nvidia-smi does not say which processes are on it.
+        on_it = [r for r in rows_of(apps, 3) if r[0] == whole and not self.gpu.whole]
+        return dict(zip(self._fields, rows[0])), ["%s (%s)" % (r[1], os.path.basename(r[2])) for r in on_it]
+
+    def _read(self, row: Dict[str, str]) -> None:
+        self.reading = {
+            "sm_clock_mhz": number(row["clocks.sm"]),
+            "memory_clock_mhz": number(row["clocks.mem"]),
+            "temperature_c": number(row["temperature.gpu"]),
+            "throttled": slowed_by(row.get("clocks_event_reasons.active", row.get("clocks_throttle_reasons.active", ""))),
+        }
+
+    def _too_much_memory(self, used: Optional[int]) -> str:
+        if used is None or self.gpu.whole:  # that of an instance is not told
+            return ""
+        self._idle_mib = used if self._idle_mib is None else min(used, self._idle_mib)
+        if used > self._idle_mib + SPARE_MIB:
+            return "%d MiB of its memory are in use and %d were while it was idle" % (used, self._idle_mib)
+        return ""
+
+    # --- Passing ---
+
+    def check(self, probe: Callable[[], None]) -> None:
+        """Returns if the GPU may have the next job. `probe` raises GpuTrouble if it cannot
+        compute; that is asked only where there is doubt. Raises GpuTrouble."""
+        if self._broken:
+            why, self._broken = self._broken, ""
+            raise GpuTrouble(why)
+        clean, self._clean = self._clean, False
+        if not clean:
+            self._settle()
+        if self.doubtful:
+            probe()
+            self._settle()
+            self.doubtful = False
+
+    def _settle(self) -> None:
+        """What was killed a moment ago may still be seen: waits a little for it to go."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            left = self.look()
+            if not left:
+                return
+            if time.monotonic() > deadline:
+                raise GpuTrouble(left)
+            time.sleep(0.1)
+
+    def quarantine(self, why: str) -> bool:
+        """Whether that is news."""
+        news = self.quarantined != why
+        if not self.quarantined:
+            self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            if time.monotonic() - self._passed_at > STEADY_SECONDS:
+                self._pauses = delays(*QUARANTINE_SECONDS)
+        self.ready, self.quarantined, self.doubtful = False, why, True
+        return news
+
+    def passed(self) -> bool:
+        """It may have jobs; whether that is news."""
+        if self.ready:
+            return False
+        self.ready, self.quarantined, self._passed_at = True, "", time.monotonic()
+        return True
+
+    def pause(self) -> float:
+        """How long to wait before it is tried again."""
+        return next(self._pauses)
+
+
+def identity(gpu: Gpu) -> Dict[str, Any]:
+    return {key: getattr(gpu, key) for key in ("index", "uuid", "name", "architecture", "driver")}
+
+
+def number(text: str) -> Optional[int]:
+    """A whole number; None for "[N/A]" and the like."""
+    return int(float(text)) if re.fullmatch(r"\d+(\.\d+)?", text) else None
+
+
+def slowed_by(bits: str) -> Optional[List[str]]:
+    """In words, from a mask such as 0x0000000000000024; None if it is not known."""
+    if not re.fullmatch(r"0x[0-9a-fA-F]+", bits):
+        return None
+    return sorted({words for bit, words in SLOWED_BY.items() if int(bits, 16) & bit})
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there and not dead already (proc(5))."""
+    try:
+        return Path("/proc/%d/stat" % pid).read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (OSError, IndexError):
+        return False
+
+
 # --- A job in hand -----------------------------------------------------------------------
 
 
@@ -1856,21 +2255,16 @@ class Executor:
         Queue(auth)  # a bad address or certificate is said now
         self.nvcc = find_nvcc(options.nvcc)
         self.nvcc_version = nvcc_version(self.nvcc)
-        self.gpus = [] if options.no_gpu else find_gpus()
-        if not options.no_gpu and options.nproc_execute > len(self.gpus):
-            raise BadSetup(
-                "--nproc-execute %d asks for more GPUs than there are (%d); each execution worker "
-                "needs one of its own. On a machine without GPUs, say --no-gpu."
-                % (options.nproc_execute, len(self.gpus))
-            )
+        self.gpus = [] if options.no_gpu else self._find_gpus()
         self.arch = options.arch or (self.gpus[0].architecture if self.gpus else None)
         self.scratch = self._take_scratch()
         self.cgroups = Cgroups(own_cgroup())
         self.sandbox = NoSandbox()  # type: Any
         if options.sandbox != "none":
             self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
-            self.sandbox.use(self.gpus[: options.nproc_execute])
-        self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus[: options.nproc_execute]]
+            self.sandbox.use(self.gpus)
+        self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
+        self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
         self.spool = Spool(self.scratch / "spool")
         self.cache = CompileCache(self.scratch / "compiled", options.compile_cache)
         self.jobs = self.scratch / "jobs"
@@ -1886,8 +2280,40 @@ class Executor:
         self.beat_now = threading.Event()  # a phase changed: tell the queue
         self.beating = True
         self.hurry = threading.Event()  # do not wait for a queue that is away
+        self.can_run = threading.Event()  # there is a GPU for the next job, or none is needed
+        if not self.gates:
+            self.can_run.set()
+        self._handing_over = threading.Lock()  # of `compiled` and `can_run` together
+        self.finishing = threading.Event()  # nothing more will be compiled
+        self.gpu_news = False  # the queue is to be told of the GPUs
+        self._no_gpu = False  # it was said that none works
         self._releases = []  # type: List[threading.Thread]
         self._claiming = set()  # type: Any  # connections on which a claim is held
+
+    def _find_gpus(self) -> List[Gpu]:
+        """As many GPUs as there are execution workers. Raises BadSetup."""
+        gpus, wanted = find_gpus(), self.options.nproc_execute
+        if wanted > len(gpus):
+            raise BadSetup(
+                "--nproc-execute %d asks for more GPUs than there are (%d); each execution worker "
+                "needs one of its own. On a machine without GPUs, say --no-gpu." % (wanted, len(gpus))
+            )
+        kinds = sorted({gpu.architecture for gpu in gpus[:wanted]})
+        if len(kinds) > 1 and not self.options.arch:
+            raise BadSetup(
+                "The GPUs are of several architectures (%s), and a program is compiled for one. Run an "
+                "executor for each, with CUDA_VISIBLE_DEVICES, or name one with --arch." % ", ".join(kinds)
+            )
+        return gpus[:wanted]
+
+    def _kernel_log(self, gpu: Gpu) -> Optional[KernelLog]:
+        try:
+            return KernelLog(self.options.kernel_log)
+        except OSError as error:
+            if gpu == self.gpus[0]:
+                say("%s cannot be read (%s): Xid errors of the GPUs go unseen, so a GPU is tried after "
+                    "each program that failed." % (self.options.kernel_log, error.strerror))  # fmt: skip
+            return None
 
     def _take_scratch(self) -> Path:
         """The folder for this executor alone. Raises BadSetup if another has it."""
@@ -1913,6 +2339,8 @@ class Executor:
         options = self.options
         compiling = [self._slot(None) for _ in range(options.nproc_compile)]
         executing = [self._slot(self._gpu(n)) for n in range(options.nproc_execute)]
+        if self.gates:
+            self._compile_probe(compiling[0])
         say("Executor %s: nvcc %s, %s, sandbox: %s, limits by %s, %d compile and %d execution workers, queue %s."
             % (self.auth.name, self.nvcc_version, self._hardware(), self.sandbox.about(),
                self.cgroups.about(), options.nproc_compile, options.nproc_execute, self.auth.server))  # fmt: skip
@@ -1924,10 +2352,11 @@ class Executor:
         sender = start(self._send_results, "results")
         compilers = [start(self._compile_jobs, "compile-%d" % n, slot) for n, slot in enumerate(compiling)]
         runners = [
-            start(self._execute_jobs, "execute-%d" % n, slot, self._gpu(n))
+            start(self._execute_jobs, "execute-%d" % n, slot, self.gates[n] if self.gates else None)
             for n, slot in enumerate(executing)
         ]
         join(compilers)
+        self.finishing.set()
         for _ in runners:
             self.compiled.put(None)
         join(runners)
@@ -1975,6 +2404,9 @@ class Executor:
     def _drain(self, why: str = "Stopping: no more jobs; finishing those in hand.") -> None:
         self.draining.set()
         say(why)
+        self._hang_up_claims()
+
+    def _hang_up_claims(self) -> None:
         with self._lock:
             held = list(self._claiming)
         for connection in held:
@@ -2020,7 +2452,7 @@ class Executor:
             if self._guarded(attempt, slot, None, lambda: self._compile(attempt, slot)):
                 attempt.phase = "waiting"
                 self.beat_now.set()
-                self.compiled.put(attempt)
+                self._hand_over(attempt)
                 attempt.taken.wait()  # claim no more than there is room for
             else:
                 self._done(attempt)
@@ -2036,12 +2468,16 @@ class Executor:
             if not self._scratch_has_room():
                 self.draining.wait(delay + 5)
                 continue
+            if not self.can_run.is_set():
+                self.can_run.wait(1)
+                continue
+            connection.pick_up()
             with self._lock:
                 self._claiming.add(connection)
             try:
                 answer = connection.request("POST", "/claims", self._about(), headers, WAIT_SECONDS + 15)
             except (Unreachable, Untrusted) as error:
-                if not self.draining.is_set():
+                if not self.draining.is_set() and self.can_run.is_set():
                     say_once("%s; trying again." % str(error).rstrip("."))
                     self.draining.wait(delay)
                 continue
@@ -2067,7 +2503,7 @@ class Executor:
             "version": VERSION,
             "nvcc": self.nvcc_version,
             "arch": self.arch,
-            "gpus": [gpu._asdict() for gpu in self.gpus],
+            "gpus": [gate.about() for gate in self.gates],
             "nproc_compile": self.options.nproc_compile,
             "nproc_execute": self.options.nproc_execute,
             "sandbox": self.sandbox.about(),
@@ -2102,7 +2538,7 @@ class Executor:
         return attempt
 
     def _guarded(
-        self, attempt: Attempt, slot: Slot, gpu: Optional[Gpu], step: Callable[[], bool]
+        self, attempt: Attempt, slot: Slot, gate: Optional[Gate], step: Callable[[], bool]
     ) -> bool:
         """The step's answer; what this host could not do is given back, not blamed on the job."""
         try:
@@ -2110,7 +2546,9 @@ class Executor:
         except SandboxBroken as error:
             attempt.stop("the host's sandbox failed: %s" % error)
             try:
-                self._try_sandbox(slot, gpu)  # was it this job alone?
+                self._try_sandbox(slot, None)  # was it this job alone, or its GPU?
+                if gate is not None:
+                    gate.doubtful = True
             except BadSetup as broken:
                 self._unfit(str(broken))
             return False
@@ -2173,23 +2611,38 @@ class Executor:
 
     # --- Executing ---
 
-    def _execute_jobs(self, slot: Slot, gpu: Optional[Gpu]) -> None:
+    def _execute_jobs(self, slot: Slot, gate: Optional[Gate]) -> None:
         """One execution worker: owns one GPU and runs one program at a time on it."""
         while True:
-            attempt = self.compiled.get()
+            if gate is not None and not self._passes(slot, gate):
+                if self.finishing.wait(gate.pause()):
+                    break
+                continue
+            try:
+                attempt = self.compiled.get(timeout=IDLE_SECONDS if gate else None)
+            except queue.Empty:
+                if self.finishing.is_set():
+                    break
+                continue
             if attempt is None:
                 break
             attempt.phase = "executing"
             self.beat_now.set()
             attempt.taken.set()
-            self._guarded(attempt, slot, gpu, lambda: self._execute(attempt, slot, gpu))
+            self._guarded(attempt, slot, gate, lambda: self._execute(attempt, slot, gate))
             self._done(attempt)
         slot.close()
 
-    def _execute(self, attempt: Attempt, slot: Slot, gpu: Optional[Gpu]) -> bool:
+    def _execute(self, attempt: Attempt, slot: Slot, gate: Optional[Gate]) -> bool:
+        gpu = gate.gpu if gate else None
         archive = self.spool.archive(attempt.id)
         command = self.sandbox.program(attempt.folder, attempt.args, self.nvcc, gpu, archive, attempt.limits)
         ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
+        if gate is not None and not (ended.why == "killed" and not ended.seconds):
+            broken = gate.look_after(ended)
+            if broken:
+                attempt.stop("GPU %s failed: %s" % (gate.gpu.index, broken))
+                return False
         if not self._finished(attempt, ended):
             return False
         if ended.exit_code != 0 and self._for_lack_of_room(attempt):
@@ -2201,7 +2654,7 @@ class Executor:
             execute_memory_bytes=ended.memory_bytes,
             exit_code=ended.exit_code,
             signal=ended.signal,
-            gpu=gpu._asdict() if gpu else None,
+            gpu=gate.stamp() if gate else None,
         )
         if ended.signal == signal.SIGXFSZ and "disk_bytes" in attempt.limits:
             attempt.report["limit"] = in_mib(attempt.limits["disk_bytes"]) + " of files"
@@ -2227,6 +2680,83 @@ class Executor:
         if shutil.disk_usage(str(self.scratch)).free < FULL_BYTES:
             attempt.stop("the host's disk was full")
         return bool(attempt.stop_reason)
+
+    # --- GPUs that fail ---
+
+    def _compile_probe(self, slot: Slot) -> None:
+        """Raises BadSetup if nvcc cannot compile for the GPUs here."""
+        self._probe_folder = self.scratch / "probe"
+        shutil.rmtree(str(self._probe_folder), ignore_errors=True)
+        for name in ("src", "run", "tmp"):
+            (self._probe_folder / name).mkdir(parents=True)
+        source = self._probe_folder / "src" / "probe.cu"
+        source.write_text(PROBE_CU)
+        command = self.sandbox.compiler(self._probe_folder, source, [self.nvcc, "-arch=%s" % self.arch], DEFAULT_LIMITS)
+        ended = slot.run(command, 120, PROBE_LIMITS, lambda: True)
+        if ended.exit_code != 0:
+            raise BadSetup("%s cannot compile for the GPUs here (%s): %s" % (self.nvcc, self.arch, last_line(ended)))
+
+    def _probe(self, slot: Slot, gate: Gate) -> None:
+        """Raises GpuTrouble unless a tiny CUDA program runs well on it."""
+        command = self.sandbox.program(
+            self._probe_folder, [], self.nvcc, gate.gpu, self._probe_folder / "out", DEFAULT_LIMITS
+        )  # fmt: skip
+        try:
+            ended = slot.run(command, PROBE_SECONDS, PROBE_LIMITS, lambda: True)
+        except OSError as error:
+            raise GpuTrouble("no program can be started on it: %s" % error) from None
+        gate.unkillable = ended.unkillable
+        if ended.exit_code != PROBED:
+            raise GpuTrouble("a tiny CUDA program fails on it: %s" % last_line(ended))
+
+    def _passes(self, slot: Slot, gate: Gate) -> bool:
+        """Whether the GPU may have the next job. One that may not is quarantined, alone."""
+        try:
+            gate.check(lambda: self._probe(slot, gate))
+        except GpuTrouble as trouble:
+            if gate.quarantine(str(trouble)):
+                say("GPU %s (%s) is quarantined: %s. It is tried again by itself." % (gate.gpu.index, gate.gpu.uuid, trouble))
+                self._gpus_changed()
+            return False
+        again = bool(gate.quarantined)
+        if gate.passed():
+            if again:
+                say("GPU %s (%s) works again." % (gate.gpu.index, gate.gpu.uuid))
+            self._gpus_changed()
+        return True
+
+    def _gpus_changed(self) -> None:
+        """Without any GPU, what waits for one goes back to the queue, and no more is claimed."""
+        with self._handing_over:
+            if any(gate.ready for gate in self.gates):
+                self._no_gpu = False
+                self.can_run.set()
+            elif all(gate.quarantined for gate in self.gates):
+                if not self._no_gpu:
+                    say("No GPU of this host works: claiming no jobs until one does.")
+                self._no_gpu = True
+                self.can_run.clear()
+                self._hang_up_claims()
+                self._give_back_compiled()
+        self.gpu_news = True
+        self.beat_now.set()
+
+    def _hand_over(self, attempt: Attempt) -> None:
+        """To the execution workers, if there is a GPU at all."""
+        with self._handing_over:
+            self.compiled.put(attempt)
+            if not self.can_run.is_set():
+                self._give_back_compiled()
+
+    def _give_back_compiled(self) -> None:
+        while True:
+            try:
+                attempt = self.compiled.get_nowait()
+            except queue.Empty:
+                break
+            if attempt is not None:  # the execution workers need no word to end, in quarantine
+                attempt.stop("no GPU of this host works")
+                self._done(attempt)
 
     # --- Reporting ---
 
@@ -2334,11 +2864,25 @@ class Executor:
                     say("Job %d: stuck; its slot is killed." % attempt.job_id)
                 if self.beating and not attempt.lost:
                     self._beat_one(connection, attempt)
+            if self.gpu_news or not self.can_run.is_set():
+                self._tell_of_gpus(connection)
             least = min([a.lease_seconds for a in attempts] or [30.0])
             if self.beat_now.wait(least / 3):
-                time.sleep(SETTLE_SECONDS)  # a short program is over before anyone could see it run
+                time.sleep(PHASE_SECONDS)  # a short program is over before anyone could see it run
             self.beat_now.clear()
         connection.close()
+
+    def _tell_of_gpus(self, connection: "Connection") -> None:
+        """A claim tells of them too, but none is made while none works."""
+        self.gpu_news = False
+        try:
+            answer = connection.request("PUT", "/executor", self._about(), timeout=10)
+        except (Unreachable, Untrusted) as error:
+            say_once("%s; trying again." % str(error).rstrip("."))
+            self.gpu_news = True
+            return
+        if answer.status == 401:
+            self._refused(answer)
 
     def _beat_one(self, connection: "Connection", attempt: Attempt) -> None:
         body = {"lease_token": attempt.lease_token, "phase": attempt.phase}
@@ -2359,14 +2903,14 @@ class Executor:
 
 
 class Connection(Queue):
-    """A connection whose held request another thread can end, for good."""
+    """A connection whose held request another thread can end."""
 
     def __init__(self, auth: Auth) -> None:
         super().__init__(auth)
         self._hung_up = False
 
     def hang_up(self) -> None:
-        """Breaks the connection under a request that is waiting on it; no other is opened."""
+        """Breaks the connection under a request that is waiting on it; no other is opened until `pick_up`."""
         self._hung_up = True
         held = self._connection
         if held is not None and held.sock is not None:
@@ -2375,6 +2919,10 @@ class Connection(Queue):
                 socket.socket.shutdown(held.sock, socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def pick_up(self) -> None:
+        """Makes it usable again."""
+        self._hung_up = False
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
         if not self._hung_up:
@@ -2393,6 +2941,16 @@ def source_name(filename: str) -> str:
     plain = re.sub(r"[^\w.+ -]", "_", filename)
     plain = plain if plain.endswith(".cu") else plain + ".cu"
     return plain if len(plain.encode("utf-8")) <= 200 else "program.cu"
+
+
+PROBE_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 20}
+
+
+def last_line(ended: Ended) -> str:
+    """The last that it printed, or how it ended."""
+    lines = in_text(ended.log).strip().splitlines()
+    how = "it ended with %s" % (ended.exit_code if ended.signal is None else "signal %d" % ended.signal)
+    return (lines[-1][-300:] if lines else how if ended.why == "ended" else ended.why)
 
 
 def in_text(log: bytes) -> str:
@@ -2485,6 +3043,7 @@ def parse(argv: Any) -> argparse.Namespace:
     parser.add_argument("--nvcc", metavar="PATH", help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)")  # fmt: skip
     parser.add_argument("--arch", type=architecture, metavar="SM", help="compile for this architecture (default: the GPU's)")  # fmt: skip
     parser.add_argument("--no-gpu", action="store_true", help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says")  # fmt: skip
+    parser.add_argument("--kernel-log", type=Path, default=Path("/dev/kmsg"), metavar="FILE", help="where the driver's Xid errors are read (default: %(default)s)")  # fmt: skip
     parser.add_argument("--sandbox", choices=("bubblewrap", "none"), default="bubblewrap", help='what programs run in (default: %(default)s); with "none" they can do all that this user can')  # fmt: skip
     parser.add_argument("--sandbox-uid-base", type=uid, default=SANDBOX_UID_BASE, metavar="UID", help="started by root: the first of %d uids to run programs as (default: %%(default)s)" % SANDBOX_UIDS)  # fmt: skip
     parser.add_argument("--sandbox-bind", type=Path, action="append", default=[], metavar="PATH", help="show this in the sandbox too, read-only: a compiler outside of /usr, a data set")  # fmt: skip

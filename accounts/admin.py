@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from accounts import operations
 from accounts.forms import NamesForm
@@ -180,9 +180,12 @@ class ExecutorAdmin(BearerAdmin):
         "name",
         ("enabled", "alive", "last_seen_at"),
         ("created_at", "token_issued_at"),
+        "quarantined",
         "told",
     )
-    readonly_fields = ("enabled", "alive", "last_seen_at", "created_at", "token_issued_at", "told")
+    readonly_fields = (
+        "enabled", "alive", "last_seen_at", "created_at", "token_issued_at", "quarantined", "told",
+    )  # fmt: skip
 
     def create(self, name: str, actor: str) -> tuple[Executor, str]:
         return operations.create_executor(name, actor)
@@ -212,9 +215,21 @@ class ExecutorAdmin(BearerAdmin):
 
     @admin.display(description="GPUs")
     def gpus(self, executor: Executor) -> str:
-        gpus = executor.about.get("gpus")
-        gpus = [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
-        return ", ".join(str(gpu.get("name", "?")) for gpu in gpus) or "-"
+        names = ", ".join(str(gpu.get("name", "?")) for gpu in executor.gpus)
+        quarantined = len(executor.quarantined_gpus)
+        return (f"{names} ({quarantined} quarantined)" if quarantined else names) or "-"
+
+    @admin.display(description="quarantined GPUs")
+    def quarantined(self, executor: Executor) -> SafeString | str:
+        """Each with why; they come back by themselves."""
+        return (
+            format_html_join(
+                mark_safe("<br>"),
+                "{}",
+                ((line,) for line in map(_quarantined, executor.quarantined_gpus)),
+            )
+            or "-"
+        )
 
     @admin.display(description="nvcc")
     def nvcc(self, executor: Executor) -> str:
@@ -223,3 +238,8 @@ class ExecutorAdmin(BearerAdmin):
     @admin.display(description="what it told of itself")
     def told(self, executor: Executor) -> SafeString:
         return format_html('<pre class="text">{}</pre>', json.dumps(executor.about, indent=2))
+
+
+def _quarantined(gpu: dict[str, Any]) -> str:
+    told = {key: gpu.get(key, "?") for key in ("index", "name", "reason", "since")}
+    return "GPU {index} ({name}): {reason}, since {since}".format(**told)

@@ -1,7 +1,7 @@
 """Who may talk to the queue: users (students and staff) and executors (GPU hosts)."""
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -96,6 +96,17 @@ class Executor(TokenBearer):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def gpus(self) -> list[dict[str, Any]]:
+        """Its GPUs, as it told of them; nothing in them can be relied on."""
+        gpus = self.about.get("gpus")
+        return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+
+    @property
+    def quarantined_gpus(self) -> list[dict[str, Any]]:
+        """Those that it gives no jobs to, because they failed."""
+        return [gpu for gpu in self.gpus if gpu.get("condition") == "quarantined"]
 
     @property
     def is_alive(self) -> bool | None:

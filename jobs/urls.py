@@ -20,6 +20,7 @@ urlpatterns = [
     path("jobs/<int:job_id>", views.OneJob.as_view(), name="job"),
     path("jobs/<int:job_id>/cancel", views.CancelJob.as_view(), name="cancel-job"),
     path("jobs/<int:job_id>/files/<str:name>", file_views.JobFile.as_view(), name="job-file"),
+    path("executor", views.Self.as_view(), name="executor"),
     path("claims", views.Claims.as_view(), name="claims"),
     path("attempts/<int:attempt_id>/heartbeat", views.AttemptHeartbeat.as_view(), name="heartbeat"),
     path("attempts/<int:attempt_id>/result", views.AttemptResult.as_view(), name="result"),

@@ -121,14 +121,19 @@ class ExecutorView(QueueView):
     permission_classes = (IsExecutor,)
 
 
+class Self(ExecutorView):
+    """`/executor`: what one tells of itself while it asks for no job."""
+
+    def put(self, request: Request) -> Response:
+        operations.seen(request.user, _about(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
 class Claims(ExecutorView):
     """`/claims`: take the next job, waiting for one with `Prefer: wait=N`."""
 
     def post(self, request: Request) -> Response:
-        about = request.data or {}
-        if not isinstance(about, dict):
-            raise ParseError("The body must be a JSON object.")
-        operations.seen(request.user, storable(about))
+        operations.seen(request.user, _about(request))
         key = _idempotency_key(request)
         # A host that is stopped or cut off cannot hang up. Its request is over before the lease
         # of what it runs is, or it would take the same job again, time after time.
@@ -179,6 +184,14 @@ class AttemptRelease(ExecutorView):
 
 
 # --- Shared ------------------------------------------------------------------------------
+
+
+def _about(request: Request) -> dict[str, Any]:
+    """What an executor tells of itself."""
+    about = request.data or {}
+    if not isinstance(about, dict):
+        raise ParseError("The body must be a JSON object.")
+    return storable(about)
 
 
 def _etag(job: Job, position: int | None) -> str:

@@ -129,6 +129,8 @@ def test_users_and_executors(ta: Client, alice: User, gpu1: Executor) -> None:
         {"gpus": 5, "nvcc": ["x"]},
         {"gpus": ["a", {"name": {"b": 1}}, None]},
         {"gpus": [{"name": "<script>alert(1)</script>"}], "nvcc": "\x1b[2J<b>"},
+        {"gpus": [{"condition": "quarantined", "reason": "<script>alert(1)</script>"}]},
+        {"gpus": [{"condition": "quarantined", "index": {"a": None}, "reason": ["<b>"]}]},
         {},
     ],
 )
@@ -138,6 +140,20 @@ def test_whatever_an_executor_tells_of_itself(ta: Client, gpu1: Executor, about:
         text = page(ta, url)
         assert "<script>alert" not in text
         assert "<b>" not in text.partition("main")[2].replace("<b>Attempt", "")
+
+
+def test_a_quarantined_gpu_is_seen_on_every_page(ta: Client, gpu1: Executor) -> None:
+    ready = {"index": "0", "name": "H100", "condition": "ready"}
+    failed = {"index": "1", "name": "H100", "condition": "quarantined", "reason": "Xid 79 (lost)",
+              "since": "2026-09-01T12:00:00Z"}  # fmt: skip
+    Executor.objects.update(about={"gpus": [ready, failed]})
+    front, listed = page(ta, "/admin/"), page(ta, EXECUTORS)
+    assert "GPU 1 is quarantined</span>: Xid 79 (lost)" in front
+    assert "H100, H100 (1 quarantined)" in listed
+    told = page(ta, f"{EXECUTORS}{gpu1.pk}/change/")
+    assert "GPU 1 (H100): Xid 79 (lost), since 2026-09-01T12:00:00Z" in told
+    Executor.objects.update(about={"gpus": [ready, {**failed, "condition": "ready"}]})
+    assert "quarantined" not in page(ta, "/admin/") + page(ta, EXECUTORS)
 
 
 def test_an_executor_is_alive_while_it_is_heard_of(gpu1: Executor) -> None:

@@ -9,6 +9,7 @@ from jobs.models import Attempt, Job
 from tests.support.api import SOURCE, Api, problem
 
 ENDPOINTS = [
+    ("PUT", "/executor", {}),
     ("POST", "/claims", {}),
     ("POST", "/attempts/1/heartbeat", {"lease_token": "x", "phase": "executing"}),
     ("PUT", "/attempts/1/result", {"lease_token": "x", "outcome": "succeeded"}),
@@ -26,7 +27,7 @@ def test_outsiders_and_users_do_not_get_in(
     assert Job.objects.get().state == "queued"
 
 
-@pytest.mark.parametrize(("method", "path", "body"), ENDPOINTS[1:])
+@pytest.mark.parametrize(("method", "path", "body"), ENDPOINTS[2:])
 def test_another_executors_attempt_is_not_found(
     method: str, path: str, body: Any, as_alice: Api, as_gpu1: Api, as_gpu2: Api
 ) -> None:
@@ -53,6 +54,18 @@ def test_a_claim_brings_all_that_is_needed(as_alice: Api, as_gpu1: Api, settings
     }
     assert Executor.objects.get().about == {"nvcc": "13.0"}
     assert Executor.objects.get().last_seen_at
+
+
+def test_an_executor_tells_of_itself_without_a_claim(as_alice: Api, as_gpu1: Api) -> None:
+    as_alice.submit()
+    about = {"gpus": [{"index": "0", "condition": "quarantined", "reason": "Xid 79"}]}
+    assert as_gpu1.put("/executor", about).status_code == 204
+    executor = Executor.objects.get()
+    assert executor.about == about
+    assert executor.quarantined_gpus == about["gpus"]
+    assert executor.is_alive
+    assert Job.objects.get().state == "queued"
+    assert problem(as_gpu1.put("/executor", [1])) == (400, "malformed-request")
 
 
 def test_no_job_is_204_and_an_empty_body_will_do(as_gpu1: Api) -> None:

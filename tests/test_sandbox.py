@@ -393,24 +393,35 @@ def stub_driver(root: Path) -> None:
         (folder / "information").write_text(
             f"Model: \t\t Stub\nGPU UUID: \t {uuid}\nDevice Minor: \t {minor}\n"
         )
-    part = root / "proc/driver/nvidia/capabilities/gpu0/mig/gi1"
-    part.mkdir(parents=True)
-    (part / "access").write_text("DeviceFileMinor: 12\nDeviceFileMode: 292\n")
+    for place, minor in (("gi1", 12), ("gi1/ci0", 13), ("gi2", 21), ("gi2/ci0", 22)):
+        part = root / "proc/driver/nvidia/capabilities/gpu0/mig" / place
+        part.mkdir(parents=True)
+        (part / "access").write_text(f"DeviceFileMinor: {minor}\nDeviceFileMode: 292\n")
     (root / "dev/nvidia-caps").mkdir(parents=True)
-    for name in ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia0", "nvidia1", "nvidia-caps/nvidia-cap12"):  # fmt: skip  # noqa: E501
+    capabilities = [f"nvidia-caps/nvidia-cap{minor}" for minor in (12, 13, 21, 22)]
+    shared = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools"]
+    for name in (*shared, "nvidia0", "nvidia1", *capabilities):
         (root / "dev" / name).touch()
 
 
 def test_a_program_sees_the_files_of_its_own_gpu_alone(tmp_path: Path) -> None:
     stub_driver(tmp_path)
 
-    def nodes(uuid: str) -> list[str]:
-        gpu = executor.Gpu("0", uuid, "Stub", "sm_90", "1.0")
+    def nodes(uuid: str, **part: str) -> list[str]:
+        gpu = executor.Gpu("0", uuid, "Stub", "sm_90", "1.0", **part)
         return executor.device_nodes(gpu, tmp_path)
 
     shared = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
     assert nodes("GPU-aaaa") == [*shared, "/dev/nvidia1"]
-    assert nodes("GPU-bbbb") == [*shared, "/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap12"]
+    assert nodes("GPU-bbbb") == [*shared, "/dev/nvidia0"]
+    assert nodes("MIG-1", whole="GPU-bbbb", instance="gi2/ci0") == [
+        *shared,
+        "/dev/nvidia0",
+        "/dev/nvidia-caps/nvidia-cap21",
+        "/dev/nvidia-caps/nvidia-cap22",
+    ]
+    with pytest.raises(executor.BadSetup, match="does not say which device files are those of MIG"):
+        nodes("MIG-3", whole="GPU-bbbb", instance="gi3/ci0")
     with pytest.raises(executor.BadSetup, match="no GPU GPU-cccc"):
         nodes("GPU-cccc")
 

@@ -1,0 +1,288 @@
+"""Quarantine from end to end: a real queue and real executors on stub GPUs, with a stub nvcc."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gpus import StubGpus
+from tests.support.processes import ROOT, Process, World, wait_for
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+
+WHERE = 'echo "on $CUDA_VISIBLE_DEVICES"\n'
+
+
+@pytest.fixture
+def stub(world: World) -> StubGpus:
+    return StubGpus(world.folder, 2)
+
+
+def start(
+    world: World, stub: StubGpus, *arguments: Any, name: str = "gpu1", **more: Any
+) -> Process:
+    return world.start_executor(
+        world.executor(name), "--kernel-log", stub.kernel_log, *arguments,
+        **{**stub.options, **more},
+    )  # fmt: skip
+
+
+def about(world: World, auth: Path) -> dict[str, Any]:
+    """What the queue knows of the executor gpu1."""
+    script = (
+        "import json; from accounts.models import Executor as E;"
+        "print(json.dumps(E.objects.get(name='gpu1').about))"
+    )
+    return json.loads(world.manage("shell", "-v0", "-c", script).out)
+
+
+def conditions(world: World) -> list[tuple[str, str | None]]:
+    told = about(world, world.folder)
+    return [(gpu["condition"], gpu.get("reason")) for gpu in told.get("gpus", [])]
+
+
+def attempts(world: World, alice: Path, job: int) -> list[tuple[str, str, str]]:
+    _, _, seen = world.request(alice, "GET", f"/jobs/{job}")
+    return [(a["executor"], a["ending"], a["reason"]) for a in seen["attempts"]]
+
+
+def test_each_worker_has_its_gpu_and_each_result_its_stamp(world: World, stub: StubGpus) -> None:
+    alice = world.user("alice")
+    world.start_server()
+    host = start(world, stub, execute=2)
+    done = world.submit(alice, world.source(WHERE))
+    assert done.status == 0, done.out + done.err
+    _, _, job = world.request(alice, "GET", "/jobs/1")
+    gpu = job["result"]["details"]["gpu"]
+    assert f"on {gpu['uuid']}\n" in done.out
+    assert {k: v for k, v in gpu.items() if k not in ("index", "uuid")} == {
+        "name": "Stub GPU",
+        "architecture": "sm_90",
+        "driver": "580.00.00",
+        "sm_clock_mhz": 1980,
+        "memory_clock_mhz": 2619,
+        "temperature_c": 41,
+        "throttled": [],
+    }
+    assert conditions(world) == [("ready", None)] * 2
+    assert host.stop() == 0
+
+
+def test_a_gpu_with_a_process_on_it_is_quarantined_alone_and_comes_back(
+    world: World, stub: StubGpus
+) -> None:
+    alice = world.user("alice")
+    world.start_server()
+    stub.change(0, processes=[[4711, "python3"]])
+    host = start(world, stub, execute=2)
+    host.wait_until_told("is quarantined: processes are on it: 4711 (python3)")
+    for _ in range(3):
+        done = world.submit(alice, world.source(WHERE))
+        assert f"on {stub.gpus[1]['uuid']}\n" in done.out, done.out + done.err
+    words = "processes are on it: 4711 (python3)"
+    wait_for(lambda: conditions(world) == [("quarantined", words), ("ready", None)], "staff see it")
+    stub.change(0, processes=[])
+    host.wait_until_told(f"GPU 0 ({stub.gpus[0]['uuid']}) works again")
+    wait_for(lambda: conditions(world) == [("ready", None)] * 2, "staff see it")
+    assert host.stop() == 0
+
+
+def test_a_gpu_that_fails_under_a_job_costs_the_student_nothing(
+    world: World, stub: StubGpus
+) -> None:
+    """The program fails with it; the job runs on another host, and this one claims no more."""
+    alice, bob = world.user("alice"), world.user("bob")
+    world.start_server()
+    host = start(world, stub, compile=2)
+    fails = world.source(f"touch {world.folder}/runs; until [ -e {world.folder}/go ]; do sleep 0.05; done; exit 1", "a.cu")  # fmt: skip  # noqa: E501
+    first = world.start_submit(alice, fails)
+    wait_for((world.folder / "runs").exists, "it runs")
+    second = world.start_submit(bob, world.source(WHERE, "b.cu"))
+    second.wait_until_told("compiled, waiting for a GPU")
+    stub.xid(0, 79, "GPU has fallen off the bus.")
+    stub.change(0, computes=False)
+    (world.folder / "go").touch()
+    host.wait_until_told("No GPU of this host works: claiming no jobs")
+    other = StubGpus(world.folder / "queue", 1)
+    start(world, other, name="gpu2")
+    assert first.popen.wait(60) == 1
+    assert second.popen.wait(60) == 0
+    broken = "GPU 0 failed: Xid 79 (GPU has fallen off the bus.)"
+    assert attempts(world, alice, 1) == [("gpu1", "released", broken), ("gpu2", "finished", "")]
+    none = "no GPU of this host works"
+    assert attempts(world, bob, 2) == [("gpu1", "released", none), ("gpu2", "finished", "")]
+    computes = (
+        "a tiny CUDA program fails on it: cudaMalloc: unspecified launch failure, says the stub"
+    )
+    wait_for(lambda: conditions(world) == [("quarantined", computes)], "staff see it")
+    stub.change(0, computes=True)
+    host.wait_until_told("works again")
+    world.processes[-1].kill()
+    next_one = world.submit(alice, world.source(WHERE))
+    assert next_one.status == 0
+    assert host.stop() == 0
+
+
+def test_a_host_whose_gpus_all_fail_at_the_start_claims_nothing(
+    world: World, stub: StubGpus
+) -> None:
+    alice = world.user("alice")
+    world.start_server()
+    stub.change(0, computes=False)
+    client = world.start_submit(alice, world.source(WHERE))
+    host = start(world, stub)
+    host.wait_until_told("No GPU of this host works")
+    wait_for(lambda: conditions(world), "it tells of itself all the same")
+    assert conditions(world)[0][0] == "quarantined"
+    assert attempts(world, alice, 1) == []
+    stub.change(0, computes=True)
+    assert client.popen.wait(60) == 0
+    assert [ending for _, ending, _ in attempts(world, alice, 1)] == ["finished"]
+    assert host.stop() == 0
+
+
+def test_an_nvidia_smi_that_hangs_quarantines_its_gpu_alone(world: World, stub: StubGpus) -> None:
+    alice = world.user("alice")
+    world.start_server()
+    host = start(world, stub, execute=2)
+    world.submit(alice, world.source(WHERE))
+    stub.hangs = stub.gpus[0]["uuid"]
+    stub.write()
+    # Idle GPUs are looked at too, so nobody has to be lucky enough to get this one.
+    host.wait_until_told("is quarantined: nvidia-smi does not answer within 15 s", seconds=90)
+    for _ in range(2):
+        done = world.submit(alice, world.source(WHERE))
+        assert f"on {stub.gpus[1]['uuid']}\n" in done.out, done.out + done.err
+    stub.hangs = False
+    stub.write()
+    host.wait_until_told("works again")
+    assert host.stop() == 0
+
+
+def test_a_host_in_quarantine_stops_at_once_when_told(world: World, stub: StubGpus) -> None:
+    world.start_server()
+    stub.change(0, missing=False, computes=False)
+    host = start(world, stub, compile=2)
+    host.wait_until_told("No GPU of this host works")
+    assert host.stop() == 0
+
+
+def test_one_that_is_told_to_stop_gives_back_what_no_gpu_can_run(
+    world: World, stub: StubGpus
+) -> None:
+    alice, bob = world.user("alice"), world.user("bob")
+    world.start_server()
+    host = start(world, stub, compile=2)
+    holds = f"touch {world.folder}/runs; until [ -e {world.folder}/go ]; do sleep 0.05; done"
+    world.start_submit(alice, world.source(holds, "a.cu"))
+    wait_for((world.folder / "runs").exists, "it runs")
+    second = world.start_submit(bob, world.source(WHERE, "b.cu"))
+    second.wait_until_told("compiled, waiting for a GPU")
+    host.send(signal.SIGTERM)
+    host.wait_until_told("finishing those in hand")
+    stub.change(0, missing=True)
+    (world.folder / "go").touch()
+    assert host.popen.wait(60) == 0, host.told()
+    missing = "GPU 0 failed: nvidia-smi does not find it: No devices were found"
+    assert attempts(world, alice, 1) == [("gpu1", "released", missing)]
+    assert attempts(world, bob, 2) == [("gpu1", "released", "no GPU of this host works")]
+
+
+# An executor whose slots kill everything but what is called so: nobody can make a process that
+# SIGKILL does not end, on purpose. Apart from that it is the real one.
+STUB_UNKILLABLE = """
+_really_kill_group = _kill_group
+
+
+def _kill_group(pid):
+    if b"stub-unkillable" not in Path("/proc/%d/cmdline" % pid).read_bytes():
+        _really_kill_group(pid)
+
+
+"""
+
+
+def stub_executor(folder: Path) -> Path:
+    """executor.py, but for that."""
+    text = (ROOT / "executor.py").read_text()
+    before, main, after = text.partition('if __name__ == "__main__":')
+    assert main
+    script = folder / "executor-with-stub-unkillable.py"
+    script.write_text(before + STUB_UNKILLABLE + main + after)
+    return script
+
+
+def test_a_process_that_cannot_be_killed_takes_its_gpu_out(world: World, stub: StubGpus) -> None:
+    alice = world.user("alice")
+    world.start_server()
+    host = start(world, stub, script=stub_executor(world.folder))
+    pid_file = world.folder / "pid"
+    leaves = world.source(
+        f"[ -e {pid_file} ] && exit\n"
+        f"setsid bash -c 'echo $$ >{pid_file}; exec -a stub-unkillable sleep 600' &>/dev/null &\n"
+        f"until [ -s {pid_file} ]; do sleep 0.05; done\n"
+    )  # fmt: skip
+    client = world.start_submit(alice, leaves)
+    host.wait_until_told("No GPU of this host works", seconds=60)
+    pid = int(pid_file.read_text())
+    words = f"process {pid} on it cannot be killed"
+    assert attempts(world, alice, 1) == [("gpu1", "released", f"GPU 0 failed: {words}")]
+    wait_for(lambda: conditions(world) == [("quarantined", words)], "staff see it")
+    os.kill(pid, signal.SIGKILL)
+    host.wait_until_told("works again")
+    assert client.popen.wait(60) == 0, client.told()
+    assert host.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": ""}, "CUDA_VISIBLE_DEVICES is '', and so gives"),
+        ({"CUDA_VISIBLE_DEVICES": "7"}, "7 is the name of no GPU here"),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, "asks for more GPUs than there are (1)"),
+    ],
+)
+def test_what_it_cannot_start_with_is_said_in_a_line(
+    world: World, stub: StubGpus, environment: dict[str, str], words: str
+) -> None:
+    auth = world.executor("gpu1")
+    host = Process(
+        "gpu1", world.folder / "gpu1.log",
+        ["/usr/bin/env", "python3", ROOT / "executor.py", "--nproc-compile", 1, "--nproc-execute",
+         2, "--auth", auth, "--scratch-dir", world.folder / "scratch", "--nvcc", stub.nvcc,
+         "--sandbox", "none"],
+        env={**world.environment, "PATH": stub.path, **environment},
+    )  # fmt: skip
+    assert host.popen.wait(30) == 2
+    assert words in host.told()
+    assert len(host.told().splitlines()) == 1
+
+
+def test_gpus_of_several_architectures_need_a_decision(world: World, stub: StubGpus) -> None:
+    stub.change(1, compute_cap="8.0")
+    world.start_server()
+    with pytest.raises(AssertionError, match=r"several architectures \(sm_80, sm_90\)"):
+        start(world, stub, execute=2)
+    start(world, stub, "--arch", "sm_80", name="gpu2", execute=2)
+
+
+def test_two_executors_never_share_a_gpu(world: World, stub: StubGpus) -> None:
+    world.start_server()
+    start(world, stub, CUDA_VISIBLE_DEVICES="0")
+    with pytest.raises(AssertionError, match="Another executor on this machine has GPU 0"):
+        start(world, stub, name="gpu2")
+    start(world, stub, name="gpu3", CUDA_VISIBLE_DEVICES="1")
+
+
+def test_a_compiler_that_cannot_compile_for_the_gpu_is_said_at_the_start(
+    world: World, stub: StubGpus
+) -> None:
+    world.start_server()
+    stub.nvcc.write_text(
+        stub.nvcc.read_text() + '\n[ "$src" = ./probe.cu ] && echo "nvcc fatal: no sm_90" && exit 1'
+    )
+    with pytest.raises(AssertionError, match=r"cannot compile for the GPUs here .*no sm_90"):
+        start(world, stub)

@@ -1,0 +1,378 @@
+"""GPUs as executor.py finds and watches them, with a stub nvidia-smi and a stub kernel log."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gpus import StubGpus
+from tests.support.sandbox import load_executor
+
+pytestmark = pytest.mark.once
+executor = load_executor()
+
+ASLEEP, HEAT, POWER = 0x1, 0x60, 0x4
+SPLIT = [["1g.10gb", "MIG-aaaa-1", 7, 0], ["2g.20gb", "MIG-aabb-2", 3, 1]]
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGpus:
+    stub = StubGpus(tmp_path, 3)
+    for number, uuid in enumerate(("GPU-aaaa-0", "GPU-aabb-1", "GPU-cccc-2")):
+        stub.change(number, uuid=uuid)
+    monkeypatch.setenv("PATH", stub.path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return stub
+
+
+# --- Finding -----------------------------------------------------------------------------
+
+
+def test_what_is_found(stub: StubGpus) -> None:
+    first, second, _ = executor.find_gpus()
+    assert first == executor.Gpu(
+        "0", "GPU-aaaa-0", "Stub GPU", "sm_90", "580.00.00", "00000000:0A:00.0"
+    )
+    assert second.index == "1"
+
+
+def test_one_that_fell_off_the_bus_hides_no_other(stub: StubGpus) -> None:
+    stub.change(1, missing=True)
+    assert [gpu.index for gpu in executor.find_gpus()] == ["0", "2"]
+
+
+def test_without_nvidia_smi_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert executor.find_gpus() == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "found"),
+    [
+        ("0", ["0"]),
+        ("2,0", ["2", "0"]),
+        (" 1 , 2 ", ["1", "2"]),
+        ("GPU-cccc-2", ["2"]),
+        ("GPU-c,GPU-aaa", ["2", "0"]),
+    ],
+)
+def test_an_inherited_choice_is_kept(
+    stub: StubGpus, monkeypatch: pytest.MonkeyPatch, allowed: str, found: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    assert [gpu.index for gpu in executor.find_gpus()] == found
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        ("", "'', and so gives this executor no GPU"),
+        ("-1", "gives this executor no GPU"),
+        ("0,", "gives this executor no GPU"),
+        ("0,-1", "gives this executor no GPU"),
+        ("3", "3 is the name of no GPU here"),
+        ("NoDevFiles", "NoDevFiles is the name of no GPU here"),
+        ("GPU-dddd", "GPU-dddd is the name of no GPU here"),
+        ("MIG-aaaa-1", "MIG-aaaa-1 is the name of no GPU here"),
+        ("GPU-aa", "GPU-aa is the name of several GPUs"),
+        ("G", "G is the name of no GPU here"),
+        ("1,GPU-aabb-1", "names GPU 1 twice"),
+    ],
+)
+def test_a_choice_that_is_none_is_an_error_and_never_all_gpus(
+    stub: StubGpus, monkeypatch: pytest.MonkeyPatch, allowed: str, words: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    with pytest.raises(executor.BadSetup) as raised:
+        executor.find_gpus()
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_instances_of_a_gpu_that_is_split_are_gpus(stub: StubGpus) -> None:
+    stub.change(1, **{"mig.mode.current": "Enabled", "instances": SPLIT})
+    gpus = executor.find_gpus()
+    assert [gpu.index for gpu in gpus] == ["0", "1:0", "1:1", "2"]
+    assert gpus[1]._asdict() == {
+        "index": "1:0",
+        "uuid": "MIG-aaaa-1",
+        "name": "Stub GPU MIG 1g.10gb",
+        "architecture": "sm_90",
+        "driver": "580.00.00",
+        "bus": "00000000:0B:00.0",
+        "whole": "GPU-aabb-1",
+        "instance": "gi7/ci0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("allowed", "found"),
+    [
+        ("MIG-aabb-2", ["1:1"]),
+        ("MIG-aab,MIG-aaa", ["1:1", "1:0"]),
+        ("1", ["1:0", "1:1"]),
+        ("1:1", ["1:1"]),
+        ("GPU-aabb-1,0", ["1:0", "1:1", "0"]),
+        ("GPU-aab", ["1:0", "1:1"]),
+    ],
+)
+def test_instances_are_chosen_too(
+    stub: StubGpus, monkeypatch: pytest.MonkeyPatch, allowed: str, found: list[str]
+) -> None:
+    stub.change(1, **{"mig.mode.current": "Enabled", "instances": SPLIT})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    assert [gpu.index for gpu in executor.find_gpus()] == found
+
+
+def test_the_beginning_of_two_instances_names_neither(
+    stub: StubGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub.change(1, **{"mig.mode.current": "Enabled", "instances": SPLIT})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-aa")
+    with pytest.raises(executor.BadSetup, match="MIG-aa is the name of several GPUs"):
+        executor.find_gpus()
+
+
+def test_a_gpu_that_is_split_without_instances_is_none(stub: StubGpus) -> None:
+    stub.change(1, **{"mig.mode.current": "Enabled"})
+    assert [gpu.index for gpu in executor.find_gpus()] == ["0", "2"]
+
+
+# --- The gate ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gate(stub: StubGpus, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Of GPU 1, which was found well."""
+    monkeypatch.setattr(executor, "SETTLE_SECONDS", 0.5)
+    gate = executor.Gate(executor.find_gpus()[1], executor.KernelLog(stub.kernel_log))
+    gate.check(lambda: None)
+    assert gate.passed()
+    return gate
+
+
+def check(gate: Any) -> list[str]:
+    """Whether it passes, and whether it was probed: "passed", or why not."""
+    said: list[str] = []
+    try:
+        gate.check(lambda: said.append("probed"))
+        said.append("passed")
+    except executor.GpuTrouble as trouble:
+        said.append(str(trouble))
+    return said
+
+
+def test_a_gpu_is_probed_at_first_and_then_only_where_there_is_doubt(
+    stub: StubGpus, gate: Any
+) -> None:
+    assert check(gate) == ["passed"]
+    gate.look_after(executor.Ended("ended", exit_code=0))
+    assert check(gate) == ["passed"]
+    gate.look_after(executor.Ended("ended", exit_code=1))
+    assert check(gate) == ["passed"]
+    for ended in (executor.Ended("time"), executor.Ended("ended", signal=11)):
+        assert gate.look_after(ended) == ""
+        assert check(gate) == ["probed", "passed"]
+
+
+def test_where_xids_cannot_be_seen_a_failure_raises_doubt(stub: StubGpus) -> None:
+    gate = executor.Gate(executor.find_gpus()[1], None)
+    assert check(gate) == ["probed", "passed"]
+    gate.look_after(executor.Ended("ended", exit_code=1))
+    assert check(gate) == ["probed", "passed"]
+
+
+def test_what_is_stamped(stub: StubGpus, gate: Any) -> None:
+    stub.change(1, **{"clocks_event_reasons.active": f"0x{ASLEEP | HEAT | POWER:016x}"})
+    gate.look_after(executor.Ended("ended", exit_code=0))
+    assert gate.stamp() == {
+        "index": "1",
+        "uuid": "GPU-aabb-1",
+        "name": "Stub GPU",
+        "architecture": "sm_90",
+        "driver": "580.00.00",
+        "sm_clock_mhz": 1980,
+        "memory_clock_mhz": 2619,
+        "temperature_c": 41,
+        "throttled": ["heat", "power cap"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("unknown", "throttled"),
+    [
+        (["clocks_event_reasons.active"], ["power cap"]),
+        (["gpu_recovery_action"], []),
+        (["clocks_event_reasons.active", "clocks_throttle_reasons.active",
+          "gpu_recovery_action"], None),
+    ],
+)  # fmt: skip
+def test_an_older_driver_is_asked_for_what_it_knows(
+    stub: StubGpus, unknown: list[str], throttled: Any
+) -> None:
+    stub.unknown_fields = unknown
+    stub.change(1, **{"clocks_throttle_reasons.active": f"0x{POWER:016x}"})
+    gate = executor.Gate(executor.find_gpus()[1], None)
+    assert check(gate) == ["probed", "passed"]
+    assert gate.reading["throttled"] == throttled
+
+
+def test_what_cannot_be_read_is_left_out(stub: StubGpus, gate: Any) -> None:
+    stub.change(1, **{"clocks.mem": "[N/A]", "memory.used": "[N/A]",
+                      "clocks_event_reasons.active": "[N/A]"})  # fmt: skip
+    assert check(gate) == ["passed"]
+    assert gate.reading["memory_clock_mhz"] is None
+    assert gate.reading["throttled"] is None
+
+
+def test_a_process_that_stays_fails_and_one_that_goes_does_not(stub: StubGpus, gate: Any) -> None:
+    stub.change(1, processes=[[4711, "/usr/bin/python3"]])
+    assert check(gate) == ["processes are on it: 4711 (python3)"]
+    looks = []
+
+    def goes() -> str:
+        looks.append(look())
+        stub.change(1, processes=[])
+        return looks[-1]
+
+    look, gate.look = gate.look, goes
+    stub.change(1, processes=[[4711, "/usr/bin/python3"]])
+    assert check(gate) == ["passed"]
+    assert looks == ["processes are on it: 4711 (python3)", ""]
+
+
+def test_a_process_on_another_gpu_is_no_matter(stub: StubGpus, gate: Any) -> None:
+    stub.change(0, processes=[[4711, "python3"]])
+    assert check(gate) == ["passed"]
+
+
+def test_memory_that_nobody_gives_back_fails(stub: StubGpus, gate: Any) -> None:
+    stub.change(1, **{"memory.used": 4 + executor.SPARE_MIB})
+    assert check(gate) == ["passed"]
+    stub.change(1, **{"memory.used": 5000})
+    assert check(gate) == ["5000 MiB of its memory are in use and 4 were while it was idle"]
+
+
+@pytest.mark.parametrize("code", [13, 31, 43, 45, 63, 94])
+def test_an_xid_of_a_programs_own_raises_doubt_alone(
+    stub: StubGpus, gate: Any, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub.xid(1, code, "pid=1, name=program, Graphics Exception")
+    assert gate.look_after(executor.Ended("ended", exit_code=1)) == ""
+    assert check(gate) == ["probed", "passed"]
+    assert f"GPU 1: Xid {code}: pid=1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [48, 62, 64, 74, 79, 95, 119, 120, 140])
+def test_an_xid_that_asks_for_a_reset_fails_once(stub: StubGpus, gate: Any, code: int) -> None:
+    stub.xid(1, code, "GPU has fallen off the bus.")
+    words = f"Xid {code} (GPU has fallen off the bus.)"
+    assert gate.look_after(executor.Ended("ended", exit_code=1)) == words
+    assert check(gate) == [words]
+    gate.quarantine(words)
+    assert check(gate) == ["probed", "passed"]
+
+
+@pytest.mark.parametrize(("action", "fails"), [("0x2 (Node Reboot Required)", True), ("0x0 (None)", False)])  # fmt: skip  # noqa: E501
+def test_what_the_driver_asks_for(stub: StubGpus, gate: Any, action: str, fails: bool) -> None:
+    stub.xid(1, 154, f"GPU recovery action changed from 0x1 (GPU Reset Required) to {action}")
+    assert check(gate)[0].startswith("Xid 154") is fails
+    stub.change(1, gpu_recovery_action="Reset")
+    assert check(gate) == ["the driver asks for: Reset"]
+
+
+def test_xids_of_others_and_of_before_are_no_matter(stub: StubGpus, gate: Any) -> None:
+    stub.xid(0, 79, "GPU has fallen off the bus.")
+    with stub.kernel_log.open("a") as file:
+        file.write("6,1,2,-;NVRM: Xid (PCI:zz): 79, nonsense\n NVRM: nothing\n")
+    assert check(gate) == ["passed"]
+    stub.xid(1, 79, "GPU has fallen off the bus.")
+    assert check(executor.Gate(gate.gpu, executor.KernelLog(stub.kernel_log)))[-1] == "passed"
+
+
+def test_a_line_of_the_log_that_comes_in_two_parts(stub: StubGpus, gate: Any) -> None:
+    for part in ("4,1,2,-;NVRM: Xid (PCI:0000:0b", ":00 GPU-I:05): 95, uncontained"):
+        with stub.kernel_log.open("a") as file:
+            file.write(part)
+        assert check(gate) == ["passed"]
+    with stub.kernel_log.open("a") as file:
+        file.write(" error\n")
+    assert check(gate) == ["Xid 95 (uncontained error)"]
+
+
+def test_the_real_kernel_log_can_be_followed() -> None:
+    try:
+        log = executor.KernelLog(Path("/dev/kmsg"))
+    except OSError as error:
+        pytest.skip(f"needs a kernel log that can be read ({error.strerror})")
+    assert log.new_xids("00000000:01:00.0") == []
+
+
+def test_a_gpu_that_goes_missing_fails(stub: StubGpus, gate: Any) -> None:
+    stub.change(1, missing=True)
+    assert check(gate) == ["nvidia-smi does not find it: No devices were found"]
+
+
+def test_an_nvidia_smi_that_hangs_is_left_behind(
+    stub: StubGpus, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor.ask_nvidia_smi, "__kwdefaults__", {"seconds": 1})
+    stub.hangs = "GPU-aabb-1"
+    stub.write()
+    began = time.monotonic()
+    assert check(gate) == ["nvidia-smi does not answer within 1 s"]
+    assert time.monotonic() - began < 30
+    assert stub.hung()
+    assert not any(map(executor.is_running, stub.hung()))
+    assert check(executor.Gate(executor.find_gpus()[0], None)) == ["probed", "passed"]
+
+
+def test_those_that_cannot_be_killed_do_not_add_up(
+    stub: StubGpus, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stubs for processes in uninterruptible sleep, which nobody can make on purpose."""
+
+    class Unkillable:
+        def poll(self) -> None:
+            return None
+
+    monkeypatch.setattr(executor, "_abandoned", [Unkillable() for _ in range(8)])
+    assert check(gate) == ["nvidia-smi hangs, and cannot be killed"]
+
+
+def test_a_process_that_cannot_be_killed_keeps_its_gpu_out(stub: StubGpus, gate: Any) -> None:
+    """This test's own process stands for it."""
+    ended = executor.Ended("time", unkillable=[os.getpid()])
+    words = f"process {os.getpid()} on it cannot be killed"
+    assert gate.look_after(ended) == words
+    assert check(gate) == [words]
+    gate.quarantine(words)
+    assert check(gate) == [words]
+    gate.unkillable = [2**22 + 1]  # larger than any pid
+    assert check(gate) == ["probed", "passed"]
+
+
+def test_a_gpu_that_fails_again_soon_is_tried_ever_less_often(stub: StubGpus, gate: Any) -> None:
+    least, most = executor.QUARANTINE_SECONDS
+    pauses = []
+    for _ in range(9):
+        assert gate.quarantine("it fails")
+        pauses.append(gate.pause())
+        gate.check(lambda: None)
+        assert gate.passed()
+    assert pauses[0] <= least
+    assert pauses[-1] >= most / 2
+    gate._passed_at -= executor.STEADY_SECONDS
+    gate.quarantine("it fails after long")
+    assert gate.pause() <= least
+
+
+def test_what_staff_are_told(stub: StubGpus, gate: Any) -> None:
+    assert gate.about()["condition"] == "ready"
+    assert gate.quarantine("Xid 79")
+    assert not gate.quarantine("Xid 79")
+    about = gate.about()
+    assert (about["condition"], about["reason"]) == ("quarantined", "Xid 79")
+    assert about["since"].endswith("Z")
