@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.gpus import StubGpus
-from tests.support.processes import ROOT, Process, World, wait_for
+from tests.support.gpus import UNKILLABLE, StubGpus, stub_executor
+from tests.support.processes import ROOT, Process, World, pythons, wait_for
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
@@ -52,7 +52,7 @@ def attempts(world: World, alice: Path, job: int) -> list[tuple[str, str, str]]:
 def test_each_worker_has_its_gpu_and_each_result_its_stamp(world: World, stub: StubGpus) -> None:
     alice = world.user("alice")
     world.start_server()
-    host = start(world, stub, execute=2)
+    host = start(world, stub, execute=2, python=pythons()[0])
     done = world.submit(alice, world.source(WHERE))
     assert done.status == 0, done.out + done.err
     _, _, job = world.request(alice, "GET", "/jobs/1")
@@ -191,40 +191,12 @@ def test_one_that_is_told_to_stop_gives_back_what_no_gpu_can_run(
     assert attempts(world, bob, 2) == [("gpu1", "released", "no GPU of this host works")]
 
 
-# An executor whose slots kill everything but what is called so: nobody can make a process that
-# SIGKILL does not end, on purpose. Apart from that it is the real one.
-STUB_UNKILLABLE = """
-_really_kill_group = _kill_group
-
-
-def _kill_group(pid):
-    if b"stub-unkillable" not in Path("/proc/%d/cmdline" % pid).read_bytes():
-        _really_kill_group(pid)
-
-
-"""
-
-
-def stub_executor(folder: Path) -> Path:
-    """executor.py, but for that."""
-    text = (ROOT / "executor.py").read_text()
-    before, main, after = text.partition('if __name__ == "__main__":')
-    assert main
-    script = folder / "executor-with-stub-unkillable.py"
-    script.write_text(before + STUB_UNKILLABLE + main + after)
-    return script
-
-
 def test_a_process_that_cannot_be_killed_takes_its_gpu_out(world: World, stub: StubGpus) -> None:
     alice = world.user("alice")
     world.start_server()
     host = start(world, stub, script=stub_executor(world.folder))
     pid_file = world.folder / "pid"
-    leaves = world.source(
-        f"[ -e {pid_file} ] && exit\n"
-        f"setsid bash -c 'echo $$ >{pid_file}; exec -a stub-unkillable sleep 600' &>/dev/null &\n"
-        f"until [ -s {pid_file} ]; do sleep 0.05; done\n"
-    )  # fmt: skip
+    leaves = world.source(f"[ -e {pid_file} ] && exit\n" + UNKILLABLE.format(pid_file=pid_file))
     client = world.start_submit(alice, leaves)
     host.wait_until_told("No GPU of this host works", seconds=60)
     pid = int(pid_file.read_text())

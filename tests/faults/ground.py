@@ -370,20 +370,20 @@ class Program:
     """A shell script, "compiled" by the stub, whose runs can be counted, held and let go."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def source(self, held_on: str = "*", first: str = "") -> str:
         """Notes that it runs and where, waits for `let_go` on that host, and says its host."""
         return (
-            f'echo "$PWD $$" >>{self._path}.runs\n{first}\n'
-            f"case $PWD in */{held_on}/*) until [ -e {self._path}.go ]; do sleep 0.1; done;; esac\n"
+            f'echo "$PWD $$" >>{self.path}.runs\n{first}\n'
+            f"case $PWD in */{held_on}/*) until [ -e {self.path}.go ]; do sleep 0.1; done;; esac\n"
             'host=${PWD%/jobs/*}; echo "ran on ${host##*/}"\n'
         )
 
     def runs(self) -> list[tuple[str, int]]:
         """Where it ran, and its pid there; one for every time that it was started."""
         try:
-            lines = Path(f"{self._path}.runs").read_text().splitlines()
+            lines = Path(f"{self.path}.runs").read_text().splitlines()
         except FileNotFoundError:
             return []
         found = [re.match(r".*/scratch/([^/]+)/.* (\d+)$", line) for line in lines]
@@ -391,11 +391,11 @@ class Program:
 
     def wait_until_it_runs(self, times: int = 1) -> int:
         """Its pid."""
-        wait_for(lambda: len(self.runs()) >= times, f"{self._path.name} runs", 30)
+        wait_for(lambda: len(self.runs()) >= times, f"{self.path.name} runs", 30)
         return self.runs()[times - 1][1]
 
     def let_go(self) -> None:
-        Path(f"{self._path}.go").touch()
+        Path(f"{self.path}.go").touch()
 
 
 def is_alive(pid: int) -> bool:

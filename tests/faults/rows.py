@@ -186,6 +186,13 @@ def new_template(folder: Path) -> Template:
 
 def load() -> dict[int, Row]:
     """Every row, by number."""
-    from tests.faults import api_rows, client_rows, executor_rows, lease_rows, server_rows  # noqa: F401
+    from tests.faults import (  # noqa: F401
+        api_rows,
+        client_rows,
+        executor_rows,
+        gpu_rows,
+        lease_rows,
+        server_rows,
+    )
 
     return ROWS

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import ROOT
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
 STUB_NVIDIA_SMI = """#!{python} -IS
@@ -68,6 +69,34 @@ for gpu in json.loads(open({state!r}).read())["gpus"]:
 print("cudaMalloc: unspecified launch failure, says the stub")
 sys.exit(1)
 """
+
+
+# Nobody can make a process that SIGKILL does not end, on purpose. So this stands for it: the real
+# executor, but its slots kill everything save what is called so.
+STUB_UNKILLABLE = """
+_really_kill_group = _kill_group
+
+
+def _kill_group(pid):
+    if b"stub-unkillable" not in Path("/proc/%d/cmdline" % pid).read_bytes():
+        _really_kill_group(pid)
+
+
+"""
+# Shell that starts such a process and goes on.
+UNKILLABLE = (
+    "setsid bash -c 'echo $$ >{pid_file}.part; mv {pid_file}.part {pid_file}; "
+    "exec -a stub-unkillable sleep 600' &>/dev/null &\n"
+    "until [ -e {pid_file} ]; do sleep 0.05; done\n"
+)
+
+
+def stub_executor(folder: Path) -> Path:
+    """executor.py, but for that."""
+    before, main, after = (ROOT / "executor.py").read_text().partition('if __name__ == "__main__":')
+    script = folder / "executor-with-stub-unkillable.py"
+    script.write_text(before + STUB_UNKILLABLE + main + after)
+    return script
 
 
 class StubGpus:
