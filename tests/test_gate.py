@@ -1,14 +1,14 @@
 """Quarantine from end to end: a real queue and real executors on stub GPUs, with a stub nvcc."""
 
 import json
-import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.gpus import UNKILLABLE, StubGpus, stub_executor
+from tests.support.gpus import UNKILLABLE, StubGpus, kill_if_left, stub_executor
 from tests.support.processes import ROOT, Process, World, pythons, wait_for
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
@@ -191,19 +191,28 @@ def test_one_that_is_told_to_stop_gives_back_what_no_gpu_can_run(
     assert attempts(world, bob, 2) == [("gpu1", "released", "no GPU of this host works")]
 
 
-def test_a_process_that_cannot_be_killed_takes_its_gpu_out(world: World, stub: StubGpus) -> None:
+@pytest.fixture
+def pid_file(world: World) -> Iterator[Path]:
+    """Of the process that stands for one that cannot be killed; the test's end kills it."""
+    pid_file = world.folder / "pid"
+    yield pid_file
+    kill_if_left(pid_file)
+
+
+def test_a_process_that_cannot_be_killed_takes_its_gpu_out(
+    world: World, stub: StubGpus, pid_file: Path
+) -> None:
     alice = world.user("alice")
     world.start_server()
     host = start(world, stub, script=stub_executor(world.folder))
-    pid_file = world.folder / "pid"
     leaves = world.source(f"[ -e {pid_file} ] && exit\n" + UNKILLABLE.format(pid_file=pid_file))
     client = world.start_submit(alice, leaves)
     host.wait_until_told("No GPU of this host works", seconds=60)
-    pid = int(pid_file.read_text())
-    words = f"process {pid} on it cannot be killed"
-    assert attempts(world, alice, 1) == [("gpu1", "released", f"GPU 0 failed: {words}")]
+    words = f"process {int(pid_file.read_text())} on it cannot be killed"
+    released = [("gpu1", "released", f"GPU 0 failed: {words}")]
+    wait_for(lambda: attempts(world, alice, 1) == released, "it is given back")
     wait_for(lambda: conditions(world) == [("quarantined", words)], "staff see it")
-    os.kill(pid, signal.SIGKILL)
+    kill_if_left(pid_file)
     host.wait_until_told("works again")
     assert client.popen.wait(60) == 0, client.told()
     assert host.stop() == 0

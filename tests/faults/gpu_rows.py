@@ -1,7 +1,5 @@
 """Row 23: GPUs that fail. They are stubs, as are the compiler and what cannot be killed."""
 
-import os
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import NamedTuple
 
 from tests.faults.ground import Ground, Program
 from tests.faults.rows import row
-from tests.support.gpus import UNKILLABLE, StubGpus, stub_executor
+from tests.support.gpus import UNKILLABLE, StubGpus, kill_if_left, stub_executor
 from tests.support.processes import Process, wait_for
 
 LEASES = {"TELERUN_LEASE_SECONDS": 3, "TELERUN_SWEEP_SECONDS": 1}
@@ -28,7 +26,7 @@ def _nothing(stub: StubGpus, gpu: int, pid_file: Path) -> None:
 
 
 def _kill_at_last(stub: StubGpus, gpu: int, pid_file: Path) -> None:
-    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    kill_if_left(pid_file)
 
 
 FAULTS = (
@@ -64,7 +62,7 @@ def _one_gpu_fails(ground: Ground, stub: StubGpus, host: Process, number: int) -
     """Two jobs run, and the GPU of one fails. It is run again on the other, which never stops."""
     fault = FAULTS[number % len(FAULTS)]
     pid_file = ground.folder / f"unkillable{number}"
-    ground.afterwards(lambda: _kill_if_left(pid_file))
+    ground.afterwards(lambda: kill_if_left(pid_file))
     hit, spared = ground.program(f"hit{number}"), ground.program(f"spared{number}")
     leaves = f"[ -e {pid_file} ] || {{\n{UNKILLABLE.format(pid_file=pid_file)}}}\n"
     first = _submit(ground, 0, hit, leaves if fault.fail is _nothing else "")
@@ -107,10 +105,3 @@ def _check_ended(ground: Ground, student: int, job: int, endings: list[str]) -> 
     ground.expect(seen["outcome"] == "succeeded", f"job {job} ended as {seen['outcome']}")
     found = [attempt["ending"] for attempt in seen["attempts"]]
     ground.expect(found == endings, f"job {job}: {found}")
-
-
-def _kill_if_left(pid_file: Path) -> None:
-    with suppress(OSError, ValueError):
-        pid = int(pid_file.read_text())
-        if b"stub-unkillable" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)

@@ -6,7 +6,9 @@ than its file of state, which the test changes while the executor works.
 
 import json
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,14 @@ UNKILLABLE = (
     "exec -a stub-unkillable sleep 600' &>/dev/null &\n"
     "until [ -e {pid_file} ]; do sleep 0.05; done\n"
 )
+
+
+def kill_if_left(pid_file: Path) -> None:
+    """Ends it."""
+    with suppress(OSError, ValueError):
+        pid = int(pid_file.read_text())
+        if b"stub-unkillable" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
 
 
 def stub_executor(folder: Path) -> Path:
