@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test faults soak fuzz bench lint format clean
+.PHONY: help venv demo test faults soak fuzz gpu-check bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
@@ -11,6 +11,7 @@ help:
 	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
 	@echo "make soak   all faults at random, MINUTES=30 on each database"
 	@echo "make fuzz   the API under requests made from its own schema, EXAMPLES=300 of each kind"
+	@echo "make gpu-check whether this GPU host is fit for service, in one table (docs/gpu-hosts.md)"
 	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
 	@echo "make venv   the server's packages, in $(VENV)"
 	@echo "make lint   ruff"
@@ -61,6 +62,10 @@ fuzz: $(VENV)/tests
 MINUTES ?= 30
 soak: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.faults --soak $(MINUTES) $(FAULTS)
+
+# CHECKS holds more arguments, such as CHECKS="--only memory".
+gpu-check: $(VENV)/tests $(VENV)/nvcc
+	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.gpu_check $(CHECKS)
 
 lint: $(VENV)/tests
 	$(BIN)/ruff check .
