@@ -472,7 +472,14 @@ def show(job: Dict[str, Any]) -> int:
     if result["execute_log"]:
         print_log("program", result["execute_log"])
     print(ending_line(job), flush=True)
+    if slowed_by_heat(result):
+        warn("The GPU was slowed down by heat when the program ended: its times may be longer than usual.")
     return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
+
+
+def slowed_by_heat(result: Dict[str, Any]) -> bool:
+    gpu = (result.get("details") or {}).get("gpu")
+    return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
 
 
 def print_log(title: str, log: str) -> None:

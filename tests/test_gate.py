@@ -68,6 +68,10 @@ def test_each_worker_has_its_gpu_and_each_result_its_stamp(world: World, stub: S
         "throttled": [],
     }
     assert conditions(world) == [("ready", None)] * 2
+    assert "slowed down by heat" not in done.err
+    for number in range(2):
+        stub.change(number, **{"clocks_event_reasons.active": "0x0000000000000020"})
+    assert "The GPU was slowed down by heat" in world.submit(alice, world.source(WHERE)).err
     assert host.stop() == 0
 
 
