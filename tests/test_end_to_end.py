@@ -3,16 +3,15 @@ runs it, under every Python the two scripts support that is on this machine."""
 
 import json
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.gpus import StubGpus
 from tests.support.processes import (
     HELLO,
     ROOT,
-    Process,
     World,
     pythons,
     side_by_side,
@@ -148,36 +147,24 @@ def test_each_execution_worker_owns_one_gpu(world: World) -> None:
     """With a stub nvidia-smi that lists two GPUs: what a GPU does is not the matter here."""
     users = world.users(2)
     world.start_server()
-    bin_folder = world.folder / "bin"
-    bin_folder.mkdir()
-    smi = bin_folder / "nvidia-smi"
-    smi.write_text(
-        "#!/bin/sh\necho '0, GPU-aaaa, Stub One, 9.0, 1.0'\n"
-        "echo '1, GPU-bbbb, Stub Two, 9.0, 1.0'\n"
-    )
-    smi.chmod(0o755)
-    stub = fake_nvcc(world.folder, AS_SHELL + '; echo "$@" "$out" >&2')
-    auth = world.executor("gpu1")
-    executor = Process(
-        "executor",
-        world.folder / "executor.log",
-        [sys.executable, ROOT / "executor.py", "--nproc-compile", 2, "--nproc-execute", 2,
-         "--auth", auth, "--scratch-dir", world.folder / "scratch", "--nvcc", stub,
-         "--sandbox", "none"],
-        env={**world.environment, "PATH": f"{bin_folder}:{world.environment['PATH']}"},
+    stub = StubGpus(world.folder, 2)
+    uuids = [gpu["uuid"] for gpu in stub.gpus]
+    executor = world.start_executor(
+        world.executor("gpu1"), "--kernel-log", stub.kernel_log, compile=2, execute=2,
+        **stub.options,
     )  # fmt: skip
-    world.processes.append(executor)
-    executor.wait_until_told("2 x Stub One (sm_90)")
+    executor.wait_until_told("2 x Stub GPU (sm_90)")
     script = (
         f'echo "mine: $CUDA_VISIBLE_DEVICES"; touch {world.folder}/$CUDA_VISIBLE_DEVICES; '
-        f"until [ -e {world.folder}/GPU-aaaa -a -e {world.folder}/GPU-bbbb ]; do sleep 0.05; done"
+        f"until [ -e {world.folder}/{uuids[0]} -a -e {world.folder}/{uuids[1]} ]; "
+        "do sleep 0.05; done"
     )
     results = side_by_side(
         *(lambda u=user: world.submit(u, world.source(script)) for user in users)
     )
     assert [r.status for r in results] == [0, 0]
     owned = {line for r in results for line in r.out.splitlines() if line.startswith("mine")}
-    assert owned == {"mine: GPU-aaaa", "mine: GPU-bbbb"}
+    assert owned == {f"mine: {uuid}" for uuid in uuids}
     about = json.loads(
         world.manage(
             "shell", "-v0", "-c",
@@ -185,7 +172,7 @@ def test_each_execution_worker_owns_one_gpu(world: World) -> None:
             "print(json.dumps(E.objects.get().about))",
         ).out
     )  # fmt: skip
-    assert [gpu["name"] for gpu in about["gpus"]] == ["Stub One", "Stub Two"]
+    assert [gpu["uuid"] for gpu in about["gpus"]] == uuids
     assert about["arch"] == "sm_90"
 
 
