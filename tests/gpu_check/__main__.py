@@ -4,11 +4,8 @@ import argparse
 import os
 import platform
 import sys
-import tempfile
 
-# Nothing here touches the data folder of a real queue.
-os.environ["TELERUN_DATA_DIR"] = tempfile.mkdtemp(prefix="telerun-gpu-check-")
-os.environ.pop("TELERUN_TEST_DATABASE", None)
+os.environ.pop("TELERUN_TEST_DATABASE", None)  # which `database` reads when it is imported
 
 from tests.gpu_check import checks, table  # noqa: F401  (the checks enter themselves)
 from tests.gpu_check.host import Host, executor
