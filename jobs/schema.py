@@ -128,6 +128,9 @@ class Endpoint(NamedTuple):
     body: Any = None
 
 
+ABOUT_ITSELF = {
+    "application/json": {**ANYTHING, "description": "What the executor tells of itself."}
+}
 _LOST = {409: _problem("`lease-lost`")}
 
 ENDPOINTS = {
@@ -175,7 +178,14 @@ ENDPOINTS = {
         },
         WITH_BODY,
         (PREFER, KEY),
-        {"application/json": {**ANYTHING, "description": "What the executor tells of itself."}},
+        ABOUT_ITSELF,
+    ),
+    ("Self", "PUT"): Endpoint(
+        "tell",
+        "Tell of itself, without asking for a job.",
+        {204: _answer("It is noted.")},
+        WITH_BODY,
+        body=ABOUT_ITSELF,
     ),
     ("AttemptHeartbeat", "POST"): Endpoint(
         "heartbeat",

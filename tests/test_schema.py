@@ -135,6 +135,7 @@ def reports(gpu: Watched, alice: Watched, job: int) -> None:
     claimed = gpu("POST", "/claims", {"gpus": []}).json()
     at, lease = f"/attempts/{claimed['attempt']['id']}", claimed["attempt"]["lease_token"]
     assert gpu("POST", "/claims", {}).status_code == 204
+    assert gpu("PUT", "/executor", {"gpus": []}).status_code == 204
     alice("GET", f"/jobs/{job}")
     assert alice("GET", "/jobs").json()["results"][0]["state"] == "running"
     assert gpu("POST", f"{at}/release", {"lease_token": lease, "reason": ""}).status_code == 400
