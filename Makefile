@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test faults soak fuzz gpu-check bench lint format clean
+.PHONY: help venv demo test faults soak fuzz corpus gpu-check bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
@@ -11,6 +11,7 @@ help:
 	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
 	@echo "make soak   all faults at random, MINUTES=30 on each database"
 	@echo "make fuzz   the API under requests made from its own schema, EXAMPLES=300 of each kind"
+	@echo "make corpus hostile programs, what became of each, in a table"
 	@echo "make gpu-check whether this GPU host is fit for service, in one table (docs/gpu-hosts.md)"
 	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
 	@echo "make venv   the server's packages, in $(VENV)"
@@ -66,6 +67,12 @@ soak: $(VENV)/tests $(VENV)/nvcc
 # CHECKS holds more arguments, such as CHECKS="--only memory".
 gpu-check: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.gpu_check $(CHECKS)
+
+CORPUS ?= corpus.md
+corpus: $(VENV)/tests $(VENV)/nvcc
+	rm -f $(CORPUS)
+	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_CORPUS_TABLE=$(CORPUS) $(BIN)/python -m pytest tests/test_hostile.py
+	@cat $(CORPUS)
 
 lint: $(VENV)/tests
 	$(BIN)/ruff check .

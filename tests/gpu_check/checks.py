@@ -132,9 +132,8 @@ def corpus(host: Host) -> str:
     from tests import test_hostile
 
     theirs = host.new_course(1, **test_hostile.LIMITS)
-    course = test_hostile.Course.__new__(test_hostile.Course)
-    course.world, course.auth, course.alice = theirs.world, theirs.auth, theirs.alice
-    course.scratch, course.token = theirs.world.folder / "scratch", token(theirs.auth)
+    scratch = theirs.world.folder / "scratch"
+    course = test_hostile.Course(theirs.world, theirs.auth, scratch, alice=theirs.alice)
     faults = []
     for name in test_hostile.NAMES:
         faults += course.faults(name) + course.faults(test_hostile.HEALTHY)
