@@ -296,6 +296,8 @@ def warn(message: str) -> None:
 
 def read_source(path: Path) -> str:
     """The text of the source file. Raises Stop for what the queue would not take."""
+    if "\\" in path.name or not path.name.isprintable():
+        raise Stop(WRONG_USAGE, "The queue takes no file of the name %s; rename it." % ascii(path.name))
     try:
         size = path.stat().st_size
         if path.is_dir():
@@ -611,8 +613,17 @@ def in_size(size: int) -> str:
 # --- The command -------------------------------------------------------------------------
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what to do about arguments that were meant for the program."""
+
+    def error(self, message: str) -> Any:
+        if message.startswith("unrecognized arguments"):
+            message += " (put -- before the program's own)"
+        super().error(message)
+
+
 def parse(argv: Any) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Submit a CUDA program to Telerun's queue and print what came of it.",
         epilog="Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
         "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",
@@ -686,6 +697,9 @@ def interrupted(client: Client, job: Optional[Dict[str, Any]]) -> int:
 
 
 def main(argv: Any = None) -> int:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as `>&-` does
+            setattr(sys, name, open(os.devnull, "w"))
     try:
         return run(parse(argv))
     except Stop as stop:
@@ -703,6 +717,9 @@ def main(argv: Any = None) -> int:
     except BrokenPipeError:  # the reader of our output left: not our trouble
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCEEDED
+    except OSError as error:  # a disk that is full; the queue keeps the job
+        warn("submit.py: its output cannot be written: %s." % (error.strerror or error))
+        return UNSAVED
 
 
 if __name__ == "__main__":

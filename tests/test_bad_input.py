@@ -65,6 +65,33 @@ def test_source_files_that_cannot_be_submitted(
     clear(world.submit(world.auth("username", "alice", "x"), path), 2, words, "prog.cu")
 
 
+@pytest.mark.parametrize("name", ["a\\b.cu", "a\nb.cu", "\udcff.cu"])
+def test_a_file_whose_name_the_queue_would_not_take(world: World, name: str) -> None:
+    path = world.folder / name
+    path.write_text("int main() {}")
+    clear(world.submit(world.auth("username", "alice", "x"), path), 2, "rename it")
+
+
+def test_arguments_that_were_meant_for_the_program(world: World) -> None:
+    done = world.submit(world.auth("username", "alice", "x"), world.source("x"), "-n", "5")
+    assert (done.status, done.err.splitlines()[-1]) == (
+        2, "submit.py: error: unrecognized arguments: -n 5 (put -- before the program's own)",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "status"), [(">/dev/full", 6), (">&-", 0)])
+def test_output_that_cannot_be_written(world: World, target: str, status: int) -> None:
+    alice, gpu1 = world.user("alice"), world.executor("gpu1")
+    world.start_server()
+    world.start_executor(gpu1, nvcc=fake_nvcc(world.folder))
+    script = f'"$0" "$1" --auth "$2" "$3" {target}'
+    argv = [sys.executable, ROOT / "submit.py", alice, world.source("echo hello")]
+    done = run(["sh", "-c", script, *argv], cwd=world.folder, env=world.environment)
+    clear_of_tracebacks = "Traceback" not in done.err
+    assert (done.status, clear_of_tracebacks) == (status, True), done.err
+    assert ("No space left" in done.err) == (status == 6)
+
+
 def test_a_source_of_just_one_mebibyte_and_a_byte_order_mark_are_fine(world: World) -> None:
     alice = world.user("alice")
     world.start_server()
