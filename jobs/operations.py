@@ -266,7 +266,7 @@ def _take_turn(job: Job, turn: int) -> None:
     """The owner was served: whatever else they have waiting goes behind everyone's."""
     update(User, {"id": job.user_id}, last_turn=turn)
     if behind := _TO_GO_BEHIND.all(user=job.user_id):
-        Job.objects.filter(pk__in=[j.pk for j in behind], state=State.QUEUED).update(turn=turn)
+        update(Job, {"id": [other.pk for other in behind], "state": State.QUEUED}, turn=turn)
 
 
 # --- What an executor reports ------------------------------------------------------------

@@ -129,31 +129,40 @@ def _insertion(model: type[models.Model], new_key: bool) -> tuple[str, list[mode
 def update(model: type[models.Model], where: dict[str, Any], **changes: Any) -> int:
     """`model.objects.filter(**where).update(**changes)`: how many rows there were.
 
-    Names are those of columns (`user_id`); in `where` None is NULL and all else equality.
+    Names are those of columns (`user_id`); in `where` None is NULL, a list means any of its
+    values, and all else equality.
     """
     connection = _database()
-    nulls = frozenset(name for name, value in where.items() if value is None)
-    sql, fields = _change(model, tuple(changes), tuple(where), nulls)
-    values = [*changes.values(), *(v for v in where.values() if v is not None)]
+    many = tuple((name, _how_many(value)) for name, value in where.items())
+    sql, fields = _change(model, tuple(changes), many)
+    values = [*changes.values()]
+    for value in where.values():
+        values += value if isinstance(value, list) else [] if value is None else [value]
     given = [f.get_db_prep_save(v, connection) for f, v in zip(fields, values, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(sql, given)
         return cursor.rowcount
 
 
-@functools.cache
+def _how_many(value: Any) -> int | None:
+    """None for NULL, -1 for equality, the length of a list."""
+    return None if value is None else len(value) if isinstance(value, list) else -1
+
+
+@functools.lru_cache(maxsize=256)
 def _change(
     model: type[models.Model],
     changes: tuple[str, ...],
-    where: tuple[str, ...],
-    nulls: frozenset[str],
+    where: tuple[tuple[str, int | None], ...],
 ) -> tuple[str, list[models.Field]]:
     fields, quote = {f.attname: f for f in model._meta.concrete_fields}, _database().ops.quote_name
     setting = ", ".join(f"{quote(fields[name].column)} = %s" for name in changes)
-    condition = " AND ".join(
-        f"{quote(fields[name].column)} " + ("IS NULL" if name in nulls else "= %s")
-        for name in where
-    )
-    given = [*changes, *(name for name in where if name not in nulls)]
-    sql = f"UPDATE {quote(model._meta.db_table)} SET {setting} WHERE {condition}"  # noqa: S608
-    return sql, [fields[name] for name in given]
+    conditions, given = [], [fields[name] for name in changes]
+    for name, many in where:
+        test = "IS NULL" if many is None else "= %s"
+        if many is not None and many >= 0:
+            test = f"IN ({', '.join(['%s'] * many) or 'NULL'})"
+        conditions.append(f"{quote(fields[name].column)} {test}")
+        given += [fields[name]] * (0 if many is None else abs(many))
+    sql = f"UPDATE {quote(model._meta.db_table)} SET {setting} WHERE {' AND '.join(conditions)}"  # noqa: S608
+    return sql, given
