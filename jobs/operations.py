@@ -18,7 +18,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField, Exists, OuterRef, QuerySet
+from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import Executor, User
@@ -68,10 +68,12 @@ def _given_back_since() -> QuerySet[Attempt]:
     asked_at = Parameter("asked_at", DateTimeField())
     return Attempt.objects.filter(
         job=OuterRef("pk"), executor=_EXECUTOR, ending=Ending.RELEASED, ended_at__gte=asked_at
-    )
+    ).order_by()
 
 
-_FOR_IT = Job.objects.queued().filter(~Exists(_given_back_since()))
+# One look at a time, as jobs are read in turn: PostgreSQL makes a join of EXISTS, and of the queue.
+_FOR_IT = Job.objects.queued().alias(back=Subquery(_given_back_since().values("pk")[:1]))
+_FOR_IT = _FOR_IT.filter(back=None)
 _ANY_FOR_IT = Select(_FOR_IT.only("id")[:1])  # spares idle executors the write lock
 _NEXT_FOR_IT = Select(_FOR_IT.select_for_update(skip_locked=True)[:1])
 
