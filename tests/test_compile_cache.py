@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import HELLO, World
+from tests.support.scripts import load
 from tests.support.stubs import AS_SHELL, fake_nvcc
-from tests.test_slot import load_executor
 
 pytestmark = pytest.mark.once
-executor = load_executor()
+executor = load("executor")
 
 
 def counting(folder: Path) -> Path:

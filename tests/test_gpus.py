@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.support.gpus import StubGpus
-from tests.support.sandbox import load_executor
+from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
-executor = load_executor()
+executor = load("executor")
 
 ASLEEP, HEAT, POWER = 0x1, 0x60, 0x4
 SPLIT = [["1g.10gb", "MIG-aaaa-1", 7, 0], ["2g.20gb", "MIG-aabb-2", 3, 1]]

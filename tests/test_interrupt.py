@@ -1,26 +1,16 @@
 """Ctrl-C while a submission is on its way. A stub queue for the moment, the real one elsewhere."""
 
-import importlib.util
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.support.processes import ROOT
+from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
 
 
-def load_submit() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("submit", ROOT / "submit.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-submit = load_submit()
+submit = load("submit")
 
 
 class StubQueue:

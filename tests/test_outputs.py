@@ -1,23 +1,21 @@
 """What of ./out/ comes back, by the sandbox's first process and where there is no sandbox: both
 must say the same of the same folder. And what is not believed of an archive, or of a queue."""
 
-import importlib.util
 import io
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.conftest import need
-from tests.support.processes import NVCC, ROOT, has_sandbox
-from tests.support.sandbox import load_executor
+from tests.support.processes import NVCC, has_sandbox
+from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
-executor = load_executor()
+executor = load("executor")
 LIMITS = {
     **executor.DEFAULT_LIMITS,
     "log_bytes": 10_000,
@@ -26,15 +24,6 @@ LIMITS = {
     "output_file_bytes": 100_000,
 }
 UID_BASE = 61120
-
-
-def load_submit() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("submit", ROOT / "submit.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Place:
@@ -243,13 +232,13 @@ def test_limits_hold_whatever_an_archive_says() -> None:
     ],
 )
 def test_names_that_a_queue_sends(name: str, safe: str) -> None:
-    assert load_submit().safe_name(name) == safe
+    assert load("submit").safe_name(name) == safe
 
 
 @pytest.mark.parametrize("files", [None, 7, "a", [1], [{}], [{"size": 1}], {"name": "a"}])
 def test_a_queue_that_sends_no_list(files: Any, tmp_path: Path) -> None:
     job = {"id": 1, "result": {"files": files, "details": {"files_left_out": files}}}
-    assert load_submit().save_files(None, job, tmp_path / "none")
+    assert load("submit").save_files(None, job, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
@@ -264,7 +253,7 @@ def test_half_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Path(path).write_bytes(b"half")
         return Full()
 
-    submit = load_submit()
+    submit = load("submit")
     monkeypatch.setattr(submit, "open", opened, raising=False)
     with pytest.raises(OSError, match="No space"):
         submit.save(submit.Answer(200, {}, b"whole"), tmp_path / "a")

@@ -148,7 +148,10 @@ def test_every_kept_statement_uses_an_index(full: None) -> None:
             plan = "\n".join(str(row[-1]) for row in cursor.fetchall()).lower()
         assert "using integer primary key" in plan or "index" in plan, (name, plan)
         assert not scans(plan), (name, plan)
-        assert not re.search(r"temp b-tree|\bsort\b|hash|anti join", plan), (name, plan)  # of many rows
+        assert not re.search(r"temp b-tree|\bsort\b|hash|anti join", plan), (
+            name,
+            plan,
+        )  # of many rows
 
 
 def scans(plan: str) -> list[str]:

@@ -18,11 +18,12 @@ import pytest
 
 from tests.conftest import need
 from tests.support.processes import HELLO, NVCC, ROOT, World, has_sandbox, run, wait_for
-from tests.support.sandbox import bubblewrap, load_executor, processes_of
+from tests.support.sandbox import bubblewrap, processes_of
+from tests.support.scripts import load
 from tests.support.stubs import fake_nvcc
 
 pytestmark = pytest.mark.once
-executor = load_executor()
+executor = load("executor")
 LIMITS = {**executor.DEFAULT_LIMITS, "log_bytes": 10_000, "output_bytes": 1 << 20}
 UID_BASE = 61110
 AS_ROOT = os.getuid() == 0

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.support.processes import ROOT, wait_for
-from tests.support.sandbox import load_executor
+from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
-executor = load_executor()
+executor = load("executor")
 LIMITS = {"log_bytes": 1000, "output_bytes": 100_000}
 
 

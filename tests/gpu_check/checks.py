@@ -65,8 +65,7 @@ def locks(host: Host) -> str:
 
 
 TAKES_A_LOCK = """
-from tests.support.sandbox import load_executor
-executor = load_executor()
+executor = load("executor")
 executor.lock_gpu(executor.Gpu("0", "{uuid}", "none", "", ""))
 """
 

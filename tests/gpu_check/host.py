@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.support.processes import NVCC, ROOT, Process, World
-from tests.support.sandbox import load_executor
+from tests.support.scripts import load
 
-executor = load_executor()
+executor = load("executor")
 PROGRAMS = ROOT / "tests" / "gpu"
 NAMED_ARCHITECTURE = "sm_90"  # compiled for where there is no GPU to ask
 # As tight as the hostile programs' own, but for what CUDA itself may need.

@@ -1,23 +1,9 @@
 """executor.py's own parts, and what a sandbox may have left behind on this machine."""
 
-import importlib.util
 import os
 import re
 import shutil
 from pathlib import Path
-from types import ModuleType
-
-from tests.support.processes import ROOT
-
-
-def load_executor() -> ModuleType:
-    """executor.py as a module."""
-    spec = importlib.util.spec_from_file_location("executor", ROOT / "executor.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def bubblewrap() -> str | None:
