@@ -7,13 +7,13 @@ Only failures are counted: whoever has a good token is never kept waiting by som
 import hashlib
 import ipaddress
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 
 from django.conf import settings
 from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -48,14 +48,20 @@ def count(key: str, most: int, period: timedelta) -> int:
 
 def seconds_left(key: str, most: int) -> int:
     """How long until `key` may fail again; 0 for now."""
-    full = FailureCount.objects.filter(key=key, count__gte=most, ends_at__gt=timezone.now()).first()
-    return ceil((full.ends_at - timezone.now()).total_seconds()) if full else 0
+    now = timezone.now()
+    full = FailureCount.objects.filter(key=key, count__gte=most).exclude(_over(now)).first()
+    return ceil((full.ends_at - now).total_seconds()) if full else 0
+
+
+def _over(now: datetime) -> Q:
+    """Which counts have ended; one that ends too late was begun before the clock was set back."""
+    return Q(ends_at__lte=now) | Q(ends_at__gt=now + FAILED_LOGINS)
 
 
 @transaction.atomic
 def _add(key: str, most: int, period: timedelta) -> bool:
     now = timezone.now()
-    FailureCount.objects.filter(ends_at__lte=now).delete()
+    FailureCount.objects.filter(_over(now)).delete()
     row, new = FailureCount.objects.get_or_create(
         key=key, defaults={"count": 1, "ends_at": now + period}
     )

@@ -48,6 +48,9 @@ _TO_GO_BEHIND = Select(
     Job.objects.filter(user=_USER, state=State.QUEUED)
     .order_by("id").only("id").select_for_update(skip_locked=True)
 )  # fmt: skip
+_EXECUTOR_NOW = Select(
+    Executor.objects.filter(pk=_EXECUTOR).order_by().only("enabled", "token_digest")
+)
 _ATTEMPT_OF_CLAIM = Select(
     Attempt.objects.filter(executor=_EXECUTOR, claim_key=Parameter("key")).order_by()
 )
@@ -134,7 +137,9 @@ def submit(
             f"{settings.TELERUN_MAX_SOURCE_BYTES}."
         )
     # One submission of a user at a time, so that counting what is queued means something.
-    user = _SUBMITTER.first(user=user.pk)
+    if (found := _SUBMITTER.first(user=user.pk)) is None:
+        raise errors.NotFound("Your account was deleted.")
+    user = found
     if key and (job := _JOB_OF_KEY.first(user=user.pk, key=key)):
         if job.request_digest != submission.digest():
             raise errors.IdempotencyKeyReused
@@ -226,6 +231,8 @@ def claim(
     try:
         return _claim_next(executor, key, asked_at, before)
     except IntegrityError:  # the same claim, sent twice at once: the other one has it
+        if key is None:
+            raise
         return executor.attempts.open().filter(claim_key=key).first()
 
 
@@ -234,7 +241,7 @@ def _claim_next(
     executor: Executor, key: str | None, asked_at: datetime, before: Attempt | None
 ) -> Attempt | None:
     job = _NEXT_FOR_IT.first(executor=executor.pk, asked_at=asked_at)
-    if job is None:
+    if job is None or not _still_serves(executor):
         return None
     now = timezone.now()
     if before:  # that attempt is over and needs its key no longer
@@ -264,11 +271,24 @@ def _claim_next(
     return attempt
 
 
+def _still_serves(executor: Executor) -> bool:
+    """Whether the executor may have a job now: its request may have been held for long.
+
+    Raises ExecutorDisabled.
+    """
+    now = _EXECUTOR_NOW.first(executor=executor.pk)
+    if now is not None and not now.enabled:
+        raise errors.ExecutorDisabled
+    return now is not None and now.token_digest == executor.token_digest
+
+
 def _take_turn(job: Job, turn: int) -> None:
     """The owner was served: whatever else they have waiting goes behind everyone's."""
     update(User, {"id": job.user_id}, last_turn=turn)
     if behind := _TO_GO_BEHIND.all(user=job.user_id):
         update(Job, {"id": [other.pk for other in behind], "state": State.QUEUED}, turn=turn)
+        for other in behind:  # an executor that looked just now passed over it, for it was locked
+            waiting.announce(other.pk, queued=True)
 
 
 # --- What an executor reports ------------------------------------------------------------

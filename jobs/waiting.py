@@ -63,7 +63,7 @@ class Busy(OperationalError):
 
 @contextlib.contextmanager
 def at_work() -> Iterator[None]:
-    """Around the handling of a request: a few at a time, in order of arrival. Raises Busy."""
+    """Around the handling of a request: a few at a time. Raises Busy."""
     _begin_work()
     try:
         yield
@@ -128,8 +128,7 @@ def until(
         return look()
     with _board.waiter(topic, request) as waiter:
         while True:
-            waiter.news.clear()
-            if (found := look()) is not None:
+            if (found := _look(look, waiter)) is not None:
                 return found
             if not connection.in_atomic_block:  # a test's; a request has none here
                 connection.close()
@@ -142,6 +141,18 @@ def until(
                 return None
 
 
+def _look(look: Callable[[], T | None], waiter: "_Waiter") -> T | None:
+    """One look. Who was woken for a job and does not take it lets the next one look."""
+    woken = _board.looks(waiter)
+    found = None
+    try:
+        found = look()
+    finally:
+        if found is None and woken and waiter.topic == QUEUE:
+            _board.pass_on()
+    return found
+
+
 # --- Who waits for what ------------------------------------------------------------------
 
 
@@ -150,6 +161,7 @@ class _Waiter:
 
     def __init__(self, topic: int, request: HttpRequest) -> None:
         self.topic = topic
+        self.seen = 0  # how many jobs had been queued when it last began to look
         self.news = threading.Event()
         self.hung_up = False
         client = request.META.get("gunicorn.socket")
@@ -163,6 +175,7 @@ class _Board:
         self._lock = threading.Lock()
         self._waiters: dict[int, dict[_Waiter, None]] = defaultdict(dict)  # in order of arrival
         self.count = 0
+        self.queued = 0  # how many jobs have begun to wait, since this process was started
         self._watcher: _Watcher | None = None
 
     @contextlib.contextmanager
@@ -197,11 +210,26 @@ class _Board:
             for waiter in self._waiters.get(news.job_id, ()):
                 waiter.news.set()
             if news.queued:
+                self.queued += 1
                 self._wake_one()
 
+    def looks(self, waiter: _Waiter) -> bool:
+        """It is about to look: what is committed from now on is news. Whether it was woken."""
+        with self._lock:
+            woken = waiter.news.is_set()
+            waiter.news.clear()
+            waiter.seen = self.queued
+            return woken
+
+    def pass_on(self) -> None:
+        """Somebody was woken for a job, and did not take it."""
+        with self._lock:
+            self._wake_one()
+
     def _wake_one(self) -> None:
+        """The first who has not looked since the last job was queued: each looks once for it."""
         for waiter in self._waiters.get(QUEUE, ()):
-            if not waiter.news.is_set():
+            if not waiter.news.is_set() and waiter.seen < self.queued:
                 waiter.news.set()
                 return
 

@@ -58,6 +58,7 @@ class Server(BaseApplication):
             "graceful_timeout": STOP_SECONDS,
             "preload_app": True,  # the processes share the memory of what they import
             "control_socket_disable": True,
+            "forwarder_headers": "",  # no client says which part of the path is the server's
             "loglevel": "error",  # a warning repeats what a client sent, which may be a secret
             "when_ready": _announce,
             "post_worker_init": _start_worker,

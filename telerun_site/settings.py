@@ -246,6 +246,9 @@ LOGGING = {
         # A 4xx is the client's business and told to the client.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        # Their warnings repeat what a client sent, which may be a secret.
+        "gunicorn": {"level": "ERROR"},
         "django": {"handlers": [], "level": "INFO"},
     },
 }

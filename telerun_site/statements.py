@@ -86,7 +86,8 @@ class Select(Generic[M]):
 
     @functools.cached_property
     def _compiled(self) -> tuple[str, tuple[Any, ...], list[str], list[Any]]:
-        compiler = self._query.query.get_compiler(connection=_database())
+        query = self._query.all().query  # a copy: compiling changes it, and others may be at it
+        compiler = query.get_compiler(connection=_database())
         sql, parameters = compiler.as_sql()
         columns = [column for column, _, _ in compiler.select]
         converters = [

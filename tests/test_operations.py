@@ -405,3 +405,9 @@ def test_an_executor_is_noted_as_seen_and_what_it_told(gpu1: Executor) -> None:
     operations.seen(gpu1, {"nvcc": "13.1"})
     gpu1.refresh_from_db()
     assert gpu1.about == {"nvcc": "13.1"}
+
+
+def test_a_user_who_is_deleted_meanwhile_is_told_so(alice: User) -> None:
+    User.objects.filter(pk=alice.pk).delete()
+    with pytest.raises(errors.NotFound, match="deleted"):
+        operations.submit(alice, Submission("x"))

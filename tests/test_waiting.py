@@ -220,3 +220,51 @@ def test_the_feed_is_opened_anew_when_the_database_was_away(alice: User, gpu1: E
     changed = api.get(path, Prefer="wait=20", If_None_Match=answer["ETag"])
     assert changed.json()["state"] == "running"
     thread.join()
+
+
+def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five that wait, two of whom could have it: none sleeps while one can take the job."""
+    monkeypatch.setattr(waiting, "_LEAST_LOOK_SECONDS", 60.0)  # nobody looks unless woken
+    looked: list[int] = []
+    found: list[int] = []
+    waiting_now = threading.Semaphore(0)
+
+    def wait(number: int) -> None:
+        def look() -> int | None:
+            looked.append(number)
+            waiting_now.release()
+            return number if number >= 3 and len(looked) > 5 else None
+
+        with waiting.at_work():
+            if waiting.until(look, 20, HttpRequest(), waiting.QUEUE) is not None:
+                found.append(number)
+        connection.close()
+
+    threads = [threading.Thread(target=wait, args=[number]) for number in range(5)]
+    for thread in threads:
+        thread.start()
+        waiting_now.acquire()
+    wait_for(lambda: waiting._board.count == 5, "all wait")
+    waiting._board.wake(waiting.News(0, True))
+    wait_for(lambda: found, "one takes it")
+    waiting.stop()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("change", ["disabled", "revoked"])
+def test_a_held_claim_of_an_executor_out_of_service_gets_no_job(
+    change: str, alice: User, gpu1: Executor
+) -> None:
+    api = Api(gpu1.issue_token())
+
+    def act() -> None:
+        changes = {"disabled": {"enabled": False}, "revoked": {"token_digest": None}}[change]
+        Executor.objects.update(**changes)
+        operations.submit(alice, Submission("x"))
+
+    thread = later(0.3, act)
+    answer = api.post("/claims", {}, Prefer="wait=2")
+    thread.join()
+    assert answer.status_code == {"disabled": 403, "revoked": 204}[change]
+    assert Job.objects.get().state == "queued"
