@@ -245,8 +245,8 @@ def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.Monke
         thread.start()
         waiting_now.acquire()
     wait_for(lambda: waiting._board.count == 5, "all wait")
-    waiting._board.wake(waiting.News(0, True))
-    wait_for(lambda: found, "one takes it")
+    waiting._board.wake(waiting.News(1, True))
+    wait_for(lambda: found, "one takes it", 10)
     waiting.stop()
     for thread in threads:
         thread.join()
