@@ -102,10 +102,11 @@ def kill_if_left(pid_file: Path) -> None:
 
 
 def stub_executor(folder: Path) -> Path:
-    """executor.py, but for that."""
+    """executor.py, but for that; and it tries GPUs again sooner, however often they failed."""
     before, main, after = (ROOT / "executor.py").read_text().partition('if __name__ == "__main__":')
     script = folder / "executor-with-stub-unkillable.py"
-    script.write_text(before + STUB_UNKILLABLE + main + after)
+    sooner = "QUARANTINE_SECONDS = (1.0, 4.0)\n\n\n"
+    script.write_text(before + STUB_UNKILLABLE + sooner + main + after)
     return script
 
 
