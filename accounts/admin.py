@@ -173,7 +173,7 @@ class ExecutorAdmin(BearerAdmin):
 
     auth_key = "executor"
     actions = ("disable", "enable", *BearerAdmin.actions)
-    list_display = ("name", "enabled", "alive", "heard", "has_token", "gpus", "nvcc")
+    list_display = ("name", "enabled", "alive", "heard", "has_token", "sandbox", "gpus", "nvcc")
     list_filter = ("enabled",)
     search_fields = ("name",)
     fields = (
@@ -212,6 +212,12 @@ class ExecutorAdmin(BearerAdmin):
     @admin.display(description="last seen", ordering="last_seen_at")
     def heard(self, executor: Executor) -> str:
         return naturaltime(executor.last_seen_at) or "never"
+
+    @admin.display
+    def sandbox(self, executor: Executor) -> SafeString | str:
+        if executor.is_unboxed:
+            return mark_safe('<span class="wrong">none</span>')
+        return str(executor.about.get("sandbox", "-")) if isinstance(executor.about, dict) else "-"
 
     @admin.display(description="GPUs")
     def gpus(self, executor: Executor) -> str:

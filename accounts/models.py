@@ -109,6 +109,11 @@ class Executor(TokenBearer):
         return [gpu for gpu in self.gpus if gpu.get("condition") == "quarantined"]
 
     @property
+    def is_unboxed(self) -> bool:
+        """Whether it told that its programs run without a sandbox."""
+        return isinstance(self.about, dict) and self.about.get("sandbox") == "none"
+
+    @property
     def is_alive(self) -> bool | None:
         """Whether it was heard of lately; None if never. An idle one asks once a long poll."""
         if self.last_seen_at is None:

@@ -142,6 +142,14 @@ def test_whatever_an_executor_tells_of_itself(ta: Client, gpu1: Executor, about:
         assert "<b>" not in text.partition("main")[2].replace("<b>Attempt", "")
 
 
+def test_an_executor_without_a_sandbox_is_seen(ta: Client, gpu1: Executor) -> None:
+    words = "programs run without a sandbox"
+    for sandbox, seen in (("none", True), ("bubblewrap", False)):
+        Executor.objects.update(about={"sandbox": sandbox})
+        assert (words in page(ta, "/admin/")) == seen
+        assert f">{sandbox}</" in page(ta, EXECUTORS)
+
+
 def test_a_quarantined_gpu_is_seen_on_every_page(ta: Client, gpu1: Executor) -> None:
     ready = {"index": "0", "name": "H100", "condition": "ready"}
     failed = {"index": "1", "name": "H100", "condition": "quarantined", "reason": "Xid 79 (lost)",
