@@ -974,6 +974,7 @@ def seccomp_filter(machine: str) -> bytes:
         raise BadSetup("There is no system call filter for a %s; --sandbox none runs without a sandbox." % machine)  # fmt: skip
     column, audit_architecture = ARCHITECTURES[machine]
     clone, clone3, ioctl, make_socket = [(56, 220), (435, 435), (16, 29), (41, 198)]
+    prlimit = (302, 261)
 
     def load(offset: int) -> bytes:
         return struct.pack("=HBBI", 0x20, 0, 0, offset)
@@ -999,6 +1000,9 @@ def seccomp_filter(machine: str) -> bytes:
     program += jump(equal, clone3[column], 0, 1) + absent
     program += jump(equal, clone[column], 0, 4) + load(first)
     program += jump(has_bits, CLONE_NEW, 0, 1) + deny + allow
+    # The limits of others, such as the first process, which has the same user; 0 is the caller.
+    program += jump(equal, prlimit[column], 0, 4) + load(first)
+    program += jump(equal, 0, 1, 0) + deny + allow
     program += jump(equal, ioctl[column], 0, 5) + load(first + 8)
     program += b"".join(jump(equal, trick, 2 - n, 0) for n, trick in enumerate(TERMINAL_TRICKS))
     program += allow + deny

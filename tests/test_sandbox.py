@@ -356,6 +356,8 @@ def test_the_filter(machine: str) -> None:
     assert ask(clone[column], 0x00010F00) == ALLOW  # a thread
     assert ask(clone[column], 0x10000000 | signal.SIGCHLD) == refused  # a user namespace
     assert ask(435) == 0x00050000 | errno.ENOSYS  # clone3
+    prlimit = (302, 261)[column]
+    assert [ask(prlimit, pid) for pid in (0, 1, 7)] == [ALLOW, refused, refused]
     assert ask(ioctl[column], 0, 0x5401) == ALLOW
     assert ask(ioctl[column], 0, 0x5412) == refused
     assert ask(ioctl[column], 0, 0x541C) == refused
