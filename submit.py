@@ -546,9 +546,9 @@ def save_files(client: Client, job: Dict[str, Any], folder: Path) -> bool:
     """Saves what the job's program left in ./out/, and says so; whether all is there now."""
     result = job["result"] or {}
     tell_left_out(result.get("details") or {})
-    saved = True
+    saved, taken = True, set()  # type: bool, Set[str]
     for name in listed(result.get("files"), "name"):
-        path = folder / safe_name(name)
+        path = folder / free_name(safe_name(name), taken)
         try:
             told = save(client.file(job["id"], name), path)
         except OSError as error:
@@ -589,6 +589,18 @@ def safe_name(name: str) -> str:
     name = re.sub(r"[. ]+$", "_", name)
     device = r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?"
     return "_" + name if not name or re.fullmatch(device, name, re.IGNORECASE) else name
+
+
+def free_name(name: str, taken: Set[str]) -> str:
+    """The name, or, of a second file whose name comes out the same, another; case does not tell
+    two apart on every system. The order of a job's files stays, and so do their names."""
+    stem, dot, ending = name.partition(".")
+    number, free = 1, name
+    while free.lower() in taken:
+        number += 1
+        free = "%s-%d%s%s" % (stem, number, dot, ending)
+    taken.add(free.lower())
+    return free
 
 
 def listed(items: Any, key: str) -> Any:

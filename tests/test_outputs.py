@@ -235,6 +235,25 @@ def test_names_that_a_queue_sends(name: str, safe: str) -> None:
     assert load("submit").safe_name(name) == safe
 
 
+def test_two_names_that_come_out_the_same_are_two_files(tmp_path: Path) -> None:
+    submit = load("submit")
+
+    class Client:
+        """A stub for one: each file holds its own name."""
+
+        def file(self, _job: int, name: str) -> Any:
+            return submit.Answer(200, {}, name.encode())
+
+    names = ["a:b.c", "a_b.c", "A_B.c", "a_b-2.c", "other"]
+    job = {"id": 1, "result": {"files": [{"name": name} for name in names]}}
+    for _ in range(2):  # a second time finds them there already
+        assert submit.save_files(Client(), job, tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "a_b.c": "a:b.c", "a_b-2.c": "a_b.c", "A_B-3.c": "A_B.c", "a_b-2-2.c": "a_b-2.c",
+        "other": "other",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("files", [None, 7, "a", [1], [{}], [{"size": 1}], {"name": "a"}])
 def test_a_queue_that_sends_no_list(files: Any, tmp_path: Path) -> None:
     job = {"id": 1, "result": {"files": files, "details": {"files_left_out": files}}}
