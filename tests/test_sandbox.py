@@ -478,3 +478,21 @@ def test_without_a_cgroup_to_split_the_slot_looks_itself(tmp_path: Path) -> None
     for group in (None, tmp_path, tmp_path / "none"):
         cgroups = executor.Cgroups(group)
         assert (cgroups.about(), cgroups.make()) == ("rlimits and a watchdog", None)
+
+
+@pytest.mark.parametrize(
+    ("total", "available", "short"),
+    [
+        (8 << 20, 300000, True),
+        (8 << 20, 500000, False),
+        (64 << 20, 1 << 20, False),
+        (64 << 20, 1000000, True),
+    ],
+)
+def test_a_host_is_short_of_memory_below_5_percent_or_1_gib(
+    tmp_path: Path, total: int, available: int, short: bool
+) -> None:
+    meminfo = tmp_path / "stub-meminfo"
+    meminfo.write_text(f"MemTotal: {total} kB\nMemFree: 1 kB\nMemAvailable: {available} kB\n")
+    assert executor.host_is_short(str(meminfo)) is short
+    assert not executor.host_is_short(str(tmp_path / "none"))
