@@ -39,7 +39,7 @@ from pathlib import Path
 
 TYPE_CHECKING = False  # importing typing, or uuid, takes longer than the program itself
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, Optional
+    from typing import Any, Dict, Iterator, Optional, Set
 
 VERSION = "1"
 HERE = Path(__file__).resolve().parent
