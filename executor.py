@@ -519,6 +519,15 @@ def nvcc_version(nvcc: str) -> str:
     return release[1]
 
 
+def host_compiler() -> str:
+    """What the compiler behind nvcc says it is; "" if it cannot be asked."""
+    try:
+        told = subprocess.run(["g++", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return told.decode("utf-8", "replace").partition("\n")[0]
+
+
 def device_nodes(gpu: Gpu, root: Path = Path("/")) -> List[str]:
     """The device files of one GPU and no other. `nvidia-smi` counts otherwise than the driver
     does, so the file is the one whose "Device Minor" has this UUID."""
@@ -1925,6 +1934,8 @@ class CompileCache:
     def get(self, key: str, program: Path) -> Optional[Dict[str, Any]]:
         """The report of the compile that made it, and the program at `program`; None if unknown."""
         entry = self._folder / key
+        if not self._most:
+            return None
         try:
             report = json.loads((entry / "report.json").read_bytes().decode())
             shutil.copy(str(entry / "program"), str(program))
@@ -2305,7 +2316,10 @@ class Executor:
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
         self.spool = Spool(self.scratch / "spool")
-        self.cache = CompileCache(self.scratch / "compiled", options.compile_cache)
+        self.cache = CompileCache(
+            self.scratch / "compiled", 0 if options.sandbox_bind else options.compile_cache
+        )  # a header in a folder that is shown may change, and nothing here would tell
+        self.host_compiler = host_compiler()
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
@@ -2632,7 +2646,7 @@ class Executor:
 
     def _cache_key(self, attempt: Attempt, nvcc: List[str]) -> str:
         """All that a compile depends on: the source and its name, the toolchain and its flags."""
-        toolchain = [nvcc, self.nvcc_version, when_changed(Path(self.nvcc)), self.sandbox.about()]
+        toolchain = [nvcc, self.nvcc_version, when_changed(Path(self.nvcc)), self.host_compiler, self.sandbox.about()]
         made_from = [attempt.source, source_name(attempt.filename), toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 

@@ -84,6 +84,14 @@ def test_few_programs_are_kept_and_the_least_recently_used_go(tmp_path: Path) ->
     assert cache.get("b", copy) is None
 
 
+def test_nothing_is_known_where_none_are_kept(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"x")
+    executor.CompileCache(tmp_path / "cache", 1).put("key", program, {})
+    assert executor.CompileCache(tmp_path / "cache", 1).get("key", program) == {}
+    assert executor.CompileCache(tmp_path / "cache", 0).get("key", program) is None
+
+
 def test_a_damaged_entry_is_compiled_again(tmp_path: Path) -> None:
     cache = executor.CompileCache(tmp_path / "cache", 2)
     program = tmp_path / "program"
