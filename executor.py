@@ -386,8 +386,9 @@ def _dismiss(process: Any) -> None:
 
 
 def rows_of(told: str, columns: int) -> List[List[str]]:
-    """The rows of nvidia-smi's CSV; what has another number of columns is no row but a message."""
-    rows = [[cell.strip() for cell in line.split(",")] for line in told.splitlines()]
+    """The rows of nvidia-smi's CSV; what has fewer columns is no row but a message. It quotes
+    nothing, so what may hold a comma is to be asked for last."""
+    rows = [[cell.strip() for cell in line.split(",", columns - 1)] for line in told.splitlines()]
     return [row for row in rows if len(row) == columns]
 
 

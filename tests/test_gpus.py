@@ -243,6 +243,11 @@ def test_a_process_that_stays_fails_and_one_that_goes_does_not(stub: StubGpus, g
     assert looks == ["processes are on it: 4711 (python3)", ""]
 
 
+def test_a_process_whose_name_has_commas_is_one(stub: StubGpus, gate: Any) -> None:
+    stub.change(1, processes=[[4711, "python3 train.py --a 1,2,3"]])
+    assert check(gate) == ["processes are on it: 4711 (python3 train.py --a 1,2,3)"]
+
+
 def test_a_process_on_another_gpu_is_no_matter(stub: StubGpus, gate: Any) -> None:
     stub.change(0, processes=[[4711, "python3"]])
     assert check(gate) == ["passed"]
