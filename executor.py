@@ -2028,19 +2028,41 @@ class KernelLog:
 
     def __init__(self, path: Path) -> None:
         """`path`: /dev/kmsg, or a file that the messages are appended to. Raises OSError."""
-        self._file = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._path = str(path)
+        self._file = self._open()
         os.lseek(self._file, 0, os.SEEK_END)
         self._rest = b""
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def new_xids(self, bus: str) -> List[Any]:
         """Those of the GPU at that place on the bus, as pairs of number and words."""
         data = self._rest + b"".join(iter(self._read, b""))
+        if self._rotated():
+            data += b"".join(iter(self._read, b""))
         whole, newline, self._rest = data.rpartition(b"\n")
         return [
             (int(found[4]), found[5].decode("utf-8", "replace").strip(" ,"))
             for found in self.XID.finditer(whole + newline)
             if place_of(":".join(part.decode() for part in found.group(1, 2, 3))) == place_of(bus)
         ]
+
+    def _rotated(self) -> bool:
+        """Whether another file has its name now, or it was emptied; it is then read from its start."""
+        try:
+            there, opened = os.stat(self._path), os.fstat(self._file)
+            if not stat.S_ISREG(there.st_mode):
+                return False
+            if (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino):
+                if there.st_size >= os.lseek(self._file, 0, os.SEEK_CUR):
+                    return False
+            file = self._open()
+        except OSError:  # between the two files; the next look sees it
+            return False
+        os.close(self._file)
+        self._file = file
+        return True
 
     def _read(self) -> bytes:
         while True:

@@ -307,6 +307,20 @@ def test_a_line_of_the_log_that_comes_in_two_parts(stub: StubGpus, gate: Any) ->
     assert check(gate) == ["Xid 95 (uncontained error)"]
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_log_that_is_rotated_is_followed(stub: StubGpus, gate: Any, emptied: bool) -> None:
+    stub.xid(1, 31, "of before the rotation")
+    assert gate.look_after(executor.Ended("ended", exit_code=0)) == ""
+    if emptied:
+        stub.kernel_log.write_text("")
+    else:
+        stub.kernel_log.rename(stub.kernel_log.with_suffix(".1"))
+    stub.xid(1, 79, "off")
+    assert check(gate) == ["probed", "Xid 79 (off)"]
+    stub.xid(1, 95, "again")
+    assert check(gate) == ["Xid 95 (again)"]
+
+
 def test_the_real_kernel_log_can_be_followed() -> None:
     try:
         log = executor.KernelLog(Path("/dev/kmsg"))
