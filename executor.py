@@ -337,6 +337,10 @@ class GpuTrouble(Exception):
     """A GPU that is to have no jobs; the message says why."""
 
 
+class SmiSlow(GpuTrouble):
+    """nvidia-smi did not answer in time, which by itself says nothing of what ran before."""
+
+
 _abandoned = []  # type: List[subprocess.Popen[bytes]]  # those that even SIGKILL did not end
 
 
@@ -356,7 +360,7 @@ def ask_nvidia_smi(*questions: List[str], seconds: float = SMI_SECONDS) -> List[
     except OSError as error:
         raise GpuTrouble("nvidia-smi cannot be run: %s" % error.strerror) from None
     except subprocess.TimeoutExpired:
-        raise GpuTrouble("nvidia-smi does not answer within %d s" % seconds) from None
+        raise SmiSlow("nvidia-smi does not answer within %d s" % seconds) from None
     finally:
         for process in started:
             _dismiss(process)
@@ -2054,9 +2058,9 @@ class KernelLog:
             there, opened = os.stat(self._path), os.fstat(self._file)
             if not stat.S_ISREG(there.st_mode):
                 return False
-            if (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino):
-                if there.st_size >= os.lseek(self._file, 0, os.SEEK_CUR):
-                    return False
+            same = (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
+            if same and there.st_size >= os.lseek(self._file, 0, os.SEEK_CUR):
+                return False
             file = self._open()
         except OSError:  # between the two files; the next look sees it
             return False
@@ -2134,6 +2138,8 @@ class Gate:
         self.unkillable = ended.unkillable
         try:
             self._clean = not self.look()
+        except SmiSlow:  # the result counts; before the next job it must answer
+            self.doubtful, self.reading = True, {}
         except GpuTrouble as trouble:
             self._broken = str(trouble)
         return self._broken

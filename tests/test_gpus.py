@@ -348,6 +348,20 @@ def test_an_nvidia_smi_that_hangs_is_left_behind(
     assert check(executor.Gate(executor.find_gpus()[0], None)) == ["probed", "passed"]
 
 
+def test_one_that_hangs_right_after_a_job_leaves_its_result(
+    stub: StubGpus, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor.ask_nvidia_smi, "__kwdefaults__", {"seconds": 1})
+    stub.hangs = "GPU-aabb-1"
+    stub.write()
+    assert gate.look_after(executor.Ended("ended", exit_code=0)) == ""
+    assert "temperature_c" not in gate.stamp()
+    assert check(gate) == ["nvidia-smi does not answer within 1 s"]
+    stub.hangs = False
+    stub.write()
+    assert check(gate) == ["probed", "passed"]
+
+
 def test_those_that_cannot_be_killed_do_not_add_up(
     stub: StubGpus, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
