@@ -77,6 +77,7 @@ NAMED = 20  # of the files that do not come back, this many are named
 CHECKED = 42  # what the sandbox's self-test ends with
 SMI_SECONDS = 15  # how long nvidia-smi may take to answer for one GPU
 SETTLE_SECONDS = 10  # how long what was killed may still be seen on its GPU
+IDLE_CHECKS = 4  # after as many that find nothing but more memory in use, that is what is normal
 SPARE_MIB = 64  # by how much a GPU's used memory may differ while nothing is on it
 IDLE_SECONDS = 15  # how often an idle GPU is looked at
 PROBE_SECONDS = 30
@@ -2100,6 +2101,8 @@ class Gate:
         self._clean = False  # found right after a job: nothing is left of it
         self._fields = list(READING) + ["clocks_event_reasons.active", "gpu_recovery_action"]
         self._idle_mib = None  # type: Optional[int]  # the memory in use while nothing is on it
+        self._only_memory = False  # the last look found nothing but more of it in use
+        self._more_memory = 0  # how many checks in a row failed so
         self._pauses = delays(*QUARANTINE_SECONDS)
         self._passed_at = float("-inf")
 
@@ -2117,6 +2120,7 @@ class Gate:
 
     def look(self) -> str:
         """What is still on it that is not to be there, "" for nothing. Raises GpuTrouble if it is broken."""
+        self._only_memory = False
         self._look_for_xids()
         alive = [pid for pid in self.unkillable if is_running(pid)]
         if alive:
@@ -2128,7 +2132,9 @@ class Gate:
             raise GpuTrouble("the driver asks for: %s" % row["gpu_recovery_action"])
         if processes:
             return "processes are on it: %s" % ", ".join(processes[:5])
-        return self._too_much_memory(number(row["memory.used"]))
+        left = self._too_much_memory(number(row["memory.used"]))
+        self._only_memory = bool(left)
+        return left
 
     def look_after(self, ended: "Ended") -> str:
         """The same right after a job: why its result does not count, "" if it does."""
@@ -2197,8 +2203,15 @@ class Gate:
             why, self._broken = self._broken, ""
             raise GpuTrouble(why)
         clean, self._clean = self._clean, False
-        if not clean:
-            self._settle()
+        try:
+            if not clean:
+                self._settle()
+        except GpuTrouble:
+            self._more_memory = self._more_memory + 1 if self._only_memory else 0
+            if self._more_memory < IDLE_CHECKS:
+                raise
+            self._idle_mib, self.doubtful = None, True  # the driver's own, if it can compute
+        self._more_memory = 0
         if self.doubtful:
             probe()
             self._settle()

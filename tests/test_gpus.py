@@ -260,6 +260,22 @@ def test_memory_that_nobody_gives_back_fails(stub: StubGpus, gate: Any) -> None:
     assert check(gate) == ["5000 MiB of its memory are in use and 4 were while it was idle"]
 
 
+def test_memory_that_stays_in_use_is_normal_after_some_checks(
+    stub: StubGpus, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "SETTLE_SECONDS", 0)
+    stub.change(1, **{"memory.used": 500})
+    words = "500 MiB of its memory are in use and 4 were while it was idle"
+    assert [check(gate) for _ in range(2)] == [[words]] * 2
+    stub.change(1, processes=[[4711, "python3"]])
+    assert check(gate) == ["processes are on it: 4711 (python3)"]
+    stub.change(1, processes=[])
+    assert [check(gate) for _ in range(3)] == [[words]] * 3
+    assert check(gate) == ["probed", "passed"]
+    stub.change(1, **{"memory.used": 600})
+    assert check(gate) == ["600 MiB of its memory are in use and 500 were while it was idle"]
+
+
 @pytest.mark.parametrize("code", [13, 31, 43, 45, 63, 94])
 def test_an_xid_of_a_programs_own_raises_doubt_alone(
     stub: StubGpus, gate: Any, code: int, capsys: pytest.CaptureFixture[str]
