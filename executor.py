@@ -413,6 +413,15 @@ def find_gpus() -> List[Gpu]:
     return gpus if allowed is None else chosen_gpus(gpus, allowed)
 
 
+def why_no_gpu() -> str:
+    """What nvidia-smi says where no GPU was found."""
+    try:
+        (told,) = ask_nvidia_smi(["-L"], seconds=60)
+    except GpuTrouble as trouble:
+        return str(trouble)
+    return "nvidia-smi says: %s" % (" ".join(told.split())[:200] or "nothing")
+
+
 def find_instances(gpu: Gpu) -> List[Gpu]:
     """The instances of a GPU that is split (MIG). Raises BadSetup if nvidia-smi is not understood.
 
@@ -2390,8 +2399,9 @@ class Executor:
         gpus, wanted = find_gpus(), self.options.nproc_execute
         if wanted > len(gpus):
             raise BadSetup(
-                "--nproc-execute %d asks for more GPUs than there are (%d); each execution worker "
-                "needs one of its own. On a machine without GPUs, say --no-gpu." % (wanted, len(gpus))
+                "--nproc-execute %d asks for more GPUs than there are (%d%s); each execution worker "
+                "needs one of its own. On a machine without GPUs, say --no-gpu."
+                % (wanted, len(gpus), "" if gpus else "; " + why_no_gpu())
             )
         kinds = sorted({gpu.architecture for gpu in gpus[:wanted]})
         if len(kinds) > 1 and not self.options.arch:

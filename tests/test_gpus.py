@@ -46,6 +46,16 @@ def test_one_that_fell_off_the_bus_hides_no_other(stub: StubGpus) -> None:
 def test_without_nvidia_smi_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert executor.find_gpus() == []
+    assert executor.why_no_gpu() == "nvidia-smi cannot be run: No such file or directory"
+
+
+def test_what_nvidia_smi_says_of_no_gpu_is_told(stub: StubGpus) -> None:
+    for number in range(3):
+        stub.change(number, missing=True)
+    argv = ["--nproc-compile", "1", "--nproc-execute", "1"]
+    host = type("Host", (), {"options": executor.parse(argv)})
+    with pytest.raises(executor.BadSetup, match=r"there are \(0; nvidia-smi says: No devices were"):
+        executor.Executor._find_gpus(host)
 
 
 @pytest.mark.parametrize(
