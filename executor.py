@@ -691,16 +691,17 @@ class Bubblewrap:
         with open(str(archive), "rb") as file:
             return list(unpack(file))
 
-    def check(self, hidden: Path, nvcc: str, gpu: Optional[Gpu]) -> Command:
+    def check(self, hidden: Path, scratch: Path, nvcc: str, gpu: Optional[Gpu]) -> Command:
         """A command that ends with 0 if the sandbox holds what it should."""
         script = (
+            'if [ -r "$3" ]; then echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"; exit 1; fi\n'
             'if [ -r "$1" ]; then echo "$1 can be read in the sandbox; move it out of the folders that are shown there"; exit 1; fi\n'
             '[ "$(grep -c : /proc/net/dev)" = 1 ] || { echo "there is a network in it"; exit 1; }\n'
             '[ "$(id -u)" != 0 ] || { echo "programs would be root in it"; exit 1; }\n'
             '"$2" --version >/dev/null || { echo "$2 does not run in it; name the toolkit\'s own nvcc with --nvcc, and further folders it needs with --sandbox-bind"; exit 1; }\n'
             "exit %d\n" % CHECKED
         )
-        argv = ["/bin/sh", "-c", script, "sh", str(hidden), nvcc]
+        argv = ["/bin/sh", "-c", script, "sh", str(hidden), nvcc, str(scratch)]
         return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS)
 
     def _command(
@@ -2486,7 +2487,7 @@ class Executor:
         return slot
 
     def _try_sandbox(self, slot: Slot, gpu: Optional[Gpu]) -> None:
-        command = self.sandbox.check(self.options.auth.resolve(), self.nvcc, gpu)
+        command = self.sandbox.check(self.options.auth.resolve(), self.scratch, self.nvcc, gpu)
         limits = {**DEFAULT_LIMITS, "log_bytes": 4096, "output_bytes": 1 << 20}
         try:
             ended = slot.run(command, 60, limits, lambda: True)

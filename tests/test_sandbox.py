@@ -1,6 +1,7 @@
 """The sandbox itself: what it says when it cannot be, and that nothing of it outlives its owner."""
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.once
 executor = load("executor")
 LIMITS = {**executor.DEFAULT_LIMITS, "log_bytes": 10_000, "output_bytes": 1 << 20}
 UID_BASE = 61110
+USER = 61181  # no account has it
 AS_ROOT = os.getuid() == 0
 KILLS = int(os.environ.get("TELERUN_KILLS", "25"))
 
@@ -155,7 +157,8 @@ slot = module.Slot(box)
 limits = {LIMITS!r}
 folder = pathlib.Path(sys.argv[1]); source = folder / "prog.cu"; source.write_text("x")
 command = box.compiler(folder, source, ["/bin/sh", "-c", "setsid sleep 99 & sleep 99"], limits)
-slot.run(box.check(pathlib.Path("/none"), "/bin/true", None), 20, limits, lambda: True)  # it is up
+none = pathlib.Path("/none")
+slot.run(box.check(none, none, "/bin/true", None), 20, limits, lambda: True)  # it is up
 print(slot._process.pid, flush=True)
 slot.run(command, 99, limits, lambda: True)
 slot.run(command, 0.1, limits, lambda: True)
@@ -260,6 +263,30 @@ def test_a_token_that_programs_could_read_is_refused(world: World) -> None:
     done = run(argv, env=world.environment).no_traceback()
     assert done.status == 2
     assert f"{auth} can be read in the sandbox" in done.err
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root, to become another user")
+def test_a_scratch_folder_that_programs_could_read_is_refused(world: World, place: Path) -> None:
+    """As an ordinary user's would be that lies in a folder shown in the sandbox."""
+    need("bubblewrap", has_sandbox())
+    need("/usr/bin/python3", Path("/usr/bin/python3").exists())
+    nvcc = fake_nvcc(place)
+    auth = json.loads(world.executor("gpu1").read_text())
+    (place / "auth.json").write_text(json.dumps({**auth, "certificate": "server.cert"}))
+    (place / "auth.json").chmod(0o600)
+    for file in (ROOT / "executor.py", world.data / "server.cert"):
+        shutil.copy(file, place)
+    for path in (place, *place.iterdir()):
+        os.chown(path, USER, USER)
+    done = subprocess.run(
+        ["/usr/bin/python3", place / "executor.py", "--nproc-compile", "1", "--nproc-execute", "1",
+         "--no-gpu", "--nvcc", nvcc, "--sandbox-bind", place],
+        user=USER, group=USER, extra_groups=[], cwd=place, env={"PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "with the jobs of others, can be read in the sandbox; choose another" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_when_bubblewrap_goes_away_no_program_runs_and_the_host_stops(
