@@ -26,13 +26,13 @@ class Row(NamedTuple):
 
 
 ROWS = [
-    Row("A", "overhead of a job", overhead.measure, ("sqlite",)),
+    Row("A", "overhead of a job", overhead.measure),
     Row("B", "waiting students", waiting.measure),
     Row("CD", "whole lives", lives.measure),
     Row("E", "claims from a long queue", claiming.measure),
-    Row("F", "GPU kept busy", gpu.measure, ("sqlite",)),
+    Row("F", "GPU kept busy", gpu.measure),
     Row("G", "two servers, one database", servers.measure, ("postgresql",)),
-    Row("H", "300 students at once", classroom.measure, ("sqlite",)),
+    Row("H", "300 students at once", classroom.measure),
     Row("I", "polling, the older way", polling.measure, ("sqlite",)),
 ]
 
