@@ -33,6 +33,7 @@ T = TypeVar("T")
 QUEUE = 0  # the topic of those who wait for any job; a job's topic is its id
 
 _FEED_SECONDS = 0.05  # how often SQLite is asked for other programs' news while someone waits
+_DEAF_SECONDS = 0.01  # the same where no bell can be heard
 _IDLE_SECONDS = 0.1  # and while nobody does
 _GATHER_SECONDS = 0.003  # from one look at the feed to the next: under load it tells of several
 _RETRY_SECONDS = 1.0  # how long a database that is away is left alone
@@ -270,7 +271,7 @@ class _Watcher:
         self._watched: dict[int, _Waiter] = {}
         self._feed: _Feed | None = None
         self._read_at = 0.0
-        self._seconds = 0.01  # without a bell
+        self._seconds = _DEAF_SECONDS
         if self._poll is not None and _bell.wakes(self._poll):
             self._seconds = _FEED_SECONDS
         self._open_feed()
