@@ -4,10 +4,14 @@
 import os
 import sys
 
+from telerun_site.memory import share_pools
+
 
 def main(argv: list[str]) -> None:
     """Runs `argv`, a command line; ends the process with a line on what is not set up."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "telerun_site.settings")
+    if argv[1:2] == ["telerun_serve"]:
+        share_pools()
     try:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
