@@ -40,8 +40,24 @@ class QueueView(APIView):
     """Any address of the API."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        with waiting.at_work():
-            return super().dispatch(request, *args, **kwargs)
+        try:
+            with waiting.at_work():
+                response = super().dispatch(request, *args, **kwargs)
+            if isinstance(response, Response):
+                response.add_post_render_callback(lambda told: told.renderer_context.clear())
+            return response
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Undoes the circles of view, request and answer, which both frameworks make.
+
+        Else what a body became, twenty times its length for some, would stay until Python next
+        looks through all its objects for circles, which it does seldom.
+        """
+        if isinstance(self.request, Request):
+            self.request.parser_context.clear()
+        vars(self).clear()
 
 
 # --- For users ---------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The API for users: each endpoint, and each time the outsider and the wrong kind of token."""
 
+import gc
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,6 +143,23 @@ def test_bodies_that_one_bearer_sends_at_once_are_bounded(
         as_bob.submit()
     as_alice.submit()
     assert not parsers._room._taken
+
+
+@pytest.mark.parametrize("status", [201, 400])
+def test_what_a_body_became_is_gone_with_its_answer(as_alice: Api, status: int) -> None:
+    """And not only when Python next looks for circles of objects, which it does seldom."""
+    arguments = [f"unlikely {number}" for number in range(20)]
+    source = SOURCE if status == 201 else [arguments]
+    gc.disable()
+    try:
+        answer = as_alice.post("/jobs", {"source": source, "args": arguments})
+        assert answer.status_code == status
+        vars(answer).clear()  # the test's client makes circles of its own
+        lists = [one for one in gc.get_objects() if type(one) is list and one is not arguments]
+        left = [one for one in lists if one == arguments]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 def test_ones_own_jobs_newest_first_in_pages(as_alice: Api, as_bob: Api, settings) -> None:
