@@ -192,12 +192,12 @@ def _jobs_before(latest: int) -> Select[Job]:
 def _make_room(user: User, replace: bool) -> list[Job]:
     """Raises PendingJob if the user has no room in the queue, or with `replace` makes some."""
     if not replace:
-        pending = _QUEUED_OF_USER.all(user=user.pk)
+        pending = _QUEUED_OF_USER.keys(user=user.pk)
         if len(pending) >= settings.TELERUN_MAX_QUEUED_PER_USER:
             raise errors.PendingJob(
-                f"You have a job in the queue already: job {pending[0].pk}. "
+                f"You have a job in the queue already: job {pending[0]}. "
                 "Wait for it, cancel it, or replace it with --override-pending.",
-                job=pending[0].pk,
+                job=pending[0],
             )
         return []
     # A job that is being claimed at this moment is locked, and no longer in the way.
@@ -233,7 +233,8 @@ def claim(
     except IntegrityError:  # the same claim, sent twice at once: the other one has it
         if key is None:
             raise
-        return executor.attempts.open().filter(claim_key=key).first()
+        other = _ATTEMPT_OF_CLAIM.first(executor=executor.pk, key=key)
+        return other if other and other.ended_at is None else None
 
 
 @transaction.atomic
@@ -285,10 +286,11 @@ def _still_serves(executor: Executor) -> bool:
 def _take_turn(job: Job, turn: int) -> None:
     """The owner was served: whatever else they have waiting goes behind everyone's."""
     update(User, {"id": job.user_id}, last_turn=turn)
-    if behind := _TO_GO_BEHIND.all(user=job.user_id):
-        update(Job, {"id": [other.pk for other in behind], "state": State.QUEUED}, turn=turn)
-        for other in behind:  # an executor that looked just now passed over it, for it was locked
-            waiting.announce(other.pk, queued=True)
+    if behind := _TO_GO_BEHIND.keys(user=job.user_id):
+        update(Job, {"id": behind, "state": State.QUEUED}, turn=turn)
+        # An executor that looked just now passed over them, for they were locked. One is told:
+        # who claims that one tells the next.
+        waiting.announce(behind[0], queued=True)
 
 
 # --- What an executor reports ------------------------------------------------------------

@@ -59,6 +59,10 @@ class Select(Generic[M]):
         """The first of them; the QuerySet has a slice if there may be more."""
         return next(self._run(values), None)
 
+    def keys(self, **values: Any) -> list[int]:
+        """The keys of those that match, for a QuerySet of `only` the key."""
+        return [key for (key,) in self._rows(_database(), self._compiled[0], values)]
+
     def count(self, **values: Any) -> int:
         """How many match, for a QuerySet without a slice."""
         counting = f"SELECT COUNT(*) FROM ({self._compiled[0]}) AS matches"  # noqa: S608

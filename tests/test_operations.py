@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Executor, User
-from jobs import errors, operations
+from jobs import errors, operations, waiting
 from jobs.models import Attempt, AuditEntry, Job
 from jobs.operations import Result, Submission
 from jobs.states import Ending, State
@@ -411,3 +411,19 @@ def test_a_user_who_is_deleted_meanwhile_is_told_so(alice: User) -> None:
     User.objects.filter(pk=alice.pk).delete()
     with pytest.raises(errors.NotFound, match="deleted"):
         operations.submit(alice, Submission("x"))
+
+
+def test_a_claim_tells_of_the_next_job_that_went_behind(
+    alice: User, gpu1: Executor, settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL another executor may have passed over them all; it gets one, and tells on."""
+    settings.TELERUN_MAX_QUEUED_PER_USER = 3
+    told: list[int] = []
+    monkeypatch.setattr(
+        waiting, "announce", lambda job, queued=False: told.append(job) if queued else None
+    )
+    _, second, third = (operations.submit(alice, Submission("source"))[0].pk for _ in range(3))
+    told.clear()
+    for _ in range(3):
+        assert operations.claim(gpu1)
+    assert told == [second, third]
