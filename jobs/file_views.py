@@ -55,7 +55,7 @@ class JobFile(UserView):
     def get(self, request: Request, job_id: int, name: str) -> StreamingHttpResponse:
         job = self.own_job(request, job_id)
         shown = OutputFile.objects.filter(attempt__job=job, attempt__ending=Ending.FINISHED)
-        file = shown.filter(name=name).first()
+        file = shown.filter(name=name).first() if files.is_name(name) else None
         if file is None:
             raise errors.NotFound(f"Job {job_id} has no such output file.")
         return files.download(file)

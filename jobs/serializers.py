@@ -26,6 +26,15 @@ class PlainText(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class ShortList(serializers.ListField):
+    """A list that is counted before its items are looked at: each bad one costs an error."""
+
+    def run_child_validation(self, data: Any) -> Any:
+        if len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().run_child_validation(data)
+
+
 class Log(serializers.Field):
     """Bytes as a JSON string: UTF-8, and U+DC80 to U+DCFF for bytes that are not.
 
@@ -52,7 +61,7 @@ class SubmissionIn(StrictSerializer):
 
     source = PlainText(error_messages={"blank": "The source is empty."})
     filename = PlainText(max_length=255, default="program.cu")
-    args = serializers.ListField(
+    args = ShortList(
         child=PlainText(max_length=MAX_ARG_LENGTH, allow_blank=True),
         max_length=MAX_ARGS,
         default=list,

@@ -130,13 +130,14 @@ def _answer(document: dict[str, Any], headers: dict[str, str]) -> Response:
 
 
 def _unavailable(error: Exception) -> dict[str, Any]:
-    log.warning("The database did not answer: %s", str(error).strip())
+    log.warning("Answered 503: %s", str(error).strip())
     connection.close()
     return body(
         503,
         "unavailable",
         "Unavailable for the moment",
-        f"The queue's database does not answer. Try again in {RETRY_AFTER_SECONDS} seconds.",
+        "The queue has too much to do, or its database does not answer. "
+        f"Try again in {RETRY_AFTER_SECONDS} seconds.",
     )
 
 

@@ -179,6 +179,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 # --- API ---------------------------------------------------------------------------------
 
@@ -248,7 +249,8 @@ LOGGING = {
         "django.server": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         # Their warnings repeat what a client sent, which may be a secret.
-        "gunicorn": {"level": "ERROR"},
+        "gunicorn": {"level": "ERROR", "propagate": False},  # it has a handler of its own
+        "django.security.csrf": {"level": "ERROR"},
         "django": {"handlers": [], "level": "INFO"},
     },
 }

@@ -109,3 +109,20 @@ def test_a_forged_form_of_another_site_is_refused(every_state: dict[str, Job]) -
     client = browser(staff("ta"), enforce_csrf_checks=True)
     assert act(client, JOBS, "cancel", every_state["queued"].pk).status_code == 403
     assert Job.objects.get(pk=every_state["queued"].pk).state == "queued"
+
+
+@pytest.mark.parametrize("address", ["/admin/", "/admin/login/"])
+@pytest.mark.django_db
+def test_a_session_that_no_browser_would_send_is_none(address: str) -> None:
+    """In quotes a cookie may hold any byte, and PostgreSQL takes no NUL."""
+    cookie = 'sessionid="\\000aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"'
+    answer = Client(headers={"Cookie": cookie}).get(address, secure=True)
+    assert answer.status_code == (302 if address == "/admin/" else 200)
+
+
+def test_what_a_form_of_another_site_brings_is_not_logged(capfd: pytest.CaptureFixture) -> None:
+    """A browser sends the whole address of that site, and who sends it may put anything there."""
+    client = Client(enforce_csrf_checks=True)
+    answer = client.post("/admin/login/", secure=True, headers={"Referer": "https://x/?token=tlru_"})
+    assert answer.status_code == 403
+    assert "tlru_" not in "".join(capfd.readouterr())

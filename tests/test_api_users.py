@@ -111,6 +111,12 @@ def test_a_body_of_the_wrong_shape_is_refused_in_words(body: object, as_alice: A
     assert not Job.objects.exists()
 
 
+def test_a_long_list_of_bad_arguments_gets_a_short_answer(as_alice: Api) -> None:
+    answer = as_alice.post("/jobs", {"source": SOURCE, "args": [[]] * 100_000})
+    assert problem(answer) == (400, "invalid-request")
+    assert len(answer.content) < 1000
+
+
 @pytest.mark.parametrize(
     "body",
     [b"{", b"", b"\xff", b'{"source": NaN}', b"[" * 100_000, b'{"a":' * 3000 + b"1" + b"}" * 3000],

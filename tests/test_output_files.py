@@ -104,7 +104,7 @@ def test_what_is_not_there_is_not_found(
     as_alice: Api, as_gpu1: Api, claimed: dict[str, Any]
 ) -> None:
     job_id = finished(as_gpu1, claimed, a=b"a")
-    for name in ("b", "A", "..", "a/", "../a", "%00"):
+    for name in ("b", "A", "..", "a/", "../a", "%00", "\0"):
         assert fetch(as_alice, job_id, name).status_code == 404, name
     assert fetch(as_alice, job_id + 1, "a").status_code == 404
 

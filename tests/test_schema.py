@@ -31,7 +31,7 @@ def test_it_is_there_for_everyone() -> None:
     answer = Https().get("/api/v1/schema")
     assert answer.status_code == 200
     assert json.loads(answer.content)["info"]["title"] == "Telerun"
-    assert Https().post("/api/v1/schema").status_code == 405
+    assert Https(enforce_csrf_checks=True).post("/api/v1/schema").status_code == 405
 
 
 def test_every_address_of_the_api_is_in_it() -> None:

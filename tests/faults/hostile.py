@@ -137,6 +137,9 @@ SHAPES: dict[str, Shape] = {
     "deeply nested arrays": (_json("[" * 500_000), {400}),
     "deeply nested objects": (_json('{"a":' * 500_000), {400}),
     "two million small arrays": (_json("[" + "[]," * 2_000_000 + "[]]"), {400}),
+    "a million bad arguments": (
+        _json('{"source": "x", "args": [' + "[]," * 1_000_000 + "[]]}"), {400},
+    ),
     "a million members": (
         _json("{" + ",".join(f'"{n}":1' for n in range(500_000)) + "}"), {400},
     ),
