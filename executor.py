@@ -57,7 +57,7 @@ import urllib.parse
 import uuid
 from collections import namedtuple
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from xml.etree import ElementTree
 
 VERSION = "1"
@@ -71,6 +71,7 @@ FULL_BYTES = 1 << 20  # a disk with less room is full
 HEAD_SHARE = 0.75  # of the bytes a log keeps: the rest is its end
 PHASE_SECONDS = 0.05  # how long a job must be in a phase before the queue is told of it
 WATCH_SECONDS = 0.05  # how often the memory of what runs is looked at, without a cgroup
+MOST_DESCRIPTORS = 16384  # of all processes of a job together, each of which is looked at
 SANDBOX_UID_BASE = 60600  # to 61183: neither Debian, systemd nor useradd gives these out
 SANDBOX_UIDS = 584
 NAMED = 20  # of the files that do not come back, this many are named
@@ -995,6 +996,7 @@ DENIED = {
 }  # fmt: skip
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
+CLONE_FILES, CLONE_THREAD, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x2
 FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)  # 16: netlink. Not vsock
 TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 
@@ -1005,7 +1007,7 @@ def seccomp_filter(machine: str) -> bytes:
         raise BadSetup("There is no system call filter for a %s; --sandbox none runs without a sandbox." % machine)  # fmt: skip
     column, audit_architecture = ARCHITECTURES[machine]
     clone, clone3, ioctl, make_socket = [(56, 220), (435, 435), (16, 29), (41, 198)]
-    prlimit = (302, 261)
+    prlimit, close_range = (302, 261), (436, 436)
 
     def load(offset: int) -> bytes:
         return struct.pack("=HBBI", 0x20, 0, 0, offset)
@@ -1027,10 +1029,14 @@ def seccomp_filter(machine: str) -> bytes:
         program += jump(at_least, 0x40000000, 0, 1) + kill
     for numbers in DENIED.values():
         program += jump(equal, numbers[column], 0, 1) + deny
-    # glibc then uses clone, whose flags a filter can see.
+    # glibc then uses clone, whose flags a filter can see. Threads share their descriptors, or the
+    # memory behind those of one would not be seen (`Watched`).
     program += jump(equal, clone3[column], 0, 1) + absent
-    program += jump(equal, clone[column], 0, 4) + load(first)
-    program += jump(has_bits, CLONE_NEW, 0, 1) + deny + allow
+    program += jump(equal, clone[column], 0, 7) + load(first)
+    program += jump(has_bits, CLONE_NEW, 0, 1) + deny
+    program += jump(has_bits, CLONE_THREAD, 0, 2) + jump(has_bits, CLONE_FILES, 1, 0) + deny + allow
+    program += jump(equal, close_range[column], 0, 4) + load(first + 16)
+    program += jump(has_bits, CLOSE_RANGE_UNSHARE, 0, 1) + deny + allow
     # The limits of others, such as the first process, which has the same user; 0 is the caller.
     program += jump(equal, prlimit[column], 0, 4) + load(first)
     program += jump(equal, 0, 1, 0) + deny + allow
@@ -1249,6 +1255,8 @@ class SlotProcess:
                 code = os.WEXITSTATUS(int(status)) if os.WIFEXITED(int(status)) else -os.WTERMSIG(int(status))
                 ended.update(seconds=float(wall), cpu_seconds=float(cpu))
                 ended["memory_bytes"] = max(int(kib) << 10, watched.peak)
+                if why == "ended" and 0 < order["memory_bytes"] < int(kib) << 10:  # between two looks
+                    ended["why"] = "memory"
                 if made == "unwritten":
                     return {"error": "what it made could not be kept"}, b""
         ended.update(exit_code=code if code >= 0 else None, signal=-code if code < 0 else None)
@@ -1257,7 +1265,7 @@ class SlotProcess:
     def _watch(
         self, child: Any, order: Dict[str, Any], log: Log, deadline: float, watched: "Watched"
     ) -> str:
-        """Waits for the end and says what it was: "ended", "time", "output", "memory" or "killed"."""
+        """Waits for the end and says what it was: "ended", "time", "output", "memory", "short" or "killed"."""
         pipe = child.stdout.fileno()
         os.set_blocking(pipe, False)
 
@@ -1279,8 +1287,9 @@ class SlotProcess:
                 if not self._open or self._stop == order["number"]:
                     return "killed"
                 if order["memory_bytes"] and now >= look:
-                    if watched.exceeds(order["memory_bytes"]):
-                        return "memory"
+                    trouble = watched.trouble(order["memory_bytes"])
+                    if trouble:
+                        return trouble
                     look = now + WATCH_SECONDS
                 self._dispatch(min(deadline, look or deadline) - now)
             return "output" if log.total > order["output_bytes"] else "ended"
@@ -1411,17 +1420,26 @@ class Watched:
         self._memfd_device = memfd_device
         self.peak = 0
 
-    def exceeds(self, most: int) -> bool:
-        """Whether they have more bytes now: resident, or in files that live in memory alone."""
+    def trouble(self, most: int) -> str:
+        """"memory" if they have more bytes now: resident, or in files that live in memory alone.
+        "short" if the host has none left, whoever has it: that is not this job's mistake. Else ""."""
+        if host_is_short():
+            return "short"
         pids = self._tree()
-        if host_is_short() or any(map(self._hides, pids[2:])):  # behind bwrap and the first process
-            return True
-        files = self._files(pids) + sum(self._memfds(pids).values())
-        size = files + sum(map(self._resident, pids))
+        if any(map(self._hides, pids[2:])):  # behind bwrap and the first process
+            return "memory"
+        try:
+            memfds = self._memfds(pids)
+        except OverflowError:
+            return "memory"
+        files = self._files(pids)
+        size = files + sum(memfds.values()) + sum(map(self._resident, pids))
         if size > most:  # count what they share once; that takes longer
-            size = files + sum(map(self._proportional, pids))
+            size = files + sum(memfds.values()) + sum(map(self._proportional, pids))
+        elif size + shared_on_host() > most:
+            size = max(size, files + self._with_mapped(pids, memfds))
         self.peak = max(self.peak, size)
-        return size > most
+        return "memory" if size > most else ""
 
     def _tree(self) -> List[int]:
         found, new = [], [self._pid]
@@ -1477,10 +1495,14 @@ class Watched:
         return size
 
     def _memfds(self, pids: List[int]) -> Dict[int, int]:
-        """Such files count here even where no process has them mapped."""
-        sizes = {}
+        """Such files count here even where no process has them mapped. Raises OverflowError for
+        more descriptors than can be looked at, as each look is to be short."""
+        sizes, looks = {}, 0
         for pid in pids if self._memfd_device else []:
             for path in glob.glob("/proc/%d/fd/*" % pid):
+                looks += 1
+                if looks > MOST_DESCRIPTORS:
+                    raise OverflowError
                 try:
                     about = os.stat(path)
                 except OSError:
@@ -1488,6 +1510,37 @@ class Watched:
                 if about.st_dev == self._memfd_device:
                     sizes[about.st_ino] = about.st_blocks * 512
         return sizes
+
+
+    def _with_mapped(self, pids: List[int], memfds: Dict[int, int]) -> int:
+        """Bytes with all that is mapped of shared memory, touched or not. A page that was given up
+        (madvise(2)), or that only a dead process touched, is in no count of resident ones, but stays."""
+        own, extents = 0, dict(memfds)
+        for pid in pids if self._memfd_device else []:
+            try:
+                own += of_memory("/proc/%d/status" % pid, "RssAnon", "RssFile", "VmPTE")
+                for inode, end in self._mapped(pid):
+                    extents[inode] = max(extents.get(inode, 0), end)
+            except (OSError, ValueError):
+                pass
+        return own + min(sum(extents.values()), shared_on_host())
+
+    def _mapped(self, pid: int) -> Iterator[Tuple[int, int]]:
+        """Inode and end of each mapping of a file that lives in memory alone (proc(5))."""
+        with open("/proc/%d/maps" % pid, errors="replace") as file:
+            for line in file:
+                span, _, offset, device, inode = line.split()[:5]
+                if os.makedev(*(int(number, 16) for number in device.split(":"))) == self._memfd_device:
+                    begin, end = (int(address, 16) for address in span.split("-"))
+                    yield int(inode), int(offset, 16) + end - begin
+
+
+def shared_on_host() -> int:
+    """Bytes in all of the host's files that live in memory alone."""
+    try:
+        return of_memory("/proc/meminfo", "Shmem")
+    except (OSError, ValueError):
+        return 0
 
 
 def of_memory(path: str, *names: str) -> int:
@@ -1585,7 +1638,7 @@ def own_cgroup() -> Optional[Path]:
 class Ended(NamedTuple):
     """What became of a command in a slot."""
 
-    why: str  # "ended", or what ended it: "time", "output", "memory", "killed"; "lost": the slot died
+    why: str  # "ended", or what ended it: "time", "output", "memory", "short", "killed"; "lost": the slot died
     exit_code: Optional[int] = None
     signal: Optional[int] = None
     seconds: float = 0.0
@@ -2778,7 +2831,9 @@ class Executor:
             attempt.stop("the process that ran it was killed")
         elif ended.why == "killed":
             attempt.stop("it was stopped")
-        return ended.why not in ("lost", "killed")
+        elif ended.why == "short":
+            attempt.stop("the host was short of memory")
+        return ended.why not in ("lost", "killed", "short")
 
     def _for_lack_of_room(self, attempt: Attempt) -> bool:
         """Whether the host's disk is full, where commands write if there is no sandbox: what

@@ -39,7 +39,7 @@ from pathlib import Path
 
 TYPE_CHECKING = False  # importing typing, or uuid, takes longer than the program itself
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, Optional, Set
+    from typing import Any, Dict, Iterator, List, Optional, Set
 
 VERSION = "1"
 HERE = Path(__file__).resolve().parent
@@ -49,6 +49,7 @@ SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 MAX_SOURCE_BYTES = 1024 * 1024
+MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
 
 SUCCEEDED, PROGRAM_FAILED, WRONG_USAGE, REFUSED, UNREACHABLE, NO_RESULT, UNSAVED, INTERRUPTED = (
     0, 1, 2, 3, 4, 5, 6, 130,
@@ -319,6 +320,15 @@ def read_source(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Stop(WRONG_USAGE, "%s is not UTF-8 (byte %d); save it as UTF-8." % (path, error.start)) from None  # fmt: skip
+
+
+def check_arguments(args: List[str]) -> None:
+    """Raises Stop for what the queue would not take."""
+    if len(args) > MAX_ARGS or any(len(arg) > MAX_ARG_LENGTH for arg in args):
+        raise Stop(WRONG_USAGE, "The queue takes %d arguments of %d characters each; put more into the source."
+                   % (MAX_ARGS, MAX_ARG_LENGTH))  # fmt: skip
+    if any("\ud800" <= character <= "\udfff" for arg in args for character in arg):
+        raise Stop(WRONG_USAGE, "An argument for the program is not UTF-8; the queue takes no other.")
 
 
 # --- One job -----------------------------------------------------------------------------
@@ -659,6 +669,7 @@ def parse(argv: Any) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     source = read_source(options.file) if options.file else ""
+    check_arguments(options.args)
     client = Client(Queue(read_auth(options.auth, "username", options.server)))
     job = None  # type: Optional[Dict[str, Any]]
     try:

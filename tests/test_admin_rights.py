@@ -123,6 +123,8 @@ def test_a_session_that_no_browser_would_send_is_none(address: str) -> None:
 def test_what_a_form_of_another_site_brings_is_not_logged(capfd: pytest.CaptureFixture) -> None:
     """A browser sends the whole address of that site, and who sends it may put anything there."""
     client = Client(enforce_csrf_checks=True)
-    answer = client.post("/admin/login/", secure=True, headers={"Referer": "https://x/?token=tlru_"})
+    answer = client.post(
+        "/admin/login/", secure=True, headers={"Referer": "https://x/?token=tlru_"}
+    )
     assert answer.status_code == 403
     assert "tlru_" not in "".join(capfd.readouterr())

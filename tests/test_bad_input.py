@@ -79,6 +79,22 @@ def test_arguments_that_were_meant_for_the_program(world: World) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["\udcff"], "not UTF-8"),
+        (["x"] * 101, "100 arguments"),
+        (["x" * 4097], "4096 characters"),
+    ],
+    ids=["bytes", "many", "long"],
+)
+def test_arguments_that_the_queue_would_not_take(
+    world: World, arguments: list[str], words: str
+) -> None:
+    auth = world.auth("username", "alice", "x")
+    clear(world.submit(auth, world.source("x"), *arguments), 2, words)
+
+
 @pytest.mark.parametrize(("target", "status"), [(">/dev/full", 6), (">&-", 0)])
 def test_output_that_cannot_be_written(world: World, target: str, status: int) -> None:
     alice, gpu1 = world.user("alice"), world.executor("gpu1")

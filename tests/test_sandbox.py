@@ -130,6 +130,46 @@ def test_empty_files_without_end_count_as_memory(slot: Any, box: Any, tmp_path: 
     assert ended.why == "memory"
 
 
+def test_a_program_that_held_too_much_for_a_moment_is_told_so(
+    slot: Any, box: Any, tmp_path: Path
+) -> None:
+    """Between two looks, for some of them: the kernel's account of it has it."""
+    script = "dd if=/dev/zero of=/dev/null bs=80M count=1"
+    for n in range(6):
+        (tmp_path / str(n)).mkdir()
+        ended, _ = build(slot, box, tmp_path / str(n), script, memory_bytes=64 << 20)
+        assert ended.why == "memory"
+        assert ended.memory_bytes > 64 << 20
+
+
+def test_a_host_without_memory_is_nobodys_mistake(
+    box: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has it: a program that has little of it itself is not told that it took too much."""
+    stub = tmp_path / "stub_executor.py"  # no host has enough for it
+    script, asks = (ROOT / "executor.py").read_text(), '"MemAvailable") < floor'
+    assert asks in script
+    stub.write_text(script.replace(asks, '"MemAvailable") < 1 << 60'))
+    monkeypatch.setattr(executor, "__file__", str(stub))
+    slot = executor.Slot(box)
+    ended, _ = build(slot, box, tmp_path, "sleep 20")
+    slot.close()
+    assert ended.why == "short"
+    attempt = StubAttempt()
+    assert not executor.Executor._finished(None, attempt, ended)
+    assert attempt.stopped == ["the host was short of memory"]
+
+
+class StubAttempt:
+    """Notes why it is given back."""
+
+    def __init__(self) -> None:
+        self.stopped: list[str] = []
+
+    def stop(self, reason: str) -> None:
+        self.stopped.append(reason)
+
+
 @pytest.mark.skipif(not AS_ROOT, reason="needs root, to give uids to slots")
 def test_two_slots_have_two_uids_and_a_third_executor_others(box: Any, tmp_path: Path) -> None:
     other = executor.Bubblewrap(options(), executor.find_nvcc(NVCC), tmp_path / "other")
