@@ -94,6 +94,7 @@ class Process:
     def __init__(self, name: str, log: Path, argv: list[Any], **options: Any) -> None:
         self.name = name
         self.log = log
+        self.said_before = self.told() if log.exists() else ""  # by an earlier start of it
         with open(log, "ab") as file:
             self.popen = subprocess.Popen(
                 [str(a) for a in argv],
@@ -191,7 +192,7 @@ class World:
             env={**self.environment, **{k: str(v) for k, v in environment.items()}},
         )  # fmt: skip
         self.processes.append(self.server)
-        before = self.server.told().count("listens on")
+        before = self.server.said_before.count("listens on")
         self.server.wait_until_told("listens on", before + 1)
         return self.server
 
@@ -263,7 +264,7 @@ class World:
             env={**self.environment, **environment},
         )  # fmt: skip
         self.processes.append(process)
-        before = process.told().count(" workers, queue ")
+        before = process.said_before.count(" workers, queue ")
         process.wait_until_told(" workers, queue ", before + 1)
         return process
 
