@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test faults soak fuzz corpus gpu-check bench lint format clean
+.PHONY: help venv demo test openapi faults soak fuzz corpus gpu-check bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
@@ -14,6 +14,7 @@ help:
 	@echo "make corpus hostile programs, what became of each, in a table"
 	@echo "make gpu-check whether this GPU host is fit for service, in one table (docs/gpu-hosts.md)"
 	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
+	@echo "make openapi the API's document, from the code, as it is served and committed"
 	@echo "make venv   the server's packages, in $(VENV)"
 	@echo "make lint   ruff"
 
@@ -47,6 +48,10 @@ demo: $(VENV)/server $(VENV)/nvcc
 test: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest
 	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "not once"
+
+openapi: $(VENV)/tests
+	TELERUN_DATA_DIR="$$(mktemp -d)" $(BIN)/python manage.py spectacular --validate --fail-on-warn \
+	  --format openapi-json --file telerun_site/openapi.json
 
 bench: $(VENV)/tests
 	$(BIN)/python -m bench

@@ -4,7 +4,7 @@
 import os
 import sys
 
-from telerun_site.memory import share_pools
+from foundation.serving.memory import share_pools
 
 
 def main(argv: list[str]) -> None:

@@ -19,9 +19,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from accounts import operations
 from accounts.forms import NamesForm
-from accounts.models import Executor, User
+from accounts.models import Executor, Gpu, User
 from accounts.signals import account_changed
-from telerun_site.admin import TelerunModelAdmin
+from foundation.admin import Subject, TelerunModelAdmin
 
 admin.site.unregister(Group)  # staff are staff; there are no finer roles
 
@@ -109,8 +109,8 @@ class BearerAdmin(TelerunModelAdmin):
 
     # --- What staff do is on record ---
 
-    def audit_filter(self, obj: Any) -> dict[str, Any]:
-        return {"job_id__isnull": 1, "request__name": str(obj)}
+    def subject(self, obj: Any) -> Subject:
+        return Subject("account", str(obj))
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         account_changed.send(
@@ -161,15 +161,15 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         super().save_model(request, obj, form, change)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """A mistyped name may go; whoever has jobs is made inactive instead."""
-        if obj is None or obj.jobs.exists():
+        """A mistyped name may go; a user who has jobs is made inactive instead."""
+        if obj is None or operations.has_belongings.get()(obj):
             return False
         return super().has_delete_permission(request, obj)
 
 
 @admin.register(Executor)
 class ExecutorAdmin(BearerAdmin):
-    """GPU hosts: which there are, when they were last heard of, what they told."""
+    """GPU hosts: which there are, when they were last heard of, what they report."""
 
     auth_key = "executor"
     actions = ("disable", "enable", *BearerAdmin.actions)
@@ -181,11 +181,20 @@ class ExecutorAdmin(BearerAdmin):
         ("enabled", "alive", "last_seen_at"),
         ("created_at", "token_issued_at"),
         "quarantined",
-        "told",
+        "report",
     )
     readonly_fields = (
-        "enabled", "alive", "last_seen_at", "created_at", "token_issued_at", "quarantined", "told",
-    )  # fmt: skip
+        "enabled",
+        "alive",
+        "last_seen_at",
+        "created_at",
+        "token_issued_at",
+        "quarantined",
+        "report",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Executor]:
+        return super().get_queryset(request).prefetch_related("gpus")
 
     def create(self, name: str, actor: str) -> tuple[Executor, str]:
         return operations.create_executor(name, actor)
@@ -221,7 +230,7 @@ class ExecutorAdmin(BearerAdmin):
 
     @admin.display(description="GPUs")
     def gpus(self, executor: Executor) -> str:
-        names = ", ".join(str(gpu.get("name", "?")) for gpu in executor.gpus)
+        names = ", ".join(gpu.name or "?" for gpu in executor.gpus.all())
         quarantined = len(executor.quarantined_gpus)
         return (f"{names} ({quarantined} quarantined)" if quarantined else names) or "-"
 
@@ -242,10 +251,9 @@ class ExecutorAdmin(BearerAdmin):
         return str(executor.about.get("nvcc", "-"))
 
     @admin.display(description="what it told of itself")
-    def told(self, executor: Executor) -> SafeString:
+    def report(self, executor: Executor) -> SafeString:
         return format_html('<pre class="text">{}</pre>', json.dumps(executor.about, indent=2))
 
 
-def _quarantined(gpu: dict[str, Any]) -> str:
-    told = {key: gpu.get(key, "?") for key in ("index", "name", "reason", "since")}
-    return "GPU {index} ({name}): {reason}, since {since}".format(**told)
+def _quarantined(gpu: Gpu) -> str:
+    return f"{gpu}: {gpu.reason or '?'}, since {gpu.since or '?'}"

@@ -3,12 +3,12 @@
 import secrets
 
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from accounts import failures, tokens
+from accounts.errors import CHALLENGE, InvalidToken, UnknownToken
 from accounts.models import Executor, User
-from telerun_site.statements import Parameter, Select
+from foundation.database.statements import Parameter, Select
 
 Bearer = User | Executor
 
@@ -19,15 +19,10 @@ _USERS = Select(
 _EXECUTORS = Select(Executor.objects.filter(token_digest=_DIGEST).order_by())
 
 
-class WrongToken(AuthenticationFailed):
-    """It is nobody's."""
-
-
 class BearerAuthentication(BaseAuthentication):
     """Sets `request.user` to the User or the Executor whose token the request carries.
 
-    Raises AuthenticationFailed (401) and TooManyWrongTokens (429), in words that never repeat the
-    token.
+    Raises InvalidToken (401) and TooManyWrongTokens (429), in words that never repeat the token.
     """
 
     def authenticate(self, request: Request) -> tuple[Bearer, None] | None:
@@ -36,27 +31,27 @@ class BearerAuthentication(BaseAuthentication):
             return None
         try:
             return bearer_of(credentials.strip().decode("latin-1")), None
-        except WrongToken as error:
-            raise failures.wrong_token(request, error) from None
+        except UnknownToken as error:
+            raise failures.count_wrong_token(request, error) from None
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="telerun"'
+        return CHALLENGE
 
 
 def bearer_of(token: str) -> Bearer:
-    """The active User or Executor that `token` belongs to; AuthenticationFailed if none."""
+    """The active User or Executor that `token` belongs to; InvalidToken if none."""
     if not tokens.is_well_formed(token):
-        raise WrongToken(
+        raise UnknownToken(
             "This is not a Telerun token: it is mistyped or cut off. "
             "Copy it whole, or ask the course staff for a new one."
         )
     bearer = _find(_USERS if token.startswith(tokens.USER_PREFIX) else _EXECUTORS, token)
     if bearer is None:
-        raise WrongToken(
+        raise UnknownToken(
             "The token is unknown: it was replaced or revoked. Ask the course staff for a new one."
         )
     if not bearer.is_active:
-        raise AuthenticationFailed("This account is disabled. Ask the course staff.")
+        raise InvalidToken("This account is disabled. Ask the course staff.")
     return bearer
 
 

@@ -17,10 +17,11 @@ from django.db.models import F, Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
+from accounts.errors import InvalidToken, TooManyWrongTokens
 from accounts.models import FailureCount
+from foundation.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -111,24 +112,14 @@ def _net(address: str) -> str:
 # --- Tokens ------------------------------------------------------------------------------
 
 
-class TooManyWrongTokens(APIException):
-    """The token is wrong, and so were many before it."""
-
-    status_code = 429
-    default_code = "too-many-wrong-tokens"
-
-    def __init__(self, about: str, wait: int) -> None:
-        super().__init__(
-            f"{about} Too many wrong tokens came from your address: wait {wait} seconds."
-        )
-        self.wait = wait
-
-
-def wrong_token(request: Request, error: AuthenticationFailed) -> Exception:
+def count_wrong_token(request: Request, error: InvalidToken) -> Problem:
     """Counts it; what to answer: `error`, or TooManyWrongTokens."""
     most = settings.TELERUN_WRONG_TOKENS_PER_MINUTE
     wait = count(f"wrong tokens from {address_of(request)}", most, WRONG_TOKENS)
-    return TooManyWrongTokens(str(error.detail), wait) if wait else error
+    if not wait:
+        return error
+    detail = f"{error} Too many wrong tokens came from your address: wait {wait} seconds."
+    return TooManyWrongTokens(detail, retry_after=wait)
 
 
 # --- Log-ins -----------------------------------------------------------------------------

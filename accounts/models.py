@@ -1,7 +1,7 @@
 """Who may talk to the queue: users (students and staff) and executors (GPU hosts)."""
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -98,15 +98,14 @@ class Executor(TokenBearer):
         return self.name
 
     @property
-    def gpus(self) -> list[dict[str, Any]]:
-        """Its GPUs, as it told of them; nothing in them can be relied on."""
-        gpus = self.about.get("gpus")
-        return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+    def audit_name(self) -> str:
+        """What the audit log calls it, so that no user's name can be mistaken for it."""
+        return f"executor:{self.name}"
 
     @property
-    def quarantined_gpus(self) -> list[dict[str, Any]]:
+    def quarantined_gpus(self) -> list["Gpu"]:
         """Those that it gives no jobs to, because they failed."""
-        return [gpu for gpu in self.gpus if gpu.get("condition") == "quarantined"]
+        return [gpu for gpu in self.gpus.all() if gpu.condition == "quarantined"]
 
     @property
     def is_unboxed(self) -> bool:
@@ -120,6 +119,34 @@ class Executor(TokenBearer):
             return None
         silence = settings.TELERUN_MAX_WAIT_SECONDS + settings.TELERUN_LEASE_SECONDS
         return timezone.now() - self.last_seen_at < timedelta(seconds=silence)
+
+
+class Gpu(models.Model):
+    """A GPU of an executor, as that last reported it (accounts/executors.py).
+
+    Nothing in it can be relied on: all but `uuid` may be empty.
+    """
+
+    executor = models.ForeignKey(
+        Executor, on_delete=models.CASCADE, related_name="gpus", db_index=False
+    )
+    uuid = models.CharField(max_length=100)
+    place = models.PositiveSmallIntegerField(help_text="In the executor's list.")
+    index = models.CharField(max_length=20, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    architecture = models.CharField(max_length=20, blank=True)
+    driver = models.CharField(max_length=50, blank=True)
+    condition = models.CharField(max_length=20, blank=True)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why it is quarantined.")
+    since = models.CharField(max_length=40, blank=True, help_text="By the executor's clock.")
+
+    class Meta:
+        ordering = ("executor", "place")
+        verbose_name = "GPU"
+        constraints = (models.UniqueConstraint(fields=("executor", "uuid"), name="one_gpu_a_uuid"),)
+
+    def __str__(self) -> str:
+        return f"GPU {self.index or '?'} ({self.name or '?'})"
 
 
 class FailureCount(models.Model):

@@ -4,11 +4,13 @@ Every function takes `actor`, the name of who does it, for the audit log.
 """
 
 import secrets
+from collections.abc import Callable
 
 from django.db import transaction
 
 from accounts.models import Executor, User
 from accounts.signals import account_changed
+from foundation.hooks import Hook
 
 
 def create_user(name: str, actor: str) -> tuple[User, str]:
@@ -57,6 +59,10 @@ def set_enabled(executor: Executor, enabled: bool, actor: str) -> None:
     executor.enabled = enabled
     executor.save(update_fields=["enabled"])
     _record("executor-enabled" if enabled else "executor-disabled", executor, actor)
+
+
+# Whether a user has something that must stay, so that the account is made inactive instead.
+has_belongings: Hook[Callable[[User], bool]] = Hook("what tells of a user's belongings")
 
 
 @transaction.atomic

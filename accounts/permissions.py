@@ -2,18 +2,11 @@
 
 from typing import Any
 
-from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from accounts.errors import NotAuthenticated, WrongTokenKind
 from accounts.models import Executor, User
-
-
-class WrongTokenKind(PermissionDenied):
-    """The token is good, but not for this address."""
-
-    default_detail = "This address does not take this kind of token."
-    default_code = "wrong-token-kind"
 
 
 class _IsKind(BasePermission):
@@ -22,7 +15,7 @@ class _IsKind(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.user is None:
-            raise NotAuthenticated("Send the header 'Authorization: Bearer TOKEN'.")
+            raise NotAuthenticated
         if not isinstance(request.user, self.kind):
             raise WrongTokenKind(f"This address takes the token of {self.takes}.")
         return True

@@ -1,4 +1,4 @@
-"""What happened to accounts, for whoever keeps the record (jobs/audit.py does)."""
+"""What happened to accounts, for the audit log (jobs/audit)."""
 
 from django.dispatch import Signal
 

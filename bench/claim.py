@@ -1,4 +1,4 @@
-"""Row E, inside a process of the queue's: fills the tables and times `operations.claim`.
+"""Row E, inside a process of the queue's: fills the tables and times `claiming.claim`.
 
 `python -m bench.claim USERS QUEUED FINISHED ROUNDS CLAIMS` prints JSON, times in milliseconds.
 Each claim is a transaction of its own that is rolled back, so that the queue stays as long.
@@ -22,7 +22,7 @@ django.setup()
 from accounts.models import Executor, User  # noqa: E402
 from accounts.operations import create_user  # noqa: E402
 from bench.load import Student  # noqa: E402
-from jobs import operations  # noqa: E402
+from jobs import claiming, reporting, submitting  # noqa: E402
 from jobs.models import Attempt, Job  # noqa: E402
 from tests.support.api import Api  # noqa: E402
 
@@ -49,7 +49,7 @@ def copies(row: models.Model, count: int, **different: str) -> None:
 
 def submit(name: str) -> tuple[User, Job, str]:
     user, token = create_user(name, "bench")
-    job, _ = operations.submit(user, operations.Submission(Student.SOURCE))
+    job, _ = submitting.submit(user, submitting.Submission(Student.SOURCE))
     return user, job, token
 
 
@@ -57,11 +57,11 @@ def fill(users: int, queued: int, finished: int) -> None:
     """A long history and a long queue, each user's turn another. The first users are real."""
     executor = Executor.objects.get()
     _, job, _ = submit("template")
-    attempt = operations.claim(executor)
+    attempt = claiming.claim(executor)
     assert attempt
     assert attempt.job_id == job.pk
-    result = operations.Result("succeeded", execute_log=b"hello there\n" * 10)
-    operations.finish(executor, attempt.pk, attempt.lease_token, result)
+    result = reporting.Result("succeeded", execute_log=b"hello there\n" * 10)
+    reporting.finish(executor, attempt.pk, attempt.lease_token, result)
     user = User.objects.get(username="template")
     turn = f"1000 + i % {users}"
     copies(user, users, username="'filler' || i", token_digest="NULL", last_turn=turn)
@@ -101,7 +101,7 @@ def timed(count: int, function: Callable[[], Any]) -> float:
 
 def claim(executor: Executor) -> None:
     with transaction.atomic():
-        assert operations.claim(executor, "bench")
+        assert claiming.claim(executor, "bench")
         transaction.set_rollback(True)
 
 

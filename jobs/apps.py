@@ -10,10 +10,20 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
+        """Registers with the packages below what they must know of jobs, and may not import."""
         from accounts.models import User
+        from accounts.operations import has_belongings
         from accounts.signals import account_changed
-        from jobs import audit, checks, deletions  # noqa: F401  (checks registers itself)
+        from foundation.admin import history_address
+        from foundation.serving.waiting import change_reader
+        from jobs import checks, retention  # noqa: F401  (checks registers itself)
+        from jobs.admin.audit import address_of_history
+        from jobs.audit.entries import record_account_change
+        from jobs.changes import JobChanges
 
-        account_changed.connect(audit.record_account_change)
-        pre_delete.connect(deletions.note_jobs, sender=User)
-        post_delete.connect(deletions.record_jobs, sender=User)
+        account_changed.connect(record_account_change)
+        pre_delete.connect(retention.note_jobs, sender=User)
+        post_delete.connect(retention.record_jobs, sender=User)
+        has_belongings.register(retention.has_jobs)
+        change_reader.register(JobChanges)
+        history_address.register(address_of_history)

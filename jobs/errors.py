@@ -1,83 +1,60 @@
-"""What `operations.py` refuses, in the words and with the HTTP status a client gets.
+"""What operations on jobs refuse, in the words and with the HTTP status a client gets."""
 
-The docstring of a class is its default message; `slug` ends the problem's `type`.
-"""
+from typing import ClassVar
 
-from typing import Any, ClassVar
-
-
-class JobError(Exception):
-    """The queue refuses."""
-
-    status = 409
-    slug = "conflict"
-    headers: ClassVar[dict[str, str]] = {}
-
-    def __init__(self, message: str = "", *, retry_after: int = 0, **members: Any) -> None:
-        super().__init__(message or self.__doc__)
-        if retry_after:
-            self.headers = {"Retry-After": str(retry_after)}
-        self.members = members  # more members of the problem document
-
-    @property
-    def title(self) -> str:
-        """The same sentence for every problem of this kind (RFC 9457)."""
-        return (self.__doc__ or "").rstrip(".")
+from foundation.problems import Problem
 
 
-class PendingJob(JobError):
+class Conflict(Problem):
+    """The job changed at the same moment. Try again."""
+
+
+class PendingJob(Problem):
     """You have a job in the queue already."""
 
     slug = "pending-job"
 
 
-class IdempotencyKeyReused(JobError):
+class IdempotencyKeyReused(Problem):
     """This Idempotency-Key was used before, with another body."""
 
     status = 422
     slug = "idempotency-key-reused"
 
 
-class TooManySubmissions(JobError):
+class TooManySubmissions(Problem):
     """You have submitted too often in the last minute."""
 
     status = 429
     slug = "too-many-requests"
 
 
-class SourceTooLarge(JobError):
+class SourceTooLarge(Problem):
     """The source is larger than the queue takes."""
 
     status = 413
     slug = "source-too-large"
 
 
-class AlreadyOver(JobError):
+class AlreadyOver(Problem):
     """The job is over already."""
 
     slug = "already-over"
 
 
-class NotFound(JobError):
-    """There is no such thing here."""
-
-    status = 404
-    slug = "not-found"
-
-
-class LeaseLost(JobError):
+class LeaseLost(Problem):
     """The attempt has no lease any more: its job was taken away from it."""
 
     slug = "lease-lost"
 
 
-class ResultConflict(JobError):
+class ResultConflict(Problem):
     """The attempt has another result already."""
 
     slug = "result-conflict"
 
 
-class ExecutorDisabled(JobError):
+class ExecutorDisabled(Problem):
     """Course staff took this executor out of service."""
 
     status = 403
@@ -85,7 +62,7 @@ class ExecutorDisabled(JobError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
 
 
-class FilesTooLarge(JobError):
+class FilesTooLarge(Problem):
     """The attempt's output files are more than the queue keeps."""
 
     status = 413

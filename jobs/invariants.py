@@ -14,9 +14,9 @@ from django.db import transaction
 from django.db.models import Count, F, Max, Min, Q, Sum
 from django.db.models.functions import Length
 
-from jobs import audit
+from jobs.audit.file import follow, line_of
 from jobs.models import Attempt, AuditCounter, AuditEntry, Job, OutputFile
-from jobs.operations import JOBS_DELETED
+from jobs.retention import JOBS_DELETED
 from jobs.states import FINAL, Ending, Event, State
 
 MOST = 20  # faults of one kind that are named
@@ -133,7 +133,7 @@ def _the_audit_log_has_no_gap() -> Iterator[str]:
 
 
 def _the_file_follows_the_table() -> Iterator[str]:
-    audit.follow()
+    follow()
     path: Path = settings.TELERUN_AUDIT_LOG
     try:
         file = path.open("rb")
@@ -143,7 +143,7 @@ def _the_file_follows_the_table() -> Iterator[str]:
     with file:
         for number, entry in enumerate(AuditEntry.objects.order_by("id").iterator(500), start=1):
             line = file.readline()
-            if line != audit.line(entry):
+            if line != line_of(entry):
                 yield f"Line {number} of {path} is {_named(line)}, not audit entry {entry.id}."
                 return
         extra = file.readline()

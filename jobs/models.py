@@ -1,4 +1,4 @@
-"""Jobs, their attempts, and the audit log, with constraints that state the invariants."""
+"""Jobs, their attempts and output files, with constraints that state the invariants."""
 
 from typing import Any
 
@@ -6,8 +6,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from foundation.database.statements import Parameter, Select
+from jobs.audit.models import AuditCounter, AuditEntry
 from jobs.states import FINAL, Ending, Outcome, Phase, State
-from telerun_site.statements import Parameter, Select
+
+__all__ = ("Attempt", "AuditCounter", "AuditEntry", "Job", "OutputFile", "OutputPart")
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -28,7 +31,7 @@ class Job(models.Model):
 
     # Foreign keys have no index of their own where another one begins with them.
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="jobs", db_index=False
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False
     )
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     phase = models.CharField(max_length=12, choices=Phase, blank=True, default="")
@@ -136,7 +139,7 @@ class Attempt(models.Model):
         "accounts.Executor",
         on_delete=models.SET_NULL,
         null=True,
-        related_name="attempts",
+        related_name="+",
         db_index=False,
     )
     executor_name = models.CharField(max_length=100, help_text="Stays when the executor goes.")
@@ -235,36 +238,3 @@ class OutputPart(models.Model):
 
     def __str__(self) -> str:
         return f"part {self.number} of {self.file}"
-
-
-class AuditEntry(models.Model):
-    """Who did what, and every submission whole. Rows are added, never changed.
-
-    Names and job ids are plain values: an entry outlives what it is about.
-    """
-
-    id = models.BigIntegerField(primary_key=True)
-    timestamp = models.DateTimeField()
-    username = models.CharField(max_length=255)
-    action = models.CharField(max_length=40)
-    job_id = models.BigIntegerField(null=True, blank=True)
-    request = models.JSONField(default=dict, blank=True)
-
-    class Meta:
-        ordering = ("-id",)
-        verbose_name_plural = "audit entries"
-        indexes = (models.Index("job_id", name="audit_of_job"),)
-
-    def __str__(self) -> str:
-        return f"{self.action} by {self.username}"
-
-
-class AuditCounter(models.Model):
-    """One row: the id of the last audit entry.
-
-    Taking an id locks the row until the transaction ends, so entries are committed in the
-    order of their ids and without gaps, on every database. That is what lets the audit
-    file be appended in order (docs/adr/0002).
-    """
-
-    last_id = models.BigIntegerField(default=0)

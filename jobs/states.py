@@ -1,4 +1,4 @@
-"""The state machine of a job, as one table. `operations.py` is the only writer of states."""
+"""The state machine of a job, as one table. `transitions.py` alone moves a job."""
 
 from django.db.models import TextChoices
 

@@ -10,7 +10,9 @@ import time
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
-from jobs import audit, operations, waiting
+from foundation.serving import waiting
+from jobs import leases
+from jobs.audit.file import follow
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +42,14 @@ def _run() -> None:
     # While the server was down nobody could renew a lease: let them do it first. A lease
     # given since then does not run out sooner.
     clock = _Clock()
-    waiting.stopping.wait(settings.TELERUN_LEASE_SECONDS)
+    waiting.stopping.wait(leases.seconds())
     while not waiting.stopping.wait(settings.TELERUN_SWEEP_SECONDS):
         close_old_connections()
         try:
             if clock.jumped():
-                operations.renew_leases()
-            operations.expire_leases()
-            audit.follow()  # catches up after a disk that was full
+                leases.renew_all()
+            leases.expire()
+            follow()  # catches up after a disk that was full
         except DatabaseError as error:
             log.warning("The sweep could not ask the database: %s", str(error).strip())
         except Exception:  # a sweeper that ended would leave jobs running for ever

@@ -94,22 +94,24 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "rest_framework",
     "drf_spectacular",
-    "telerun_site.apps.TelerunSiteConfig",
+    "foundation",
     "accounts",
+    "courses",
     "jobs",
+    "telerun_site.apps.TelerunSiteConfig",
 ]
 
 MIDDLEWARE = [
-    "telerun_site.problems.length_required",
+    "foundation.middleware.length_required",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "telerun_site.pages.Sessions",
+    "foundation.middleware.PageSessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "telerun_site.pages.LogIns",
-    "telerun_site.pages.Messages",
+    "foundation.middleware.PageLogIns",
+    "foundation.middleware.PageMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "telerun_site.problems.DatabaseUnavailableMiddleware",
+    "foundation.middleware.DatabaseUnavailable",
 ]
 
 ROOT_URLCONF = "telerun_site.urls"
@@ -146,7 +148,7 @@ except ValueError as error:  # its message may hold the password
 # several servers may share, by init-db alone.
 TELERUN_MIGRATE_UNASKED = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if TELERUN_MIGRATE_UNASKED:
-    DATABASES["default"]["ENGINE"] = "telerun_site.sqlite"
+    DATABASES["default"]["ENGINE"] = "foundation.database.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         # IMMEDIATE takes the write lock when a transaction begins, where waiting for it is
         # possible; taken later, in the middle, SQLite answers "database is locked" at once.
@@ -186,12 +188,12 @@ LOGIN_REDIRECT_URL = "admin:index"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.IsUser"],
-    "DEFAULT_PARSER_CLASSES": ["telerun_site.parsers.BoundedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["foundation.parsers.BoundedJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 50,
-    "DEFAULT_SCHEMA_CLASS": "jobs.schema.Described",  # imported when somebody asks for it
-    "EXCEPTION_HANDLER": "telerun_site.problems.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",  # imported by `make openapi`
+    "EXCEPTION_HANDLER": "foundation.problems.exception_handler",
     # Logs hold any bytes; \u escapes carry what UTF-8 could not (docs/adr/0003).
     "UNICODE_JSON": False,
     "UNAUTHENTICATED_USER": None,
@@ -204,7 +206,8 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENFORCE_NON_BLANK_FIELDS": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "POSTPROCESSING_HOOKS": ["jobs.schema.complete"],
+    "PREPROCESSING_HOOKS": ["telerun_site.openapi.apply_descriptions"],
+    "POSTPROCESSING_HOOKS": ["telerun_site.openapi.complete"],
 }
 
 # --- Transport and browsers --------------------------------------------------------------

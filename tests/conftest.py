@@ -12,8 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Executor, User
-from jobs import operations
+from foundation.database import connections
+from jobs import cancelling, claiming, leases, reporting
 from jobs.models import Job
+from jobs.staff import requeue
 from jobs.states import Phase, State
 from tests.support.admin import browser, run, staff, submit
 from tests.support.api import Api
@@ -38,6 +40,14 @@ def audit_log(settings, tmp_path: Path) -> Path:
     """Each test has an audit log of its own."""
     settings.TELERUN_AUDIT_LOG = tmp_path / "audit_log.jsonl"
     return settings.TELERUN_AUDIT_LOG
+
+
+@pytest.fixture(autouse=True)
+def kept_connection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that is one transaction keeps its connection, which a held request would give up."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None or not marker.kwargs.get("transaction"):
+        monkeypatch.setattr(connections, "release", lambda: None)
 
 
 @pytest.fixture
@@ -107,25 +117,25 @@ def every_state(alice: User, gpu1: Executor, settings: Any) -> dict[str, Job]:
 
     jobs["superseded"] = submit(alice)
     run(gpu1, outcome="runtime_error", signal=11)
-    operations.requeue(jobs["superseded"].pk, "ta")
+    requeue(jobs["superseded"].pk, "ta")
     run(gpu1)
 
     jobs["failed"] = submit(alice)
     for _ in range(3):
-        attempt = operations.claim(gpu1)
-        operations.release(gpu1, attempt.pk, attempt.lease_token, "the disk is full")
+        attempt = claiming.claim(gpu1)
+        reporting.release(gpu1, attempt.pk, attempt.lease_token, "the disk is full")
 
     jobs["cancelled"] = submit(alice)
-    operations.cancel(jobs["cancelled"].pk, "alice")
+    cancelling.cancel(jobs["cancelled"].pk, "alice")
 
     jobs["expired"] = submit(alice)
-    operations.claim(gpu1)
-    operations.expire_leases(timezone.now() + timedelta(days=1))
-    operations.cancel(jobs["expired"].pk, "alice")
+    claiming.claim(gpu1)
+    leases.expire(timezone.now() + timedelta(days=1))
+    cancelling.cancel(jobs["expired"].pk, "alice")
 
     jobs["running"] = submit(alice)
-    attempt = operations.claim(gpu1)
-    operations.heartbeat(gpu1, attempt.pk, attempt.lease_token, Phase.EXECUTING)
+    attempt = claiming.claim(gpu1)
+    reporting.heartbeat(gpu1, attempt.pk, attempt.lease_token, Phase.EXECUTING)
     jobs["queued"] = submit(alice)
     assert set(Job.objects.values_list("state", flat=True)) == set(State)
     return jobs

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts import executors
 from accounts.models import Executor, User
 from jobs.models import AuditEntry, Job
 from jobs.states import Ending
@@ -135,7 +136,7 @@ def test_users_and_executors(ta: Client, alice: User, gpu1: Executor) -> None:
     ],
 )
 def test_whatever_an_executor_tells_of_itself(ta: Client, gpu1: Executor, about: Any) -> None:
-    Executor.objects.update(about=about)
+    executors.seen(gpu1, about)
     for url in ("/admin/", EXECUTORS, f"{EXECUTORS}{gpu1.pk}/change/"):
         text = page(ta, url)
         assert "<script>alert" not in text
@@ -154,13 +155,14 @@ def test_a_quarantined_gpu_is_seen_on_every_page(ta: Client, gpu1: Executor) -> 
     ready = {"index": "0", "name": "H100", "condition": "ready"}
     failed = {"index": "1", "name": "H100", "condition": "quarantined", "reason": "Xid 79 (lost)",
               "since": "2026-09-01T12:00:00Z"}  # fmt: skip
-    Executor.objects.update(about={"gpus": [ready, failed]})
+    executors.seen(gpu1, {"gpus": [ready, failed]})
     front, listed = page(ta, "/admin/"), page(ta, EXECUTORS)
     assert "GPU 1 is quarantined</span>: Xid 79 (lost)" in front
     assert "H100, H100 (1 quarantined)" in listed
     told = page(ta, f"{EXECUTORS}{gpu1.pk}/change/")
     assert "GPU 1 (H100): Xid 79 (lost), since 2026-09-01T12:00:00Z" in told
-    Executor.objects.update(about={"gpus": [ready, {**failed, "condition": "ready"}]})
+    gpu1.refresh_from_db()
+    executors.seen(gpu1, {"gpus": [ready, {**failed, "condition": "ready"}]})
     assert "quarantined" not in page(ta, "/admin/") + page(ta, EXECUTORS)
 
 

@@ -13,7 +13,7 @@ from accounts import tokens
 from accounts.authentication import bearer_of
 from accounts.management.commands import telerun_auth
 from accounts.models import RESERVED_NAMES, Executor, User
-from jobs import operations
+from jobs import claiming, errors, transitions
 from jobs.management.commands import telerun_db
 from jobs.models import AuditEntry
 from tests.support.admin import (
@@ -89,7 +89,7 @@ def dump() -> str:
 
 
 def test_nobody_gets_a_name_that_the_audit_log_uses_for_itself(ta: Client, alice: User) -> None:
-    assert set(RESERVED_NAMES) == {operations.SYSTEM, telerun_auth.ACTOR, telerun_db.ACTOR}
+    assert set(RESERVED_NAMES) == {transitions.SYSTEM, telerun_auth.ACTOR, telerun_db.ACTOR}
     for name in RESERVED_NAMES:
         for text in (name, f"zoe\n{name.upper()}"):
             assert "own name" in ta.post(f"{USERS}add/", {"names": text}).content.decode()
@@ -169,11 +169,11 @@ def test_an_executor_is_taken_out_of_service_and_put_back(
     answer = act(ta, EXECUTORS, "disable", gpu1.pk)
     assert told(answer) == ["Out of service, and may finish what runs: gpu1."]
     gpu1.refresh_from_db()
-    with pytest.raises(operations.errors.ExecutorDisabled):
-        operations.claim(gpu1)
+    with pytest.raises(errors.ExecutorDisabled):
+        claiming.claim(gpu1)
     act(ta, EXECUTORS, "enable", gpu1.pk)
     gpu1.refresh_from_db()
-    assert operations.claim(gpu1)
+    assert claiming.claim(gpu1)
     entries = AuditEntry.objects.filter(action__startswith="executor-", username="ta")
     assert [entry.action for entry in entries] == ["executor-enabled", "executor-disabled"]
 

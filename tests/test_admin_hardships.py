@@ -12,10 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Executor, User
-from jobs import operations
+from foundation.text import printable
+from jobs import claiming, reporting, submitting
 from jobs.models import AuditEntry, Job
-from jobs.operations import Submission
-from jobs.shown import printable
+from jobs.staff import requeue
+from jobs.submitting import Submission
 from tests.support.admin import (
     AUDIT,
     EXECUTORS,
@@ -36,16 +37,16 @@ HOSTILE = "</pre><script>alert(1)</script>&lt;\"'\x1b[2J\x1b]0;title\x07\u202egn
 
 def test_hostile_text_is_shown_harmlessly(ta: Client, alice: User, gpu1: Executor) -> None:
     args = ["<script>alert(2)</script>", "\u202e\x1b[2J"]
-    job, _ = operations.submit(alice, Submission(HOSTILE, "<script>alert(3)</script>", args))
+    job, _ = submitting.submit(alice, Submission(HOSTILE, "<script>alert(3)</script>", args))
     run(
         gpu1,
         compile_log=HOSTILE.encode() + b"\0\xff\xfe",
         execute_log=b"\xed\xa0\x80\xc0\xaf\0<img src=x onerror=alert(4)>",
         details={"<script>": "\u202e\x1b\ud800</script>".encode("utf-8", "replace").decode()},
     )
-    operations.requeue(job.pk, "ta")
-    attempt = operations.claim(gpu1)
-    operations.release(gpu1, attempt.pk, attempt.lease_token, HOSTILE)
+    requeue(job.pk, "ta")
+    attempt = claiming.claim(gpu1)
+    reporting.release(gpu1, attempt.pk, attempt.lease_token, HOSTILE)
     urls = [JOBS, f"{JOBS}{job.pk}/change/", AUDIT, "/admin/"]
     urls += [f"{AUDIT}{entry.pk}/change/" for entry in AuditEntry.objects.all()]
     for url in urls:
@@ -148,7 +149,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
             submit(make_user(f"student{n}"))
             run(executor)
             submit(User.objects.get(username=f"student{n}"))
-            operations.claim(executor)
+            claiming.claim(executor)
 
     more(0)
     few = queries(ta, where)

@@ -62,7 +62,7 @@ def test_an_executor_tells_of_itself_without_a_claim(as_alice: Api, as_gpu1: Api
     assert as_gpu1.put("/executor", about).status_code == 204
     executor = Executor.objects.get()
     assert executor.about == about
-    assert executor.quarantined_gpus == about["gpus"]
+    assert [(gpu.index, gpu.reason) for gpu in executor.quarantined_gpus] == [("0", "Xid 79")]
     assert executor.is_alive
     assert Job.objects.get().state == "queued"
     assert problem(as_gpu1.put("/executor", [1])) == (400, "malformed-request")

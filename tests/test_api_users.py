@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from accounts.models import User
+from foundation import parsers
 from jobs.models import Job
-from telerun_site import parsers
 from tests.support.api import SOURCE, Api, problem
 
 ENDPOINTS = [
@@ -142,25 +142,28 @@ def test_bodies_that_one_bearer_sends_at_once_are_bounded(
 ) -> None:
     settings.TELERUN_MAX_BODY_BYTES = 100
     one = SimpleNamespace(user=alice, META={"CONTENT_LENGTH": "90"})
-    with parsers._room.of(one), parsers._room.of(one):  # two of hers are on their way
+    with (
+        parsers._memory.reserved_for(one),
+        parsers._memory.reserved_for(one),
+    ):  # two of hers are on their way
         answer = as_alice.post("/jobs", {"source": SOURCE})
         assert problem(answer) == (429, "too-many-requests")
         assert answer["Retry-After"] == "2"
         as_bob.submit()
     as_alice.submit()
-    assert not parsers._room._taken
+    assert not parsers._memory._taken
 
 
 @pytest.mark.parametrize("status", [201, 400])
 def test_what_a_body_became_is_gone_with_its_answer(as_alice: Api, status: int) -> None:
-    """And not only when Python next looks for circles of objects, which it does seldom."""
+    """And not only when Python next looks for reference cycles, which it does seldom."""
     arguments = [f"unlikely {number}" for number in range(20)]
     source = SOURCE if status == 201 else [arguments]
     gc.disable()
     try:
         answer = as_alice.post("/jobs", {"source": source, "args": arguments})
         assert answer.status_code == status
-        vars(answer).clear()  # the test's client makes circles of its own
+        vars(answer).clear()  # the test's client makes cycles of its own
         lists = [one for one in gc.get_objects() if type(one) is list and one is not arguments]
         left = [one for one in lists if one == arguments]
     finally:

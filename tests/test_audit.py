@@ -8,10 +8,10 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import User
-from jobs import audit, operations
-from jobs.audit import Entry
+from jobs import audit, cancelling, submitting
+from jobs.audit import Entry, file
 from jobs.models import AuditCounter, AuditEntry
-from jobs.operations import Submission
+from jobs.submitting import Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ def ids(path: Path) -> list[int]:
 
 
 def test_a_line_is_the_entry(audit_log: Path, alice: User) -> None:
-    job, _ = operations.submit(alice, Submission("int main(){}\n", "a.cu", ["1"]))
+    job, _ = submitting.submit(alice, Submission("int main(){}\n", "a.cu", ["1"]))
     line = json.loads(audit_log.read_text().splitlines()[-1])
     entry = AuditEntry.objects.get(job_id=job.pk)
     assert set(line) == {"id", "timestamp", "username", "action", "job_id", "request"}
@@ -58,16 +58,16 @@ def test_missing_and_torn_lines_are_written_again(torn: bytes, audit_log: Path) 
     record(5, text="y" * 100_000)
     lines = audit_log.read_bytes().splitlines(keepends=True)
     audit_log.write_bytes(b"".join(lines[:2]) + torn)
-    assert audit.follow() == 3
+    assert file.follow() == 3
     assert audit_log.read_bytes() == b"".join(lines)
-    assert audit.follow() == 0
+    assert file.follow() == 0
 
 
 def test_a_line_that_lost_only_its_newline_is_not_doubled(audit_log: Path) -> None:
     record(3)
     whole = audit_log.read_bytes()
     audit_log.write_bytes(whole[:-1])
-    audit.follow()
+    file.follow()
     assert audit_log.read_bytes() == whole
 
 
@@ -75,7 +75,7 @@ def test_a_lost_file_is_written_whole(audit_log: Path) -> None:
     record(3)
     whole = audit_log.read_bytes()
     audit_log.unlink()
-    assert audit.follow() == 3
+    assert file.follow() == 3
     assert audit_log.read_bytes() == whole
 
 
@@ -83,10 +83,10 @@ def test_a_file_that_cannot_be_written_costs_no_job(
     audit_log: Path, alice: User, settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.TELERUN_AUDIT_LOG = Path("/dev/full")
-    job, _ = operations.submit(alice, Submission("x"))
+    job, _ = submitting.submit(alice, Submission("x"))
     assert job.state == "queued"
     settings.TELERUN_AUDIT_LOG = audit_log.parent / "no such folder" / "audit_log.jsonl"
-    operations.cancel(job.pk, "alice")
+    cancelling.cancel(job.pk, "alice")
     assert "catch up later" in caplog.text
     settings.TELERUN_AUDIT_LOG = audit_log
     record()
@@ -107,7 +107,7 @@ def test_the_file_of_another_database_is_set_aside_when_a_server_starts(
     replace_the_table()
     record(entries, text="of the other")
     assert audit_log.read_bytes() == old  # a command, perhaps with the wrong DATABASE_URL
-    audit.follow(set_aside=True)
+    file.follow(set_aside=True)
     assert ids(audit_log) == list(range(1, entries + 1))
     record()
     assert ids(audit_log) == list(range(1, entries + 2))

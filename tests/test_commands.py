@@ -122,7 +122,7 @@ def test_init_db_makes_the_tables_and_loses_nothing(fresh: World) -> None:
 def test_reset_submissions_keeps_users_and_the_audit_log(fresh: World) -> None:
     command(fresh, "auth", "create-user", "alice")
     script = (
-        "from accounts.models import User; from jobs import operations as o;"
+        "from accounts.models import User; from jobs import submitting as o;"
         "o.submit(User.objects.get(), o.Submission('source'))"
     )
     fresh.manage("shell", "-v0", "-c", script)

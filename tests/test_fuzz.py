@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi import checks
 
 from accounts.tokens import USER_PREFIX, make
-from jobs.schema import document
 from tests.faults.ground import descendants
-from tests.support.openapi import faults
+from tests.support.openapi import DOCUMENT, faults
 from tests.support.processes import World
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
@@ -31,7 +30,9 @@ AT_LENGTH = os.environ.get("TELERUN_FUZZ_EXAMPLES")
 EXAMPLES = int(AT_LENGTH or "15")  # of each operation, bearer and mode
 MORE_MIB = 150  # what a server process may grow by, from a first round to the end
 
-SCHEMA = schemathesis.openapi.from_dict(json.loads(document()), config=schemathesis.Config())
+SCHEMA = schemathesis.openapi.from_dict(
+    json.loads(DOCUMENT.read_text()), config=schemathesis.Config()
+)
 OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
 CHECKS = [
     checks.status_code_conformance,

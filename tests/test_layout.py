@@ -1,65 +1,115 @@
 """The layout's rules, read from the code itself."""
 
 import ast
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.layout import PACKAGES, faults, imports
 from tests.support.processes import ROOT, pythons, run
 
 pytestmark = pytest.mark.once
-OURS = ("telerun_site", "accounts", "jobs")
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that the file imports, wherever in it; "a.b" for `from a import b`."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+OURS = PACKAGES
 
 
 def modules(package: str) -> list[Path]:
     return [p for p in (ROOT / package).rglob("*.py") if "migrations" not in p.parts]
 
 
-def uses(path: Path, *prefixes: str) -> set[str]:
-    return {name for name in imports(path) if name.startswith(prefixes)}
+def imports_of(path: Path) -> set[str]:
+    return imports(ast.parse(path.read_text()))
 
 
 @pytest.mark.parametrize("script", ["submit.py", "executor.py"])
 def test_the_scripts_import_the_standard_library_alone(script: str) -> None:
-    names = {name.partition(".")[0] for name in imports(ROOT / script)}
+    names = {name.partition(".")[0] for name in imports_of(ROOT / script)}
     assert names - set(sys.stdlib_module_names) == set()
 
 
-def test_accounts_never_imports_jobs() -> None:
-    assert {p: uses(p, "jobs") for p in modules("accounts") if uses(p, "jobs")} == {}
+def test_arrows_only_point_down() -> None:
+    assert faults(ROOT) == []
 
 
-@pytest.mark.parametrize(
-    ("lower", "higher"),
-    [
-        ("jobs/states.py", ("jobs.",)),
-        ("jobs/models.py", ("jobs.operations", "jobs.waiting", "jobs.views", "jobs.audit")),
-        ("jobs/operations.py", ("jobs.views", "jobs.serializers", "jobs.admin")),
-        ("jobs/waiting.py", ("jobs.",)),
-        ("accounts/models.py", ("accounts.operations", "accounts.admin")),
-    ],
-)
-def test_imports_point_one_way(lower: str, higher: tuple[str, ...]) -> None:
-    assert uses(ROOT / lower, *higher) == set()
+ARROWS_UP = {
+    "an import": ("foundation/text.py", "import accounts.tokens\n"),
+    "an import in a function": ("accounts/tokens.py", "def f():\n    from jobs import states\n"),
+    "an import in a room of jobs": ("jobs/claiming.py", "from jobs.api.v1 import answers\n"),
+    "a table": ("foundation/bell.py", 'SQL = "SELECT id FROM jobs_auditentry"\n'),
+    "the name of an address": ("accounts/forms.py", 'NAME = "admin:jobs_job_changelist"\n'),
+    "an address of the API": ("accounts/api/views.py", 'reverse("job-file", args=[1, "a"])\n'),
+    "a model's name": ("accounts/forms.py", 'get_model("jobs.Job")\n'),
+    "an app and a model": ("courses/limits.py", 'MODEL = ("jobs", "Job")\n'),
+    "a permission": ("accounts/permissions.py", 'MAY = "jobs.change_job"\n'),
+    "a look-up": ("accounts/operations.py", "User.objects.filter(job__state=1)\n"),
+    "a look-up in a string": ("accounts/operations.py", 'User.objects.order_by("job__id")\n'),
+    "a setting of the roof": ("jobs/outputs.py", 'WHERE = "telerun_site.settings"\n'),
+}  # fmt: skip
 
 
-def test_operations_is_the_only_writer_of_states() -> None:
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the packages, to be spoilt."""
+    copy = tmp_path_factory.mktemp("house")
+    for package in PACKAGES:
+        if (ROOT / package).exists():
+            shutil.copytree(ROOT / package, copy / package)
+    return copy
+
+
+@pytest.mark.parametrize("arrow", ARROWS_UP)
+def test_an_arrow_up_is_found(house: Path, arrow: str) -> None:
+    where, text = ARROWS_UP[arrow]
+    path = house / where
+    before = path.read_text()
+    path.write_text(before + "\n" + text)
+    try:
+        found = faults(house)
+    finally:
+        path.write_text(before)
+    assert found
+    assert any(where.removesuffix(".py").replace("/", ".") in fault for fault in found)
+    assert faults(house) == []
+
+
+def test_an_arrow_up_is_found_by_way_of_others(house: Path) -> None:
+    """accounts → foundation → jobs: each chain is named, from where it starts."""
+    path = house / "foundation/hooks.py"
+    before = path.read_text()
+    path.write_text("import jobs.states\n" + before)
+    found = faults(house)
+    path.write_text(before)
+    assert "accounts.operations → foundation.hooks → jobs.states" in found
+
+
+def test_a_link_up_in_a_template_is_found(house: Path) -> None:
+    path = house / "foundation/templates/admin/telerun_change_form.html"
+    before = path.read_text()
+    path.write_text(before + "{% url 'admin:accounts_user_changelist' %}")
+    found = faults(house)
+    path.write_text(before)
+    assert len(found) == 1
+
+
+def test_a_foreign_key_that_could_be_followed_backwards_is_found(house: Path) -> None:
+    path = house / "jobs/models.py"
+    before = path.read_text()
+    path.write_text(before.replace('related_name="+"', 'related_name="jobs"', 1))
+    found = faults(house)
+    path.write_text(before)
+    assert found == ["jobs.models has a foreign key to settings.AUTH_USER_MODEL without '+'"]
+
+
+TRANSITIONS = ("transitions", "submitting", "claiming", "reporting", "cancelling", "staff",
+               "leases", "retention")  # fmt: skip
+
+
+def test_the_transition_modules_are_the_only_writers_of_states() -> None:
     """Nobody else creates, updates, saves or deletes a Job or an Attempt."""
     writers = {"create", "update", "save", "delete", "bulk_create", "bulk_update", "get_or_create"}
     for path in modules("jobs"):
-        if path.name in ("operations.py", "audit.py"):
+        if (path.parent == ROOT / "jobs" and path.stem in TRANSITIONS) or "audit" in path.parts:
             continue
         called = {
             node.func.attr
@@ -70,8 +120,15 @@ def test_operations_is_the_only_writer_of_states() -> None:
             and "objects" in ast.unparse(node.func.value)
         }
         assert called & writers == set(), path
-        statements = uses(path, "telerun_site.statements")
-        assert statements <= {f"telerun_site.statements.{n}" for n in ("Parameter", "Select")}, path
+        kept = "foundation.database.statements"
+        statements = {name for name in imports_of(path) if name.startswith(kept)}
+        assert statements <= {f"{kept}.Parameter", f"{kept}.Select"}, path
+
+
+def test_only_transitions_moves_a_job_along_the_table() -> None:
+    for path in modules("jobs"):
+        if path != ROOT / "jobs/transitions.py":
+            assert "states.after(" not in path.read_text(), path
 
 
 def test_the_environment_is_read_in_the_settings_alone() -> None:
@@ -82,7 +139,8 @@ def test_the_environment_is_read_in_the_settings_alone() -> None:
         if "os.environ" in path.read_text().replace("os.environ.setdefault", "")
     }
     # backup.py hands it on to pg_dump; memory.py sets what glibc reads before Python runs.
-    assert readers - {"jobs/backup.py", "telerun_site/memory.py"} == {"telerun_site/settings.py"}
+    others = {"foundation/database/backup.py", "foundation/serving/memory.py"}
+    assert readers - others == {"telerun_site/settings.py"}
 
 
 def test_nobody_asks_which_database_it_is() -> None:
@@ -93,7 +151,12 @@ def test_nobody_asks_which_database_it_is() -> None:
         if any(word in path.read_text().lower() for word in ("connection.vendor", "import sqlite3"))
     }
     # docs/adr/0006, 0007
-    assert askers == {"jobs/waiting.py", "jobs/backup.py", "telerun_site/sqlite/base.py"}
+    assert askers == {
+        "foundation/database/backup.py",
+        "foundation/database/sqlite/base.py",
+        "foundation/serving/waiting.py",
+        "jobs/changes.py",
+    }
 
 
 def test_queue_does_not_shadow_the_standard_library() -> None:

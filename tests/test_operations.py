@@ -5,34 +5,39 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts import executors
 from accounts.models import Executor, User
-from jobs import errors, operations, waiting
+from foundation.problems import NotFound
+from foundation.serving import waiting
+from jobs import cancelling, claiming, errors, leases, reporting, retention, submitting
 from jobs.models import Attempt, AuditEntry, Job
-from jobs.operations import Result, Submission
+from jobs.reporting import Result
+from jobs.staff import requeue
 from jobs.states import Ending, State
+from jobs.submitting import Submission
 
 SOURCE = Submission("int main() { return 0; }")
 GOOD = Result("succeeded", execute_log=b"hello\n", exit_code=0)
 
 
 def submit(user: User, **more: object) -> Job:
-    return operations.submit(user, SOURCE, **more)[0]  # type: ignore[arg-type]
+    return submitting.submit(user, SOURCE, **more)[0]  # type: ignore[arg-type]
 
 
 def claim(executor: Executor) -> Attempt:
-    attempt = operations.claim(executor)
+    attempt = claiming.claim(executor)
     assert attempt is not None
     return attempt
 
 
 def finish(attempt: Attempt, result: Result = GOOD) -> Job:
     assert attempt.executor
-    return operations.finish(attempt.executor, attempt.pk, attempt.lease_token, result)
+    return reporting.finish(attempt.executor, attempt.pk, attempt.lease_token, result)
 
 
 def expire(attempt: Attempt) -> None:
     """Lets the lease run out, and sweeps."""
-    operations.expire_leases(timezone.now() + timedelta(hours=1))
+    leases.expire(timezone.now() + timedelta(hours=1))
     attempt.refresh_from_db()
 
 
@@ -87,19 +92,19 @@ def test_replacing_takes_the_queued_job_out_and_leaves_the_running_one(
 
 
 def test_the_same_key_is_the_same_job(alice: User, bob: User) -> None:
-    job, new = operations.submit(alice, SOURCE, "key")
-    again, new_again = operations.submit(alice, SOURCE, "key")
+    job, new = submitting.submit(alice, SOURCE, "key")
+    again, new_again = submitting.submit(alice, SOURCE, "key")
     assert (job.pk, new, new_again) == (again.pk, True, False)
     with pytest.raises(errors.IdempotencyKeyReused):
-        operations.submit(alice, Submission("other"), "key")
-    assert operations.submit(bob, SOURCE, "key")[0].pk != job.pk
+        submitting.submit(alice, Submission("other"), "key")
+    assert submitting.submit(bob, SOURCE, "key")[0].pk != job.pk
     assert Job.objects.count() == 2
 
 
 def test_a_source_over_the_limit_is_refused(alice: User, settings) -> None:
     settings.TELERUN_MAX_SOURCE_BYTES = 10
     with pytest.raises(errors.SourceTooLarge, match="12 bytes of UTF-8"):
-        operations.submit(alice, Submission("é" * 6))
+        submitting.submit(alice, Submission("é" * 6))
 
 
 # --- Fairness ----------------------------------------------------------------------------
@@ -153,15 +158,15 @@ def test_claim_leases_the_job(alice: User, gpu1: Executor) -> None:
     assert len(attempt.lease_token) >= 32
     left = (attempt.lease_expires_at - timezone.now()).total_seconds()
     assert 25 < left <= 30
-    assert operations.claim(gpu1) is None
+    assert claiming.claim(gpu1) is None
 
 
 def test_the_same_claim_key_is_the_same_attempt(alice: User, bob: User, gpu1, gpu2) -> None:
     submit(alice)
     submit(bob)
-    attempt = operations.claim(gpu1, "key")
-    assert operations.claim(gpu1, "key") == attempt
-    assert operations.claim(gpu2, "key") != attempt  # another executor's key is another key
+    attempt = claiming.claim(gpu1, "key")
+    assert claiming.claim(gpu1, "key") == attempt
+    assert claiming.claim(gpu2, "key") != attempt  # another executor's key is another key
 
 
 def test_a_request_held_meanwhile_does_not_get_what_its_executor_gave_back(
@@ -172,23 +177,23 @@ def test_a_request_held_meanwhile_does_not_get_what_its_executor_gave_back(
     job = submit(alice)
     for executor in (gpu1, gpu2):
         attempt = claim(executor)
-        operations.release(executor, attempt.pk, attempt.lease_token, "no room")
-        assert operations.claim(executor, asked_at=asked_at) is None
-    assert operations.claim(gpu1, asked_at=timezone.now()).job_id == job.pk
+        reporting.release(executor, attempt.pk, attempt.lease_token, "no room")
+        assert claiming.claim(executor, asked_at=asked_at) is None
+    assert claiming.claim(gpu1, asked_at=timezone.now()).job_id == job.pk
 
 
 def test_a_claim_key_is_free_again_when_its_attempt_is_over(
     alice: User, bob: User, gpu1: Executor
 ) -> None:
     first, second = submit(alice), submit(bob)
-    attempt = operations.claim(gpu1, "key")
+    attempt = claiming.claim(gpu1, "key")
     assert attempt is not None
     assert attempt.job_id == first.pk
     finish(attempt)
-    again = operations.claim(gpu1, "key")
+    again = claiming.claim(gpu1, "key")
     assert again is not None
     assert again.job_id == second.pk
-    assert operations.claim(gpu1, "key") == again
+    assert claiming.claim(gpu1, "key") == again
 
 
 def test_a_disabled_executor_gets_nothing_but_may_finish(alice: User, gpu1: Executor) -> None:
@@ -197,7 +202,7 @@ def test_a_disabled_executor_gets_nothing_but_may_finish(alice: User, gpu1: Exec
     gpu1.enabled = False
     gpu1.save()
     with pytest.raises(errors.ExecutorDisabled):
-        operations.claim(gpu1)
+        claiming.claim(gpu1)
     assert finish(attempt).state == State.FINISHED
 
 
@@ -208,11 +213,11 @@ def test_a_heartbeat_renews_the_lease_and_tells_the_phase(alice: User, gpu1: Exe
     job = submit(alice)
     attempt = claim(gpu1)
     Attempt.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    beat = operations.heartbeat(gpu1, attempt.pk, attempt.lease_token, "executing")
+    beat = reporting.heartbeat(gpu1, attempt.pk, attempt.lease_token, "executing")
     assert (beat.lease_seconds, beat.cancel_requested) == (30, False)
     job.refresh_from_db()
     assert job.phase == "executing"
-    assert operations.expire_leases() == 0
+    assert leases.expire() == 0
 
 
 def test_a_result_ends_the_job(alice: User, gpu1: Executor) -> None:
@@ -248,22 +253,22 @@ def test_nobody_reports_without_the_lease(alice: User, gpu1: Executor, gpu2: Exe
     attempt = claim_of(alice, gpu1)
     for token in ("", "x", attempt.lease_token + "x", "ü"):
         with pytest.raises(errors.LeaseLost):
-            operations.finish(gpu1, attempt.pk, token, GOOD)
+            reporting.finish(gpu1, attempt.pk, token, GOOD)
         with pytest.raises(errors.LeaseLost):
-            operations.heartbeat(gpu1, attempt.pk, token, "executing")
+            reporting.heartbeat(gpu1, attempt.pk, token, "executing")
         with pytest.raises(errors.LeaseLost):
-            operations.release(gpu1, attempt.pk, token, "")
-    with pytest.raises(errors.NotFound):
-        operations.finish(gpu2, attempt.pk, attempt.lease_token, GOOD)
-    with pytest.raises(errors.NotFound):
-        operations.finish(gpu1, attempt.pk + 1, attempt.lease_token, GOOD)
+            reporting.release(gpu1, attempt.pk, token, "")
+    with pytest.raises(NotFound):
+        reporting.finish(gpu2, attempt.pk, attempt.lease_token, GOOD)
+    with pytest.raises(NotFound):
+        reporting.finish(gpu1, attempt.pk + 1, attempt.lease_token, GOOD)
     assert finish(attempt).state == State.FINISHED
 
 
 def test_a_release_gives_the_job_back_with_its_reason(alice: User, gpu1: Executor) -> None:
     attempt = claim_of(alice, gpu1)
     for _ in range(2):  # twice is no news
-        job = operations.release(gpu1, attempt.pk, attempt.lease_token, "it was stopped")
+        job = reporting.release(gpu1, attempt.pk, attempt.lease_token, "it was stopped")
         assert (job.state, job.attempts_left) == (State.QUEUED, 2)
     attempt.refresh_from_db()
     assert (attempt.ending, attempt.reason) == (Ending.RELEASED, "it was stopped")
@@ -276,7 +281,7 @@ def test_a_release_gives_the_job_back_with_its_reason(alice: User, gpu1: Executo
 
 def test_a_lease_that_runs_out_gives_the_job_to_another(alice: User, gpu1, gpu2) -> None:
     lost = claim_of(alice, gpu1)
-    assert operations.expire_leases() == 0
+    assert leases.expire() == 0
     expire(lost)
     assert lost.ending == Ending.EXPIRED
     assert "gpu1" in lost.reason
@@ -285,7 +290,7 @@ def test_a_lease_that_runs_out_gives_the_job_to_another(alice: User, gpu1, gpu2)
     with pytest.raises(errors.LeaseLost):
         finish(lost)
     with pytest.raises(errors.LeaseLost):
-        operations.heartbeat(gpu1, lost.pk, lost.lease_token, "executing")
+        reporting.heartbeat(gpu1, lost.pk, lost.lease_token, "executing")
     assert finish(won).state == State.FINISHED
     with pytest.raises(errors.LeaseLost):
         finish(lost)
@@ -299,45 +304,45 @@ def test_attempts_are_capped_and_the_end_is_the_systems_fault(alice: User, gpu1:
     assert (job.state, job.outcome, job.result) == (State.FAILED, "", None)
     assert job.finished_at
     assert actions(job)[-1] == ("system", "failed")
-    assert operations.claim(gpu1) is None
+    assert claiming.claim(gpu1) is None
 
 
 # --- Cancelling and running again --------------------------------------------------------
 
 
 def test_cancel_takes_a_queued_job_out(alice: User, gpu1: Executor) -> None:
-    job = operations.cancel(submit(alice).pk, "alice")
+    job = cancelling.cancel(submit(alice).pk, "alice")
     assert (job.state, job.result) == (State.CANCELLED, None)
-    assert operations.claim(gpu1) is None
+    assert claiming.claim(gpu1) is None
     with pytest.raises(errors.AlreadyOver, match="cancelled already"):
-        operations.cancel(job.pk, "alice")
+        cancelling.cancel(job.pk, "alice")
 
 
 def test_cancel_asks_the_executor_of_a_running_job(alice: User, gpu1: Executor) -> None:
     attempt = claim_of(alice, gpu1)
     for _ in range(2):  # twice is no news
-        job = operations.cancel(attempt.job_id, "alice")
+        job = cancelling.cancel(attempt.job_id, "alice")
         assert job.state == State.RUNNING
         assert job.cancel_requested_at
-    beat = operations.heartbeat(gpu1, attempt.pk, attempt.lease_token, "executing")
+    beat = reporting.heartbeat(gpu1, attempt.pk, attempt.lease_token, "executing")
     assert beat.cancel_requested
-    job = operations.release(gpu1, attempt.pk, attempt.lease_token, "it was cancelled")
+    job = reporting.release(gpu1, attempt.pk, attempt.lease_token, "it was cancelled")
     assert job.state == State.CANCELLED
     assert actions(job)[2:] == [("alice", "cancel-requested"), ("executor:gpu1", "cancelled")]
 
 
 def test_a_result_that_comes_before_the_cancel_is_heard_counts(alice: User, gpu1) -> None:
     attempt = claim_of(alice, gpu1)
-    operations.cancel(attempt.job_id, "alice")
+    cancelling.cancel(attempt.job_id, "alice")
     assert finish(attempt).state == State.FINISHED
 
 
 def test_a_cancel_outlives_the_executor(alice: User, gpu1: Executor) -> None:
     attempt = claim_of(alice, gpu1)
-    operations.cancel(attempt.job_id, "alice")
+    cancelling.cancel(attempt.job_id, "alice")
     expire(attempt)
     assert Job.objects.get().state == State.CANCELLED
-    assert operations.claim(gpu1) is None
+    assert claiming.claim(gpu1) is None
 
 
 @pytest.mark.parametrize("how", ["finished", "cancelled", "failed"])
@@ -346,11 +351,11 @@ def test_staff_run_a_job_again_whatever_became_of_it(how: str, alice: User, gpu1
     if how == "finished":
         finish(claim(gpu1), Result("runtime_error"))
     elif how == "cancelled":
-        operations.cancel(job.pk, "alice")
+        cancelling.cancel(job.pk, "alice")
     else:
         for _ in range(3):
             expire(claim(gpu1))
-    job = operations.requeue(job.pk, "ta")
+    job = requeue(job.pk, "ta")
     assert (job.state, job.outcome, job.finished_at) == (State.QUEUED, "", None)
     assert job.attempts_left == 3
     assert actions(job)[-1] == ("ta", "requeued")
@@ -361,7 +366,7 @@ def test_staff_run_a_job_again_whatever_became_of_it(how: str, alice: User, gpu1
 
 def test_staff_take_a_running_job_away(alice: User, gpu1: Executor) -> None:
     attempt = claim_of(alice, gpu1)
-    assert operations.requeue(attempt.job_id, "ta").state == State.QUEUED
+    assert requeue(attempt.job_id, "ta").state == State.QUEUED
     with pytest.raises(errors.LeaseLost):
         finish(attempt)
     attempt.refresh_from_db()
@@ -370,18 +375,18 @@ def test_staff_take_a_running_job_away(alice: User, gpu1: Executor) -> None:
 
 def test_requeueing_a_queued_job_changes_nothing(alice: User) -> None:
     job = submit(alice)
-    assert operations.requeue(job.pk, "ta").version == job.version
+    assert requeue(job.pk, "ta").version == job.version
 
 
 def test_a_requeue_does_not_forget_a_cancel(alice: User, gpu1: Executor) -> None:
     attempt = claim_of(alice, gpu1)
-    operations.cancel(attempt.job_id, "alice")
-    assert operations.requeue(attempt.job_id, "ta").state == State.CANCELLED
+    cancelling.cancel(attempt.job_id, "alice")
+    assert requeue(attempt.job_id, "ta").state == State.CANCELLED
 
 
 def test_an_unknown_job_is_said_so(db: None) -> None:
-    for operation in (operations.cancel, operations.requeue):
-        with pytest.raises(errors.NotFound, match="no job 77"):
+    for operation in (cancelling.cancel, requeue):
+        with pytest.raises(NotFound, match="no job 77"):
             operation(77, "ta")
 
 
@@ -389,28 +394,28 @@ def test_reset_deletes_jobs_and_keeps_the_audit_log(alice: User, gpu1: Executor)
     finish(claim_of(alice, gpu1))
     submit(alice)
     before = AuditEntry.objects.count()
-    assert operations.reset_submissions("command") == 2
+    assert retention.reset_submissions("command") == 2
     assert (Job.objects.count(), Attempt.objects.count()) == (0, 0)
     assert AuditEntry.objects.count() == before + 1
 
 
 def test_an_executor_is_noted_as_seen_and_what_it_told(gpu1: Executor) -> None:
-    operations.seen(gpu1, {"nvcc": "13.0"})
+    executors.seen(gpu1, {"nvcc": "13.0"})
     gpu1.refresh_from_db()
     first = gpu1.last_seen_at
     assert gpu1.about == {"nvcc": "13.0"}
-    operations.seen(gpu1)
+    executors.seen(gpu1)
     gpu1.refresh_from_db()
     assert gpu1.last_seen_at == first  # not written more often than needed
-    operations.seen(gpu1, {"nvcc": "13.1"})
+    executors.seen(gpu1, {"nvcc": "13.1"})
     gpu1.refresh_from_db()
     assert gpu1.about == {"nvcc": "13.1"}
 
 
 def test_a_user_who_is_deleted_meanwhile_is_told_so(alice: User) -> None:
     User.objects.filter(pk=alice.pk).delete()
-    with pytest.raises(errors.NotFound, match="deleted"):
-        operations.submit(alice, Submission("x"))
+    with pytest.raises(NotFound, match="deleted"):
+        submitting.submit(alice, Submission("x"))
 
 
 def test_a_claim_tells_of_the_next_job_that_went_behind(
@@ -422,8 +427,8 @@ def test_a_claim_tells_of_the_next_job_that_went_behind(
     monkeypatch.setattr(
         waiting, "announce", lambda job, queued=False: told.append(job) if queued else None
     )
-    _, second, third = (operations.submit(alice, Submission("source"))[0].pk for _ in range(3))
+    _, second, third = (submitting.submit(alice, Submission("source"))[0].pk for _ in range(3))
     told.clear()
     for _ in range(3):
-        assert operations.claim(gpu1)
+        assert claiming.claim(gpu1)
     assert told == [second, third]

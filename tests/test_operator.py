@@ -13,9 +13,12 @@ from django.utils import timezone
 
 from accounts import operations as account_operations
 from accounts.models import Executor, User
-from jobs import backup, invariants, operations
+from foundation.database import backup
+from jobs import cancelling, claiming, invariants, leases, reporting, retention, submitting
 from jobs.models import Attempt, AuditCounter, AuditEntry, Job
-from jobs.operations import Result, Submission
+from jobs.reporting import Result
+from jobs.staff import requeue
+from jobs.submitting import Submission
 from tests.support.processes import World
 from tests.support.stubs import fake_nvcc
 
@@ -25,27 +28,27 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def live(user: User, executor: Executor, times: int = 1) -> None:
     """Whole lives of jobs: submitted, claimed, finished."""
     for _ in range(times):
-        operations.submit(user, Submission("source"))
-        attempt = operations.claim(executor)
+        submitting.submit(user, Submission("source"))
+        attempt = claiming.claim(executor)
         assert attempt
-        operations.finish(executor, attempt.pk, attempt.lease_token, Result("succeeded"))
+        reporting.finish(executor, attempt.pk, attempt.lease_token, Result("succeeded"))
 
 
 def every_state(user: User, executor: Executor) -> None:
     live(user, executor, 2)
-    operations.requeue(Job.objects.order_by("id")[0].pk, "ta")
-    operations.cancel(Job.objects.order_by("id")[0].pk, "ta")
-    operations.submit(user, Submission("a"))
-    operations.submit(user, Submission("b"), replace=True)
-    attempt = operations.claim(executor)
+    requeue(Job.objects.order_by("id")[0].pk, "ta")
+    cancelling.cancel(Job.objects.order_by("id")[0].pk, "ta")
+    submitting.submit(user, Submission("a"))
+    submitting.submit(user, Submission("b"), replace=True)
+    attempt = claiming.claim(executor)
     assert attempt
-    operations.release(executor, attempt.pk, attempt.lease_token, "why not")
+    reporting.release(executor, attempt.pk, attempt.lease_token, "why not")
     for _ in range(2):
-        operations.claim(executor)
-        operations.expire_leases(timezone.now() + timedelta(hours=1))
-    operations.submit(user, Submission("c"))
-    operations.claim(executor)
-    operations.submit(user, Submission("d"))
+        claiming.claim(executor)
+        leases.expire(timezone.now() + timedelta(hours=1))
+    submitting.submit(user, Submission("c"))
+    claiming.claim(executor)
+    submitting.submit(user, Submission("d"))
     assert set(Job.objects.values_list("state", flat=True)) == {
         "queued", "running", "finished", "cancelled", "failed",
     }  # fmt: skip
@@ -114,7 +117,7 @@ def test_jobs_that_were_deleted_are_accounted_for(alice: User, bob: User, gpu1: 
     assert entry.request["reason"] == "user alice was deleted"
     assert len(entry.request["jobs"]) == 2
     assert invariants.violations() == []
-    operations.reset_submissions("ta")
+    retention.reset_submissions("ta")
     assert invariants.violations() == []
 
 
@@ -126,10 +129,10 @@ def test_prune_takes_what_was_over_long_ago_and_nothing_else(
     open_jobs = set(Job.objects.filter(finished_at=None).values_list("pk", flat=True))
     old = Job.objects.filter(state="finished").latest("id")
     Job.objects.filter(pk=old.pk).update(finished_at=timezone.now() - timedelta(days=8))
-    assert operations.prune(timezone.now() - timedelta(days=7), "ta") == 1
+    assert retention.prune(timezone.now() - timedelta(days=7), "ta") == 1
     assert not Job.objects.filter(pk=old.pk).exists()
     assert not Attempt.objects.filter(job_id=old.pk).exists()
-    assert operations.prune(timezone.now(), "ta", batch=2) > 2
+    assert retention.prune(timezone.now(), "ta", batch=2) > 2
     assert set(Job.objects.values_list("pk", flat=True)) == open_jobs
     assert audit_log.read_bytes().startswith(before)
     assert invariants.violations() == []

@@ -11,8 +11,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from jobs import file_views, files, invariants, operations
+from jobs import invariants, leases, outputs, retention
+from jobs.api.v1 import files as file_views
 from jobs.models import Attempt, AuditEntry, Job, OutputFile, OutputPart
+from jobs.staff import requeue
 from tests.support.admin import browser, page
 from tests.support.api import Api, problem
 
@@ -61,8 +63,8 @@ def finished(api: Api, claimed: dict[str, Any], **contents: bytes) -> int:
         ("image.ppm", EVERY_BYTE),
         ("empty", b""),
         ("größe 100%?#&.txt", b"\0"),
-        ("a" * 255, b"x" * files.PART_BYTES),
-        ("..hidden", b"x" * (files.PART_BYTES + 1)),
+        ("a" * 255, b"x" * outputs.PART_BYTES),
+        ("..hidden", b"x" * (outputs.PART_BYTES + 1)),
     ],
 )
 def test_a_file_comes_back_byte_for_byte(
@@ -147,7 +149,7 @@ def test_only_the_attempt_with_the_result_is_shown(
     as_alice: Api, as_gpu1: Api, as_gpu2: Api, claimed: dict[str, Any]
 ) -> None:
     as_gpu1.send_file(claimed, "a", b"of the first")
-    operations.expire_leases(timezone.now() + timedelta(hours=1))
+    leases.expire(timezone.now() + timedelta(hours=1))
     assert not OutputFile.objects.exists()
     assert problem(as_gpu1.send_file(claimed, "a", b"of the first")) == (409, "lease-lost")
     second = as_gpu2.claim()
@@ -163,7 +165,7 @@ def test_what_ends_an_attempt_without_a_result_throws_its_files_away(
 ) -> None:
     as_gpu1.send_file(claimed, "a", b"x")
     if how == "requeue":
-        operations.requeue(claimed["job"]["id"], "ta")
+        requeue(claimed["job"]["id"], "ta")
     if "cancel" in how:
         as_alice.post(f"/jobs/{claimed['job']['id']}/cancel")
     if "release" in how:
@@ -176,7 +178,7 @@ def test_run_again_the_earlier_files_are_history(
     as_alice: Api, as_gpu1: Api, claimed: dict[str, Any]
 ) -> None:
     job_id = finished(as_gpu1, claimed, a=b"old")
-    operations.requeue(job_id, "ta")
+    requeue(job_id, "ta")
     assert fetch(as_alice, job_id, "a").status_code == 404
     finished(as_gpu1, as_gpu1.claim(), a=b"new")
     assert fetch(as_alice, job_id, "a").getvalue() == b"new"
@@ -274,7 +276,7 @@ def test_a_body_without_a_length_is_refused(as_gpu1: Api, claimed: dict[str, Any
 
 def test_files_go_with_their_job(as_gpu1: Api, claimed: dict[str, Any], alice: User) -> None:
     finished(as_gpu1, claimed, a=b"a")
-    assert operations.prune(timezone.now() + timedelta(days=1), "ta") == 1
+    assert retention.prune(timezone.now() + timedelta(days=1), "ta") == 1
     assert not OutputPart.objects.exists()
     assert not OutputFile.objects.exists()
     assert not Job.objects.exists()
@@ -285,7 +287,7 @@ def test_deleting_jobs_reads_neither_files_nor_logs(
 ) -> None:
     finished(as_gpu1, claimed, a=EVERY_BYTE)
     with django_assert_max_num_queries(30) as queries:
-        operations.prune(timezone.now() + timedelta(days=1), "ta")
+        retention.prune(timezone.now() + timedelta(days=1), "ta")
     read = [q["sql"] for q in queries.captured_queries if q["sql"].startswith("SELECT")]
     assert not [sql for sql in read if '"content"' in sql or "_log" in sql or "source" in sql]
 
@@ -293,18 +295,18 @@ def test_deleting_jobs_reads_neither_files_nor_logs(
 def test_pruning_deletes_few_bytes_at_a_time(
     as_alice: Api, as_gpu1: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_DELETED_BYTES", 25)
+    monkeypatch.setattr(outputs, "_DELETED_BYTES", 25)
     for size in (10, 10, 10, 30, 0, 10):
         as_alice.submit()
         finished(as_gpu1, as_gpu1.claim(), a=b"x" * size)
-    assert operations.prune(timezone.now() + timedelta(days=1), "ta") == 6
+    assert retention.prune(timezone.now() + timedelta(days=1), "ta") == 6
     deleted = AuditEntry.objects.filter(action="jobs-deleted").order_by("id")
     assert [len(entry.request["jobs"]) for entry in deleted] == [2, 1, 1, 2]
 
 
 def test_a_reset_takes_files_along(as_gpu1: Api, claimed: dict[str, Any]) -> None:
     finished(as_gpu1, claimed, a=b"a")
-    assert operations.reset_submissions("ta") == 1
+    assert retention.reset_submissions("ta") == 1
     assert not OutputFile.objects.exists()
 
 
@@ -320,7 +322,7 @@ def test_the_check_names_files_that_are_lost_or_useless(
     assert invariants.violations() == [
         f"Job {claimed['job']['id']} lists file {name!r}, which is not kept." for name in "ab"
     ]
-    operations.requeue(claimed["job"]["id"], "ta")
+    requeue(claimed["job"]["id"], "ta")
     Attempt.objects.update(ending="expired", outcome="", details={})
     assert any("without a result" in fault for fault in invariants.violations())
 
@@ -330,8 +332,8 @@ def test_a_download_of_what_is_deleted_meanwhile_breaks_off(
 ) -> None:
     answer = fetch(as_alice, finished(as_gpu1, claimed, a=EVERY_BYTE), "a")
     parts = iter(answer.streaming_content)
-    assert next(parts) == EVERY_BYTE[: files.PART_BYTES]
-    operations.reset_submissions("ta")
+    assert next(parts) == EVERY_BYTE[: outputs.PART_BYTES]
+    retention.reset_submissions("ta")
     with pytest.raises(ConnectionResetError):
         next(parts)
 
@@ -353,7 +355,7 @@ def test_staff_fetch_it_from_the_jobs_page(
     assert answer.getvalue() == EVERY_BYTE
     assert answer["Content-Type"] == "application/octet-stream"
     assert answer["Content-Disposition"].startswith("attachment; filename")
-    operations.requeue(job_id, "ta")
+    requeue(job_id, "ta")
     assert ta.get(url).getvalue() == EVERY_BYTE  # as the logs of that attempt
     assert ta.get(url + "x").status_code == 404
 

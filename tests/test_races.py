@@ -15,10 +15,24 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Executor, User
-from jobs import audit, errors, invariants, operations
+from foundation.problems import NotFound
+from foundation.serving import waiting
+from jobs import (
+    audit,
+    cancelling,
+    claiming,
+    errors,
+    invariants,
+    leases,
+    reporting,
+    retention,
+    submitting,
+)
 from jobs.models import Attempt, AuditEntry, Job
-from jobs.operations import Result, Submission
+from jobs.reporting import Result
+from jobs.staff import requeue
 from jobs.states import Ending, State
+from jobs.submitting import Submission
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +66,7 @@ class Overlap:
         monkeypatch.setattr(transaction.Atomic, "__enter__", entered)
 
     def __call__(self, first: Action, second: Action) -> tuple[Any, Any]:
-        """What the two return, or the JobError they raise."""
+        """What the two return, or the Problem they raise."""
         one, two = self._start("first", first), None
         assert self._written.wait(PATIENCE), "the first never came to its commit"
         two = self._start("second", second)
@@ -97,23 +111,23 @@ def overlap(monkeypatch: pytest.MonkeyPatch) -> Iterator[Overlap]:
 
 @pytest.fixture
 def queued(alice: User) -> Job:
-    return operations.submit(alice, Submission("source"))[0]
+    return submitting.submit(alice, Submission("source"))[0]
 
 
 @pytest.fixture
 def running(queued: Job, gpu1: Executor) -> Attempt:
-    attempt = operations.claim(gpu1)
+    attempt = claiming.claim(gpu1)
     assert attempt
     return attempt
 
 
 def finish(attempt: Attempt, log: bytes = b"") -> Job:
     result = Result("succeeded", execute_log=log)
-    return operations.finish(attempt.executor, attempt.pk, attempt.lease_token, result)
+    return reporting.finish(attempt.executor, attempt.pk, attempt.lease_token, result)
 
 
 def release(attempt: Attempt) -> Job:
-    return operations.release(attempt.executor, attempt.pk, attempt.lease_token, "stopped")
+    return reporting.release(attempt.executor, attempt.pk, attempt.lease_token, "stopped")
 
 
 def ends(job_id: int) -> list[str]:
@@ -126,19 +140,101 @@ def run_out(attempt: Attempt) -> None:
     Attempt.objects.filter(pk=attempt.pk).update(lease_expires_at=past)
 
 
+# --- Claim against claim: a turn is one job of each user -----------------------------------
+
+
+@pytest.fixture
+def two_and_one(alice: User, bob: User, settings: Any) -> dict[str, list[int]]:
+    """Two jobs of alice's wait, then one of bob's."""
+    settings.TELERUN_MAX_QUEUED_PER_USER = 2
+    users = (alice, alice, bob)
+    ids = [submitting.submit(user, Submission(f"source {n}"))[0].pk for n, user in enumerate(users)]
+    return {"alice": ids[:2], "bob": ids[2:]}
+
+
+def test_a_user_who_is_being_served_is_passed_over(
+    overlap: Overlap, two_and_one: dict[str, list[int]], gpu1: Executor, gpu2: Executor
+) -> None:
+    first, second = overlap(lambda: claiming.claim(gpu1), lambda: claiming.claim(gpu2))
+    assert [first.job_id, second.job_id] == [two_and_one["alice"][0], two_and_one["bob"][0]]
+    third = claiming.claim(gpu1)
+    assert third.job_id == two_and_one["alice"][1]
+
+
+def test_a_turn_that_ended_since_the_candidates_were_read_is_not_served_again(
+    two_and_one: dict[str, list[int]],
+    gpu1: Executor,
+    gpu2: Executor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other order: the first claim is committed between the second one's two steps."""
+    read, committed = threading.Event(), threading.Event()
+    free_user = claiming._FREE_USER
+
+    class Held:
+        """Between the two steps of the second."""
+
+        def first(self, **values: Any) -> User | None:
+            if threading.current_thread().name == "second":
+                read.set()
+                assert committed.wait(PATIENCE)
+            return free_user.first(**values)
+
+    results: list[Attempt | None] = []
+
+    def second() -> None:
+        results.append(claiming.claim(gpu2))
+        connection.close()
+
+    monkeypatch.setattr(claiming, "_FREE_USER", Held())
+    thread = threading.Thread(target=second, name="second")
+    if connection.vendor == "sqlite":  # one writer at a time: there is nothing between the steps
+        first = claiming.claim(gpu1)
+        committed.set()
+        thread.start()
+    else:
+        thread.start()
+        assert read.wait(PATIENCE)
+        first = claiming.claim(gpu1)
+        committed.set()
+    thread.join(PATIENCE)
+    assert first.job_id == two_and_one["alice"][0]
+    assert [attempt.job_id for attempt in results] == two_and_one["bob"]
+    assert invariants.violations() == []
+
+
+def test_what_was_passed_over_is_announced(
+    overlap: Overlap,
+    two_and_one: dict[str, list[int]],
+    gpu1: Executor,
+    gpu2: Executor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An executor that passed over the only user is woken when that user's turn is over."""
+    cancelling.cancel(two_and_one["bob"][0], "ta")
+    announced: list[int] = []
+    monkeypatch.setattr(
+        waiting, "announce", lambda job, queued=False: announced.append(job) if queued else None
+    )
+    _, second = overlap(lambda: claiming.claim(gpu1), lambda: claiming.claim(gpu2))
+    assert two_and_one["alice"][1] in announced
+    second = second or claiming.claim(gpu2)
+    assert second.job_id == two_and_one["alice"][1]
+
+
 # --- Result against sweep ----------------------------------------------------------------
 
 
 def test_the_result_comes_just_before_the_sweep(overlap: Overlap, running: Attempt) -> None:
     run_out(running)
-    job, swept = overlap(lambda: finish(running), operations.expire_leases)
+    job, swept = overlap(lambda: finish(running), leases.expire)
     assert (job.state, swept) == (State.FINISHED, 0)
     assert ends(job.pk) == ["finished"]
 
 
 def test_the_sweep_comes_just_before_the_result(overlap: Overlap, running: Attempt) -> None:
     run_out(running)
-    swept, refused = overlap(operations.expire_leases, lambda: finish(running))
+    swept, refused = overlap(leases.expire, lambda: finish(running))
     assert swept == 1
     assert isinstance(refused, errors.LeaseLost)
     running.refresh_from_db()
@@ -148,23 +244,21 @@ def test_the_sweep_comes_just_before_the_result(overlap: Overlap, running: Attem
 def test_a_heartbeat_just_after_the_sweep_is_too_late(overlap: Overlap, running: Attempt) -> None:
     run_out(running)
     swept, refused = overlap(
-        operations.expire_leases,
-        lambda: operations.heartbeat(
-            running.executor, running.pk, running.lease_token, "executing"
-        ),
+        leases.expire,
+        lambda: reporting.heartbeat(running.executor, running.pk, running.lease_token, "executing"),
     )
     assert (swept, type(refused)) == (1, errors.LeaseLost)
 
 
 def test_two_sweeps_take_a_job_back_once(overlap: Overlap, running: Attempt) -> None:
     run_out(running)
-    assert overlap(operations.expire_leases, operations.expire_leases) == (1, 0)
+    assert overlap(leases.expire, leases.expire) == (1, 0)
     assert AuditEntry.objects.filter(action="requeued").count() == 1
 
 
 def test_a_release_and_the_sweep_give_the_job_back_once(overlap: Overlap, running: Attempt) -> None:
     run_out(running)
-    job, swept = overlap(lambda: release(running), operations.expire_leases)
+    job, swept = overlap(lambda: release(running), leases.expire)
     assert (job.state, swept) == (State.QUEUED, 0)
     assert Job.objects.get().attempts_left == 2
 
@@ -190,7 +284,7 @@ def test_of_two_results_at_once_the_first_counts(overlap: Overlap, running: Atte
 def test_the_cancel_comes_just_before_the_result(overlap: Overlap, running: Attempt) -> None:
     """The work was done when the cancel was asked for: its result counts."""
     asked, job = overlap(
-        lambda: operations.cancel(running.job_id, "alice"), lambda: finish(running)
+        lambda: cancelling.cancel(running.job_id, "alice"), lambda: finish(running)
     )
     assert (asked.state, job.state) == (State.RUNNING, State.FINISHED)
     assert ends(job.pk) == ["finished"]
@@ -198,7 +292,7 @@ def test_the_cancel_comes_just_before_the_result(overlap: Overlap, running: Atte
 
 def test_the_result_comes_just_before_the_cancel(overlap: Overlap, running: Attempt) -> None:
     job, refused = overlap(
-        lambda: finish(running), lambda: operations.cancel(running.job_id, "alice")
+        lambda: finish(running), lambda: cancelling.cancel(running.job_id, "alice")
     )
     assert job.state == State.FINISHED
     assert isinstance(refused, errors.AlreadyOver)
@@ -209,7 +303,7 @@ def test_the_cancel_comes_just_before_the_claim(
     overlap: Overlap, queued: Job, gpu1: Executor
 ) -> None:
     job, attempt = overlap(
-        lambda: operations.cancel(queued.pk, "alice"), lambda: operations.claim(gpu1)
+        lambda: cancelling.cancel(queued.pk, "alice"), lambda: claiming.claim(gpu1)
     )
     assert (job.state, attempt) == (State.CANCELLED, None)
 
@@ -218,7 +312,7 @@ def test_the_claim_comes_just_before_the_cancel(
     overlap: Overlap, queued: Job, gpu1: Executor
 ) -> None:
     attempt, job = overlap(
-        lambda: operations.claim(gpu1), lambda: operations.cancel(queued.pk, "alice")
+        lambda: claiming.claim(gpu1), lambda: cancelling.cancel(queued.pk, "alice")
     )
     assert attempt.job_id == job.pk
     assert (job.state, job.cancel_requested_at is None) == (State.RUNNING, False)
@@ -227,7 +321,7 @@ def test_the_claim_comes_just_before_the_cancel(
 
 def test_a_job_is_cancelled_once(overlap: Overlap, queued: Job) -> None:
     _, refused = overlap(
-        lambda: operations.cancel(queued.pk, "alice"), lambda: operations.cancel(queued.pk, "ta")
+        lambda: cancelling.cancel(queued.pk, "alice"), lambda: cancelling.cancel(queued.pk, "ta")
     )
     assert isinstance(refused, errors.AlreadyOver)
     assert ends(queued.pk) == ["cancelled"]
@@ -237,24 +331,24 @@ def test_a_job_is_cancelled_once(overlap: Overlap, queued: Job) -> None:
 
 
 def replace(user: User) -> Job:
-    return operations.submit(user, Submission("better"), replace=True)[0]
+    return submitting.submit(user, Submission("better"), replace=True)[0]
 
 
 def test_the_replacement_comes_just_before_the_claim(
     overlap: Overlap, queued: Job, alice: User, gpu1: Executor
 ) -> None:
-    better, attempt = overlap(lambda: replace(alice), lambda: operations.claim(gpu1))
+    better, attempt = overlap(lambda: replace(alice), lambda: claiming.claim(gpu1))
     queued.refresh_from_db()
     assert queued.state == State.CANCELLED
     assert not queued.attempts.exists()
-    attempt = attempt or operations.claim(gpu1)
+    attempt = attempt or claiming.claim(gpu1)
     assert attempt.job_id == better.pk
 
 
 def test_the_claim_comes_just_before_the_replacement(
     overlap: Overlap, queued: Job, alice: User, gpu1: Executor
 ) -> None:
-    attempt, better = overlap(lambda: operations.claim(gpu1), lambda: replace(alice))
+    attempt, better = overlap(lambda: claiming.claim(gpu1), lambda: replace(alice))
     queued.refresh_from_db()
     assert (attempt.job_id, queued.state, better.state) == (queued.pk, "running", "queued")
     assert better.turn == attempt.pk  # alice was served: the better one goes behind everyone
@@ -262,7 +356,7 @@ def test_the_claim_comes_just_before_the_replacement(
 
 def test_one_submission_sent_twice_at_once_is_one_job(overlap: Overlap, alice: User) -> None:
     def submit() -> tuple[Job, bool]:
-        return operations.submit(alice, Submission("source"), "key")
+        return submitting.submit(alice, Submission("source"), "key")
 
     (one, new), (two, new_again) = overlap(submit, submit)
     assert (one.pk, new, new_again) == (two.pk, True, False)
@@ -271,7 +365,7 @@ def test_one_submission_sent_twice_at_once_is_one_job(overlap: Overlap, alice: U
 
 def test_two_submissions_at_once_do_not_both_fit(overlap: Overlap, alice: User) -> None:
     def submit() -> Any:
-        return operations.submit(alice, Submission("source"))
+        return submitting.submit(alice, Submission("source"))
 
     _, refused = overlap(submit, submit)
     assert isinstance(refused, errors.PendingJob)
@@ -283,7 +377,7 @@ def test_two_submissions_at_once_do_not_both_fit(overlap: Overlap, alice: User) 
 def test_two_claims_of_one_job(
     overlap: Overlap, queued: Job, gpu1: Executor, gpu2: Executor
 ) -> None:
-    attempt, nothing = overlap(lambda: operations.claim(gpu1), lambda: operations.claim(gpu2))
+    attempt, nothing = overlap(lambda: claiming.claim(gpu1), lambda: claiming.claim(gpu2))
     assert (attempt.job_id, nothing) == (queued.pk, None)
     assert Attempt.objects.count() == 1
 
@@ -291,16 +385,16 @@ def test_two_claims_of_one_job(
 def test_two_claims_of_two_jobs(
     overlap: Overlap, queued: Job, bob: User, gpu1: Executor, gpu2: Executor
 ) -> None:
-    other, _ = operations.submit(bob, Submission("source"))
-    one, two = overlap(lambda: operations.claim(gpu1), lambda: operations.claim(gpu2))
+    other, _ = submitting.submit(bob, Submission("source"))
+    one, two = overlap(lambda: claiming.claim(gpu1), lambda: claiming.claim(gpu2))
     assert (one.job_id, two.job_id) == (queued.pk, other.pk)
 
 
 def test_one_claim_sent_twice_at_once_is_one_attempt(
     overlap: Overlap, queued: Job, bob: User, gpu1: Executor
 ) -> None:
-    operations.submit(bob, Submission("source"))
-    one, two = overlap(lambda: operations.claim(gpu1, "key"), lambda: operations.claim(gpu1, "key"))
+    submitting.submit(bob, Submission("source"))
+    one, two = overlap(lambda: claiming.claim(gpu1, "key"), lambda: claiming.claim(gpu1, "key"))
     assert one == two
     assert Attempt.objects.count() == 1
 
@@ -309,15 +403,13 @@ def test_one_claim_sent_twice_at_once_is_one_attempt(
 
 
 def test_staff_requeue_just_before_the_result(overlap: Overlap, running: Attempt) -> None:
-    job, refused = overlap(
-        lambda: operations.requeue(running.job_id, "ta"), lambda: finish(running)
-    )
+    job, refused = overlap(lambda: requeue(running.job_id, "ta"), lambda: finish(running))
     assert job.state == State.QUEUED
     assert isinstance(refused, errors.LeaseLost)
 
 
 def test_the_result_comes_just_before_staff_requeue(overlap: Overlap, running: Attempt) -> None:
-    _, job = overlap(lambda: finish(running), lambda: operations.requeue(running.job_id, "ta"))
+    _, job = overlap(lambda: finish(running), lambda: requeue(running.job_id, "ta"))
     running.refresh_from_db()
     assert (job.state, running.ending) == (State.QUEUED, Ending.SUPERSEDED)
 
@@ -326,7 +418,7 @@ def test_an_old_job_is_requeued_as_it_is_pruned(overlap: Overlap, running: Attem
     finish(running)
     later = timezone.now() + timedelta(hours=1)
     job, pruned = overlap(
-        lambda: operations.requeue(running.job_id, "ta"), lambda: operations.prune(later, "ta")
+        lambda: requeue(running.job_id, "ta"), lambda: retention.prune(later, "ta")
     )
     assert (job.state, pruned) == (State.QUEUED, 0)
 
@@ -335,6 +427,6 @@ def test_an_old_job_is_pruned_as_it_is_requeued(overlap: Overlap, running: Attem
     finish(running)
     later = timezone.now() + timedelta(hours=1)
     pruned, refused = overlap(
-        lambda: operations.prune(later, "ta"), lambda: operations.requeue(running.job_id, "ta")
+        lambda: retention.prune(later, "ta"), lambda: requeue(running.job_id, "ta")
     )
-    assert (pruned, type(refused)) == (1, errors.NotFound)
+    assert (pruned, type(refused)) == (1, NotFound)

@@ -28,9 +28,11 @@ from hypothesis.stateful import (
 )
 
 from accounts.models import Executor, User
-from jobs import errors, invariants, operations
+from jobs import cancelling, claiming, errors, invariants, leases, reporting, retention, submitting
 from jobs.models import Attempt, AuditEntry, Job
-from jobs.operations import Result, Submission
+from jobs.reporting import Result
+from jobs.staff import requeue
+from jobs.submitting import Submission
 
 USERS, EXECUTORS, STAFF = ("alice", "bob", "carol"), ("gpu1", "gpu2"), "ta"
 OUTCOMES = ("succeeded", "runtime_error", "compile_error")
@@ -132,7 +134,7 @@ class Queue(RuleBasedStateMachine):
             assert (again.pk, new) == (job.pk, False)
 
     def _submit(self, name: str, key: str, replace: bool) -> tuple[Job, bool]:
-        return operations.submit(self.users[name], Submission("source"), key, replace=replace)
+        return submitting.submit(self.users[name], Submission("source"), key, replace=replace)
 
     @precondition(lambda self: self.model.jobs)
     @rule(data=st.data(), actor=st.sampled_from((*USERS, STAFF)))
@@ -141,9 +143,9 @@ class Queue(RuleBasedStateMachine):
         job = self.model.jobs[pk]
         if job.state in OVER:
             with pytest.raises(errors.AlreadyOver):
-                operations.cancel(pk, actor)
+                cancelling.cancel(pk, actor)
             return
-        operations.cancel(pk, actor)
+        cancelling.cancel(pk, actor)
         if job.state == "queued":
             job.state = "cancelled"
         else:
@@ -155,7 +157,7 @@ class Queue(RuleBasedStateMachine):
     def claim(self, name: str, lost: bool) -> None:
         key = f"key-{next(self.keys)}"
         waiting = self.model.waiting()
-        attempt = operations.claim(self.executors[name], key)
+        attempt = claiming.claim(self.executors[name], key)
         if not waiting:
             assert attempt is None
             return
@@ -163,7 +165,7 @@ class Queue(RuleBasedStateMachine):
         assert attempt.job_id == waiting[0]
         self.model.serve(waiting[0], attempt.pk)
         if lost:
-            assert operations.claim(self.executors[name], key) == attempt
+            assert claiming.claim(self.executors[name], key) == attempt
 
     def _any_attempt(self, data: Any) -> Attempt:
         """Any attempt there ever was: the late and the lost report too."""
@@ -180,9 +182,9 @@ class Queue(RuleBasedStateMachine):
         arguments = (attempt.executor, attempt.pk, attempt.lease_token, phase)
         if not self._holds(attempt):
             with pytest.raises(errors.LeaseLost):
-                operations.heartbeat(*arguments)
+                reporting.heartbeat(*arguments)
             return
-        beat = operations.heartbeat(*arguments)
+        beat = reporting.heartbeat(*arguments)
         assert beat.cancel_requested == self.model.jobs[attempt.job_id].cancel_asked
         assert Job.objects.get(pk=attempt.job_id).phase == phase
 
@@ -205,7 +207,7 @@ class Queue(RuleBasedStateMachine):
 
     def _finish(self, attempt: Attempt, outcome: str) -> None:
         result = Result(outcome)
-        operations.finish(attempt.executor, attempt.pk, attempt.lease_token, result)
+        reporting.finish(attempt.executor, attempt.pk, attempt.lease_token, result)
 
     @precondition(lambda self: self.model.job_of)
     @rule(data=st.data(), lost=st.booleans())
@@ -214,13 +216,13 @@ class Queue(RuleBasedStateMachine):
         arguments = (attempt.executor, attempt.pk, attempt.lease_token, "given back")
         if not self._holds(attempt):
             if attempt.ending in ("released", "cancelled"):
-                operations.release(*arguments)  # said before: no news
+                reporting.release(*arguments)  # said before: no news
             else:
                 with pytest.raises(errors.LeaseLost):
-                    operations.release(*arguments)
+                    reporting.release(*arguments)
             return
         for _ in range(2 if lost else 1):
-            operations.release(*arguments)
+            reporting.release(*arguments)
         self.model.lose(attempt.job_id)
 
     @rule(data=st.data())
@@ -230,7 +232,7 @@ class Queue(RuleBasedStateMachine):
         late = {held[place] for place in data.draw(st.sets(st.integers(0, 9))) if place < len(held)}
         past = timezone.now() - timedelta(seconds=1)
         Attempt.objects.filter(pk__in=late).update(lease_expires_at=past)
-        assert operations.expire_leases() == len(late)
+        assert leases.expire() == len(late)
         for attempt in late:
             self.model.lose(self.model.job_of[attempt])
 
@@ -241,7 +243,7 @@ class Queue(RuleBasedStateMachine):
     def requeue(self, data: Any) -> None:
         pk = one_of(data, self.model.jobs)
         job = self.model.jobs[pk]
-        operations.requeue(pk, STAFF)
+        requeue(pk, STAFF)
         if job.state == "queued":
             return
         if job.state == "running" and job.cancel_asked:
@@ -254,7 +256,7 @@ class Queue(RuleBasedStateMachine):
     @rule()
     def prune(self) -> None:
         over = self.model.over()
-        assert operations.prune(timezone.now() + timedelta(hours=1), STAFF) == len(over)
+        assert retention.prune(timezone.now() + timedelta(hours=1), STAFF) == len(over)
         for pk in over:
             del self.model.jobs[pk]
         self.model.job_of = {a: pk for a, pk in self.model.job_of.items() if pk in self.model.jobs}

@@ -8,8 +8,8 @@ from django.db.models import DateTimeField
 from django.utils import timezone
 
 from accounts.models import User
+from foundation.database.statements import Parameter, Select, insert, update
 from jobs.models import AuditEntry, Job
-from telerun_site.statements import Parameter, Select, insert, update
 
 pytestmark = pytest.mark.django_db
 

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Executor, User
-from jobs import operations, states
+from jobs import states, submitting
 from jobs.models import Attempt, Job
 from jobs.states import FINAL, Ending, Event, IllegalTransition, State
 
@@ -30,7 +30,7 @@ def test_only_staff_bring_back_a_job_that_is_over() -> None:
 
 @pytest.fixture
 def job(alice: User) -> Job:
-    job, _ = operations.submit(alice, operations.Submission("int main() {}"))
+    job, _ = submitting.submit(alice, submitting.Submission("int main() {}"))
     return job
 
 

@@ -1,6 +1,7 @@
 """Long polling: answered as soon as something changes, and never later than asked."""
 
 import contextlib
+import sqlite3
 import threading
 import time
 from typing import Any
@@ -10,9 +11,10 @@ from django.db import connection
 from django.http import HttpRequest
 
 from accounts.models import Executor, User
-from jobs import operations, waiting
+from foundation.serving import waiting
+from jobs import cancelling, claiming, submitting
 from jobs.models import Job
-from jobs.operations import Submission
+from jobs.submitting import Submission
 from tests.support.api import Api
 from tests.support.processes import wait_for
 
@@ -67,8 +69,8 @@ def test_a_change_ends_the_wait(change: str, alice: User, gpu1: Executor) -> Non
     answer = api.post("/jobs", {"source": "x"})
     job_id = answer.json()["id"]
     act = {
-        "claimed": lambda: operations.claim(gpu1),
-        "cancelled": lambda: operations.cancel(job_id, "ta"),
+        "claimed": lambda: claiming.claim(gpu1),
+        "cancelled": lambda: cancelling.cancel(job_id, "ta"),
     }[change]
     thread = later(0.3, act)
     began = time.monotonic()
@@ -82,10 +84,10 @@ def test_a_change_ends_the_wait(change: str, alice: User, gpu1: Executor) -> Non
 
 def test_moving_up_in_the_queue_is_a_change(alice: User, bob: User, gpu1: Executor) -> None:
     api = Api(bob.issue_token())
-    operations.submit(alice, Submission("x"))
+    submitting.submit(alice, Submission("x"))
     answer = api.post("/jobs", {"source": "x"})
     assert answer.json()["queue_position"] == 2
-    thread = later(0.3, lambda: operations.claim(gpu1))
+    thread = later(0.3, lambda: claiming.claim(gpu1))
     changed = api.get(
         f"/jobs/{answer.json()['id']}", Prefer="wait=20", If_None_Match=answer["ETag"]
     )
@@ -95,7 +97,7 @@ def test_moving_up_in_the_queue_is_a_change(alice: User, bob: User, gpu1: Execut
 
 def test_an_idle_executor_gets_a_job_as_it_comes(alice: User, gpu1: Executor) -> None:
     api = Api(gpu1.issue_token())
-    thread = later(0.3, lambda: operations.submit(alice, Submission("x")))
+    thread = later(0.3, lambda: submitting.submit(alice, Submission("x")))
     began = time.monotonic()
     answer = api.post("/claims", {}, Prefer="wait=10")
     assert answer.status_code == 201
@@ -157,7 +159,7 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
 ) -> None:
     monkeypatch.setattr(waiting, "_LEAST_LOOK_SECONDS", 60.0)
     looks = {"alice": 0, "bob": 0}
-    jobs = {user.username: operations.submit(user, Submission("x"))[0] for user in (alice, bob)}
+    jobs = {user.username: submitting.submit(user, Submission("x"))[0] for user in (alice, bob)}
     done = threading.Event()
 
     def wait(name: str) -> None:
@@ -175,10 +177,10 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
     for thread in threads:
         thread.start()
     wait_for(lambda: looks == {"alice": 1, "bob": 1}, "both look once and then wait")
-    operations.cancel(jobs["alice"].pk, "ta")
+    cancelling.cancel(jobs["alice"].pk, "ta")
     assert done.wait(20)
     assert looks == {"alice": 2, "bob": 1}
-    operations.cancel(jobs["bob"].pk, "ta")
+    cancelling.cancel(jobs["bob"].pk, "ta")
     for thread in threads:
         thread.join()
 
@@ -210,12 +212,28 @@ def test_a_request_that_gets_no_turn_is_told_to_come_again(
     assert api.post("/claims", {}).status_code == 204
 
 
+def break_feed(watcher: Any) -> None:
+    """As a restart of PostgreSQL does. SQLite has no server: there the next read fails.
+
+    Its connection must not be closed here: the watcher's thread may be reading from it.
+    """
+    feed = watcher._feed
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [feed._connection.info.backend_pid])
+        return
+
+    def read() -> Any:
+        raise sqlite3.OperationalError("disk I/O error, says the stub")
+
+    feed.read = read
+
+
 def test_the_feed_is_opened_anew_when_the_database_was_away(alice: User, gpu1: Executor) -> None:
     api = Api(alice.issue_token())
     answer = api.post("/jobs", {"source": "x"})
-    watcher = waiting._board._running_watcher()
-    watcher._feed.close()  # as a restart of PostgreSQL would
-    thread = later(0.5, lambda: operations.claim(gpu1))
+    break_feed(waiting._board._running_watcher())
+    thread = later(0.5, lambda: claiming.claim(gpu1))
     path = f"/jobs/{answer.json()['id']}"
     changed = api.get(path, Prefer="wait=20", If_None_Match=answer["ETag"])
     assert changed.json()["state"] == "running"
@@ -261,7 +279,7 @@ def test_a_held_claim_of_an_executor_out_of_service_gets_no_job(
     def act() -> None:
         changes = {"disabled": {"enabled": False}, "revoked": {"token_digest": None}}[change]
         Executor.objects.update(**changes)
-        operations.submit(alice, Submission("x"))
+        submitting.submit(alice, Submission("x"))
 
     thread = later(0.3, act)
     answer = api.post("/claims", {}, Prefer="wait=2")

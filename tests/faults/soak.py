@@ -28,7 +28,7 @@ WARM_UP = 0.2  # of the samples, which are left out
 
 PRUNE = (
     "from datetime import timedelta; from django.utils import timezone\n"
-    "from jobs.operations import prune\n"
+    "from jobs.retention import prune\n"
     f"print(prune(timezone.now() - timedelta(seconds={KEPT_SECONDS}), 'test'))"
 )
 

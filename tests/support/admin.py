@@ -5,9 +5,10 @@ from typing import Any
 from django.test import Client
 
 from accounts.models import Executor, User
-from jobs import operations
+from jobs import claiming, reporting, submitting
 from jobs.models import Attempt, AuditEntry, Job
-from jobs.operations import Result, Submission
+from jobs.reporting import Result
+from jobs.submitting import Submission
 
 JOBS = "/admin/jobs/job/"
 AUDIT = "/admin/jobs/auditentry/"
@@ -34,15 +35,15 @@ def staff(name: str) -> User:
 
 
 def submit(user: User, source: str = "int main() {}\n", name: str = "prog.cu") -> Job:
-    return operations.submit(user, Submission(source, name, ["-n", "3"]))[0]
+    return submitting.submit(user, Submission(source, name, ["-n", "3"]))[0]
 
 
 def run(executor: Executor, **result: Any) -> Attempt:
     """The next job, from claim to result."""
-    attempt = operations.claim(executor)
+    attempt = claiming.claim(executor)
     assert attempt
     report = Result(**{"outcome": "succeeded", **result})
-    operations.finish(executor, attempt.pk, attempt.lease_token, report)
+    reporting.finish(executor, attempt.pk, attempt.lease_token, report)
     return attempt
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from jobs.schema import document
+from tests.support.processes import ROOT
+
+DOCUMENT = ROOT / "telerun_site" / "openapi.json"
 
 
 @functools.cache
 def strict_document() -> dict[str, Any]:
     """The document, with every member forbidden that it does not name (a problem may have more)."""
-    found = json.loads(document())
+    found = json.loads(DOCUMENT.read_text())
     for name, schema in found["components"]["schemas"].items():
         if name != "Problem":
             _close(schema)

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from accounts import failures, operations
 from accounts.models import Executor, User
-from telerun_site.commands import TelerunCommand
+from foundation.commands import TelerunCommand
 
 ACTOR = "command"  # who the audit log says did it
 

@@ -9,9 +9,12 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from jobs import audit, backup, invariants, operations
-from jobs.errors import JobError
-from telerun_site.commands import TelerunCommand, bring_schema_up_to_date
+from foundation.commands import TelerunCommand
+from foundation.database import backup
+from foundation.database.schema import bring_schema_up_to_date
+from foundation.problems import Problem
+from jobs import cancelling, invariants, retention, staff
+from jobs.audit.file import follow
 
 ACTOR = "command"  # who the audit log says did it
 
@@ -45,14 +48,14 @@ class Command(TelerunCommand):
     def run(self, **options: Any) -> str:
         try:
             return options["function"](options)
-        except JobError as error:
+        except Problem as error:
             raise CommandError(str(error)) from error
 
 
 def init_db(_options: dict[str, Any]) -> str:
     """Make the database's tables, or bring them up to date. Nothing is lost."""
     bring_schema_up_to_date()
-    audit.follow(set_aside=True)
+    follow(set_aside=True)
     return "The database is ready."
 
 
@@ -62,19 +65,19 @@ def reset_submissions(options: dict[str, Any]) -> str:
         answer = input("Delete every job, finished or not? Type 'yes': ")
         if answer != "yes":
             raise CommandError("Nothing was deleted.")
-    count = operations.reset_submissions(ACTOR)
+    count = retention.reset_submissions(ACTOR)
     return f"Deleted {count} jobs; the audit log keeps every submission."
 
 
 def requeue(options: dict[str, Any]) -> str:
     """Have a job run again, whatever became of it."""
-    job = operations.requeue(options["job"], ACTOR)
+    job = staff.requeue(options["job"], ACTOR)
     return f"Job {job.pk} is {job.state}."
 
 
 def cancel(options: dict[str, Any]) -> str:
     """Cancel a queued job, or have a running one stopped."""
-    job = operations.cancel(options["job"], ACTOR)
+    job = cancelling.cancel(options["job"], ACTOR)
     stopping = " and told to stop" if job.cancel_requested_at and not job.is_over else ""
     return f"Job {job.pk} is {job.state}{stopping}."
 
@@ -98,7 +101,7 @@ def backup_to(options: dict[str, Any]) -> str:
 def prune(options: dict[str, Any]) -> str:
     """Delete jobs that were over long ago, with their results. The audit log stays."""
     before = timezone.now() - timedelta(days=options["days"])
-    count = operations.prune(before, ACTOR)
+    count = retention.prune(before, ACTOR)
     return f"Deleted {count} jobs that were over before {before:%Y-%m-%d %H:%M} UTC."
 
 

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections
 
-from jobs import audit
+from foundation.commands import TelerunCommand
+from jobs.audit.file import follow
 from telerun_site import certificates
-from telerun_site.commands import TelerunCommand
 from telerun_site.server import Server
 
 
@@ -42,7 +42,7 @@ class Command(TelerunCommand):
         except certificates.CertificateProblem as error:
             raise CommandError(str(error)) from error
         check_free(options["bind"], options["port"])
-        audit.follow(set_aside=True)
+        follow(set_aside=True)
         close_connections()  # gunicorn forks; a connection must not be shared
         Server(options["bind"], options["port"]).run()
 

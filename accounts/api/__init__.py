@@ -1,0 +1,1 @@
+"""The API's part of accounts, and the base views of those who bear a token."""

@@ -1,0 +1,21 @@
+"""Django system checks: limits that contradict each other, said before the server starts."""
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, register
+
+from courses import limits
+
+
+@register()
+def limits_fit(**_kwargs: Any) -> list[CheckMessage]:
+    """A program may print at least what its log keeps."""
+    if limits.of_a_job()["output_bytes"] >= limits.of_a_job()["log_bytes"]:
+        return []
+    return [
+        Error(
+            "TELERUN_OUTPUT_BYTES is less than TELERUN_LOG_BYTES.",
+            hint="A program may print at least what its log keeps.",
+            id="courses.E001",
+        )
+    ]

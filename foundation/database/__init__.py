@@ -1,0 +1,1 @@
+"""The database: kept statements, the SQLite backend, backups, bringing the schema up to date."""

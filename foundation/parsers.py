@@ -1,0 +1,113 @@
+"""Request bodies: JSON, or the bytes of a file; of a bounded size."""
+
+import contextlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+
+from foundation.problems import BodyTooLarge, LengthRequired, TooMuchAtOnce
+from foundation.serving import waiting
+
+_PART_BYTES = 64 * 1024
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+class _BodyMemory:
+    """The memory that a process has for each bearer's bodies: two of the largest.
+
+    They are read while others work, so their number is not bounded by who is at work.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[tuple[str, int]] = Counter()
+
+    @contextlib.contextmanager
+    def reserved_for(self, request: Request) -> Iterator[None]:
+        """Raises TooMuchAtOnce."""
+        bearer = (type(request.user).__name__, getattr(request.user, "pk", 0))
+        size = min(int(request.META.get("CONTENT_LENGTH") or 0), settings.TELERUN_MAX_BODY_BYTES)
+        with self._lock:
+            if self._taken[bearer] + size > 2 * settings.TELERUN_MAX_BODY_BYTES:
+                raise TooMuchAtOnce
+            self._taken[bearer] += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[bearer] -= size
+                if not self._taken[bearer]:
+                    del self._taken[bearer]
+
+
+_memory = _BodyMemory()
+
+
+class BoundedJSONParser(BaseParser):
+    """Reads a JSON object of at most TELERUN_MAX_BODY_BYTES. Nothing is ever decompressed (415).
+
+    Raises BodyTooLarge (413) before reading a body that says it is larger, and after
+    reading one byte too many of a body that does not say; ParseError (400) for what is
+    not JSON in UTF-8, or did not arrive whole.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
+    ) -> Any:
+        request = parser_context["request"]
+        with _memory.reserved_for(request):
+            return self._parse(stream, media_type, request)
+
+    def _parse(self, stream: IO[Any], media_type: str | None, request: Request) -> Any:
+        maximum = settings.TELERUN_MAX_BODY_BYTES
+        if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+            raise UnsupportedMediaType(media_type, "Send the body as it is, not compressed.")
+        if int(request.META.get("CONTENT_LENGTH") or 0) > maximum:
+            raise BodyTooLarge
+        try:
+            with waiting.asleep():  # for the client to send it
+                body = stream.read(maximum + 1)
+        except OSError as error:  # the client went away, or fell silent
+            raise ParseError("The body did not arrive whole.") from error
+        if len(body) > maximum:
+            raise BodyTooLarge
+        try:
+            return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ParseError(f"The body is not valid JSON: {error}") from error
+
+
+def read_bytes(request: Request, maximum: int) -> bytes:
+    """The body as it is, whatever it says of its type. To be called `at_work`.
+
+    Raises LengthRequired (411), BodyTooLarge (413) and ParseError (400). One that is too large is
+    read to its end, and thrown away: who is still sending would not see the answer.
+    """
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not (length.isascii() and length.isdigit()):
+        raise LengthRequired
+    size = int(length)
+    try:
+        with waiting.asleep():  # for the client to send it
+            body = request._request.read(size) if size <= maximum else b""
+            while size > maximum and request._request.read(_PART_BYTES):
+                pass
+    except OSError as error:
+        raise ParseError("The body did not arrive whole.") from error
+    if size > maximum:
+        raise BodyTooLarge
+    if len(body) < size:
+        raise ParseError("The body did not arrive whole.")
+    return body

@@ -1,0 +1,1 @@
+"""The API's addresses of jobs, a package a version."""

@@ -1,0 +1,223 @@
+"""What the API answers: TypedDicts, which the OpenAPI document is made from, and who fills them.
+
+Plain dictionaries: a serializer would cost more than the database. `docs/api.md` explains the
+members; more may be added to any answer. Times are datetimes; the renderer writes ISO 8601 in UTC.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypedDict
+
+from courses import limits
+from foundation.api.answers import LogText, log_text
+from foundation.database.statements import Parameter, Select
+from jobs import leases
+from jobs.models import Attempt, Job
+from jobs.states import Ending, Outcome, Phase, State
+
+Address = Annotated[str | None, {"format": "uri"}]
+_ATTEMPTS = Select(Attempt.objects.filter(job=Parameter("job")).order_by("number"))
+
+
+class JobSummaryAnswer(TypedDict):
+    """A job in a list: everything but its source, its result and its history."""
+
+    id: int
+    state: State
+    phase: Annotated[Phase | None, "Of a running job."]
+    outcome: Annotated[Outcome | None, "Of a finished job."]
+    filename: str
+    args: list[str]
+    queue_position: Annotated[int | None, "1 is served next."]
+    submitted_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+
+
+class AttemptAnswer(TypedDict):
+    """One execution of a job by one executor."""
+
+    number: int
+    executor: str
+    started_at: datetime
+    ended_at: datetime | None
+    ending: Annotated[Ending | None, "null while it is open."]
+    reason: str
+    outcome: Outcome | Literal[""]
+
+
+class FileAnswer(TypedDict):
+    """A file of the program's `out/`."""
+
+    name: str
+    size: int
+
+
+class ResultAnswer(TypedDict):
+    """What the attempt that finished a job reported."""
+
+    compile_log: LogText
+    execute_log: LogText
+    exit_code: int | None
+    signal: int | None
+    compile_seconds: float | None
+    execute_seconds: float | None
+    files: list[FileAnswer]
+    details: dict[str, Any]
+
+
+class JobAnswer(JobSummaryAnswer):
+    """A job with its attempts and, if it is finished, its result."""
+
+    attempts: list[AttemptAnswer]
+    executor: str | None
+    result: ResultAnswer | None
+
+
+class JobPageAnswer(TypedDict):
+    """Some of a user's jobs, and where the others are."""
+
+    count: int
+    next: Address
+    previous: Address
+    results: list[JobSummaryAnswer]
+
+
+class LeaseAnswer(TypedDict):
+    """An attempt's right to report."""
+
+    id: int
+    number: int
+    lease_token: str
+    lease_seconds: int
+
+
+class LimitsAnswer(TypedDict):
+    """What a job may use: times in seconds, sizes in bytes."""
+
+    compile_seconds: int
+    execute_seconds: int
+    log_bytes: int
+    output_bytes: int
+    memory_bytes: int
+    processes: int
+    disk_bytes: int
+    output_files: int
+    output_file_bytes: int
+
+
+class ClaimedJobAnswer(TypedDict):
+    """The job to run."""
+
+    id: int
+    source: str
+    filename: str
+    args: list[str]
+    limits: LimitsAnswer
+
+
+class ClaimAnswer(TypedDict):
+    """What an executor gets: its attempt's lease, and the job to run."""
+
+    attempt: LeaseAnswer
+    job: ClaimedJobAnswer
+
+
+class HeartbeatAnswer(TypedDict):
+    """For how long the lease is renewed, and whether the job is to be stopped."""
+
+    lease_seconds: int
+    cancel_requested: bool
+
+
+class ReportedAnswer(TypedDict):
+    """The job that was reported on, as it is now."""
+
+    job: int
+    state: State
+
+
+def summary(job: Job, position: int | None) -> JobSummaryAnswer:
+    """A job in a list."""
+    return {
+        "id": job.pk,
+        "state": job.state,
+        "phase": job.phase or None,
+        "outcome": job.outcome or None,
+        "filename": job.filename,
+        "args": job.args,
+        "queue_position": position,
+        "submitted_at": job.submitted_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "cancel_requested_at": job.cancel_requested_at,
+    }
+
+
+def whole(job: Job, position: int | None) -> JobAnswer:
+    """A job, its attempts and its result."""
+    attempts = _attempts(job)
+    held = attempts and not (job.state in (State.QUEUED, State.CANCELLED) and not job.started_at)
+    result = next((a for a in attempts if a.ending == Ending.FINISHED), None)
+    return {
+        **summary(job, position),
+        "attempts": [_attempt(attempt) for attempt in attempts],
+        "executor": attempts[-1].executor_name if held else None,
+        "result": _result(result) if result and job.state == State.FINISHED else None,
+    }
+
+
+def claimed(attempt: Attempt) -> ClaimAnswer:
+    """A claim that got a job."""
+    job = attempt.job
+    return {
+        "attempt": {
+            "id": attempt.pk,
+            "number": attempt.number,
+            "lease_token": attempt.lease_token,
+            "lease_seconds": leases.seconds(),
+        },
+        "job": {
+            "id": job.pk,
+            "source": job.source,
+            "filename": job.filename,
+            "args": job.args,
+            "limits": limits.of_a_job(),
+        },
+    }
+
+
+def reported(job: Job) -> ReportedAnswer:
+    """A report that was taken."""
+    return {"job": job.pk, "state": job.state}
+
+
+def _attempts(job: Job) -> list[Attempt]:
+    if job.version == 1:  # new: there can be none
+        return []
+    return _ATTEMPTS.all(job=job.pk)
+
+
+def _attempt(attempt: Attempt) -> AttemptAnswer:
+    return {
+        "number": attempt.number,
+        "executor": attempt.executor_name,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "ending": attempt.ending or None,
+        "reason": attempt.reason,
+        "outcome": attempt.outcome,
+    }
+
+
+def _result(attempt: Attempt) -> ResultAnswer:
+    return {
+        "compile_log": log_text(attempt.compile_log),
+        "execute_log": log_text(attempt.execute_log),
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "compile_seconds": attempt.compile_seconds,
+        "execute_seconds": attempt.execute_seconds,
+        "files": attempt.details.get("files", []),
+        "details": {k: v for k, v in attempt.details.items() if k != "files"},
+    }

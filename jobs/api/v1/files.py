@@ -1,0 +1,90 @@
+"""The API of output files: an executor sends them, their owner fetches them. Bytes, not JSON."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.http import StreamingHttpResponse
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api.views import ExecutorView, UserView
+from courses import limits
+from foundation.api.description import (
+    BYTES,
+    BYTES_TYPE,
+    LEASE_LOST,
+    answer,
+    extend_schema,
+    request_header,
+)
+from foundation.parsers import read_bytes
+from foundation.problems import NotFound
+from foundation.serving import waiting
+from jobs import outputs, reporting
+from jobs.api.v1.answers import FileAnswer
+from jobs.api.v1.users import own_job
+from jobs.models import OutputFile
+from jobs.states import Ending
+
+_UPLOADS = 2  # at once in a process: each has a whole file in memory
+_PATIENCE_SECONDS = 6.0
+_uploads = threading.BoundedSemaphore(_UPLOADS)
+
+
+class AttemptFile(ExecutorView):
+    """`/attempts/ID/files/NAME`: a file of the program, sent before its attempt's result."""
+
+    @extend_schema(
+        operation_id="send_file",
+        summary="Send an output file, before the result. Sent again, it takes the place of the "
+        "one before.",
+        request={BYTES_TYPE: BYTES},
+        parameters=[request_header("Telerun-Lease", "The attempt's lease token.", required=True)],
+        responses={200: answer("It is kept.", FileAnswer)},
+        problems=(400, 404, 413),
+        own_problems=LEASE_LOST,
+    )
+    def put(self, request: Request, attempt_id: int, name: str) -> Response:
+        if not outputs.is_name(name):
+            raise ParseError("This is no name for an output file.")
+        lease_token = request.headers.get("Telerun-Lease", "")
+        with _one_of_few():
+            content = read_bytes(request, limits.of_a_job()["output_file_bytes"])
+            reporting.keep_file(request.user, attempt_id, lease_token, name, content)
+        document: FileAnswer = {"name": name, "size": len(content)}
+        return Response(document)
+
+
+@contextmanager
+def _one_of_few() -> Iterator[None]:
+    """Around what has a whole file in memory. Raises Busy."""
+    taken = False
+    try:
+        with waiting.asleep():
+            taken = _uploads.acquire(timeout=_PATIENCE_SECONDS)
+        if not taken:
+            raise waiting.Busy("too many files arrive at once")
+        yield
+    finally:
+        if taken:
+            _uploads.release()
+
+
+class JobFile(UserView):
+    """`/jobs/ID/files/NAME`: a file that a job's result lists."""
+
+    @extend_schema(
+        operation_id="get_file",
+        summary="An output file that the job's result lists.",
+        responses={(200, BYTES_TYPE): answer("Its bytes.", BYTES)},
+        problems=(404,),
+    )
+    def get(self, request: Request, job_id: int, name: str) -> StreamingHttpResponse:
+        job = own_job(request, job_id)
+        listed = OutputFile.objects.filter(attempt__job=job, attempt__ending=Ending.FINISHED)
+        file = listed.filter(name=name).first() if outputs.is_name(name) else None
+        if file is None:
+            raise NotFound(f"Job {job_id} has no such output file.")
+        return outputs.download(file)

@@ -1,0 +1,25 @@
+"""Addresses of jobs, below `/api/v1/`."""
+
+from django.urls import path
+
+from jobs.api.v1 import executors, files, users
+
+urlpatterns = [
+    path("jobs", users.Jobs.as_view(), name="jobs"),
+    path("jobs/<int:job_id>", users.OneJob.as_view(), name="job"),
+    path("jobs/<int:job_id>/cancel", users.CancelJob.as_view(), name="cancel-job"),
+    path("jobs/<int:job_id>/files/<str:name>", files.JobFile.as_view(), name="job-file"),
+    path("claims", executors.Claims.as_view(), name="claims"),
+    path(
+        "attempts/<int:attempt_id>/heartbeat",
+        executors.AttemptHeartbeat.as_view(),
+        name="heartbeat",
+    ),
+    path("attempts/<int:attempt_id>/result", executors.AttemptResult.as_view(), name="result"),
+    path("attempts/<int:attempt_id>/release", executors.AttemptRelease.as_view(), name="release"),
+    path(
+        "attempts/<int:attempt_id>/files/<str:name>",
+        files.AttemptFile.as_view(),
+        name="attempt-file",
+    ),
+]

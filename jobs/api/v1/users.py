@@ -1,0 +1,174 @@
+"""The API for users: submit, look, wait, cancel. Thin: read the request, call an operation."""
+
+from typing import Any
+
+from django.urls import reverse
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api.views import UserView
+from foundation.api.description import (
+    WITH_BODY,
+    answer,
+    extend_schema,
+    header,
+    query,
+    request_header,
+)
+from foundation.api.inputs import validated
+from foundation.database.statements import Parameter, Select
+from foundation.problems import NotFound
+from foundation.serving import waiting
+from jobs import cancelling, submitting
+from jobs.api.v1 import answers
+from jobs.api.v1.inputs import SubmissionIn
+from jobs.api.v1.requests import (
+    MAX_KEY_LENGTH,
+    Pages,
+    differs,
+    idempotency_key,
+    is_set,
+    seconds_to_wait,
+    with_wait_applied,
+)
+from jobs.models import Job
+
+KEY = request_header(
+    "Idempotency-Key",
+    "The same key again is the same request, and does nothing more.",
+    maxLength=MAX_KEY_LENGTH,
+)
+PREFER = request_header(
+    "Prefer", "`wait=N`: hold the request for up to N seconds (RFC 7240).", examples=["wait=25"]
+)
+APPLIED = "Where `Prefer` was sent: `wait=N`, as it was applied."
+_ETAG = "Differs whenever the job looks different."
+
+_OWN_JOB = Select(
+    Job.objects.filter(pk=Parameter("job"), user=Parameter("user")).defer("source").order_by()
+)
+
+
+def own_job(request: Request, job_id: int) -> Job:
+    """The user's job; somebody else's is not found, like one that never was. Raises NotFound."""
+    job = _OWN_JOB.first(job=job_id, user=request.user.pk)
+    if job is None:
+        raise NotFound(f"You have no job {job_id}.")
+    return job
+
+
+class Jobs(UserView):
+    """`/jobs`: submit, and list one's own."""
+
+    @extend_schema(
+        operation_id="submit",
+        summary="Submit a program.",
+        request=SubmissionIn,
+        parameters=[
+            query(
+                "override_pending",
+                "1: the user's queued jobs make way.",
+                type="string",
+                enum=["1", "0", "true", "false"],
+            ),
+            KEY,
+            header("ETag", _ETAG, 201),
+            header("Location", "The job's address.", 201),
+        ],
+        responses={201: answer("The job.", answers.JobAnswer)},
+        problems=WITH_BODY,
+        own_problems={409: "`pending-job`: `job` is its id", 422: "`idempotency-key-reused`"},
+    )
+    def post(self, request: Request) -> Response:
+        data = validated(SubmissionIn, request)
+        job, _ = submitting.submit(
+            request.user,
+            submitting.Submission(**data),
+            idempotency_key(request),
+            replace=is_set(request, "override_pending"),
+        )
+        location = reverse("job", args=[job.pk])
+        return _response(job, job.queue_position, status.HTTP_201_CREATED, Location=location)
+
+    @extend_schema(
+        operation_id="list_jobs",
+        summary="One's own jobs, newest first.",
+        parameters=[
+            query("limit", "Jobs in a page, 200 at most.", type="integer", minimum=1, default=50),
+            query("offset", "Jobs to skip.", type="integer", minimum=0, default=0),
+        ],
+        responses={200: answer("A page.", answers.JobPageAnswer)},
+        problems=(400,),
+    )
+    def get(self, request: Request) -> Response:
+        pages = Pages()
+        jobs = Job.objects.filter(user=request.user).defer("source").order_by("-id")
+        page = pages.paginate_queryset(jobs, request, view=self)
+        listed = [answers.summary(job, job.queue_position) for job in page]
+        return pages.get_paginated_response(listed)
+
+
+class OneJob(UserView):
+    """`/jobs/ID`: look, or with `Prefer: wait=N` and `If-None-Match` wait for a change."""
+
+    @extend_schema(
+        operation_id="get_job",
+        summary="One job; with `Prefer` and `If-None-Match`, as soon as it differs.",
+        parameters=[
+            PREFER,
+            request_header(
+                "If-None-Match",
+                "ETags that are known: 304 if the job is still like that (RFC 9110).",
+            ),
+            header("ETag", _ETAG, 200, 304),
+            header("Preference-Applied", APPLIED, 200, 304),
+        ],
+        responses={200: answer("The job.", answers.JobAnswer), 304: answer("It is as it was.")},
+        problems=(404,),
+    )
+    def get(self, request: Request, job_id: int) -> Response:
+        known = request.headers.get("If-None-Match")
+        seconds = seconds_to_wait(request) if known is not None else 0
+        etag = ""
+
+        def changed() -> Response | None:
+            nonlocal etag
+            job = own_job(request, job_id)
+            position = job.queue_position
+            etag = _etag(job, position)
+            return _response(job, position) if differs(etag, known) else None
+
+        response = waiting.until(changed, seconds, request._request, job_id)
+        if response is None:
+            response = Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
+        return with_wait_applied(request, response, seconds)
+
+
+class CancelJob(UserView):
+    """`/jobs/ID/cancel`."""
+
+    @extend_schema(
+        operation_id="cancel_job",
+        summary="Cancel a queued job, or have a running one stopped.",
+        parameters=[header("ETag", _ETAG, 200)],
+        responses={200: answer("The job.", answers.JobAnswer)},
+        problems=(404,),
+        own_problems={409: "`already-over`"},
+    )
+    def post(self, request: Request, job_id: int) -> Response:
+        job = own_job(request, job_id)
+        job = cancelling.cancel(job.pk, request.user.username)
+        return _response(job, job.queue_position)
+
+
+def _etag(job: Job, position: int | None) -> str:
+    """Differs whenever the job looks different to its owner."""
+    return f'"{job.version}-{position or 0}"'
+
+
+def _response(
+    job: Job, position: int | None, code: int = status.HTTP_200_OK, **headers: Any
+) -> Response:
+    headers["ETag"] = _etag(job, position)
+    return Response(answers.whole(job, position), code, headers=headers)

@@ -1,0 +1,36 @@
+"""The audit log's two tables."""
+
+from django.db import models
+
+
+class AuditEntry(models.Model):
+    """Who did what, and every submission whole. Rows are added, never changed.
+
+    Names and job ids are plain values: an entry outlives what it is about.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    timestamp = models.DateTimeField()
+    username = models.CharField(max_length=255)
+    action = models.CharField(max_length=40)
+    job_id = models.BigIntegerField(null=True, blank=True)
+    request = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "audit entries"
+        indexes = (models.Index("job_id", name="audit_of_job"),)
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.username}"
+
+
+class AuditCounter(models.Model):
+    """One row: the id of the last audit entry.
+
+    Taking an id locks the row until the transaction ends, so entries are committed in the
+    order of their ids and without gaps, on every database. That is what lets the audit
+    file be appended in order (docs/adr/0002).
+    """
+
+    last_id = models.BigIntegerField(default=0)

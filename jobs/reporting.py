@@ -1,0 +1,135 @@
+"""What an executor reports of an attempt: heartbeats, output files, the result, giving it back.
+
+Each report carries the lease token and counts only while the lease is this attempt's. Each is
+idempotent: sent again, it changes nothing.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import Executor
+from foundation.database.statements import Parameter, Select, update
+from foundation.problems import NotFound
+from foundation.serving import waiting
+from jobs import audit, errors, leases, outputs
+from jobs.audit import Entry
+from jobs.digests import digest_of
+from jobs.models import Attempt, Job, OutputFile, OutputPart
+from jobs.states import Ending, Event
+from jobs.transitions import end, give_up, locked, move
+
+_ATTEMPT = Select(
+    Attempt.objects.filter(pk=Parameter("attempt"), executor=Parameter("executor"))
+    .order_by().defer("compile_log", "execute_log", "details")
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an attempt reports. Logs are bytes; times in seconds; `details` is any JSON object."""
+
+    outcome: str
+    compile_log: bytes = b""
+    execute_log: bytes = b""
+    exit_code: int | None = None
+    signal: int | None = None
+    compile_seconds: float | None = None
+    execute_seconds: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        return digest_of(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The answer to a heartbeat."""
+
+    lease_seconds: int
+    cancel_requested: bool
+
+
+@transaction.atomic
+def heartbeat(executor: Executor, attempt_id: int, lease_token: str, phase: str) -> Heartbeat:
+    """Renews the lease and notes the phase. Raises NotFound, LeaseLost."""
+    job, attempt = _held(executor, attempt_id, lease_token)
+    lease = {"lease_expires_at": timezone.now() + leases.length()}
+    if not update(Attempt, {"id": attempt.pk, "ended_at": None}, **lease):
+        raise errors.LeaseLost
+    if phase != job.phase:
+        update(Job, {"id": job.pk}, phase=phase, version=job.version + 1)
+        waiting.announce(job.pk)
+    return Heartbeat(leases.seconds(), job.cancel_requested_at is not None)
+
+
+@transaction.atomic
+def keep_file(
+    executor: Executor, attempt_id: int, lease_token: str, name: str, content: bytes
+) -> None:
+    """Keeps a file of the attempt's program, in place of one of that name; its result lists it.
+
+    After the attempt's end only what is there already is taken again.
+    Raises NotFound, LeaseLost, FilesTooLarge.
+    """
+    _, attempt = _held(executor, attempt_id, lease_token)
+    digest = hashlib.sha256(content).hexdigest()
+    if not Attempt.objects.open().filter(pk=attempt.pk).exists():
+        if not attempt.files.filter(name=name, digest=digest).exists():
+            raise errors.LeaseLost
+        return
+    attempt.files.filter(name=name).delete()
+    outputs.check_room(attempt, len(content))
+    file = OutputFile.objects.create(attempt=attempt, name=name, size=len(content), digest=digest)
+    parts = outputs.parts_of(file, content)
+    OutputPart.objects.bulk_create(parts, batch_size=outputs.PARTS_AT_ONCE)
+
+
+@transaction.atomic
+def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result) -> Job:
+    """Takes the attempt's result, which ends the job.
+
+    A result that comes while a cancel is asked for counts: the work was done.
+    Raises NotFound, LeaseLost, ResultConflict.
+    """
+    job, attempt = _held(executor, attempt_id, lease_token)
+    digest = result.digest()
+    members = {**result.__dict__, "details": outputs.confirmed(attempt, result.details)}
+    if not end(attempt, Ending.FINISHED, result_digest=digest, **members):
+        if not attempt.result_digest:
+            raise errors.LeaseLost
+        if attempt.result_digest != digest:
+            raise errors.ResultConflict
+        return job
+    move(job, Event.FINISHED, phase="", outcome=result.outcome, finished_at=timezone.now())
+    request = {"attempt": attempt.number, "outcome": result.outcome}
+    audit.record(Entry(executor.audit_name, Event.FINISHED, job.pk, request))
+    return job
+
+
+@transaction.atomic
+def release(executor: Executor, attempt_id: int, lease_token: str, reason: str) -> Job:
+    """The executor gives the job back. Raises NotFound, LeaseLost."""
+    job, attempt = _held(executor, attempt_id, lease_token)
+    if give_up(job, attempt, Ending.RELEASED, reason, executor.audit_name):
+        return job
+    if attempt.ending not in (Ending.RELEASED, Ending.CANCELLED):
+        raise errors.LeaseLost
+    return job
+
+
+def _held(executor: Executor, attempt_id: int, lease_token: str) -> tuple[Job, Attempt]:
+    """The executor's own attempt with its job, which is locked. Raises NotFound, LeaseLost.
+
+    The attempt is as it was before the lock was had: change it on a condition (`end`).
+    """
+    attempt = _ATTEMPT.first(attempt=attempt_id, executor=executor.pk)
+    if attempt is None:
+        raise NotFound(f"There is no attempt {attempt_id} of this executor.")
+    if not secrets.compare_digest(attempt.lease_token.encode(), lease_token.encode()):
+        raise errors.LeaseLost("The lease token is not this attempt's.")
+    return locked(attempt.job_id), attempt

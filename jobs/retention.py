@@ -1,0 +1,74 @@
+"""Deleting jobs for good. The audit log stays, and says which jobs are gone and why."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from accounts.models import User
+from jobs import audit, outputs
+from jobs.audit import Entry
+from jobs.models import Job
+from jobs.states import FINAL
+from jobs.transitions import SYSTEM
+
+JOBS_DELETED = "jobs-deleted"
+
+
+@transaction.atomic
+def reset_submissions(actor: str) -> int:
+    """Deletes every job and its attempts, and returns how many."""
+    ids = _delete(Job.objects.order_by("id"))
+    audit.record(_jobs_deleted(actor, ids, "reset-submissions"))
+    return len(ids)
+
+
+def prune(before: datetime, actor: str, batch: int = 200) -> int:
+    """Deletes jobs that were over before then, and returns how many.
+
+    In batches, so that nobody waits long for a lock.
+    """
+    old = Job.objects.filter(state__in=FINAL, finished_at__lt=before).order_by("id")
+    return sum(iter(lambda: _prune(old[:batch], actor), 0))
+
+
+@transaction.atomic
+def _prune(old: QuerySet[Job], actor: str) -> int:
+    locked = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    few = outputs.few_enough_to_delete(locked)
+    if ids := _delete(Job.objects.filter(pk__in=few).order_by("id")):
+        audit.record(_jobs_deleted(actor, ids, "prune"))
+    return len(ids)
+
+
+def _delete(jobs: QuerySet[Job]) -> list[int]:
+    ids = list(jobs.values_list("pk", flat=True))
+    Job.objects.filter(pk__in=ids).only("pk").delete()
+    return ids
+
+
+def _jobs_deleted(actor: str, ids: list[int], reason: str) -> Entry:
+    """The audit entry that accounts for jobs that are no longer there."""
+    return Entry(actor, JOBS_DELETED, request={"jobs": ids, "reason": reason})
+
+
+# --- A user is deleted, and their jobs with them: signals of Django's ---------------------
+
+
+def note_jobs(instance: User, **_signal: Any) -> None:
+    """Before: which jobs will go."""
+    instance.deleted_jobs = list(  # type: ignore[attr-defined]
+        Job.objects.filter(user=instance).order_by("id").values_list("pk", flat=True)
+    )
+
+
+def record_jobs(instance: User, **_signal: Any) -> None:
+    """After, because the audit counter is the last lock that a transaction takes."""
+    if ids := instance.deleted_jobs:  # type: ignore[attr-defined]
+        audit.record(_jobs_deleted(SYSTEM, ids, f"user {instance.username} was deleted"))
+
+
+def has_jobs(user: User) -> bool:
+    """Whether the user has any, which go with the account."""
+    return Job.objects.filter(user=user).exists()

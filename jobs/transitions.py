@@ -1,0 +1,78 @@
+"""The only writer of jobs' states: one conditional update along the table of `states`.
+
+Whoever acts on jobs calls these, inside a transaction that holds the job's row: `submitting`,
+`claiming`, `reporting`, `cancelling`, `staff`, `leases`. Each of their operations is one
+transaction, with its audit entry. Locks are taken in one order, so that no two operations wait
+for each other: user, job, attempt, and the audit counter last.
+"""
+
+from typing import Any
+
+from django.utils import timezone
+
+from foundation.database.statements import Parameter, Select, update
+from foundation.problems import NotFound
+from foundation.serving import waiting
+from jobs import audit, states
+from jobs.audit import Entry
+from jobs.errors import Conflict
+from jobs.models import Attempt, Job
+from jobs.states import Ending, Event, State
+
+SYSTEM = "system"  # the audit log's name for the queue itself
+
+_LOCKED_JOB = Select(
+    Job.objects.select_for_update(no_key=True).filter(pk=Parameter("job")).order_by()
+)
+
+
+def locked(job_id: int) -> Job:
+    """The job, its row locked until the transaction ends. Raises NotFound."""
+    job = _LOCKED_JOB.first(job=job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
+
+
+def move(job: Job, event: Event, **changes: Any) -> None:
+    """Moves a locked job along the table, with further changes of its row, and announces it.
+
+    `job` is afterwards as its row is. Raises IllegalTransition, and Conflict if the row was
+    not as `job` says: that cannot happen to a locked one, and is checked all the same.
+    """
+    changes = {**changes, "state": states.after(job.state, event), "version": job.version + 1}
+    as_it_was = {"id": job.pk, "state": job.state, "version": job.version}
+    if not update(Job, as_it_was, **changes):
+        raise Conflict(f"Job {job.pk} changed at the same moment. Try again.")
+    for name, value in changes.items():
+        setattr(job, name, value)
+    waiting.announce(job.pk, queued=job.state == State.QUEUED)
+
+
+def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
+    """Ends an open attempt; False if it had ended, and then `attempt` says how."""
+    is_open = {"id": attempt.pk, "ended_at": None}
+    ended = update(Attempt, is_open, ended_at=timezone.now(), ending=ending, **changes)
+    if not ended:
+        attempt.refresh_from_db(fields=("ended_at", "ending", "result_digest"))
+    elif ending != Ending.FINISHED:  # files that no result shows
+        attempt.files.all().delete()
+    return bool(ended)
+
+
+def give_up(job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str) -> bool:
+    """Ends an attempt without a result; its job waits again, or has failed after the last attempt.
+
+    False, and nothing is done, if the attempt had ended already.
+    """
+    now = timezone.now()
+    event, changes = Event.FAILED, {"finished_at": now}
+    if job.cancel_requested_at is not None:
+        event, ending = Event.CANCELLED, Ending.CANCELLED
+    elif job.attempts_left > 0:
+        event, changes = Event.REQUEUED, {"started_at": None}
+    if not end(attempt, ending, reason=reason[:500]):
+        return False
+    move(job, event, phase="", **changes)
+    audit.record(Entry(actor, event, job.pk, {"attempt": attempt.number, "reason": reason}))
+    return True
