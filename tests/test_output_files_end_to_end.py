@@ -48,7 +48,8 @@ def test_what_a_program_writes_to_out_comes_back(
     assert again.status == 0, again.err
     assert saved(world.folder / "mine") == files
     assert executor.stop() == 0
-    assert not list((world.folder / "scratch/gpu1/spool").iterdir())
+    spool = world.folder / "scratch/gpu1/spool"
+    wait_for(lambda: not list(spool.iterdir()), "the result is dropped once it is sent")
 
 
 @pytest.mark.once
