@@ -1,6 +1,6 @@
 """Wrong tokens and failed log-ins, counted in the database, so that all servers count together.
 
-Only failures are counted: whoever has a good token is never kept waiting by somebody else's
+Only failures are counted: a bearer of a good token never waits for somebody else's failures
 (docs/adr/0010). A count begins with the first failure and ends a while later.
 """
 
@@ -88,7 +88,7 @@ def address_of(request: HttpRequest | Request) -> str:
     """Where a request comes from: an IPv4 address, or the /64 that a host of IPv6 has.
 
     `X-Forwarded-For` counts only from TELERUN_PROXIES, and there only what the last of those
-    that are not ours wrote: the rest is the client's own word.
+    that are not proxies of ours wrote: the rest is the client's own word.
     """
     address = request.META.get("REMOTE_ADDR", "")
     hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")

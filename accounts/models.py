@@ -109,7 +109,7 @@ class Executor(TokenBearer):
 
     @property
     def is_unboxed(self) -> bool:
-        """Whether it told that its programs run without a sandbox."""
+        """Whether it reports that its programs run without a sandbox."""
         return isinstance(self.about, dict) and self.about.get("sandbox") == "none"
 
     @property

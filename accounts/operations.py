@@ -62,7 +62,7 @@ def set_enabled(executor: Executor, enabled: bool, actor: str) -> None:
 
 
 # Whether a user has something that must stay, so that the account is made inactive instead.
-has_belongings: Hook[Callable[[User], bool]] = Hook("what tells of a user's belongings")
+has_belongings: Hook[Callable[[User], bool]] = Hook("the look at a user's belongings")
 
 
 @transaction.atomic

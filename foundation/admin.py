@@ -99,7 +99,7 @@ class TelerunModelAdmin(admin.ModelAdmin):
         return response
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """PostgreSQL refuses some odd filters, a NUL for one, only when it is asked."""
+        """PostgreSQL refuses some filters, with a NUL for example, only when the query runs."""
         try:
             return super().get_changelist_instance(request)
         except DataError as error:

@@ -6,9 +6,9 @@ import select
 
 class Bell:
     """Heard by every process that was forked after it was made; by nobody where there is no
-    eventfd(2), as outside of Linux: whoever listens looks by itself now and then.
+    eventfd(2), as outside of Linux: listeners look by themselves now and then.
 
-    Nobody reads the descriptor. With EPOLLET each ring is news to each epoll that has it, so one
+    Nobody reads the descriptor. With EPOLLET each ring wakes each epoll that has it, so one
     ring reaches all processes, and none takes it from another.
     """
 

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 
-from foundation.serving.waiting import News
+from foundation.serving.waiting import Change
 from jobs.states import Event, State
 
 _ENTRIES = "SELECT id, job_id, action FROM jobs_auditentry WHERE id > ? ORDER BY id"
@@ -23,13 +23,13 @@ class JobChanges:
     def _versions_of_running_jobs(self) -> dict[int, int]:
         return dict(self._database.execute(_RUNNING, (State.RUNNING.value,)).fetchall())
 
-    def read(self) -> Iterator[News]:
+    def read(self) -> Iterator[Change]:
         """One for each entry about a job, and for each running job that is not as it was."""
         entries = self._database.execute(_ENTRIES, (self._last_id,)).fetchall()
         for self._last_id, job_id, action in entries:
             if job_id is not None:
-                yield News(job_id, action in _BEGINS_TO_WAIT)
+                yield Change(job_id, action in _BEGINS_TO_WAIT)
         before, self._running = self._running, self._versions_of_running_jobs()
         for job_id, version in self._running.items():
             if before.get(job_id) != version:
-                yield News(job_id, False)
+                yield Change(job_id, False)

@@ -124,12 +124,12 @@ def _times_brought_back() -> dict[int, int]:
 
 
 def _the_audit_log_has_no_gap() -> Iterator[str]:
-    told = AuditEntry.objects.aggregate(count=Count("pk"), first=Min("pk"), last=Max("pk"))
+    ids = AuditEntry.objects.aggregate(count=Count("pk"), first=Min("pk"), last=Max("pk"))
     counter = AuditCounter.objects.aggregate(last=Max("last_id", default=0))["last"]
-    if (told["last"] or 0) != counter:
-        yield f"The last audit entry is {told['last']}, but the counter says {counter}."
-    if told["count"] and (told["first"], told["count"]) != (1, told["last"]):
-        yield f"The audit table has {told['count']} entries from {told['first']} to {told['last']}."
+    if (ids["last"] or 0) != counter:
+        yield f"The last audit entry is {ids['last']}, but the counter says {counter}."
+    if ids["count"] and (ids["first"], ids["count"]) != (1, ids["last"]):
+        yield f"The audit table has {ids['count']} entries from {ids['first']} to {ids['last']}."
 
 
 def _the_file_follows_the_table() -> Iterator[str]:

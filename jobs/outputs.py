@@ -1,7 +1,7 @@
-"""Output files: what may be kept, what a result shows of it, and how it is handed out.
+"""Output files: what may be kept, what a result lists, and how they are downloaded.
 
 An executor sends each file before the result that lists it (docs/adr/0009). The list, names and
-sizes, is in the attempt's `details`; who shows a job so needs no other query.
+sizes, is in the attempt's `details`; so showing a job needs no query of files.
 """
 
 import errno

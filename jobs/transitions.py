@@ -1,6 +1,6 @@
 """The only writer of jobs' states: one conditional update along the table of `states`.
 
-Whoever acts on jobs calls these, inside a transaction that holds the job's row: `submitting`,
+The modules of those who act on jobs call these, inside a transaction that holds the job's row: `submitting`,
 `claiming`, `reporting`, `cancelling`, `staff`, `leases`. Each of their operations is one
 transaction, with its audit entry. Locks are taken in one order, so that no two operations wait
 for each other: user, job, attempt, and the audit counter last.
@@ -55,7 +55,7 @@ def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
     ended = update(Attempt, is_open, ended_at=timezone.now(), ending=ending, **changes)
     if not ended:
         attempt.refresh_from_db(fields=("ended_at", "ending", "result_digest"))
-    elif ending != Ending.FINISHED:  # files that no result shows
+    elif ending != Ending.FINISHED:  # files that no result lists
         attempt.files.all().delete()
     return bool(ended)
 

@@ -22,7 +22,7 @@ class TelerunAdminSite(admin.AdminSite):
     enable_nav_sidebar = False  # lists are wide, and everything is one click from the front page
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """429 after too many failures; remembers the browser of whoever gets in."""
+        """429 after too many failures; remembers the browser of a user who gets in."""
         response = super().login(request, extra_context)
         if request.method == "POST" and response.status_code == 302:
             failures.remember_browser(response, request.user.get_username())

@@ -247,7 +247,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
-        # A 4xx is the client's business and told to the client.
+        # A 4xx is the client's business, and the client has the answer.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},

@@ -143,7 +143,7 @@ def test_no_connection_to_the_database_is_held_while_waiting(
     wait = threading.Event.wait
 
     def spy(event: threading.Event, *args: Any) -> bool:
-        if event in [w.news for ws in list(waiting._board._waiters.values()) for w in ws]:
+        if event in [w.woken for ws in list(waiting._board._waiters.values()) for w in ws]:
             held.append(connection.connection)
         return wait(event, *args)
 
@@ -191,12 +191,12 @@ def test_a_new_job_wakes_one_idle_executor_and_one_who_leaves_passes_it_on(db: N
         leaving = contextlib.ExitStack()
         first = leaving.enter_context(board.waiter(waiting.QUEUE, HttpRequest()))
         others = [stack.enter_context(board.waiter(waiting.QUEUE, HttpRequest())) for _ in range(2)]
-        board.wake(waiting.News(7, True))
-        assert [w.news.is_set() for w in (first, *others)] == [True, False, False]
+        board.wake(waiting.Change(7, True))
+        assert [w.woken.is_set() for w in (first, *others)] == [True, False, False]
         leaving.close()  # with a job, it may be: another one was announced meanwhile
-        assert [w.news.is_set() for w in others] == [True, False]
-        board.wake(waiting.News(8, False))
-        assert [w.news.is_set() for w in others] == [True, False]
+        assert [w.woken.is_set() for w in others] == [True, False]
+        board.wake(waiting.Change(8, False))
+        assert [w.woken.is_set() for w in others] == [True, False]
 
 
 def test_a_request_that_gets_no_turn_is_told_to_come_again(
@@ -263,7 +263,7 @@ def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.Monke
         thread.start()
         waiting_now.acquire()
     wait_for(lambda: waiting._board.count == 5, "all wait")
-    waiting._board.wake(waiting.News(1, True))
+    waiting._board.wake(waiting.Change(1, True))
     wait_for(lambda: found, "one takes it", 10)
     waiting.stop()
     for thread in threads:

@@ -37,10 +37,12 @@ T = TypeVar("T")
 
 QUEUE = 0  # the topic of those who wait for any job; a job's topic is its id
 
-_FEED_SECONDS = 0.05  # how often SQLite is asked for other programs' news while someone waits
+_FEED_SECONDS = 0.05  # how often SQLite is asked for other programs' commits while someone waits
 _DEAF_SECONDS = 0.01  # the same where no bell can be heard
 _IDLE_SECONDS = 0.1  # and while nobody does
-_GATHER_SECONDS = 0.003  # from one look at the feed to the next: under load it tells of several
+_GATHER_SECONDS = (
+    0.003  # from one read of the feed to the next: under load one read finds several changes
+)
 _RETRY_SECONDS = 1.0  # how long a database that is away is left alone
 _STOP_SECONDS = 0.25  # how often a thread that sleeps makes sure that the server goes on
 _CHANNEL = "telerun"  # of PostgreSQL's NOTIFY
@@ -58,7 +60,7 @@ stopping = threading.Event()  # set when this server stops: every wait ends at o
 # Requests that this process works on at once. Python runs one thread at a time: with a hundred
 # at work, each would wait for the ninety-nine others after every statement it sends.
 _AT_WORK = 4
-_BUSY_SECONDS = 6.0  # how long a request waits for its turn, before it is told to come again
+_BUSY_SECONDS = 6.0  # how long a request waits for its turn, before it is answered 503
 _at_work = threading.BoundedSemaphore(_AT_WORK)
 _mine = threading.local()
 
@@ -79,7 +81,7 @@ def at_work() -> Iterator[None]:
 
 @contextlib.contextmanager
 def asleep() -> Iterator[None]:
-    """Inside `at_work`, around what waits for a client or for news: others work meanwhile.
+    """Inside `at_work`, around what waits for a client or for a change: others work meanwhile.
 
     Raises Busy if work cannot go on after it.
     """
@@ -111,7 +113,7 @@ def stop() -> None:
 def announce(job_id: int, *, queued: bool = False) -> None:
     """Says, in the transaction that does it, that a job changed, and if it now waits.
 
-    PostgreSQL tells it to whoever listens; on SQLite it can be seen by whoever looks.
+    PostgreSQL notifies those who listen; on SQLite a bell makes the server's processes read.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -141,7 +143,7 @@ def until(
             if left <= 0:
                 return None
             with asleep():
-                waiter.news.wait(min(left, _board.look_seconds()))
+                waiter.woken.wait(min(left, _board.look_seconds()))
             if stopping.is_set() or waiter.hung_up:
                 return None
 
@@ -162,12 +164,12 @@ def _look(look: Callable[[], T | None], waiter: "_Waiter") -> T | None:
 
 
 class _Waiter:
-    """A thread that sleeps until its topic has news."""
+    """A thread that sleeps until something happens to its topic."""
 
     def __init__(self, topic: int, request: HttpRequest) -> None:
         self.topic = topic
         self.seen = 0  # how many jobs had been queued when it last began to look
-        self.news = threading.Event()
+        self.woken = threading.Event()
         self.hung_up = False
         client = request.META.get("gunicorn.socket")
         self.socket = client if isinstance(client, socket.socket) else None
@@ -185,7 +187,7 @@ class _Board:
 
     @contextlib.contextmanager
     def waiter(self, topic: int, request: HttpRequest) -> Iterator[_Waiter]:
-        """Whoever is inside hears of everything committed from now on."""
+        """Inside it, the waiter is woken for everything that is committed from now on."""
         watcher = self._running_watcher()
         waiter = _Waiter(topic, request)
         with self._lock:
@@ -202,27 +204,27 @@ class _Board:
                 del waiters[waiter]
                 if not waiters:
                     del self._waiters[topic]
-                if topic == QUEUE and waiter.news.is_set():
+                if topic == QUEUE and waiter.woken.is_set():
                     self._wake_one()  # it leaves, woken for a job that another can take
 
     def look_seconds(self) -> float:
         """How long a waiter may go without looking."""
         return max(_LEAST_LOOK_SECONDS, self.count / _LOOKS_A_SECOND)
 
-    def wake(self, news: "News") -> None:
+    def wake(self, change: "Change") -> None:
         """Wakes those who wait for the job, and one of those who wait for any if it waits."""
         with self._lock:
-            for waiter in self._waiters.get(news.job_id, ()):
-                waiter.news.set()
-            if news.queued:
+            for waiter in self._waiters.get(change.job_id, ()):
+                waiter.woken.set()
+            if change.queued:
                 self.queued += 1
                 self._wake_one()
 
     def looks(self, waiter: _Waiter) -> bool:
-        """It is about to look: what is committed from now on is news. Whether it was woken."""
+        """It is about to look: what is committed from now on wakes it anew. Whether it was woken."""
         with self._lock:
-            woken = waiter.news.is_set()
-            waiter.news.clear()
+            woken = waiter.woken.is_set()
+            waiter.woken.clear()
             waiter.seen = self.queued
             return woken
 
@@ -234,15 +236,15 @@ class _Board:
     def _wake_one(self) -> None:
         """The first who has not looked since the last job was queued: each looks once for it."""
         for waiter in self._waiters.get(QUEUE, ()):
-            if not waiter.news.is_set() and waiter.seen < self.queued:
-                waiter.news.set()
+            if not waiter.woken.is_set() and waiter.seen < self.queued:
+                waiter.woken.set()
                 return
 
     def wake_all(self) -> None:
         with self._lock:
             for waiters in self._waiters.values():
                 for waiter in waiters:
-                    waiter.news.set()
+                    waiter.woken.set()
 
     def _running_watcher(self) -> "_Watcher":
         with self._lock:
@@ -251,7 +253,7 @@ class _Board:
             return self._watcher
 
 
-class News(NamedTuple):
+class Change(NamedTuple):
     """A job changed; if `queued`, it now waits for an executor."""
 
     job_id: int
@@ -307,8 +309,8 @@ class _Watcher:
                     self._open_feed()
                     self._board.wake_all()  # what was missed meanwhile
                 self._sleep()
-                for news in self._feed.read():
-                    self._board.wake(news)
+                for change in self._feed.read():
+                    self._board.wake(change)
             except Exception as error:
                 log.warning("The feed of changes is opened anew: %s", str(error).strip())
                 self._close_feed()
@@ -340,7 +342,7 @@ class _Watcher:
             if waiter := self._watched.pop(descriptor, None):
                 self.unwatch(waiter)
                 waiter.hung_up = True
-                waiter.news.set()
+                waiter.woken.set()
         too_soon = self._read_at + _GATHER_SECONDS - time.monotonic()
         if too_soon > 0:
             time.sleep(too_soon)
@@ -351,9 +353,9 @@ class _Watcher:
 
 
 class _Feed(Protocol):
-    descriptor: int | None  # readable when there is news; None where one has to ask
+    descriptor: int | None  # readable when there is a change; None where one has to ask
 
-    def read(self) -> Iterable[News]:
+    def read(self) -> Iterable[Change]:
         """What happened since the last call, without waiting for more."""
 
     def close(self) -> None: ...
@@ -365,7 +367,7 @@ class ChangeReader(Protocol):
     def __init__(self, database: sqlite3.Connection) -> None:
         """Changes committed from now on count."""
 
-    def read(self) -> Iterable[News]: ...
+    def read(self) -> Iterable[Change]: ...
 
 
 change_reader: Hook[type[ChangeReader]] = Hook("the reader of changes")
@@ -385,7 +387,7 @@ class _SqliteFeed:
     def _data_version(self) -> int:
         return self._database.execute("PRAGMA data_version").fetchone()[0]
 
-    def read(self) -> Iterable[News]:
+    def read(self) -> Iterable[Change]:
         version = self._data_version()
         if version == self._version:
             return ()
@@ -403,16 +405,16 @@ class _PostgresFeed:
         import psycopg
 
         parameters: dict[str, Any] = connection.get_connection_params()
-        for ours in ("cursor_factory", "context", "pool"):
-            parameters.pop(ours, None)
+        for of_django in ("cursor_factory", "context", "pool"):
+            parameters.pop(of_django, None)
         self._connection = psycopg.connect(**parameters, autocommit=True)
         self._connection.execute(f"LISTEN {_CHANNEL}")
         self.descriptor = self._connection.fileno()
 
-    def read(self) -> Iterable[News]:
+    def read(self) -> Iterable[Change]:
         for notice in self._connection.notifies(timeout=0):
             job_id, queued = notice.payload.split()
-            yield News(int(job_id), queued == "1")
+            yield Change(int(job_id), queued == "1")
 
     def close(self) -> None:
         self._connection.close()

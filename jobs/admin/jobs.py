@@ -125,7 +125,7 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     def file_view(
         self, request: HttpRequest, job_id: int, number: int, name: str
     ) -> HttpResponseBase:
-        """An output file of an attempt, to whoever may see the job."""
+        """An output file of an attempt, for those who may see the job."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = OutputFile.objects.filter(attempt__job=job_id, attempt__number=number, name=name)
@@ -143,7 +143,7 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
         return obj.state != State.QUEUED
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        """Who may requeue and cancel: whoever could change a job, were that to be had."""
+        """Who may requeue and cancel: those with the right to change jobs."""
         return request.user.has_perm("jobs.change_job")
 
     @admin.display(description="state", ordering="state")

@@ -72,8 +72,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except BaseException as error:
             self._give_turn()
             if "is locked" in str(error):
-                told = f"another program has held SQLite's write lock for {seconds} s"
-                raise OperationalError(told) from error
+                message = f"another program has held SQLite's write lock for {seconds} s"
+                raise OperationalError(message) from error
             raise
 
     def _seconds(self) -> float:
