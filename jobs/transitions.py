@@ -1,9 +1,9 @@
 """The only writer of jobs' states: one conditional update along the table of `states`.
 
-The modules of those who act on jobs call these, inside a transaction that holds the job's row: `submitting`,
-`claiming`, `reporting`, `cancelling`, `staff`, `leases`. Each of their operations is one
-transaction, with its audit entry. Locks are taken in one order, so that no two operations wait
-for each other: user, job, attempt, and the audit counter last.
+The modules of those who act call these, inside a transaction that holds the job's row:
+`submitting`, `claiming`, `reporting`, `cancelling`, `staff`, `leases`. Each of their operations
+is one transaction, with its audit entry. Locks are taken in one order, so that no two operations
+wait for each other: user, job, attempt, and the audit counter last.
 """
 
 from typing import Any

@@ -221,7 +221,7 @@ class _Board:
                 self._wake_one()
 
     def looks(self, waiter: _Waiter) -> bool:
-        """It is about to look: what is committed from now on wakes it anew. Whether it was woken."""
+        """To be called before it looks: later commits wake it anew. Whether it was woken."""
         with self._lock:
             woken = waiter.woken.is_set()
             waiter.woken.clear()

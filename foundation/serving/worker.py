@@ -75,7 +75,7 @@ class _Pace:
 
     @property
     def left(self) -> float:
-        """For how long it may still wait. A client that keeps MINIMUM_RATE never gets to the end."""
+        """For how long it may still wait; without end for a client that keeps MINIMUM_RATE."""
         return settings.TELERUN_SILENCE_SECONDS + self.moved / MINIMUM_RATE - self.waited
 
 
