@@ -3,19 +3,19 @@
 
     python3 executor.py --nproc-compile 2 --nproc-execute 1
 
-Needs Python 3.8 or newer, nvcc and bubblewrap on Linux, nothing else. It asks the queue for work over
-outbound HTTPS, compiles with nvcc, runs each program on one GPU, and sends the logs back. Beside
-this file stands auth.json, from the course staff: {"executor": "...", "token": "..."}, and
+Needs Python 3.8 or newer, nvcc and bubblewrap on Linux, nothing else. It asks the queue for work
+over outbound HTTPS, compiles with nvcc, runs each program on one GPU, and sends the logs back.
+Beside this file stands auth.json, from the course staff: {"executor": "...", "token": "..."}, and
 optionally "server" (https://host:port) and "certificate" (a PEM file to trust, relative to
 auth.json). A server.cert beside this file is trusted too.
 
 How it works. Each compile worker claims a job, compiles it and hands it to an execution worker,
-so that the next job compiles while one runs. Compilers and programs are started by slots:
-one child process a worker, which enforces the limits and leaves no process behind, not even
+so that the next job compiles while one runs. Compilers and programs are started by slots: one
+child process for each worker, which enforces the limits and leaves no process behind, not even
 when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's own where this
-is started by root, and without network, home, or other processes. One thread sends the heartbeats of all jobs in hand, one the results. A result is
-on disk before it is sent, with the files that its program left in ./out/, and what could not be
-sent is sent by the next start.
+is started by root, and without network, home, or other processes. One thread sends the heartbeats
+of all jobs in hand, one the results. A result is on disk before it is sent, with the files that
+its program left in ./out/, and what could not be sent is sent by the next start.
 
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 
@@ -55,43 +55,90 @@ import time
 import traceback
 import urllib.parse
 import uuid
-from collections import namedtuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
-VERSION = "1"
-HERE = Path(__file__).resolve().parent
-DEFAULT_SERVER = "https://localhost:4443"
-WAIT_SECONDS = 25  # how long a claim is held open at the queue
-GRACE_SECONDS = 5  # how long what was killed may take to be gone
-OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
-CACHED_BYTES = 16 << 20  # a larger program is compiled each time
-FULL_BYTES = 1 << 20  # a disk with less room is full
-HEAD_SHARE = 0.75  # of the bytes a log keeps: the rest is its end
-PHASE_SECONDS = 0.05  # how long a job must be in a phase before the queue is told of it
-WATCH_SECONDS = 0.05  # how often the memory of what runs is looked at, without a cgroup
-MOST_DESCRIPTORS = 16384  # of all processes of a job together, each of which is looked at
-SANDBOX_UID_BASE = 60600  # to 61183: neither Debian, systemd nor useradd gives these out
-SANDBOX_UIDS = 584
-NAMED = 20  # of the files that do not come back, this many are named
-CHECKED = 42  # what the sandbox's self-test ends with
-SMI_SECONDS = 15  # how long nvidia-smi may take to answer for one GPU
-SETTLE_SECONDS = 10  # how long what was killed may still be seen on its GPU
-IDLE_CHECKS = 4  # after as many that find nothing but more memory in use, that is what is normal
-SPARE_MIB = 64  # by how much a GPU's used memory may differ while nothing is on it
-IDLE_SECONDS = 15  # how often an idle GPU is looked at
-PROBE_SECONDS = 30
-QUARANTINE_SECONDS = (5.0, 300.0)  # between tries of a GPU that failed: at first, and at most
-STEADY_SECONDS = 600  # a GPU that fails again sooner is tried ever less often
-# For a queue that is older than these limits.
-DEFAULT_LIMITS = {"memory_bytes": 4 << 30, "processes": 256, "disk_bytes": 1 << 30,
-                  "output_files": 0, "output_file_bytes": 0}  # fmt: skip
+# Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
+# The parts of this file: where each begins, what it is made from, and the line there.
+PARTS = (
+    (144, "handouts/client/errors.py", 6),
+    (161, "handouts/client/words.py", 10),
+    (194, "handouts/client/auth.py", 14),
+    (252, "handouts/client/tracebacks.py", 13),
+    (284, "handouts/executor/base/exit_statuses.py", 5),
+    (295, "handouts/executor/sandbox/uids.py", 12),
+    (337, "handouts/executor/base/options.py", 13),
+    (468, "handouts/executor/base/say.py", 10),
+    (504, "handouts/executor/base/threads.py", 15),
+    (535, "handouts/client/retries.py", 9),
+    (548, "handouts/executor/machine/gpu.py", 8),
+    (579, "handouts/executor/gate/idle_memory.py", 7),
+    (625, "handouts/executor/gate/kernel_log.py", 10),
+    (703, "handouts/executor/machine/processes.py", 11),
+    (744, "handouts/executor/machine/nvidia_smi.py", 13),
+    (828, "handouts/executor/gate/readings.py", 15),
+    (948, "handouts/executor/slot/protocol.py", 26),
+    (1068, "handouts/executor/gate/gate.py", 22),
+    (1204, "handouts/executor/gate/probe.cu", 1),
+    (1231, "handouts/executor/base/limits.py", 5),
+    (1245, "handouts/executor/base/text.py", 6),
+    (1255, "handouts/executor/machine/cgroups.py", 12),
+    (1343, "handouts/executor/sandbox/command.py", 9),
+    (1374, "handouts/executor/slot/live_output.py", 14),
+    (1414, "handouts/executor/slot/slot.py", 32),
+    (1581, "handouts/executor/gate/probe.py", 19),
+    (1641, "handouts/executor/pipeline/attempt.py", 15),
+    (1733, "handouts/client/answer.py", 8),
+    (1773, "handouts/client/connection.py", 17),
+    (1904, "handouts/executor/base/held_connection.py", 13),
+    (1938, "handouts/executor/pipeline/gpu_status.py", 8),
+    (1954, "handouts/executor/machine/gpu_choice.py", 11),
+    (2026, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2113, "handouts/executor/machine/toolchain.py", 14),
+    (2166, "handouts/executor/machine/device_files.py", 12),
+    (2205, "handouts/executor/results/archive.py", 17),
+    (2282, "handouts/executor/sandbox/init.c", 1),
+    (2459, "handouts/executor/results/outputs.py", 10),
+    (2544, "handouts/executor/sandbox/first_process.py", 14),
+    (2570, "handouts/executor/sandbox/self_test.py", 7),
+    (2623, "handouts/executor/sandbox/system_calls.py", 11),
+    (2769, "handouts/executor/sandbox/bubblewrap.py", 24),
+    (2950, "handouts/executor/sandbox/unconfined.py", 12),
+    (2992, "handouts/executor/pipeline/host.py", 32),
+    (3142, "handouts/executor/pipeline/held_claims.py", 12),
+    (3174, "handouts/executor/pipeline/shutdown.py", 16),
+    (3234, "handouts/executor/pipeline/heartbeat.py", 16),
+    (3312, "handouts/executor/pipeline/claiming.py", 19),
+    (3402, "handouts/executor/pipeline/endings.py", 17),
+    (3473, "handouts/executor/pipeline/delivery.py", 16),
+    (3522, "handouts/executor/results/spool.py", 11),
+    (3599, "handouts/executor/pipeline/reporting.py", 21),
+    (3698, "handouts/executor/pipeline/handover.py", 16),
+    (3772, "handouts/executor/results/compile_cache.py", 12),
+    (3836, "handouts/executor/pipeline/compiling.py", 27),
+    (3955, "handouts/executor/pipeline/executing.py", 27),
+    (4081, "handouts/executor/pipeline/executor.py", 30),
+    (4175, "handouts/executor/slot/event_loop.py", 12),
+    (4210, "handouts/executor/slot/libc.py", 10),
+    (4240, "handouts/executor/slot/identity.py", 23),
+    (4298, "handouts/executor/machine/memory.py", 6),
+    (4333, "handouts/executor/slot/memory_watch.py", 17),
+    (4490, "handouts/executor/slot/orders.py", 13),
+    (4570, "handouts/executor/slot/bounded_log.py", 5),
+    (4606, "handouts/executor/slot/program_output.py", 11),
+    (4646, "handouts/executor/slot/command_run.py", 23),
+    (4832, "handouts/executor/slot/slot_process.py", 26),
+    (4883, "handouts/executor/main.py", 41),
+)
 
-STOPPED, REFUSED, WRONG_USAGE, FAILED = 0, 1, 2, 70
 
-
-# --- Talking to the queue (the same in submit.py and executor.py; a test compares) -------
+# --- handouts/client/errors.py ------------------------------------------------------------
+#
+# What can go wrong on the way to the queue.
 
 
 class BadSetup(Exception):
@@ -106,8 +153,1590 @@ class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
 
 
-class Answer(namedtuple("Answer", "status headers body")):
-    """The queue's answer: HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
+# --- handouts/client/words.py -------------------------------------------------------------
+#
+# What people read: one line on standard error, errors and sizes in words.
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def in_words(error: Exception) -> str:
+    """A short, readable form of what a socket or http.client raises."""
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return "timed out"
+    if isinstance(error, ssl.SSLError):
+        return f"it does not speak TLS ({error.reason or error})"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def in_mib(size: float) -> str:
+    """Such as "1.5 MiB"."""
+    return f"{size / (1 << 20):.4g} MiB"
+
+
+def in_size(size: int) -> str:
+    """A size, however small."""
+    if size < 1 << 10:
+        return f"{size} bytes"
+    return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
+
+
+# --- handouts/client/auth.py --------------------------------------------------------------
+#
+# auth.json: who this is, and where the queue is.
+
+
+HERE = Path(__file__).resolve().parent
+DEFAULT_SERVER = "https://localhost:4443"
+
+
+class Auth:
+    """What auth.json says."""
+
+    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+        self.name = name
+        self.token = token
+        self.server = server
+        self.certificates = certificates  # PEM files to trust beside the system's
+
+
+def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+    content = read_object(path, name_key)
+    for key in (name_key, "token"):
+        if not isinstance(content.get(key), str) or not content[key].strip():
+            raise BadSetup(
+                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+            )
+    for key in ("server", "certificate"):
+        if not isinstance(content.get(key, ""), str):
+            raise BadSetup(f'In {path}, "{key}" is not a string.')
+    token = content["token"].strip()
+    if not re.fullmatch(r"[!-~]+", token):
+        raise BadSetup(f"The token in {path} has characters that no token has.")
+    certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
+    if content.get("certificate"):
+        certificates.append(path.parent / content["certificate"])
+    address = server or content.get("server") or DEFAULT_SERVER
+    return Auth(content[name_key].strip(), token, address, certificates)
+
+
+def read_object(path: Path, name_key: str) -> dict[str, Any]:
+    """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            warn(f"{path} can be read by others; chmod 600 it.")
+    except FileNotFoundError:
+        raise BadSetup(
+            f"There is no {path}. Put the file from the course staff there: "
+            f'{{"{name_key}": "...", "token": "..."}}'
+        ) from None
+    except OSError as error:
+        raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise BadSetup(f"{path} is not valid JSON: {error}.") from None
+    return content if isinstance(content, dict) else {}
+
+
+# --- handouts/client/tracebacks.py --------------------------------------------------------
+#
+# Tracebacks that also name the source file, because a script is made from many.
+
+
+def place_in_source(number: int) -> str:
+    """Where a line of this script stands in the sources; "" for one that the builder wrote."""
+    for first, source, first_in_source in reversed(PARTS):
+        if first <= number:
+            return f"{source}, line {number - first + first_in_source}"
+    return ""
+
+
+def traceback_of(error: BaseException) -> str:
+    """The usual traceback, with a place in the sources after each line number of this script."""
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    script = traceback_of.__code__.co_filename
+
+    def with_place(frame: Any) -> str:
+        place = place_in_source(int(frame[1]))
+        return f"{frame[0]} ({place})" if place else frame[0]
+
+    frames = rf'^  File "{re.escape(script)}", line (\d+).*$'
+    return re.sub(frames, with_place, text, flags=re.MULTILINE)
+
+
+def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
+    """For sys.excepthook: what ends this script and is no expected error."""
+    sys.stderr.write(traceback_of(error))
+
+
+# --- handouts/executor/base/exit_statuses.py ----------------------------------------------
+#
+# What the executor's exit status says.
+
+
+STOPPED = 0  # as asked
+REFUSED = 1  # by the queue
+WRONG_USAGE = 2  # or setup
+FAILED = 70  # a fault of its own
+
+
+# --- handouts/executor/sandbox/uids.py ----------------------------------------------------
+#
+# A uid of its own for each slot, where the executor is started by root.
+
+
+SANDBOX_UID_BASE = 60600  # to 61183: neither Debian, systemd nor useradd gives these out
+SANDBOX_UIDS = 584
+
+
+class Uids:
+    """A range of uids. Each belongs to one slot on this machine, which holds its lock in /run."""
+
+    def __init__(self, base: int) -> None:
+        self._range = range(base, base + SANDBOX_UIDS)
+        self._folder = Path("/run/telerun-sandbox")
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+
+    def take(self) -> tuple[Any, int]:
+        """A uid that is free, as the open file of its lock and its number. Raises BadSetup."""
+        for uid in self._range:
+            if not is_account(uid):
+                lock = (self._folder / str(uid)).open("w")
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return lock, uid
+                except BlockingIOError:
+                    lock.close()
+        raise BadSetup(
+            f"No uid from {self._range[0]} to {self._range[-1]} is free for a sandbox; "
+            "say --sandbox-uid-base."
+        )
+
+
+def is_account(uid: int) -> bool:
+    """Whether the system has a user of that uid."""
+    try:
+        pwd.getpwuid(uid)
+        return True
+    except KeyError:
+        return False
+
+
+# --- handouts/executor/base/options.py ----------------------------------------------------
+#
+# The executor's command line.
+
+
+def positive(text: str) -> int:
+    """A number of workers."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1024):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1024")
+    return int(text)
+
+
+def spare_uid(text: str) -> int:
+    """A uid that is no account's of the system itself."""
+    if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a uid that can be spared (1000 or more)")
+    return int(text)
+
+
+def architecture(text: str) -> str:
+    """As nvcc names one, with or without "sm_"."""
+    match = re.fullmatch(r"(?:sm_)?(\d{2,3}[af]?)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an architecture like sm_90")
+    return "sm_" + match[1]
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The options; wrong usage ends the process with status 2."""
+    parser = argparse.ArgumentParser(
+        description="Run the jobs of Telerun's queue on this machine's GPUs."
+    )
+    parser.add_argument(
+        "--nproc-compile", type=positive, required=True, metavar="N", help="compile workers"
+    )
+    parser.add_argument(
+        "--nproc-execute",
+        type=positive,
+        required=True,
+        metavar="M",
+        help="execution workers, each with a GPU of its own",
+    )
+    parser.add_argument(
+        "--auth",
+        type=Path,
+        default=HERE / "auth.json",
+        metavar="FILE",
+        help="who this executor is (default: auth.json beside this script)",
+    )
+    parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
+    parser.add_argument(
+        "--scratch-dir",
+        type=Path,
+        metavar="DIR",
+        help="for jobs in hand and results not yet sent "
+        "(default: executor-scratch beside this script)",
+    )
+    parser.add_argument(
+        "--min-free-mib",
+        type=int,
+        default=512,
+        metavar="MIB",
+        help="claim nothing while the scratch folder's disk has less free (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--compile-cache",
+        type=int,
+        default=64,
+        metavar="N",
+        help="keep this many programs, not to compile the same source twice "
+        "(default: %(default)s; 0: none)",
+    )
+    add_machine_options(parser)
+    add_sandbox_options(parser)
+    return parser.parse_args(argv)
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """What is taken from this machine."""
+    parser.add_argument(
+        "--nvcc",
+        metavar="PATH",
+        help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)",
+    )
+    parser.add_argument(
+        "--arch",
+        type=architecture,
+        metavar="SM",
+        help="compile for this architecture (default: the GPU's)",
+    )
+    parser.add_argument(
+        "--no-gpu",
+        action="store_true",
+        help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says",
+    )
+    parser.add_argument(
+        "--kernel-log",
+        type=Path,
+        default=Path("/dev/kmsg"),
+        metavar="FILE",
+        help="where the driver's Xid errors are read (default: %(default)s)",
+    )
+
+
+def add_sandbox_options(parser: argparse.ArgumentParser) -> None:
+    """What programs run in."""
+    parser.add_argument(
+        "--sandbox",
+        choices=("bubblewrap", "none"),
+        default="bubblewrap",
+        help="what programs run in (default: %(default)s); "
+        'with "none" they can do all that this user can',
+    )
+    parser.add_argument(
+        "--sandbox-uid-base",
+        type=spare_uid,
+        default=SANDBOX_UID_BASE,
+        metavar="UID",
+        help=f"started by root: the first of {SANDBOX_UIDS} uids to run programs as "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sandbox-bind",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="show this in the sandbox too, read-only: a compiler outside of /usr, a data set",
+    )
+
+
+# --- handouts/executor/base/say.py --------------------------------------------------------
+#
+# The executor's own log, on standard error.
+
+
+def say(message: str) -> None:
+    """One line, with the time."""
+    warn(time.strftime("%Y-%m-%d %H:%M:%S ") + message)
+
+
+class TroubleLog:
+    """What keeps this executor from getting jobs; each try would otherwise repeat the line."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def say(self, message: str) -> None:
+        """One line, unless it is the one that was said last."""
+        if message != self._last:
+            self._last = message
+            say(message)
+
+    def retrying(self, error: object) -> None:
+        """The same, for an error after which the request is sent again."""
+        self.say(f"{str(error).rstrip('.')}; trying again.")
+
+    def over(self) -> None:
+        """The queue answers; said once after trouble."""
+        if self._last:
+            self._last = ""
+            say("The queue answers again.")
+
+
+TROUBLE_LOG = TroubleLog()
+
+
+# --- handouts/executor/base/threads.py ----------------------------------------------------
+#
+# Threads whose failure ends the process.
+
+
+def start(function: Callable[..., Any], name: str, *args: Any) -> threading.Thread:
+    """A thread that ends this process if it fails: half an executor is worse than none.
+
+    The slots then kill what runs, the queue gives the jobs to others, and the next start
+    sends the results that are in the spool.
+    """
+
+    def run() -> None:
+        try:
+            function(*args)
+        except BaseException as error:
+            say(f"Executor failed in its thread {name!r}:\n{traceback_of(error)}")
+            os._exit(FAILED)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def join(threads: list[threading.Thread]) -> None:
+    """Waits for threads; in steps, because a bare join() keeps signals from being handled."""
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(1.0)
+
+
+# --- handouts/client/retries.py -----------------------------------------------------------
+#
+# How long to wait between tries.
+
+
+def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
+    """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
+    come back at the same moment."""
+    while True:
+        yield minimum * random.uniform(0.5, 1.0)
+        minimum = min(maximum, minimum * 2)
+
+
+# --- handouts/executor/machine/gpu.py -----------------------------------------------------
+#
+# What is known of a GPU.
+
+
+class Gpu(NamedTuple):
+    """One GPU, or one instance of a GPU that is split (MIG), as nvidia-smi describes it."""
+
+    index: str  # "0"; of an instance "0:1"
+    uuid: str
+    name: str
+    architecture: str  # "sm_90"
+    driver: str
+    bus: str = ""  # "00000000:01:00.0"
+    whole: str = ""  # of an instance: the UUID of the GPU that it is a part of
+    instance: str = ""  # of an instance: "gi1/ci0"
+
+
+class GpuTrouble(Exception):
+    """A GPU that is to have no jobs; the message says why."""
+
+
+class SmiSlow(GpuTrouble):
+    """nvidia-smi did not answer in time, which by itself says nothing of the GPU."""
+
+
+def identity(gpu: Gpu) -> dict[str, Any]:
+    """What the queue is sent of it."""
+    return {key: getattr(gpu, key) for key in ("index", "uuid", "name", "architecture", "driver")}
+
+
+# --- handouts/executor/gate/idle_memory.py ------------------------------------------------
+#
+# How much of a GPU's memory is in use while nothing runs on it.
+
+
+SPARE_MIB = 64  # by how much that may differ
+IDLE_CHECKS = 4  # after as many that find nothing but more memory in use, that is what is normal
+
+
+class IdleMemory:
+    """The smallest amount seen counts as normal, until a larger one has stayed for long."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._is_instance = bool(gpu.whole)  # nvidia-smi does not say what an instance uses
+        self._normal_mib: int | None = None
+        self._is_only_problem = False  # of the last look
+        self._failed_checks = 0  # in a row, which found no other problem
+
+    def begin_look(self) -> None:
+        """Until `excess` is asked, a problem is another one."""
+        self._is_only_problem = False
+
+    def excess(self, used_mib: int | None) -> str:
+        """What is wrong with the memory in use, "" for nothing; asked if nothing else is wrong."""
+        if used_mib is None or self._is_instance:
+            return ""
+        normal = used_mib if self._normal_mib is None else min(used_mib, self._normal_mib)
+        self._normal_mib = normal
+        self._is_only_problem = used_mib > normal + SPARE_MIB
+        if not self._is_only_problem:
+            return ""
+        return f"{used_mib} MiB of its memory are in use and {normal} were while it was idle"
+
+    def check_failed(self) -> bool:
+        """Whether the larger amount is the normal one from now on: it may be the driver's own."""
+        self._failed_checks = self._failed_checks + 1 if self._is_only_problem else 0
+        if self._failed_checks < IDLE_CHECKS:
+            return False
+        self._normal_mib = None
+        return True
+
+    def check_passed(self) -> None:
+        """The next failed check is the first in a row."""
+        self._failed_checks = 0
+
+
+# --- handouts/executor/gate/kernel_log.py -------------------------------------------------
+#
+# The kernel's log, where the driver reports Xid errors.
+
+
+# Xid errors after which NVIDIA says to reset the GPU or to reboot, by
+# https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html (the resolution buckets
+# RESET_GPU, RESTART_BM and WORKFLOW_XID_48). Not here: what a program's own faults raise (13, 31,
+# 43, 45, 68, 69), and memory errors that were contained (63, 92, 94), after which the next program
+# may run.
+RESET_XIDS = frozenset([46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143])
+RECOVERY_XID = 154  # says what is needed: "GPU recovery action changed from 0x0 (None) to ..."
+
+
+class KernelLog:
+    """The Xid errors that the driver reports from now on. Each reader has its own position."""
+
+    XID = re.compile(
+        rb"NVRM: Xid \((?:PCI:)?([0-9a-fA-F]+):([0-9a-fA-F]+):([0-9a-fA-F]+)[^)]*\): (\d+)([^\n]*)"
+    )
+
+    def __init__(self, path: Path) -> None:
+        """`path`: /dev/kmsg, or a file that the messages are appended to. Raises OSError."""
+        self._path = str(path)
+        self._file = self._open()
+        os.lseek(self._file, 0, os.SEEK_END)
+        self._rest = b""
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def new_xids(self, bus: str) -> list[tuple[int, str]]:
+        """Those of the GPU at that place on the bus, as pairs of number and message."""
+        data = self._rest + b"".join(iter(self._read, b""))
+        if self._rotated():
+            data += b"".join(iter(self._read, b""))
+        whole, newline, self._rest = data.rpartition(b"\n")
+        return [
+            (int(found[4]), found[5].decode("utf-8", "replace").strip(" ,"))
+            for found in self.XID.finditer(whole + newline)
+            if place_of(":".join(part.decode() for part in found.group(1, 2, 3))) == place_of(bus)
+        ]
+
+    def _rotated(self) -> bool:
+        """Whether the file was replaced or emptied; it is then read from its start."""
+        try:
+            there, opened = os.stat(self._path), os.fstat(self._file)
+            if not stat.S_ISREG(there.st_mode):
+                return False
+            same = (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
+            if same and there.st_size >= os.lseek(self._file, 0, os.SEEK_CUR):
+                return False
+            file = self._open()
+        except OSError:  # it is being replaced; the next look sees it
+            return False
+        os.close(self._file)
+        self._file = file
+        return True
+
+    def _read(self) -> bytes:
+        while True:
+            try:
+                return os.read(self._file, 1 << 13)  # of /dev/kmsg, one message
+            except BlockingIOError:
+                return b""
+            except BrokenPipeError:  # some were overwritten before they were read
+                continue
+
+
+def place_of(bus: str) -> tuple[int, ...]:
+    """A place on the PCI bus as numbers; () if it is none.
+
+    The driver's "0000:0A:00" is nvidia-smi's "00000000:0A:00.0".
+    """
+    parts = bus.partition(".")[0].split(":")
+    return tuple(int(part, 16) for part in parts) if len(parts) == 3 else ()
+
+
+# --- handouts/executor/machine/processes.py -----------------------------------------------
+#
+# Processes, as /proc shows them (proc(5)).
+
+
+def stat_fields(pid: int) -> list[bytes]:
+    """State, parent and so on of a process, from /proc/PID/stat; [] if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return []
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there and not dead already."""
+    return stat_fields(pid)[:1] not in ([], [b"Z"], [b"X"])
+
+
+def children() -> list[int]:
+    """The pids of this process's children."""
+    me = os.getpid()
+    try:
+        return [int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_text().split()]
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [pid for pid in pids if stat_fields(pid)[1:2] == [b"%d" % me]]
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL for a process and for the group that it leads, if it leads one."""
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
+def reap(pid: int) -> None:
+    """Lets the kernel forget a child that has ended."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+# --- handouts/executor/machine/nvidia_smi.py ----------------------------------------------
+#
+# Asking nvidia-smi, which hangs when the driver does.
+
+
+SMI_SECONDS = 15  # how long nvidia-smi may take to answer for one GPU
+
+
+class Hanging:
+    """Those nvidia-smi that did not end even after SIGKILL."""
+
+    MAXIMUM = 7
+
+    def __init__(self) -> None:
+        self.processes: list[Any] = []
+
+    def check(self) -> None:
+        """Raises GpuTrouble if there are too many to start another."""
+        self.processes = [process for process in self.processes if process.poll() is None]
+        if len(self.processes) > self.MAXIMUM:
+            raise GpuTrouble("nvidia-smi hangs, and cannot be killed")
+
+    def dismiss(self, process: Any) -> None:
+        """Ends a process; one that hangs in the driver is not waited for."""
+        if process.poll() is None:
+            kill_group(process.pid)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+            if process.returncode is None:
+                self.processes.append(process)
+        process.stdout.close()
+
+
+HANGING = Hanging()
+
+
+def ask_nvidia_smi(*questions: list[str], seconds: float = SMI_SECONDS) -> list[str]:
+    """What nvidia-smi prints when asked each of these, all at once. Raises GpuTrouble.
+
+    Its exit status says little: where one GPU fell off the bus it fails, and lists the others.
+    """
+    HANGING.check()
+    started: list[Any] = []
+    try:
+        started.extend(map(start_nvidia_smi, questions))
+        deadline = time.monotonic() + seconds
+        return [read_answer(process, deadline) for process in started]
+    except OSError as error:
+        raise GpuTrouble(f"nvidia-smi cannot be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise SmiSlow(f"nvidia-smi does not answer within {seconds} s") from None
+    finally:
+        for process in started:
+            HANGING.dismiss(process)
+
+
+def start_nvidia_smi(question: list[str]) -> Any:
+    """The process, in a group of its own so that it can be killed with its children."""
+    return subprocess.Popen(
+        ["nvidia-smi", *question],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def read_answer(process: Any, deadline: float) -> str:
+    """All that it prints. Raises TimeoutExpired."""
+    answer, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+    return answer.decode("utf-8", "replace")
+
+
+def rows_of(answer: str, columns: int) -> list[list[str]]:
+    """The rows of nvidia-smi's CSV; a line with fewer columns is a message, not a row.
+
+    It quotes nothing, so a field that may hold a comma has to be asked for last.
+    """
+    rows = [[cell.strip() for cell in line.split(",", columns - 1)] for line in answer.splitlines()]
+    return [row for row in rows if len(row) == columns]
+
+
+# --- handouts/executor/gate/readings.py ---------------------------------------------------
+#
+# What nvidia-smi says of one GPU.
+#
+# Its text is the same for all drivers, but for some fields that older ones do not know.
+
+
+FIELDS = (
+    *("uuid", "memory.used", "temperature.gpu", "clocks.sm", "clocks.mem"),
+    *("clocks_event_reasons.active", "gpu_recovery_action"),
+)
+# Fields that not every driver knows, and what to ask for then; "" for nothing.
+OLDER_FIELDS = {
+    "clocks_event_reasons.active": "clocks_throttle_reasons.active",  # before 535
+    "clocks_throttle_reasons.active": "",
+    "gpu_recovery_action": "",
+}
+# NvmlClocksEventReasons of the NVML reference. Left out: idle, and what somebody set on purpose.
+SLOWED_BY = {
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "heat",
+    0x40: "heat",
+    0x80: "power brake",
+}
+
+
+def number(text: str) -> int | None:
+    """A whole number; None for "[N/A]" and the like."""
+    return int(float(text)) if re.fullmatch(r"\d+(\.\d+)?", text) else None
+
+
+def slowed_by(bits: str) -> list[str] | None:
+    """In words, from a mask such as 0x0000000000000024; None if it is not known."""
+    if not re.fullmatch(r"0x[0-9a-fA-F]+", bits):
+        return None
+    return sorted({words for bit, words in SLOWED_BY.items() if int(bits, 16) & bit})
+
+
+class Reading:
+    """A GPU at one moment."""
+
+    def __init__(self, row: dict[str, str], processes: list[str]) -> None:
+        self._row = row
+        self.processes = processes  # on it, as "PID (NAME)"
+
+    @property
+    def used_mib(self) -> int | None:
+        """The memory in use."""
+        return number(self._row["memory.used"])
+
+    @property
+    def recovery_action(self) -> str:
+        """What the driver asks for; "" for nothing."""
+        action = self._row.get("gpu_recovery_action", "None")
+        return "" if action in ("None", "[N/A]", "N/A", "[Not Supported]") else action
+
+    def members(self) -> dict[str, Any]:
+        """What a result says of it."""
+        older = self._row.get("clocks_throttle_reasons.active", "")
+        return {
+            "sm_clock_mhz": number(self._row["clocks.sm"]),
+            "memory_clock_mhz": number(self._row["clocks.mem"]),
+            "temperature_c": number(self._row["temperature.gpu"]),
+            "throttled": slowed_by(self._row.get("clocks_event_reasons.active", older)),
+        }
+
+
+class GpuReader:
+    """Reads one GPU, with the fields that its driver knows."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+        self._whole = gpu.whole or gpu.uuid
+        self._fields = list(FIELDS)
+
+    def read(self) -> Reading:
+        """Raises GpuTrouble."""
+        form = ["--format=csv,noheader,nounits", "-i", self._whole]
+        answer, apps = ask_nvidia_smi(
+            ["--query-gpu=" + ",".join(self._fields), *form],
+            ["--query-compute-apps=gpu_uuid,pid,process_name", *form],
+        )
+        if self._forget_unknown_field(answer):
+            return self.read()
+        rows = [row for row in rows_of(answer, len(self._fields)) if row[0] == self._whole]
+        if not rows:
+            last = (answer.strip().splitlines() or ["it says nothing"])[-1]
+            raise GpuTrouble(f"nvidia-smi does not find it: {last[:200]}")
+        # Of an instance (MIG) nvidia-smi does not say which processes are on it.
+        on_it = [] if self._gpu.whole else rows_of(apps, 3)
+        processes = [f"{row[1]} ({Path(row[2]).name})" for row in on_it if row[0] == self._whole]
+        return Reading(dict(zip(self._fields, rows[0])), processes)
+
+    def _forget_unknown_field(self, answer: str) -> bool:
+        """Whether the answer is that there is no such field; it is then asked for otherwise."""
+        unknown = re.search(r'Field "([^"]+)" is not a valid field', answer)
+        if not unknown or unknown[1] not in self._fields or unknown[1] not in OLDER_FIELDS:
+            return False
+        older = OLDER_FIELDS[unknown[1]]
+        fields = [older if field == unknown[1] else field for field in self._fields]
+        self._fields = [field for field in fields if field]
+        return True
+
+
+# --- handouts/executor/slot/protocol.py ---------------------------------------------------
+#
+# What a worker of the executor and its slot send each other, over a pair of sockets.
+#
+# The worker sends lines. One is an order: a JSON object, and with it, as descriptors, the files
+# that the command needs. The other is "kill NUMBER", which stops the order of that number if it
+# runs. A slot is started with its setup, JSON too, as an argument.
+#
+# The slot answers an order with frames. A frame is a JSON object on one line, with its name in
+# "frame", and then as many bytes as its "bytes" says:
+#
+#     started   the command runs.
+#     output    bytes that it printed, and how many it had printed before. Sent only if the order
+#               is `live`. When the worker does not read, frames are left out, and so are their bytes:
+#               the next frame's offset is larger than where the last one ended.
+#     ended     what became of it, and the whole log (its head and tail, if it is long).
+#     failed    why it could not be run.
+#
+# `ended` or `failed` is the last frame of an order.
+
+
+GRACE_SECONDS = 5  # how long what was killed may take to be gone
+
+
+class Setup(NamedTuple):
+    """What a slot is made with, for as long as it lives."""
+
+    uid: int | None = None  # to become, which only root can
+    groups: Sequence[int] = ()  # to be in
+    binds: Sequence[str] = ()  # that only root may reach: the slot mounts them in /tmp
+
+    def encode(self) -> str:
+        """As an argument."""
+        return json.dumps(self._asdict())
+
+    @classmethod
+    def decode(cls, text: str) -> Setup:
+        """The inverse of `encode`."""
+        return cls(**json.loads(text))
+
+
+class Order(NamedTuple):
+    """A command to run, and its limits."""
+
+    number: int
+    box: list[str]  # as in Command
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    files: list[str]  # names of the descriptors that come with it, in their order
+    seconds: float
+    log_bytes: int  # how much of the log is kept
+    output_bytes: int  # after how much output it is stopped
+    memory_bytes: int  # 0 if the kernel limits it, by a cgroup
+    live: bool  # whether output frames are wanted
+
+    def encode(self) -> bytes:
+        """As a line."""
+        return json.dumps(self._asdict()).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: bytes) -> Order:
+        """The inverse of `encode`."""
+        return cls(**json.loads(line.decode()))
+
+
+class Started(NamedTuple):
+    """The command runs."""
+
+    pid: int
+
+
+class Output(NamedTuple):
+    """A piece of what it printed."""
+
+    offset: int  # how many bytes it printed before these
+    data: bytes
+
+
+class Ended(NamedTuple):
+    """What became of a command."""
+
+    # "ended", or what ended it: "time", "output", "memory", "short" (the host is short of memory),
+    # "killed" by the worker; the worker itself says "lost" if the slot died.
+    why: str
+    exit_code: int | None = None
+    signal: int | None = None
+    seconds: float = 0.0
+    log: bytes = b""
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = None
+    unkillable: Sequence[int] = ()  # pids that SIGKILL did not end
+
+
+class Failed(NamedTuple):
+    """Why the command could not be run."""
+
+    message: str
+    sandbox: bool = False  # whether the sandbox itself is broken
+
+
+FRAMES = {"started": Started, "output": Output, "ended": Ended, "failed": Failed}
+PAYLOADS = {"output": "data", "ended": "log"}  # the members that are sent as bytes
+
+
+def encode_frame(frame: Any) -> bytes:
+    """The frame as it is sent."""
+    name = type(frame).__name__.lower()
+    members = frame._asdict()
+    payload = members.pop(PAYLOADS.get(name), b"")
+    return json.dumps({"frame": name, "bytes": len(payload), **members}).encode() + b"\n" + payload
+
+
+def read_frame(file: BinaryIO) -> Any:
+    """The next frame; None if the slot died. Raises ValueError for what is no frame."""
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        return None
+    members = json.loads(line.decode())
+    name, size = members.pop("frame"), members.pop("bytes")
+    payload = file.read(size)
+    if len(payload) < size:
+        return None
+    if name in PAYLOADS:
+        members[PAYLOADS[name]] = payload
+    return FRAMES[name](**members)
+
+
+def kill_line(number: int) -> bytes:
+    """What stops an order."""
+    return b"kill %d\n" % number
+
+
+# --- handouts/executor/gate/gate.py -------------------------------------------------------
+#
+# The gate: what a GPU must show before it gets the next job.
+#
+# A GPU is looked at once after each job; more is asked of it only where there is doubt. One that
+# fails is quarantined alone: its worker takes no job until it passes again.
+
+
+SETTLE_SECONDS = 10  # how long what was killed may still be seen on its GPU
+QUARANTINE_SECONDS = (5.0, 300.0)  # between tries of a GPU that failed: minimum and maximum
+STEADY_SECONDS = 600  # a GPU that fails again sooner is tried with further backoff
+
+
+class Gate:
+    """One GPU, as it was last seen, and whether it may have jobs. For its one worker alone."""
+
+    def __init__(self, gpu: Gpu, kernel_log: KernelLog | None) -> None:
+        self.gpu = gpu
+        self.reading: dict[str, Any] = {}  # as results show it
+        self.doubtful = True  # it must show that it computes
+        self.ready = False
+        self.quarantined = ""  # why
+        self.since = ""
+        self.unkillable: list[int] = []  # processes that SIGKILL did not end
+        self._kernel_log = kernel_log
+        self._reader = GpuReader(gpu)
+        self._idle_memory = IdleMemory(gpu)
+        self._broken = ""  # found right after a job: why it is to be quarantined
+        self._clean = False  # found right after a job: nothing is left of it
+        self._pauses = delays(*QUARANTINE_SECONDS)
+        self._passed_at = float("-inf")
+
+    def about(self) -> dict[str, Any]:
+        """What staff see of it."""
+        if not self.quarantined:
+            condition = "ready" if self.ready else "not yet tried"
+            return {**identity(self.gpu), "condition": condition}
+        return {
+            **identity(self.gpu),
+            "condition": "quarantined",
+            "reason": self.quarantined[:500],
+            "since": self.since,
+        }
+
+    def stamp(self) -> dict[str, Any]:
+        """What a result says of it: which it was, and how it was when the program had ended."""
+        return {**identity(self.gpu), **self.reading}
+
+    def look(self) -> str:
+        """What is on it that should not be, "" for nothing. Raises GpuTrouble if it is broken."""
+        self._idle_memory.begin_look()
+        self._look_for_xids()
+        alive = [pid for pid in self.unkillable if is_running(pid)]
+        if alive:
+            raise GpuTrouble(f"process {alive[0]} on it cannot be killed")
+        self.unkillable = []
+        seen = self._reader.read()
+        self.reading = seen.members()
+        if seen.recovery_action:
+            raise GpuTrouble(f"the driver asks for: {seen.recovery_action}")
+        if seen.processes:
+            return f"processes are on it: {', '.join(seen.processes[:5])}"
+        return self._idle_memory.excess(seen.used_mib)
+
+    def look_after(self, ended: Ended) -> str:
+        """The same right after a job: why its result does not count, "" if it does."""
+        # A program that fails by itself says nothing of the GPU, if Xid errors can be seen.
+        crashed = ended.why != "ended" or ended.signal is not None
+        failed_unseen = self._kernel_log is None and ended.exit_code != 0
+        self.doubtful = self.doubtful or crashed or failed_unseen
+        self.unkillable = ended.unkillable
+        try:
+            self._clean = not self.look()
+        except SmiSlow:  # the result counts; before the next job it must answer
+            self.doubtful, self.reading = True, {}
+        except GpuTrouble as trouble:
+            self._broken = str(trouble)
+        return self._broken
+
+    def _look_for_xids(self) -> None:
+        for xid, words in self._kernel_log.new_xids(self.gpu.bus) if self._kernel_log else []:
+            say(f"GPU {self.gpu.index}: Xid {xid}: {words[:200]}")
+            self.doubtful = True
+            if xid in RESET_XIDS or (xid == RECOVERY_XID and "to 0x0" not in words):
+                raise GpuTrouble(f"Xid {xid} ({words[:200] or 'no words'})")
+
+    def check(self, probe: Callable[[], None]) -> None:
+        """Returns if the GPU may have the next job. Raises GpuTrouble.
+
+        `probe` raises GpuTrouble if the GPU cannot compute; it is called only where there is doubt.
+        """
+        if self._broken:
+            why, self._broken = self._broken, ""
+            raise GpuTrouble(why)
+        clean, self._clean = self._clean, False
+        try:
+            if not clean:
+                self._settle()
+        except GpuTrouble:
+            if not self._idle_memory.check_failed():
+                raise
+            self.doubtful = True
+        self._idle_memory.check_passed()
+        if self.doubtful:
+            probe()
+            self._settle()
+            self.doubtful = False
+
+    def _settle(self) -> None:
+        """Waits for what was killed a moment ago, which may still be seen. Raises GpuTrouble."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            left = self.look()
+            if not left:
+                return
+            if time.monotonic() > deadline:
+                raise GpuTrouble(left)
+            time.sleep(0.1)
+
+    def quarantine(self, why: str) -> bool:
+        """Takes it out of service; returns whether it was not already, for that reason."""
+        changed = self.quarantined != why
+        if not self.quarantined:
+            self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            if time.monotonic() - self._passed_at > STEADY_SECONDS:
+                self._pauses = delays(*QUARANTINE_SECONDS)
+        self.ready, self.quarantined, self.doubtful = False, why, True
+        return changed
+
+    def passed(self) -> bool:
+        """It may have jobs; returns whether it could not before."""
+        if self.ready:
+            return False
+        self.ready, self.quarantined, self._passed_at = True, "", time.monotonic()
+        return True
+
+    def pause(self) -> float:
+        """How long to wait before it is tried again."""
+        return next(self._pauses)
+
+
+# --- handouts/executor/gate/probe.cu ------------------------------------------------------
+
+
+PROBE_CU = r"""
+#include <cstdio>
+__global__ void fill(unsigned *to, unsigned n) {
+    for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) to[i] = i * 2654435761u;
+}
+#define TRY(call) do { cudaError_t e = (call); if (e) { printf("%s: %s\n", #call, cudaGetErrorString(e)); return 1; } } while (0)
+int main() {
+    const unsigned n = 1 << 20;
+    static unsigned back[n];
+    unsigned *on_gpu;
+    TRY(cudaMalloc(&on_gpu, n * sizeof *on_gpu));
+    fill<<<64, 256>>>(on_gpu, n);
+    TRY(cudaGetLastError());
+    TRY(cudaMemcpy(back, on_gpu, n * sizeof *on_gpu, cudaMemcpyDeviceToHost));
+    for (unsigned i = 0; i < n; i++)
+        if (back[i] != i * 2654435761u) { printf("it computes wrongly\n"); return 1; }
+    TRY(cudaFree(on_gpu));
+    return 43;
+}
+"""
+
+
+# --- handouts/executor/base/limits.py -----------------------------------------------------
+#
+# The limits of a job that an older queue does not send.
+
+
+DEFAULT_LIMITS = {
+    "memory_bytes": 4 << 30,
+    "processes": 256,
+    "disk_bytes": 1 << 30,
+    "output_files": 0,
+    "output_file_bytes": 0,
+}
+
+
+# --- handouts/executor/base/text.py -------------------------------------------------------
+#
+# Bytes as text.
+
+
+def in_text(log: bytes) -> str:
+    """Any bytes as a string that JSON carries without loss (PEP 383)."""
+    return log.decode("utf-8", "surrogateescape")
+
+
+# --- handouts/executor/machine/cgroups.py -------------------------------------------------
+#
+# Cgroups (version 2), where this process may make some.
+
+
+class Cgroups:
+    """A cgroup for each slot: the kernel then limits memory and processes, and no slot polls.
+
+    Where this process may make none, `make` returns None.
+    """
+
+    OVERHEAD_BYTES, OVERHEAD_PROCESSES = 32 << 20, 8  # of the slot and bwrap
+
+    def __init__(self, group: Path | None) -> None:
+        """`group`: the one this process is in, alone; None if there is none.
+
+        The process moves to a child group, because only groups without processes of their own
+        can have children with limits (cgroups(7)).
+        """
+        self._group = group
+        self._count = 0
+        if group is not None:
+            try:
+                self._split(group)
+            except OSError:
+                self._group = None
+
+    def _split(self, group: Path) -> None:
+        if not {"memory", "pids"} <= set((group / "cgroup.controllers").read_text().split()):
+            raise OSError(errno.ENOTSUP, "without the controllers")
+        leaf = group / "telerun-executor"
+        leaf.mkdir(exist_ok=True)
+        try:
+            (leaf / "cgroup.procs").write_text(str(os.getpid()))
+            (group / "cgroup.subtree_control").write_text("+memory +pids")
+        except OSError:  # others are in it too
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+            leaf.rmdir()
+            raise
+
+    def close(self) -> None:
+        """Moves the process back, if nothing is left in the child groups."""
+        if self._group is not None:
+            with suppress(OSError):
+                (self._group / "cgroup.subtree_control").write_text("-memory -pids")
+                (self._group / "cgroup.procs").write_text(str(os.getpid()))
+                (self._group / "telerun-executor").rmdir()
+
+    def about(self) -> str:
+        """For the log and for staff."""
+        return "cgroup v2" if self._group else "rlimits and a watchdog"
+
+    def make(self) -> Path | None:
+        """A group for one slot, or None."""
+        if self._group is None:
+            return None
+        self._count += 1
+        made = self._group / f"telerun-slot-{self._count}"
+        made.mkdir(exist_ok=True)
+        (made / "memory.swap.max").write_text("0")
+        return made
+
+    @classmethod
+    def limit(cls, group: Path, limits: dict[str, int]) -> None:
+        """Sets the limits of the job that runs in it next."""
+        (group / "memory.max").write_text(str(limits["memory_bytes"] + cls.OVERHEAD_BYTES))
+        (group / "pids.max").write_text(str(limits["processes"] + cls.OVERHEAD_PROCESSES))
+
+    @staticmethod
+    def kills(group: Path) -> int:
+        """How many processes were killed in it so far because its memory was used up."""
+        events = dict(line.split() for line in (group / "memory.events").read_text().splitlines())
+        return int(events.get("oom_kill", 0))
+
+
+def own_cgroup() -> Path | None:
+    """The cgroup (version 2) of this process; None where there are none, or all is one group."""
+    try:
+        mounts = [
+            line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        ]
+        places = [m[0].split()[4] for m in mounts if m[1].startswith("cgroup2 ")]
+        names = re.findall(r"^0::/(.+)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+    except (OSError, IndexError):
+        return None
+    return Path(places[0]) / names[0] if places and names else None
+
+
+# --- handouts/executor/sandbox/command.py -------------------------------------------------
+#
+# A command for a slot, inside a sandbox or not.
+
+
+class Command(NamedTuple):
+    """What a slot is to run. An argument of `box` like "@program" stands for an open file."""
+
+    box: list[str]  # what goes before the command: the sandbox, [] for none
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    files: dict[str, tuple[Path, int]]  # by name: the path, and flags for os.open
+
+
+class SandboxBroken(OSError):
+    """The sandbox itself failed, so nothing ran; this host must claim no job."""
+
+
+def environment(nvcc: str, home: str, tmp: str, visible_gpus: str) -> dict[str, str]:
+    """The whole environment of a compiler or program: nothing of this process's own."""
+    return {
+        "PATH": ":".join([str(Path(nvcc).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": home,
+        "TMPDIR": tmp,
+        "LANG": "C.UTF-8",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": visible_gpus,
+    }
+
+
+# --- handouts/executor/slot/live_output.py ------------------------------------------------
+#
+# Output frames on their way to a listener, who may be slow.
+
+
+FRAMES_HELD = 16  # for a slow listener; further ones are left out
+LISTENER_SECONDS = 1  # how long a result waits for the listener to take the last ones
+
+
+class LiveOutput:
+    """Calls a listener in a thread of its own, so that the slot's frames are read all the same."""
+
+    def __init__(self, listener: Callable[[int, bytes], Any]) -> None:
+        """`listener` takes an offset in all that the command printed, and bytes."""
+        self._listener = listener
+        self._frames: queue.Queue[Output | None] = queue.Queue(FRAMES_HELD)
+        self._is_over = False
+        self._thread = start(self._deliver, "live output")
+
+    def add(self, frame: Output) -> None:
+        """Passes the frame on, or leaves it out if the listener is behind. Never waits."""
+        with suppress(queue.Full):
+            self._frames.put_nowait(frame)
+
+    def close(self) -> None:
+        """Gives the listener a moment for the last frames; afterwards it is not called again."""
+        deadline = time.monotonic() + LISTENER_SECONDS
+        with suppress(queue.Full):
+            self._frames.put(None, timeout=LISTENER_SECONDS)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._is_over = True
+
+    def _deliver(self) -> None:
+        while True:
+            frame = self._frames.get()
+            if frame is None or self._is_over:
+                return
+            self._listener(frame.offset, frame.data)
+
+
+# --- handouts/executor/slot/slot.py -------------------------------------------------------
+#
+# The worker's side of a slot.
+
+
+class Slot:
+    """Runs commands, one at a time. `run` blocks; `kill` may come from any thread."""
+
+    def __init__(self, sandbox: Any = None, group: Path | None = None) -> None:
+        """With a sandbox that has uids, one of them is this slot's for as long as it lives.
+
+        `group` is a cgroup of its own.
+        """
+        self._group = group
+        self._lock = threading.Lock()
+        self._number = 0  # of the last order
+        self._process: subprocess.Popen[bytes] | None = None
+        self._setup = Setup()
+        self._uid_lock: Any = None
+        if sandbox is not None and sandbox.uids:
+            self._uid_lock, uid = sandbox.uids.take()
+            self._setup = Setup(uid, sandbox.groups, sandbox.binds)
+
+    def run(
+        self,
+        command: Command,
+        seconds: float,
+        limits: dict[str, int],
+        wanted: Callable[[], bool],
+        listener: Callable[[int, bytes], Any] | None = None,
+    ) -> Ended:
+        """Runs the command to its end or its limit. Raises OSError if it cannot be started, and
+        SandboxBroken if nothing can.
+
+        `wanted` is asked at the last moment: a `kill` that came before finds nothing to kill.
+        `listener` is called while the command runs, in another thread, with what it prints; a
+        slow one misses some of that and delays the result by LISTENER_SECONDS at most.
+        """
+        kills = self._prepare_group(limits)
+        live = LiveOutput(listener) if listener else None
+        try:
+            last = self._exchange(command, seconds, limits, wanted, live)
+        except (ConnectionError, ValueError):
+            last = None
+        finally:
+            if live is not None:
+                live.close()
+        if last is None:
+            self._end_process()
+            self._start_process()  # which kills what the last one may have left
+            return Ended("lost")
+        if isinstance(last, Failed):
+            raise SandboxBroken(last.message) if last.sandbox else OSError(last.message)
+        if self._group and Cgroups.kills(self._group) > kills:
+            return last._replace(why="memory")
+        return last
+
+    def _exchange(
+        self,
+        command: Command,
+        seconds: float,
+        limits: dict[str, int],
+        wanted: Callable[[], bool],
+        live: LiveOutput | None,
+    ) -> Any:
+        """Gives the order and reads its frames; the last one, None if the slot died."""
+        with ExitStack() as files:
+            descriptors = []
+            for path, flags in command.files.values():
+                descriptors.append(os.open(str(path), flags, 0o700))
+                files.callback(os.close, descriptors[-1])
+            self._start_process()
+            with self._lock:
+                if not wanted():
+                    return Ended("killed")
+                self._number += 1
+                self._send(self._order(command, seconds, limits, live is not None), descriptors)
+            while True:
+                frame = read_frame(self._frames)
+                if live is not None and isinstance(frame, Output):
+                    live.add(frame)
+                elif not isinstance(frame, Started):
+                    return frame
+
+    def _order(
+        self, command: Command, seconds: float, limits: dict[str, int], is_live: bool
+    ) -> Order:
+        return Order(
+            number=self._number,
+            box=command.box,
+            argv=command.argv,
+            cwd=command.cwd,
+            env=command.env,
+            files=list(command.files),
+            seconds=seconds,
+            log_bytes=limits["log_bytes"],
+            output_bytes=limits["output_bytes"],
+            memory_bytes=0 if self._group else limits.get("memory_bytes", 0),
+            live=is_live,
+        )
+
+    def _prepare_group(self, limits: dict[str, int]) -> int:
+        if self._group is None:
+            return 0
+        Cgroups.limit(self._group, limits)
+        return Cgroups.kills(self._group)
+
+    def _send(self, order: Order, descriptors: list[int]) -> None:
+        data = order.encode()
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+        sent = self._socket.sendmsg([data], passed if descriptors else [])
+        self._socket.sendall(data[sent:])
+
+    def kill(self) -> None:
+        """Kills what runs now, if anything does; `run` then returns."""
+        with self._lock, suppress(OSError):  # if the slot is gone, `run` notices
+            if self._process is not None:
+                self._socket.sendall(kill_line(self._number))
+
+    def destroy(self) -> None:
+        """kill -9 of the slot, when it does not answer; `run` then returns."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """Ends the slot, and whatever runs in it, for good."""
+        self._end_process()
+        if self._uid_lock is not None:
+            self._uid_lock.close()
+        if self._group is not None:
+            with suppress(OSError):  # something in it does not die; it goes with the service's own
+                self._group.rmdir()
+
+    def _end_process(self) -> None:
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            self._socket.shutdown(socket.SHUT_WR)
+            try:
+                process.wait(GRACE_SECONDS + 1)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            self._frames.close()
+            self._socket.close()
+
+    def _start_process(self) -> None:
+        """Starts the slot's process if there is none."""
+        if self._process is not None:
+            return
+        script = str(Path(__file__).resolve())
+        self._socket, theirs = socket.socketpair()
+        self._frames = self._socket.makefile("rb")
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", script, "--slot", self._setup.encode()],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+                env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
+            )
+        if self._group is not None:
+            (self._group / "cgroup.procs").write_text(str(self._process.pid))
+
+
+# --- handouts/executor/gate/probe.py ------------------------------------------------------
+#
+# A tiny CUDA program that shows whether a GPU computes, run in the same sandbox as jobs.
+
+
+PROBED = 43  # what probe.cu ends with if all is well
+PROBE_COMPILE_SECONDS, PROBE_SECONDS = 120, 30
+PROBE_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 20}
+
+
+class Probe:
+    """Compiled once, when the executor starts."""
+
+    def __init__(self, folder: Path, sandbox: Any, nvcc: str, arch: str | None) -> None:
+        self._folder = folder
+        self._sandbox = sandbox
+        self._nvcc = nvcc
+        self._arch = arch
+
+    def compile(self, slot: Slot) -> None:
+        """Raises BadSetup if nvcc cannot compile for the GPUs here."""
+        shutil.rmtree(str(self._folder), ignore_errors=True)
+        for name in ("src", "run", "tmp"):
+            (self._folder / name).mkdir(parents=True)
+        source = self._folder / "src" / "probe.cu"
+        source.write_text(PROBE_CU)
+        nvcc = [self._nvcc, f"-arch={self._arch}"]
+        command = self._sandbox.compiler(self._folder, source, nvcc, DEFAULT_LIMITS)
+        ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)
+        if ended.exit_code != 0:
+            raise BadSetup(
+                f"{self._nvcc} cannot compile for the GPUs here ({self._arch}): {last_line(ended)}"
+            )
+
+    def run(self, slot: Slot, gate: Gate) -> None:
+        """Raises GpuTrouble unless it runs well on the gate's GPU."""
+        archive = self._folder / "out"
+        command = self._sandbox.program(
+            self._folder, [], self._nvcc, gate.gpu, archive, DEFAULT_LIMITS
+        )
+        try:
+            ended = slot.run(command, PROBE_SECONDS, PROBE_LIMITS, lambda: True)
+        except OSError as error:
+            raise GpuTrouble(f"no program can be started on it: {error}") from None
+        gate.unkillable = ended.unkillable
+        if ended.exit_code != PROBED:
+            raise GpuTrouble(f"a tiny CUDA program fails on it: {last_line(ended)}")
+
+
+def last_line(ended: Ended) -> str:
+    """The last that it printed, or how it ended."""
+    lines = in_text(ended.log).strip().splitlines()
+    if lines:
+        return lines[-1][-300:]
+    if ended.why != "ended":
+        return ended.why
+    how = ended.exit_code if ended.signal is None else f"signal {ended.signal}"
+    return f"it ended with {how}"
+
+
+# --- handouts/executor/pipeline/attempt.py ------------------------------------------------
+#
+# The jobs that this executor holds the leases of.
+
+
+OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
+
+
+class Attempt:
+    """One of them, on its way through the pipeline."""
+
+    def __init__(self, claimed: dict[str, Any], folder: Path) -> None:
+        """`claimed`: the body of a claim's answer. Raises KeyError, TypeError, ValueError."""
+        self.id = int(claimed["attempt"]["id"])
+        self.lease_token = str(claimed["attempt"]["lease_token"])
+        self.lease_seconds = float(claimed["attempt"]["lease_seconds"])
+        self.job_id = int(claimed["job"]["id"])
+        self.source = str(claimed["job"]["source"])
+        self.filename = str(claimed["job"]["filename"])
+        self.args = [str(arg) for arg in claimed["job"]["args"]]
+        given = {name: int(value) for name, value in claimed["job"]["limits"].items()}
+        self.limits = {**DEFAULT_LIMITS, **given}
+        self.folder = folder / str(self.id)
+        self.phase = "compiling"
+        self.report: dict[str, Any] = {}
+        self.files: list[dict[str, Any]] = []  # what its program left in ./out/
+        self.taken = threading.Event()  # an execution worker has it
+        self.stop_reason = ""  # if it must not go on; no result is sent then
+        self.lost = False  # the lease is another executor's: nothing is reported at all
+        self._slot: Slot | None = None
+        self._overdue_at = float("inf")  # when what runs should have ended long ago
+        self._lock = threading.Lock()
+
+    def stop(self, reason: str, lost: bool = False) -> None:
+        """Kills what runs for this job, now and from now on."""
+        with self._lock:
+            self.stop_reason = self.stop_reason or reason
+            self.lost = self.lost or lost
+            slot = self._slot
+        self.taken.set()
+        if slot is not None:
+            slot.kill()
+
+    def run(self, slot: Slot, command: Command, seconds: float) -> Ended:
+        """Runs a command of this job in a slot, unless the job was stopped. Raises OSError."""
+        with self._lock:
+            self._slot = slot
+            self._overdue_at = time.monotonic() + seconds + OVERDUE_SECONDS
+        try:
+            return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
+        finally:
+            with self._lock:
+                self._slot = None
+                self._overdue_at = float("inf")
+
+    def give_up_if_stuck(self) -> bool:
+        """Kills the slot if what it runs is still there long after its limit; whether it was."""
+        with self._lock:
+            stuck, slot = time.monotonic() > self._overdue_at, self._slot
+        if stuck and slot is not None:
+            self.stop("it could not be stopped in time")
+            slot.destroy()
+        return stuck
+
+
+class JobsInHand:
+    """Those of this executor. Each stays until its result is sent or it was given back."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[int, Attempt] = {}
+        self._lock = threading.Lock()
+
+    def add(self, attempt: Attempt) -> None:
+        """From now on its lease is renewed."""
+        with self._lock:
+            self._attempts[attempt.id] = attempt
+
+    def forget(self, attempt_id: int) -> None:
+        """It is over here."""
+        with self._lock:
+            self._attempts.pop(attempt_id, None)
+
+    def has(self, attempt: Attempt) -> bool:
+        """Whether it is not over yet."""
+        return attempt.id in self._attempts
+
+    def all(self) -> list[Attempt]:
+        """As they are at this moment."""
+        with self._lock:
+            return list(self._attempts.values())
+
+
+# --- handouts/client/answer.py ------------------------------------------------------------
+#
+# An answer of the queue.
+
+
+class Answer:
+    """HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
+        self.status = status
+        self.headers = headers  # their names in lower case
+        self.body = body
 
     @property
     def problem(self) -> str:
@@ -117,7 +1746,7 @@ class Answer(namedtuple("Answer", "status headers body")):
     @property
     def detail(self) -> str:
         """An error in words."""
-        return str(self.body.get("detail") or "HTTP status %d" % self.status)
+        return str(self.body.get("detail") or f"HTTP status {self.status}")
 
     @property
     def refuses_token(self) -> bool:
@@ -131,44 +1760,17 @@ class Answer(namedtuple("Answer", "status headers body")):
         return float(text) if text.isdigit() else 0.0
 
 
-# What auth.json says; certificates are paths of PEM files to trust beside the system's.
-Auth = namedtuple("Auth", "name token server certificates")
+def is_retryable(answer: Answer) -> bool:
+    """Whether the same request may fare better later."""
+    return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
 
 
-def read_auth(path: Path, name_key: str, server: Optional[str]) -> Auth:
-    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            warn("%s can be read by others; chmod 600 it." % path)
-    except FileNotFoundError:
-        raise BadSetup(
-            "There is no %s. Put the file from the course staff there: "
-            '{"%s": "...", "token": "..."}' % (path, name_key)
-        ) from None
-    except OSError as error:
-        raise BadSetup("%s cannot be read: %s." % (path, error.strerror)) from None
-    except (ValueError, RecursionError) as error:
-        raise BadSetup("%s is not valid JSON: %s." % (path, error)) from None
-    if not isinstance(content, dict):
-        content = {}
-    for key in (name_key, "token"):
-        if not isinstance(content.get(key), str) or not content[key].strip():
-            raise BadSetup('%s lacks "%s"; it looks like {"%s": "...", "token": "..."}.'
-                           % (path, key, name_key))  # fmt: skip
-    for key in ("server", "certificate"):
-        if not isinstance(content.get(key, ""), str):
-            raise BadSetup('In %s, "%s" is not a string.' % (path, key))
-    token = content["token"].strip()
-    if not re.fullmatch(r"[!-~]+", token):
-        raise BadSetup("The token in %s has characters that no token has." % path)
-    certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
-    if content.get("certificate"):
-        certificates.append(path.parent / content["certificate"])
-    return Auth(
-        content[name_key].strip(), token, server or content.get("server") or DEFAULT_SERVER,
-        certificates,
-    )  # fmt: skip
+# --- handouts/client/connection.py --------------------------------------------------------
+#
+# The connection to the queue: HTTPS, kept alive, checked certificates, JSON.
+
+
+VERSION = "1"
 
 
 class Queue:
@@ -182,44 +1784,47 @@ class Queue:
         except ValueError:
             self._port = 0
         if url.scheme != "https" or not url.hostname or not self._port:
-            raise BadSetup("The server %r is not of the form https://host:port." % auth.server)
+            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
         self.server = auth.server
         self._host = url.hostname
         self._base = url.path.rstrip("/") + "/api/v1"
         self._headers = {
             "Authorization": "Bearer " + auth.token,
             "Content-Type": "application/json",
-            "User-Agent": "telerun/%s python/%d.%d" % ((VERSION,) + sys.version_info[:2]),
+            "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
-        self._connection = None  # type: Optional[http.client.HTTPSConnection]
+        self._connection: http.client.HTTPSConnection | None = None
 
     def _trust(self, system: bool) -> None:
         """Trusts the certificates named, and with `system` those that the system trusts too.
 
-        Reading the system's takes longer than all else that a student waits for here.
+        Reading the system's takes longer than anything else that a student waits for here.
         """
         self._trusts_system = system
-        self._context = ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._context = (
+            ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
         for certificate in self._certificates:
             try:
                 self._context.load_verify_locations(str(certificate))
             except (OSError, ssl.SSLError):
-                raise BadSetup("%s is not a readable certificate in PEM." % certificate) from None
+                raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
 
     def request(
         self,
         method: str,
         path: str,
         body: Any = None,
-        headers: Optional[Dict[str, str]] = None,
+        headers: dict[str, str] | None = None,
         timeout: float = 30.0,
     ) -> Answer:
-        """Sends one request, its body as JSON or as it is if it is bytes; the answer, whatever its status.
+        """Sends one request; returns the answer, whatever its status.
 
-        Everything sent is safe to send again, so a kept-alive connection that the queue
-        closed meanwhile is opened anew without a word. Raises Unreachable, Untrusted.
+        A body of bytes is sent as it is, any other as JSON. All requests are idempotent, so when
+        the queue has closed a kept-alive connection meanwhile, a new one is opened without a
+        message. Raises Unreachable, Untrusted.
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         kept_alive = self._connection is not None
@@ -231,7 +1836,7 @@ class Queue:
         return self._exchange(method, path, data, headers or {}, timeout)
 
     def _exchange(
-        self, method: str, path: str, data: Optional[bytes], headers: Dict[str, str], timeout: float
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> Answer:
         try:
             connection = self._open(timeout)
@@ -241,12 +1846,12 @@ class Queue:
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise Untrusted(
-                "The certificate of %s is not trusted: %s. Is server.cert the one from the "
-                "course staff, and the server's name right?" % (self.server, error.verify_message)
+                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
+                "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable("%s does not answer: %s" % (self.server, in_words(error))) from None
+            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
         if response.getheader("Connection", "").lower() == "close":
             self.close()
         return self._parse(response, content)
@@ -279,8 +1884,8 @@ class Queue:
         if not isinstance(body, dict) or (300 <= response.status < 400 and response.status != 304):
             self.close()
             raise Unreachable(
-                "%s answers, but not as a Telerun queue does (HTTP status %d). Is the address right?"
-                % (self.server, response.status)
+                f"{self.server} answers, but not as a Telerun queue does "
+                f"(HTTP status {response.status}). Is the address right?"
             )
         return Answer(response.status, headers, body)
 
@@ -291,203 +1896,108 @@ class Queue:
             self._connection = None
 
 
-def is_retryable(answer: Answer) -> bool:
-    """Whether the same request may fare better later."""
-    return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
+# --- handouts/executor/base/held_connection.py --------------------------------------------
+#
+# A connection to the queue whose held request another thread can end.
 
 
-def delays(least: float = 0.5, most: float = 10.0) -> Iterator[float]:
-    """Seconds to wait between tries: doubling, jittered so that not all come back at once."""
-    while True:
-        yield least * random.uniform(0.5, 1.0)
-        least = min(most, least * 2)
+class HeldConnection(Queue):
+    """The queue holds a claim open until there is a job; `hang_up` ends that wait."""
+
+    def __init__(self, auth: Auth) -> None:
+        super().__init__(auth)
+        self._hung_up = False
+
+    def hang_up(self) -> None:
+        """Breaks the connection under a waiting request; no other opens until `pick_up`."""
+        self._hung_up = True
+        held = self._connection
+        if held is not None and held.sock is not None:
+            with suppress(OSError):
+                # Not SSLSocket's own, which takes the TLS object from under the waiting thread.
+                socket.socket.shutdown(held.sock, socket.SHUT_RDWR)
+
+    def pick_up(self) -> None:
+        """Makes it usable again."""
+        self._hung_up = False
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        if not self._hung_up:
+            connection = super()._open(timeout)
+        if self._hung_up:  # perhaps while it was opened
+            self.close()
+            raise OSError("it was hung up")
+        return connection
 
 
-def in_words(error: Exception) -> str:
-    """A short, readable form of what a socket or http.client raises."""
-    if isinstance(error, TimeoutError) or "timed out" in str(error):
-        return "timed out"
-    if isinstance(error, ssl.SSLError):
-        return "it does not speak TLS (%s)" % (error.reason or error)
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "it closed the connection"
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+# --- handouts/executor/pipeline/gpu_status.py ---------------------------------------------
+#
+# Whether this host has a GPU for the next job.
 
 
-def warn(message: str) -> None:
-    """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+class GpuStatus:
+    """Set by the execution workers, read by the compile workers and the heartbeat."""
+
+    def __init__(self, has_gpus: bool) -> None:
+        """Without GPUs (--no-gpu) none is needed."""
+        self.can_run = threading.Event()
+        if not has_gpus:
+            self.can_run.set()
+        self.is_unreported = False  # the queue has to be sent the state of the GPUs
 
 
-# --- The machine: its GPUs, its compiler -------------------------------------------------
+# --- handouts/executor/machine/gpu_choice.py ----------------------------------------------
+#
+# Which of the machine's GPUs this executor may use.
 
 
-class Gpu(NamedTuple):
-    """One GPU, or one instance of a GPU that is split (MIG), as nvidia-smi describes it."""
+def chosen_gpus(gpus: list[Gpu], allowed: str) -> list[Gpu]:
+    """The GPUs that a value of CUDA_VISIBLE_DEVICES names. Raises BadSetup.
 
-    index: str  # "0"; of an instance "0:1"
-    uuid: str
-    name: str
-    architecture: str  # "sm_90"
-    driver: str
-    bus: str = ""  # "00000000:01:00.0"
-    whole: str = ""  # of an instance: the UUID of the GPU that it is a part of
-    instance: str = ""  # of an instance: "gi1/ci0"
-
-
-class GpuTrouble(Exception):
-    """A GPU that is to have no jobs; the message says why."""
-
-
-class SmiSlow(GpuTrouble):
-    """nvidia-smi did not answer in time, which by itself says nothing of what ran before."""
-
-
-_abandoned = []  # type: List[subprocess.Popen[bytes]]  # those that even SIGKILL did not end
-
-
-def ask_nvidia_smi(*questions: List[str], seconds: float = SMI_SECONDS) -> List[str]:
-    """What nvidia-smi prints when asked each of these, all at once. Raises GpuTrouble.
-
-    Its exit status says little: where one GPU fell off the bus it fails, and tells of the others.
+    They are named by index, UUID, or the beginning of a UUID; the name of a GPU that is split
+    stands for its instances. CUDA itself would show fewer GPUs without an error.
     """
-    _abandoned[:] = [process for process in _abandoned if process.poll() is None]
-    if len(_abandoned) > 7:
-        raise GpuTrouble("nvidia-smi hangs, and cannot be killed")
-    started = []  # type: List[subprocess.Popen[bytes]]
-    try:
-        started.extend(map(_ask_one, questions))
-        deadline = time.monotonic() + seconds
-        return [_heard(process, deadline) for process in started]
-    except OSError as error:
-        raise GpuTrouble("nvidia-smi cannot be run: %s" % error.strerror) from None
-    except subprocess.TimeoutExpired:
-        raise SmiSlow("nvidia-smi does not answer within %d s" % seconds) from None
-    finally:
-        for process in started:
-            _dismiss(process)
-
-
-def _ask_one(question: List[str]) -> Any:
-    return subprocess.Popen(
-        ["nvidia-smi"] + question, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-
-
-def _heard(process: Any, deadline: float) -> str:
-    told, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
-    return told.decode("utf-8", "replace")
-
-
-def _dismiss(process: Any) -> None:
-    """Ends it without waiting for one that hangs in the driver."""
-    if process.poll() is None:
-        _kill_group(process.pid)
-        try:
-            process.wait(1)
-        except subprocess.TimeoutExpired:
-            _abandoned.append(process)
-    process.stdout.close()
-
-
-def rows_of(told: str, columns: int) -> List[List[str]]:
-    """The rows of nvidia-smi's CSV; what has fewer columns is no row but a message. It quotes
-    nothing, so what may hold a comma is to be asked for last."""
-    rows = [[cell.strip() for cell in line.split(",", columns - 1)] for line in told.splitlines()]
-    return [row for row in rows if len(row) == columns]
-
-
-def find_gpus() -> List[Gpu]:
-    """The GPUs of this machine, in the order of their places on the bus; of one that is split
-    (MIG) its instances. Where CUDA_VISIBLE_DEVICES was set for us, those it names. Raises BadSetup."""
-    query = "--query-gpu=index,uuid,name,compute_cap,driver_version,pci.bus_id,mig.mode.current"
-    try:
-        (told,) = ask_nvidia_smi([query, "--format=csv,noheader"], seconds=60)
-    except GpuTrouble:
-        return []
-    gpus = []  # type: List[Gpu]
-    for index, uuid_, name, capability, driver, bus, split in rows_of(told, 7):
-        gpu = Gpu(index, uuid_, name, "sm_" + capability.replace(".", ""), driver, bus)
-        gpus += find_instances(gpu) if split == "Enabled" else [gpu]
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return gpus if allowed is None else chosen_gpus(gpus, allowed)
-
-
-def why_no_gpu() -> str:
-    """What nvidia-smi says where no GPU was found."""
-    try:
-        (told,) = ask_nvidia_smi(["-L"], seconds=60)
-    except GpuTrouble as trouble:
-        return str(trouble)
-    return "nvidia-smi says: %s" % (" ".join(told.split())[:200] or "nothing")
-
-
-def find_instances(gpu: Gpu) -> List[Gpu]:
-    """The instances of a GPU that is split (MIG). Raises BadSetup if nvidia-smi is not understood.
-
-    Only `nvidia-smi -L` tells their UUIDs, and only its XML which device files are theirs.
-    """
-    try:
-        listed, described = ask_nvidia_smi(["-L"], ["-q", "-x", "-i", gpu.uuid], seconds=60)
-        places = _instance_places(described)
-    except (GpuTrouble, ElementTree.ParseError) as error:
-        raise BadSetup("GPU %s is split (MIG), and its instances are not told: %s." % (gpu.index, error)) from None  # fmt: skip
-    found, of_this = [], False
-    for line in listed.splitlines():
-        of_this = gpu.uuid in line if line.startswith("GPU ") else of_this
-        told = re.match(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)\s]+)\)", line)
-        if told and of_this:
-            if told[2] not in places:
-                raise BadSetup("nvidia-smi does not say which device files are those of %s." % told[3])
-            found.append(gpu._replace(
-                index="%s:%s" % (gpu.index, told[2]), uuid=told[3], whole=gpu.uuid,
-                name="%s MIG %s" % (gpu.name, told[1]), instance=places[told[2]],
-            ))  # fmt: skip
-    return found
-
-
-def _instance_places(described: str) -> Dict[str, str]:
-    """By their number, as in {"0": "gi1/ci0"}."""
-    tree = ElementTree.fromstring(described[described.find("<") : described.rfind(">") + 1])  # noqa: S314
-    return {
-        str(one.findtext("index")): "gi%s/ci%s" % (
-            one.findtext("gpu_instance_id"), one.findtext("compute_instance_id"))
-        for one in tree.iter("mig_device")
-    }  # fmt: skip
-
-
-def chosen_gpus(gpus: List[Gpu], allowed: str) -> List[Gpu]:
-    """Those that a CUDA_VISIBLE_DEVICES names: by index, UUID, or the beginning of one. A GPU that
-    is split stands for its instances. Raises BadSetup; CUDA itself would show fewer GPUs in silence."""
-    there = ", ".join("%s (%s)" % (gpu.index, gpu.uuid) for gpu in gpus) or "none"
-    chosen = []  # type: List[Gpu]
+    chosen: list[Gpu] = []
     for name in map(str.strip, allowed.split(",")):
-        named = [gpu for gpu in gpus if name in _names(gpu)]
-        if not named and name.startswith("GPU-"):
-            named = [gpu for gpu in gpus if (gpu.whole or gpu.uuid).startswith(name)]
-        elif not named and name.startswith("MIG-"):
-            named = [gpu for gpu in gpus if gpu.uuid.startswith(name)]
+        named = gpus_named(gpus, name)
         wholes = {gpu.whole or gpu.uuid for gpu in named}
         if len(wholes) != 1 or (len(named) > 1 and name.startswith("MIG-")):
+            all_gpus = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in gpus) or "none"
             raise BadSetup(
-                "CUDA_VISIBLE_DEVICES is %r, and %s. Unset it, or name GPUs by index or UUID; here are: %s."
-                % (allowed, _no_name(name, bool(named)), there)
+                f"CUDA_VISIBLE_DEVICES is {allowed!r}, and {what_it_names(name, bool(named))}. "
+                f"Unset it, or name GPUs by index or UUID; here are: {all_gpus}."
             )
         if set(named) & set(chosen):
-            raise BadSetup("CUDA_VISIBLE_DEVICES is %r, which names GPU %s twice." % (allowed, named[0].index))  # fmt: skip
+            raise BadSetup(
+                f"CUDA_VISIBLE_DEVICES is {allowed!r}, which names GPU {named[0].index} twice."
+            )
         chosen += named
     return chosen
 
 
-def _names(gpu: Gpu) -> List[str]:
-    return [gpu.index, gpu.uuid] + ([gpu.whole, gpu.index.partition(":")[0]] if gpu.whole else [])
+def gpus_named(gpus: list[Gpu], name: str) -> list[Gpu]:
+    """The GPUs that may be meant by one name; of several whole GPUs if it is ambiguous."""
+    exact = [gpu for gpu in gpus if name in names_of(gpu)]
+    if exact:
+        return exact
+    if name.startswith("GPU-"):
+        return [gpu for gpu in gpus if (gpu.whole or gpu.uuid).startswith(name)]
+    if name.startswith("MIG-"):
+        return [gpu for gpu in gpus if gpu.uuid.startswith(name)]
+    return []
 
 
-def _no_name(name: str, is_one: bool) -> str:
+def names_of(gpu: Gpu) -> list[str]:
+    """Index and UUID, and of an instance those of the whole GPU."""
+    names = [gpu.index, gpu.uuid]
+    return [*names, gpu.whole, gpu.index.partition(":")[0]] if gpu.whole else names
+
+
+def what_it_names(name: str, is_ambiguous: bool) -> str:
+    """What is wrong with a name, for the message."""
     if not name or name == "-1":
         return "so gives this executor no GPU"
-    return "%s is the name of %s" % (name, "several GPUs" if is_one else "no GPU here")
+    return f"{name} is the name of {'several GPUs' if is_ambiguous else 'no GPU here'}"
 
 
 def lock_gpu(gpu: Gpu) -> socket.socket:
@@ -502,290 +2012,273 @@ def lock_gpu(gpu: Gpu) -> socket.socket:
     except OSError:
         lock.close()
         raise BadSetup(
-            "Another executor on this machine has GPU %s (%s). Set CUDA_VISIBLE_DEVICES to give "
-            "each its own." % (gpu.index, gpu.uuid)
+            f"Another executor on this machine has GPU {gpu.index} ({gpu.uuid}). "
+            "Set CUDA_VISIBLE_DEVICES to give each its own."
         ) from None
     return lock
 
 
-def find_nvcc(given: Optional[str]) -> str:
+# --- handouts/executor/machine/gpu_discovery.py -------------------------------------------
+#
+# Which GPUs this machine has.
+
+
+def find_gpus() -> list[Gpu]:
+    """The GPUs of this machine, in the order of their places on the bus. Raises BadSetup.
+
+    Of a GPU that is split (MIG), its instances. Where CUDA_VISIBLE_DEVICES is set in this
+    process's environment, those that it names.
+    """
+    query = "--query-gpu=index,uuid,name,compute_cap,driver_version,pci.bus_id,mig.mode.current"
+    try:
+        (answer,) = ask_nvidia_smi([query, "--format=csv,noheader"], seconds=60)
+    except GpuTrouble:
+        return []
+    gpus: list[Gpu] = []
+    for index, gpu_uuid, name, capability, driver, bus, split in rows_of(answer, 7):
+        gpu = Gpu(index, gpu_uuid, name, "sm_" + capability.replace(".", ""), driver, bus)
+        gpus += find_instances(gpu) if split == "Enabled" else [gpu]
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return gpus if allowed is None else chosen_gpus(gpus, allowed)
+
+
+def why_no_gpu() -> str:
+    """What nvidia-smi says where no GPU was found."""
+    try:
+        (answer,) = ask_nvidia_smi(["-L"], seconds=60)
+    except GpuTrouble as trouble:
+        return str(trouble)
+    return f"nvidia-smi says: {' '.join(answer.split())[:200] or 'nothing'}"
+
+
+def find_instances(gpu: Gpu) -> list[Gpu]:
+    """The instances of a GPU that is split (MIG). Raises BadSetup if nvidia-smi is not understood.
+
+    Only `nvidia-smi -L` has their UUIDs, and only its XML which device files are theirs.
+    """
+    try:
+        listed, described = ask_nvidia_smi(["-L"], ["-q", "-x", "-i", gpu.uuid], seconds=60)
+        places = instance_places(described)
+    except (GpuTrouble, ElementTree.ParseError) as error:
+        raise BadSetup(
+            f"GPU {gpu.index} is split (MIG), and its instances are not told: {error}."
+        ) from None
+    return [
+        gpu._replace(
+            index=f"{gpu.index}:{number}",
+            uuid=uuid,
+            whole=gpu.uuid,
+            name=f"{gpu.name} MIG {profile}",
+            instance=place_of_instance(places, number, uuid),
+        )
+        for profile, number, uuid in listed_instances(listed, gpu.uuid)
+    ]
+
+
+def listed_instances(listed: str, whole: str) -> list[tuple[str, str, str]]:
+    """Profile, number and UUID of each instance of one GPU, from `nvidia-smi -L`."""
+    found, of_this = [], False
+    for line in listed.splitlines():
+        of_this = whole in line if line.startswith("GPU ") else of_this
+        match = re.match(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)\s]+)\)", line)
+        if match and of_this:
+            found.append((match[1], match[2], match[3]))
+    return found
+
+
+def instance_places(described: str) -> dict[str, str]:
+    """Where each instance is, by its number, as in {"0": "gi1/ci0"}."""
+    xml = described[described.find("<") : described.rfind(">") + 1]
+    tree = ElementTree.fromstring(xml)  # noqa: S314  (nvidia-smi is trusted)
+    return {
+        str(one.findtext("index")): (
+            f"gi{one.findtext('gpu_instance_id')}/ci{one.findtext('compute_instance_id')}"
+        )
+        for one in tree.iter("mig_device")
+    }
+
+
+def place_of_instance(places: dict[str, str], number: str, uuid: str) -> str:
+    """Raises BadSetup."""
+    if number not in places:
+        raise BadSetup(f"nvidia-smi does not say which device files are those of {uuid}.")
+    return places[number]
+
+
+# --- handouts/executor/machine/toolchain.py -----------------------------------------------
+#
+# nvcc and the host compiler behind it.
+
+
+def find_nvcc(given: str | None) -> str:
     """The path of nvcc. Raises BadSetup."""
     for candidate in [given] if given else ["nvcc", "/usr/local/cuda/bin/nvcc"]:
         found = shutil.which(candidate)
         if found:
-            real = os.path.realpath(found)  # a link to it says nothing of where its toolkit is
+            real = os.path.realpath(found)  # the toolkit is beside the file, not beside the link
             return real if os.path.basename(real) == "nvcc" else os.path.abspath(found)
+    problem = f"{given} is no program" if given else "nvcc was not found"
     raise BadSetup(
-        "%s. Install the CUDA toolkit, put its bin folder on the PATH, or name it with --nvcc."
-        % ("%s is no program" % given if given else "nvcc was not found")
+        f"{problem}. Install the CUDA toolkit, put its bin folder on the PATH, "
+        "or name it with --nvcc."
     )
 
 
 def nvcc_version(nvcc: str) -> str:
     """Such as "13.0". Raises BadSetup for a compiler that does not start."""
     try:
-        told = subprocess.run(
-            [nvcc, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
-        ).stdout.decode("utf-8", "replace")
+        answer = version_of(nvcc)
     except (OSError, subprocess.SubprocessError) as error:
-        raise BadSetup("%s cannot be run: %s." % (nvcc, error)) from None
-    release = re.search(r"release ([\d.]+)", told)
+        raise BadSetup(f"{nvcc} cannot be run: {error}.") from None
+    release = re.search(r"release ([\d.]+)", answer)
     if not release:
-        raise BadSetup("%s --version does not answer like nvcc does." % nvcc)
+        raise BadSetup(f"{nvcc} --version does not answer like nvcc does.")
     return release[1]
 
 
 def host_compiler() -> str:
-    """What the compiler behind nvcc says it is; "" if it cannot be asked."""
+    """The first line of what the compiler behind nvcc says it is; "" if it cannot be asked."""
     try:
-        told = subprocess.run(["g++", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60).stdout  # fmt: skip
+        return version_of("g++").partition("\n")[0]
     except (OSError, subprocess.SubprocessError):
         return ""
-    return told.decode("utf-8", "replace").partition("\n")[0]
 
 
-def device_nodes(gpu: Gpu, root: Path = Path("/")) -> List[str]:
-    """The device files of one GPU and no other. `nvidia-smi` counts otherwise than the driver
-    does, so the file is the one whose "Device Minor" has this UUID."""
-    nodes = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools"]
-    for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
-        told = dict(line.split(":", 1) for line in information.read_text().splitlines() if ":" in line)
-        if told.get("GPU UUID", "").strip() == (gpu.whole or gpu.uuid):
-            minor = told["Device Minor"].strip()
-            nodes.append("nvidia" + minor)
-            # An instance (MIG) has two files more: of its part of the GPU, and of the part of that.
-            parts = gpu.instance.split("/") if gpu.instance else []
-            for place in ["/".join(parts[: n + 1]) for n in range(len(parts))]:
-                access = root / "proc/driver/nvidia/capabilities" / ("gpu" + minor) / "mig" / place / "access"
-                number = re.search(r"DeviceFileMinor:\s*(\d+)", access.read_text() if access.exists() else "")
-                if not number:
-                    raise BadSetup("The driver does not say which device files are those of %s." % gpu.uuid)
-                nodes.append("nvidia-caps/nvidia-cap" + number[1])
-            return ["/dev/" + node for node in nodes if (root / "dev" / node).exists()]
-    raise BadSetup("The driver lists no GPU %s in /proc/driver/nvidia/gpus." % gpu.uuid)
-
-
-# --- The sandbox: bubblewrap around the compiler and around the program ------------------
-
-
-class Command(NamedTuple):
-    """What a slot is to run. An argument of `box` like "@program" stands for an open file."""
-
-    box: List[str]  # what goes before the command: the sandbox, [] for none
-    argv: List[str]
-    cwd: str
-    env: Dict[str, str]
-    files: Dict[str, Any]  # name -> (path, flags for os.open)
-
-
-class SandboxBroken(OSError):
-    """The sandbox itself failed, so nothing ran; no job is to be claimed by this host."""
-
-
-class NoSandbox:
-    """Programs run as the executor's own user (--sandbox none)."""
-
-    uids = None  # type: Any
-    binds = []  # type: List[str]
-    groups = []  # type: List[int]
-
-    def about(self) -> str:
-        return "none"
-
-    def compiler(self, folder: Path, source: Path, nvcc: List[str], limits: Dict[str, int]) -> Command:
-        argv = nvcc + ["-o", str(folder / "program"), "./" + source.name]
-        return Command([], argv, str(source.parent), self._environment(folder, nvcc[0], ""), {})
-
-    def program(
-        self, folder: Path, args: List[str], nvcc: str, gpu: Optional[Gpu], archive: Path,
-        limits: Dict[str, int],
-    ) -> Command:  # fmt: skip
-        env = self._environment(folder, nvcc, gpu.uuid if gpu else "")
-        return Command([], [str(folder / "program")] + args, str(folder / "run"), env, {})
-
-    def outputs(self, folder: Path, archive: Path, limits: Dict[str, int]) -> List["Found"]:
-        return gather(folder / "run", archive, limits)
-
-    def _environment(self, folder: Path, nvcc: str, visible_gpus: str) -> Dict[str, str]:
-        return environment(nvcc, str(folder / "run"), str(folder / "tmp"), visible_gpus)
-
-
-def environment(nvcc: str, home: str, tmp: str, visible_gpus: str) -> Dict[str, str]:
-    """All that a compiler or program is told: nothing of this process's environment."""
-    return {
-        "PATH": ":".join([os.path.dirname(nvcc), "/usr/local/bin", "/usr/bin", "/bin"]),
-        "HOME": home,
-        "TMPDIR": tmp,
-        "LANG": "C.UTF-8",
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "CUDA_VISIBLE_DEVICES": visible_gpus,
-    }
-
-
-class Bubblewrap:
-    """Programs run in bwrap, which never runs as root: as the executor's user, or, where that is
-    root, as a uid of each slot's own. What it sees: /usr and the CUDA toolkit, a /tmp of its own
-    in memory, its one GPU. Files go in and out as open descriptors, never by a path."""
-
-    def __init__(self, options: argparse.Namespace, nvcc: str, folder: Path) -> None:
-        """Raises BadSetup if there is no bubblewrap here, or no compiler for its first process."""
-        found = shutil.which("bwrap")
-        if not found:
-            raise BadSetup("bubblewrap is missing, and no program runs without it: apt install bubblewrap (--sandbox none would run programs as this user).")  # fmt: skip
-        self._bwrap = os.path.abspath(found)
-        self.uids = Uids(options.sandbox_uid_base) if os.geteuid() == 0 else None
-        extra = [path.resolve() for path in options.sandbox_bind]
-        missing = [path for path in extra if not path.exists()]
-        if missing:
-            raise BadSetup("There is no %s to show in the sandbox." % missing[0])
-        shown = [toolkit(nvcc)] + extra
-        self.binds = [str(path) for path in shown if Path("/usr") not in [path, *path.parents]]
-        folder.mkdir(parents=True, exist_ok=True)
-        self._init = folder / "init"
-        self._filter = folder / "seccomp"
-        compile_init(self._init)
-        self._filter.write_bytes(seccomp_filter(platform.machine()))
-        helped = subprocess.run([self._bwrap, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout  # fmt: skip
-        if b"--perms" not in helped:
-            raise BadSetup("%s is too old: bubblewrap 0.5 or newer is needed." % self._bwrap)
-        self._sized = b"--size" in helped  # 0.7 and newer; else the limit on memory must do
-        self._isolated = [
-            self._bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
-            "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent",
-            "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv",
-        ] + (["--disable-userns"] if b"--disable-userns" in helped else [])  # fmt: skip
-        self._nodes = {}  # type: Dict[str, List[str]]
-
-    def about(self) -> str:
-        return "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
-
-    def use(self, gpus: List[Gpu]) -> None:
-        """Finds the device files of the GPUs. Raises BadSetup."""
-        self._nodes = {gpu.uuid: device_nodes(gpu) for gpu in gpus}
-        every = {node for nodes in self._nodes.values() for node in nodes}
-        if gpus and "/dev/nvidia-uvm" not in every:
-            raise BadSetup("/dev/nvidia-uvm is missing: nvidia-modprobe -u -c 0 makes it (as root).")
-
-    @property
-    def groups(self) -> List[int]:
-        """The groups that the device files ask for, where not everybody may use them."""
-        told = [os.stat(node) for nodes in self._nodes.values() for node in nodes]
-        return sorted({s.st_gid for s in told if s.st_mode & 0o006 != 0o006})
-
-    def compiler(self, folder: Path, source: Path, nvcc: List[str], limits: Dict[str, int]) -> Command:
-        files = {"source": (source, os.O_RDONLY),
-                 "product": (folder / "program", os.O_WRONLY | os.O_CREAT | os.O_EXCL)}  # fmt: skip
-        argv = nvcc + ["-o", "/tmp/program", "./" + source.name]
-        given = ["--perms", "0644", "--file", "@source", "/tmp/run/" + source.name]
-        return self._command(argv, given, files, nvcc[0], None, limits)
-
-    def program(
-        self, folder: Path, args: List[str], nvcc: str, gpu: Optional[Gpu], archive: Path,
-        limits: Dict[str, int],
-    ) -> Command:  # fmt: skip
-        files = {"program": (folder / "program", os.O_RDONLY),
-                 "archive": (archive, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)}  # fmt: skip
-        given = ["--dir", "/tmp/run/out", "--perms", "0555", "--file", "@program", "/job/program"]
-        return self._command(["/job/program"] + args, given, files, nvcc, gpu, limits)
-
-    def outputs(self, folder: Path, archive: Path, limits: Dict[str, int]) -> List["Found"]:
-        with open(str(archive), "rb") as file:
-            return list(unpack(file))
-
-    def check(self, hidden: Path, scratch: Path, nvcc: str, gpu: Optional[Gpu]) -> Command:
-        """A command that ends with 0 if the sandbox holds what it should."""
-        script = (
-            'if [ -r "$3" ]; then echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"; exit 1; fi\n'
-            'if [ -r "$1" ]; then echo "$1 can be read in the sandbox; move it out of the folders that are shown there"; exit 1; fi\n'
-            '[ "$(grep -c : /proc/net/dev)" = 1 ] || { echo "there is a network in it"; exit 1; }\n'
-            '[ "$(id -u)" != 0 ] || { echo "programs would be root in it"; exit 1; }\n'
-            '"$2" --version >/dev/null || { echo "$2 does not run in it; name the toolkit\'s own nvcc with --nvcc, and further folders it needs with --sandbox-bind"; exit 1; }\n'
-            "exit %d\n" % CHECKED
-        )
-        argv = ["/bin/sh", "-c", script, "sh", str(hidden), nvcc, str(scratch)]
-        return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS)
-
-    def _command(
-        self, argv: List[str], given: List[str], files: Dict[str, Any], nvcc: str,
-        gpu: Optional[Gpu], limits: Dict[str, int],
-    ) -> Command:  # fmt: skip
-        box = list(self._isolated)
-        env = environment(nvcc, "/tmp/run", "/tmp", gpu.uuid if gpu else "")
-        for name, value in env.items():
-            box += ["--setenv", name, value]
-        size = ["--size", str(limits["disk_bytes"])] if self._sized else []
-        box += self._system() + ["--proc", "/proc", "--dev", "/dev"] + self._devices(gpu)
-        box += size + ["--tmpfs", "/dev/shm"] + size + ["--tmpfs", "/tmp", "--dir", "/tmp/run"]
-        for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
-            box += ["--ro-bind", "/tmp/%d" % number if self.uids else path, path]
-        box += ["--perms", "0555", "--file", "@init", "/job/init"] + given
-        box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
-        box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
-        box += ["@product" if "product" in files else "-1", "/tmp/program"]
-        box += ["@archive" if "archive" in files else "-1"]
-        box += [str(limits[name]) for name in ("output_files", "output_file_bytes", "processes", "disk_bytes", "memory_bytes")]
-        files = {**files, "init": (self._init, os.O_RDONLY), "seccomp": (self._filter, os.O_RDONLY)}
-        return Command(box, argv, "/", {}, files)
-
-    def _system(self) -> List[str]:
-        shown = ["--ro-bind", "/usr", "/usr"]
-        for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
-            if os.path.islink(name):
-                shown += ["--symlink", os.readlink(name), name]
-            elif os.path.isdir(name):
-                shown += ["--ro-bind", name, name]
-        for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/nvcc.profile"):
-            shown += ["--ro-bind-try", name, name]
-        return shown
-
-    def _devices(self, gpu: Optional[Gpu]) -> List[str]:
-        if gpu is None:
-            return []
-        shown = ["--ro-bind", "/sys", "/sys"]
-        for node in self._nodes[gpu.uuid]:
-            shown += ["--dev-bind", node, node]
-        return shown
-
-
-class Uids:
-    """Uids of which each is one slot's alone on this machine, held by a lock in /run."""
-
-    def __init__(self, base: int) -> None:
-        self._range = range(base, base + SANDBOX_UIDS)
-        self._folder = Path("/run/telerun-sandbox")
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-
-    def take(self) -> Any:
-        """A uid that is free, as the open file of its lock and its number. Raises BadSetup."""
-        for uid in self._range:
-            if not _is_account(uid):
-                lock = open(str(self._folder / str(uid)), "w")
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return lock, uid
-                except BlockingIOError:
-                    lock.close()
-        raise BadSetup("No uid from %d to %d is free for a sandbox; say --sandbox-uid-base." % (self._range[0], self._range[-1]))  # fmt: skip
-
-
-def _is_account(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-        return True
-    except KeyError:
-        return False
+def version_of(program: str) -> str:
+    """All that it prints when asked for its version. Raises OSError, SubprocessError."""
+    done = subprocess.run(
+        [program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+    )
+    return done.stdout.decode("utf-8", "replace")
 
 
 def toolkit(nvcc: str) -> Path:
-    """What must be seen for nvcc to run: its toolkit, or, of one that lies by itself, the file."""
+    """What nvcc needs to run: the folder of its toolkit, or just its file if it has none."""
     path = Path(nvcc)
     return path.parent.parent if (path.parent / "nvcc.profile").is_file() else path
 
 
-# The first process in the sandbox, in C because it starts a hundred times faster than Python. As
-# process 1 of its namespace no program can kill it, and all end when it does. It tells of the
-# program what bwrap does not pass on: its wait status, so that exit(137) is not SIGKILL, its time and
-# memory; and it hands out what the compiler made, or the program left in out/, without following links.
+# --- handouts/executor/machine/device_files.py --------------------------------------------
+#
+# The device files of a GPU.
+
+
+def device_nodes(gpu: Gpu, root: Path = Path("/")) -> list[str]:
+    """The device files of one GPU and no other. Raises BadSetup.
+
+    `nvidia-smi` and the driver number GPUs differently, so the file is the one whose
+    "Device Minor" has this UUID.
+    """
+    minor = minor_of(gpu, root)
+    nodes = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia" + minor]
+    # An instance (MIG) has two files more: of its part of the GPU, and of the part of that.
+    parts = gpu.instance.split("/") if gpu.instance else []
+    for place in ["/".join(parts[: n + 1]) for n in range(len(parts))]:
+        access = root / f"proc/driver/nvidia/capabilities/gpu{minor}/mig/{place}/access"
+        text = access.read_text() if access.exists() else ""
+        number = re.search(r"DeviceFileMinor:\s*(\d+)", text)
+        if not number:
+            raise BadSetup(f"The driver does not say which device files are those of {gpu.uuid}.")
+        nodes.append("nvidia-caps/nvidia-cap" + number[1])
+    return ["/dev/" + node for node in nodes if (root / "dev" / node).exists()]
+
+
+def minor_of(gpu: Gpu, root: Path) -> str:
+    """The number of its device file. Raises BadSetup."""
+    for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
+        lines = [line for line in information.read_text().splitlines() if ":" in line]
+        fields = dict(line.split(":", 1) for line in lines)
+        if fields.get("GPU UUID", "").strip() == (gpu.whole or gpu.uuid):
+            return fields["Device Minor"].strip()
+    raise BadSetup(f"The driver lists no GPU {gpu.uuid} in /proc/driver/nvidia/gpus.")
+
+
+# --- handouts/executor/results/archive.py -------------------------------------------------
+#
+# The archive of what a program left in ./out/.
+#
+# Its bytes go from the sandbox's first process, through a descriptor, into one archive on the
+# host; no name that a program chose is ever the name of a file here. The limits are applied twice:
+# when the archive is written, and to what is read from it (outputs.py).
+
+
+RECORD = re.compile(rb"([a-z]) (\d{1,20}) (\d{1,3})\n")
+
+
+class Found(NamedTuple):
+    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there."""
+
+    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries
+    size: int
+    name: bytes
+    offset: int = 0
+
+
+def unpack(archive: Any) -> Iterator[Found]:
+    """The entries in an archive that the sandbox's first process wrote."""
+    end = os.fstat(archive.fileno()).st_size
+    for line in iter(lambda: archive.readline(64), b""):
+        record = RECORD.fullmatch(line)
+        if not record:
+            return
+        name = archive.read(int(record[3]))
+        kind, size, offset = record[1].decode(), int(record[2]), archive.tell()
+        if kind == "f":
+            kind = "f" if offset + size <= end else "u"
+            archive.seek(offset + size)
+        yield Found(kind, size, name, offset)
+
+
+def gather(folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
+    """The same where there is no sandbox: copies the files in `folder`/out to the archive."""
+    try:
+        opened = os.open(str(folder / "out"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [Found("o", 0, b"out")]
+    try:
+        with archive.open("wb") as file:
+            return list(copy_entries(opened, file, limits))
+    finally:
+        os.close(opened)
+
+
+def copy_entries(folder: int, archive: Any, limits: dict[str, int]) -> Iterator[Found]:
+    """The entries of an open folder, after what comes back was written to the archive."""
+    files, room = limits["output_files"], limits["output_file_bytes"]
+    for name in sorted(os.fsencode(name) for name in os.listdir(folder)):
+        kind, size, source = open_entry(folder, name)
+        if kind == "f":
+            kind = "c" if files < 1 else "b" if size > room else "f"
+        offset = archive.tell()
+        if source is not None:
+            with source:
+                if kind == "f":
+                    archive.write(source.read(size))
+                    kind = "f" if archive.tell() == offset + size else "u"
+                    files, room = files - 1, room - size
+        yield Found(kind, size, name, offset)
+
+
+def open_entry(folder: int, name: bytes) -> tuple[str, int, Any]:
+    """An entry's kind and size, and if it is a plain file, the file open for reading."""
+    try:
+        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(about.st_mode):
+            kinds = {stat.S_IFDIR: "d", stat.S_IFLNK: "l"}
+            return kinds.get(stat.S_IFMT(about.st_mode), "s"), 0, None
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        source = os.fdopen(os.open(name, flags, dir_fd=folder), "rb")
+    except OSError:
+        return "u", 0, None
+    about = os.fstat(source.fileno())
+    return "f" if about.st_nlink == 1 else "h", about.st_size, source
+
+
+# --- handouts/executor/sandbox/init.c -----------------------------------------------------
+
+
 INIT_C = r"""
 #define _GNU_SOURCE 1
 #include <dirent.h>
@@ -955,828 +2448,13 @@ int main(int argc, char **argv) {
                 + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6, used.ru_maxrss, made);
     return 0;
 }
-""".replace("@NAMED@", str(NAMED))
+"""
 
 
-def compile_init(path: Path) -> None:
-    """Compiles INIT_C with the host compiler that nvcc needs too. Raises BadSetup."""
-    source = path.with_suffix(".c")
-    source.write_text(INIT_C)
-    told = ""
-    for compiler in ("gcc", "g++", "cc", "clang"):
-        argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]
-        try:
-            done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
-        except (OSError, subprocess.SubprocessError):
-            continue
-        if done.returncode == 0:
-            return
-        told = told or done.stdout.decode("utf-8", "replace").strip()
-    raise BadSetup("No host compiler works here, and nvcc needs one as well: apt install g++. %s" % told)
-
-
-# What no CUDA program needs and past exploits did, as (x86-64, aarch64) system call numbers.
-DENIED = {
-    "acct": (163, 89), "add_key": (248, 217), "bpf": (321, 280), "chroot": (161, 51),
-    "clock_adjtime": (305, 266), "delete_module": (176, 106), "fanotify_init": (300, 262),
-    "finit_module": (313, 273), "fsconfig": (431, 431), "fsmount": (432, 432),
-    "fsopen": (430, 430), "fspick": (433, 433), "init_module": (175, 105),
-    "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "io_uring_setup": (425, 425),
-    "kexec_file_load": (320, 294), "kexec_load": (246, 104), "keyctl": (250, 219),
-    "lookup_dcookie": (212, 18), "memfd_secret": (447, 447), "mount": (165, 40),
-    "mount_setattr": (442, 442), "move_mount": (429, 429), "msgget": (68, 186),
-    "open_by_handle_at": (304, 265), "open_tree": (428, 428), "open_tree_attr": (467, 467),
-    "perf_event_open": (298, 241), "pidfd_getfd": (438, 438), "pivot_root": (155, 41),
-    "process_madvise": (440, 440), "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271), "ptrace": (101, 117), "quotactl": (179, 60),
-    "quotactl_fd": (443, 443), "reboot": (169, 142), "request_key": (249, 218),
-    "semget": (64, 190), "setns": (308, 268), "shmget": (29, 194), "swapoff": (168, 225),
-    "swapon": (167, 224), "syslog": (103, 116), "umount2": (166, 39), "unshare": (272, 97),
-    "userfaultfd": (323, 282), "vhangup": (153, 58),
-}  # fmt: skip
-ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
-CLONE_FILES, CLONE_THREAD, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x2
-FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)  # 16: netlink. Not vsock
-TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
-
-
-def seccomp_filter(machine: str) -> bytes:
-    """A filter (seccomp(2)) in classic BPF. Raises BadSetup for a machine it does not know."""
-    if machine not in ARCHITECTURES:
-        raise BadSetup("There is no system call filter for a %s; --sandbox none runs without a sandbox." % machine)  # fmt: skip
-    column, audit_architecture = ARCHITECTURES[machine]
-    clone, clone3, ioctl, make_socket = [(56, 220), (435, 435), (16, 29), (41, 198)]
-    prlimit, close_range = (302, 261), (436, 436)
-
-    def load(offset: int) -> bytes:
-        return struct.pack("=HBBI", 0x20, 0, 0, offset)
-
-    def jump(how: int, value: int, if_true: int, if_false: int) -> bytes:
-        return struct.pack("=HBBI", how, if_true, if_false, value)
-
-    def end(what: int) -> bytes:
-        return struct.pack("=HBBI", 0x06, 0, 0, what)
-
-    equal, at_least, has_bits = 0x15, 0x35, 0x45
-    kill, allow = end(0x80000000), end(0x7FFF0000)
-    deny, absent, no_family = [
-        end(0x00050000 | number) for number in (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT)
-    ]
-    first = 16  # the offset of the first argument; its low half, as the kernel reads it
-    program = load(4) + jump(equal, audit_architecture, 1, 0) + kill + load(0)
-    if machine == "x86_64":  # x32, whose calls have numbers of their own
-        program += jump(at_least, 0x40000000, 0, 1) + kill
-    for numbers in DENIED.values():
-        program += jump(equal, numbers[column], 0, 1) + deny
-    # glibc then uses clone, whose flags a filter can see. Threads share their descriptors, or the
-    # memory behind those of one would not be seen (`Watched`).
-    program += jump(equal, clone3[column], 0, 1) + absent
-    program += jump(equal, clone[column], 0, 7) + load(first)
-    program += jump(has_bits, CLONE_NEW, 0, 1) + deny
-    program += jump(has_bits, CLONE_THREAD, 0, 2) + jump(has_bits, CLONE_FILES, 1, 0) + deny + allow
-    program += jump(equal, close_range[column], 0, 4) + load(first + 16)
-    program += jump(has_bits, CLOSE_RANGE_UNSHARE, 0, 1) + deny + allow
-    # The limits of others, such as the first process, which has the same user; 0 is the caller.
-    program += jump(equal, prlimit[column], 0, 4) + load(first)
-    program += jump(equal, 0, 1, 0) + deny + allow
-    program += jump(equal, ioctl[column], 0, 5) + load(first + 8)
-    program += b"".join(jump(equal, trick, 2 - n, 0) for n, trick in enumerate(TERMINAL_TRICKS))
-    program += allow + deny
-    program += jump(equal, make_socket[column], 0, len(FAMILIES) + 2) + load(first)
-    program += b"".join(
-        jump(equal, int(family), len(FAMILIES) - n, 0) for n, family in enumerate(FAMILIES)
-    )
-    return program + no_family + allow
-
-
-def why_denied() -> str:
-    """The command that mends a kernel which keeps bubblewrap from making namespaces."""
-    def setting(name: str) -> str:
-        try:
-            return Path("/proc/sys/" + name).read_text().strip()
-        except OSError:
-            return ""
-
-    if setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
-        return "AppArmor keeps it from making namespaces: install the profile in docs/gpu-hosts.md, or: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-    if setting("kernel/unprivileged_userns_clone") == "0":
-        return "this kernel keeps users from making namespaces: sysctl kernel.unprivileged_userns_clone=1"
-    if setting("user/max_user_namespaces") == "0":
-        return "this kernel allows no user namespaces: sysctl user.max_user_namespaces=10000"
-    return "in a container, allow it to make namespaces, or run the executor outside of it"
-
-
-# --- A slot: the child process that starts compilers and programs ------------------------
+# --- handouts/executor/results/outputs.py -------------------------------------------------
 #
-# The worker's thread writes one line of JSON to the slot, with the descriptors that the command
-# needs, and reads back one line of JSON and the log's bytes. The slot is single-threaded and
-# long-lived. It adopts orphans (PR_SET_CHILD_SUBREAPER, prctl(2)), so every process that a program
-# started is its descendant and is killed when the program is over. When its standard input closes,
-# because the worker is gone, even by kill -9, it kills what runs and ends. Started by root, it
-# gives that up at once for a uid that nothing else on the machine has.
+# Which of the files in ./out/ come back to the student.
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
-MS_BIND, MS_REC, MS_PRIVATE, CLONE_NEWNS = 0x1000, 0x4000, 0x40000, 0x20000
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Log:
-    """The head and the tail of a stream of bytes, and how much was left out between them."""
-
-    def __init__(self, most: int) -> None:
-        self._head_most = int(most * HEAD_SHARE)
-        self._tail_most = most - self._head_most
-        self._head = bytearray()
-        self._tail = bytearray()
-        self.total = 0
-
-    def add(self, data: bytes) -> None:
-        self.total += len(data)
-        room = self._head_most - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
-        if len(self._tail) > 2 * self._tail_most:  # seldom, so that adding stays cheap
-            del self._tail[: -self._tail_most]
-
-    def content(self) -> bytes:
-        left_out = self.total - self._head_most - self._tail_most
-        if left_out <= 0:
-            return bytes(self._head + self._tail)
-        note = b"\n[... %d bytes left out ...]\n" % left_out
-        return bytes(self._head) + note + bytes(self._tail[-self._tail_most :])
-
-
-class SlotProcess:
-    """The slot's own side: reads orders from standard input, a socket, until it closes."""
-
-    def __init__(self, setup: Dict[str, Any]) -> None:
-        """`setup`: "uid" to become, "groups" to be in, "binds" to lay out in /tmp; or {}."""
-        self._uid = setup.get("uid")
-        self._orders = bytearray()
-        self._received = []  # type: List[int]  # descriptors that came with orders
-        self._stop = 0  # the number of the run that is to be killed
-        self._open = True
-        self._socket = socket.socket(fileno=0)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(0, selectors.EVENT_READ, self._read_orders)
-        wake, self._wake = os.pipe()  # a byte arrives when a child has ended
-        for end in (wake, self._wake):
-            os.set_blocking(end, False)
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        # The executor says when to stop. Handlers, because what is ignored stays so in programs.
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)
-        self._selector.register(wake, selectors.EVENT_READ, lambda: os.read(wake, 4096))
-        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        self._memfd_device = _memfd_device()
-        self._trouble = ""
-        if self._uid is not None:
-            try:
-                self._become(self._uid, setup["groups"], setup["binds"])
-            except OSError as error:
-                self._uid, self._trouble = None, "its slot cannot be set up: %s" % error.strerror
-
-    def _become(self, uid: int, groups: List[int], binds: List[str]) -> None:
-        """Gives root up for the uid; before, shows it what only root can reach, in /tmp."""
-        if binds:
-            _check(_libc.unshare(CLONE_NEWNS))
-            _check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
-            opened = [os.open(path, os.O_PATH) for path in binds]  # before /tmp is another
-            _check(_libc.mount(b"none", b"/tmp", b"tmpfs", 0, b"size=1m,mode=0755"))
-            for number, descriptor in enumerate(opened):
-                self._lay_out("/proc/self/fd/%d" % descriptor, "/tmp/%d" % number)
-                os.close(descriptor)
-        os.setgroups(groups)
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-        _libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its own /proc/self/fd is closed to it
-        self._sweep()
-
-    def _lay_out(self, path: str, place: str) -> None:
-        if os.path.isdir(path):
-            os.mkdir(place)
-        else:
-            open(place, "w").close()
-        _check(_libc.mount(path.encode(), place.encode(), None, MS_BIND | MS_REC, None))
-
-    def serve(self) -> None:
-        while self._open:
-            self._dispatch(None)
-            order = self._next_order()
-            if order is not None:
-                self._answer(*self._run(order))
-
-    def _dispatch(self, timeout: Optional[float]) -> None:
-        for key, _ in self._selector.select(timeout):
-            key.data()
-
-    def _read_orders(self) -> None:
-        try:
-            data, extra, _, _ = self._socket.recvmsg(1 << 16, socket.CMSG_SPACE(16 * 4), socket.MSG_CMSG_CLOEXEC)
-        except ConnectionError:
-            data, extra = b"", []
-        for _level, _kind, content in extra:
-            descriptors = array.array("i")
-            descriptors.frombytes(content[: len(content) - len(content) % 4])
-            self._received += descriptors
-        if not data:
-            self._open = False
-        self._orders += data
-        self._take_kills()
-
-    def _take_kills(self) -> None:
-        while self._orders.startswith(b"kill "):
-            line, newline, rest = self._orders.partition(b"\n")
-            if not newline:
-                break
-            self._stop, self._orders = int(line[5:]), rest
-
-    def _next_order(self) -> Optional[Dict[str, Any]]:
-        line, newline, rest = self._orders.partition(b"\n")
-        if not newline:
-            return None
-        self._orders = rest
-        self._take_kills()
-        return json.loads(line.decode())
-
-    def _answer(self, ended: Dict[str, Any], log: bytes) -> None:
-        try:
-            self._socket.sendall(json.dumps({**ended, "log_bytes": len(log)}).encode() + b"\n" + log)
-        except ConnectionError:
-            self._open = False
-
-    def _run(self, order: Dict[str, Any]) -> Any:
-        """Runs one command to its end; what became of it, and its log."""
-        count = len(order["files"])
-        files = dict(zip(order["files"], self._received))
-        self._received, mine = self._received[count:], self._received[:count]
-        report, files["report"] = os.pipe()
-        try:
-            return self._run_with(order, files, report)
-        finally:
-            for descriptor in mine + [report]:
-                os.close(descriptor)
-
-    def _run_with(self, order: Dict[str, Any], files: Dict[str, int], report: int) -> Any:
-        log = Log(order["log_bytes"])
-        box = [str(files[a[1:]]) if a.startswith("@") else a for a in order["box"]]
-        started = time.monotonic()
-        try:
-            if self._trouble:
-                return {"error": self._trouble, "sandbox": True}, b""
-            child = subprocess.Popen(
-                box + order["argv"], cwd=order["cwd"], env=order["env"], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-                pass_fds=list(files.values()) if box else (), preexec_fn=_dying_with(os.getpid()),
-            )  # fmt: skip
-        except (OSError, ValueError) as error:
-            gone = bool(box) and not os.access(box[0], os.X_OK)
-            return {"error": str(error), "sandbox": gone}, b""
-        finally:
-            os.close(files["report"])
-        watched = Watched(child.pid, self._memfd_device if box else 0)
-        why = self._watch(child, order, log, started + order["seconds"], watched)
-        seconds = time.monotonic() - started
-        unkillable = self._kill_all(child)
-        self._drain(child, log)
-        ended = {"why": why, "seconds": seconds, "output_bytes": log.total, "unkillable": unkillable,
-                 "memory_bytes": watched.peak or None, "cpu_seconds": None}  # fmt: skip
-        code = child.returncode
-        if box:
-            told = _read_all(report).decode("ascii", "replace").splitlines()
-            if not told and why == "ended" and not unkillable:
-                return {"error": in_text(log.content())[-500:].strip() or "it ended with %s" % code, "sandbox": True}, b""
-            # A program that ended its own sandbox, which the kernel does for lack of memory.
-            code = -signal.SIGKILL
-            if len(told) == 2:
-                status, wall, cpu, kib, made = told[1].split()
-                code = os.WEXITSTATUS(int(status)) if os.WIFEXITED(int(status)) else -os.WTERMSIG(int(status))
-                ended.update(seconds=float(wall), cpu_seconds=float(cpu))
-                ended["memory_bytes"] = max(int(kib) << 10, watched.peak)
-                if why == "ended" and 0 < order["memory_bytes"] < int(kib) << 10:  # between two looks
-                    ended["why"] = "memory"
-                if made == "unwritten":
-                    return {"error": "what it made could not be kept"}, b""
-        ended.update(exit_code=code if code >= 0 else None, signal=-code if code < 0 else None)
-        return ended, log.content()
-
-    def _watch(
-        self, child: Any, order: Dict[str, Any], log: Log, deadline: float, watched: "Watched"
-    ) -> str:
-        """Waits for the end and says what it was: "ended", "time", "output", "memory", "short" or "killed"."""
-        pipe = child.stdout.fileno()
-        os.set_blocking(pipe, False)
-
-        def read() -> None:
-            data = os.read(pipe, 1 << 16)
-            log.add(data)
-            if not data:
-                self._selector.unregister(pipe)
-
-        self._selector.register(pipe, selectors.EVENT_READ, read)
-        look = 0.0
-        try:
-            while child.poll() is None:
-                now = time.monotonic()
-                if now >= deadline:
-                    return "time"
-                if log.total > order["output_bytes"]:
-                    return "output"
-                if not self._open or self._stop == order["number"]:
-                    return "killed"
-                if order["memory_bytes"] and now >= look:
-                    trouble = watched.trouble(order["memory_bytes"])
-                    if trouble:
-                        return trouble
-                    look = now + WATCH_SECONDS
-                self._dispatch(min(deadline, look or deadline) - now)
-            return "output" if log.total > order["output_bytes"] else "ended"
-        finally:
-            if pipe in self._selector.get_map():
-                self._selector.unregister(pipe)
-
-    def _kill_all(self, child: Any) -> List[int]:
-        """Kills the command and all that it left behind; they are ours, whatever they did. What even
-        SIGKILL does not end, because it hangs in a driver, is not waited for, and returned."""
-        if child.poll() is None:
-            _kill_group(child.pid)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < deadline:
-            child.poll()
-            self._sweep()
-            others = _children()
-            for pid in others:
-                if pid != child.pid:
-                    _kill_group(pid)
-                    _reap(pid)
-            if not others:
-                return []
-            time.sleep(0.001)
-        return others
-
-    def _sweep(self) -> None:
-        """Kills everything of this uid but this process (kill(2)): the uid is ours alone."""
-        if self._uid is not None:
-            try:
-                os.kill(-1, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
-    def _drain(self, child: Any, log: Log) -> None:
-        """Reads what was still in the pipe; nobody is left who could write more."""
-        if child.returncode is None:
-            child.returncode = -signal.SIGKILL
-        try:
-            for _ in range(64):
-                data = os.read(child.stdout.fileno(), 1 << 16)
-                if not data:
-                    break
-                log.add(data)
-        except BlockingIOError:
-            pass
-        child.stdout.close()
-
-
-def _kill_group(pid: int) -> None:
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-
-
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
-
-
-def _children() -> List[int]:
-    """The pids of this process's children (proc(5))."""
-    me = os.getpid()
-    try:
-        return [int(pid) for pid in Path("/proc/%d/task/%d/children" % (me, me)).read_text().split()]
-    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
-        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == me]
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path("/proc/%d/stat" % pid).read_bytes().rpartition(b")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0
-
-
-def _dying_with(parent: int) -> Callable[[], None]:
-    """For the child before it becomes bwrap: it is killed when the slot is, from the first moment.
-
-    The slot is single-threaded: that signal follows the thread which forked (prctl(2)).
-    """
-
-    def prepare() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare
-
-
-def _check(result: int) -> None:
-    if result != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def _read_all(descriptor: int) -> bytes:
-    """What is in a pipe that nobody writes to any more, or nobody who is to be waited for."""
-    os.set_blocking(descriptor, False)
-    try:
-        return os.read(descriptor, 4096)
-    except BlockingIOError:
-        return b""
-
-
-def _memfd_device() -> int:
-    """The file system that files made by memfd_create(2) are on; 0 where there is none."""
-    try:
-        descriptor = os.memfd_create("device")
-    except (AttributeError, OSError):
-        return 0
-    try:
-        return os.fstat(descriptor).st_dev
-    finally:
-        os.close(descriptor)
-
-
-class Watched:
-    """A process and all its descendants, and the memory they have."""
-
-    PAGE = os.sysconf("SC_PAGE_SIZE")
-
-    def __init__(self, pid: int, memfd_device: int) -> None:
-        self._pid = pid
-        self._memfd_device = memfd_device
-        self.peak = 0
-
-    def trouble(self, most: int) -> str:
-        """"memory" if they have more bytes now: resident, or in files that live in memory alone.
-        "short" if the host has none left, whoever has it: that is not this job's mistake. Else ""."""
-        if host_is_short():
-            return "short"
-        pids = self._tree()
-        if any(map(self._hides, pids[2:])):  # behind bwrap and the first process
-            return "memory"
-        try:
-            memfds = self._memfds(pids)
-        except OverflowError:
-            return "memory"
-        files = self._files(pids)
-        size = files + sum(memfds.values()) + sum(map(self._resident, pids))
-        if size > most:  # count what they share once; that takes longer
-            size = files + sum(memfds.values()) + sum(map(self._proportional, pids))
-        elif size + shared_on_host() > most:
-            size = max(size, files + self._with_mapped(pids, memfds))
-        self.peak = max(self.peak, size)
-        return "memory" if size > most else ""
-
-    def _tree(self) -> List[int]:
-        found, new = [], [self._pid]
-        while new:
-            pid = new.pop()
-            threads = glob.glob("/proc/%d/task/*/children" % pid)
-            # One whose first thread ended is told of by the others alone.
-            others = [] if len(threads) < 2 or is_running(pid) else [int(path.split("/")[4]) for path in threads]
-            found.append(max(others, default=pid))
-            for path in threads:
-                try:
-                    with open(path) as file:
-                        new += map(int, file.read().split())
-                except OSError:
-                    pass
-        return found
-
-    def _hides(self, pid: int) -> bool:
-        """Whether it keeps its files from being counted (PR_SET_DUMPABLE, prctl(2))."""
-        try:
-            os.listdir("/proc/%d/fd" % pid)
-        except PermissionError:
-            return self._resident(pid) > 0  # one that is ending is closed too, but has no memory
-        except OSError:
-            pass
-        return False
-
-    def _resident(self, pid: int) -> int:
-        try:
-            return of_memory("/proc/%d/status" % pid, "VmRSS", "VmPTE")
-        except (OSError, ValueError):
-            return 0
-
-    def _proportional(self, pid: int) -> int:
-        try:
-            return of_memory("/proc/%d/smaps_rollup" % pid, "Pss") + of_memory("/proc/%d/status" % pid, "VmPTE")
-        except (OSError, ValueError):
-            return self._resident(pid)
-
-    def _files(self, pids: List[int]) -> int:
-        """Files in the sandbox live in memory, and take some of the kernel's, a page each here."""
-        size = 0
-        for pid in pids[2:] if self._memfd_device else []:  # behind bwrap and the first process
-            for folder in ("tmp", "dev/shm"):
-                try:
-                    about = os.statvfs("/proc/%d/root/%s" % (pid, folder))
-                except OSError:
-                    break
-                size += (about.f_blocks - about.f_bfree) * about.f_frsize
-                size += (about.f_files - about.f_ffree) * self.PAGE
-            else:
-                break
-        return size
-
-    def _memfds(self, pids: List[int]) -> Dict[int, int]:
-        """Such files count here even where no process has them mapped. Raises OverflowError for
-        more descriptors than can be looked at, as each look is to be short."""
-        sizes, looks = {}, 0
-        for pid in pids if self._memfd_device else []:
-            for path in glob.glob("/proc/%d/fd/*" % pid):
-                looks += 1
-                if looks > MOST_DESCRIPTORS:
-                    raise OverflowError
-                try:
-                    about = os.stat(path)
-                except OSError:
-                    continue
-                if about.st_dev == self._memfd_device:
-                    sizes[about.st_ino] = about.st_blocks * 512
-        return sizes
-
-
-    def _with_mapped(self, pids: List[int], memfds: Dict[int, int]) -> int:
-        """Bytes with all that is mapped of shared memory, touched or not. A page that was given up
-        (madvise(2)), or that only a dead process touched, is in no count of resident ones, but stays."""
-        own, extents = 0, dict(memfds)
-        for pid in pids if self._memfd_device else []:
-            try:
-                own += of_memory("/proc/%d/status" % pid, "RssAnon", "RssFile", "VmPTE")
-                for inode, end in self._mapped(pid):
-                    extents[inode] = max(extents.get(inode, 0), end)
-            except (OSError, ValueError):
-                pass
-        return own + min(sum(extents.values()), shared_on_host())
-
-    def _mapped(self, pid: int) -> Iterator[Tuple[int, int]]:
-        """Inode and end of each mapping of a file that lives in memory alone (proc(5))."""
-        with open("/proc/%d/maps" % pid, errors="replace") as file:
-            for line in file:
-                span, _, offset, device, inode = line.split()[:5]
-                if os.makedev(*(int(number, 16) for number in device.split(":"))) == self._memfd_device:
-                    begin, end = (int(address, 16) for address in span.split("-"))
-                    yield int(inode), int(offset, 16) + end - begin
-
-
-def shared_on_host() -> int:
-    """Bytes in all of the host's files that live in memory alone."""
-    try:
-        return of_memory("/proc/meminfo", "Shmem")
-    except (OSError, ValueError):
-        return 0
-
-
-def of_memory(path: str, *names: str) -> int:
-    """The sum, in bytes, of those lines of one of the kernel's files. Raises OSError, ValueError."""
-    with open(path, errors="replace") as file:
-        return sum(int(line.split()[1]) << 10 for line in file if line.partition(":")[0] in names)
-
-
-def host_is_short(path: str = "/proc/meminfo") -> bool:
-    """Whether the host's memory is nearly gone. What runs is then stopped: some of what a program
-    takes is in nobody's count, such as files that are on their way through a socket."""
-    try:
-        floor = min(1 << 30, of_memory(path, "MemTotal") // 20)
-        return of_memory(path, "MemAvailable") < floor
-    except (OSError, ValueError):
-        return False
-
-
-class Cgroups:
-    """A cgroup (version 2) for each slot, where this process may make some: the kernel itself then
-    limits memory and processes, and the slot need not look. `group` is None elsewhere."""
-
-    OVERHEAD_BYTES, OVERHEAD_PROCESSES = 32 << 20, 8  # of the slot and bwrap
-
-    def __init__(self, group: Optional[Path]) -> None:
-        """`group`: the one this process is in, alone. It must move to a part of it, since only
-        groups without processes of their own have parts with limits (cgroups(7))."""
-        self._group = group
-        self._count = 0
-        if group is not None:
-            try:
-                self._split(group)
-            except OSError:
-                self._group = None
-
-    def _split(self, group: Path) -> None:
-        if not {"memory", "pids"} <= set((group / "cgroup.controllers").read_text().split()):
-            raise OSError(errno.ENOTSUP, "without the controllers")
-        leaf = group / "telerun-executor"
-        leaf.mkdir(exist_ok=True)
-        try:
-            (leaf / "cgroup.procs").write_text(str(os.getpid()))
-            (group / "cgroup.subtree_control").write_text("+memory +pids")
-        except OSError:  # others are in it too
-            (group / "cgroup.procs").write_text(str(os.getpid()))
-            leaf.rmdir()
-            raise
-
-    def close(self) -> None:
-        """Back to where it was, if nothing is left in the parts."""
-        if self._group is not None:
-            try:
-                (self._group / "cgroup.subtree_control").write_text("-memory -pids")
-                (self._group / "cgroup.procs").write_text(str(os.getpid()))
-                (self._group / "telerun-executor").rmdir()
-            except OSError:
-                pass
-
-    def about(self) -> str:
-        return "cgroup v2" if self._group else "rlimits and a watchdog"
-
-    def make(self) -> Optional[Path]:
-        """A group for one slot, or None."""
-        if self._group is None:
-            return None
-        self._count += 1
-        made = self._group / ("telerun-slot-%d" % self._count)
-        made.mkdir(exist_ok=True)
-        (made / "memory.swap.max").write_text("0")
-        return made
-
-    @classmethod
-    def limit(cls, group: Path, limits: Dict[str, int]) -> None:
-        (group / "memory.max").write_text(str(limits["memory_bytes"] + cls.OVERHEAD_BYTES))
-        (group / "pids.max").write_text(str(limits["processes"] + cls.OVERHEAD_PROCESSES))
-
-    @staticmethod
-    def kills(group: Path) -> int:
-        """How many processes were killed in it so far because its memory was used up."""
-        told = dict(line.split() for line in (group / "memory.events").read_text().splitlines())
-        return int(told.get("oom_kill", 0))
-
-
-def own_cgroup() -> Optional[Path]:
-    """The cgroup (version 2) of this process; None where there are none, or all is one group."""
-    try:
-        mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        places = [m[0].split()[4] for m in mounts if m[1].startswith("cgroup2 ")]
-        names = re.findall(r"^0::/(.+)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
-    except (OSError, IndexError):
-        return None
-    return Path(places[0]) / names[0] if places and names else None
-
-
-class Ended(NamedTuple):
-    """What became of a command in a slot."""
-
-    why: str  # "ended", or what ended it: "time", "output", "memory", "short", "killed"; "lost": the slot died
-    exit_code: Optional[int] = None
-    signal: Optional[int] = None
-    seconds: float = 0.0
-    log: bytes = b""
-    cpu_seconds: Optional[float] = None
-    memory_bytes: Optional[int] = None
-    unkillable: List[int] = []
-
-
-class Slot:
-    """The worker's side of a slot. `run` blocks; `kill` may come from any thread."""
-
-    def __init__(self, sandbox: Any = None, group: Optional[Path] = None) -> None:
-        """With a sandbox that has uids, one of them is this slot's for as long as it lives.
-        `group` is a cgroup of its own."""
-        self._group = group
-        self._lock = threading.Lock()
-        self._number = 0
-        self._process = None  # type: Optional[subprocess.Popen[bytes]]
-        self._setup = {}  # type: Dict[str, Any]
-        self._uid_lock = None  # type: Any
-        if sandbox is not None and sandbox.uids:
-            self._uid_lock, uid = sandbox.uids.take()
-            self._setup = {"uid": uid, "groups": sandbox.groups, "binds": sandbox.binds}
-
-    def run(
-        self, command: Command, seconds: float, limits: Dict[str, int], wanted: Callable[[], bool]
-    ) -> Ended:
-        """Runs the command to its end or its limit. Raises OSError if it cannot be started, and
-        SandboxBroken if nothing can.
-
-        `wanted` is asked at the last moment: a `kill` that came before finds nothing to kill.
-        """
-        order = {
-            "box": command.box, "argv": command.argv, "cwd": command.cwd, "env": command.env,
-            "files": list(command.files), "seconds": seconds,
-            "log_bytes": limits["log_bytes"], "output_bytes": limits["output_bytes"],
-            "memory_bytes": 0 if self._group else limits.get("memory_bytes", 0),
-        }  # fmt: skip
-        kills = self._prepare_group(limits)
-        opened = []  # type: List[int]
-        try:
-            for path, flags in command.files.values():
-                opened.append(os.open(str(path), flags, 0o700))
-            self._started()
-            with self._lock:
-                if not wanted():
-                    return Ended("killed")
-                self._number += 1
-                self._send({**order, "number": self._number}, opened)
-            told = json.loads((self._answers.readline() or b"{}").decode())
-            log = self._answers.read(told.get("log_bytes", 0))
-        except (ConnectionError, ValueError):
-            told = {}
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
-        if not told:
-            self._end()
-            self._started()  # which kills what the last one may have left
-            return Ended("lost")
-        if "error" in told:
-            raise SandboxBroken(told["error"]) if told.get("sandbox") else OSError(told["error"])
-        if self._group and Cgroups.kills(self._group) > kills:
-            told["why"] = "memory"
-        return Ended(told["why"], told["exit_code"], told["signal"], told["seconds"], log,
-                     told["cpu_seconds"], told["memory_bytes"], told["unkillable"])  # fmt: skip
-
-    def _prepare_group(self, limits: Dict[str, int]) -> int:
-        if self._group is None:
-            return 0
-        Cgroups.limit(self._group, limits)
-        return Cgroups.kills(self._group)
-
-    def _send(self, order: Dict[str, Any], descriptors: List[int]) -> None:
-        data = json.dumps(order).encode() + b"\n"
-        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-        sent = self._socket.sendmsg([data], passed if descriptors else [])
-        self._socket.sendall(data[sent:])
-
-    def kill(self) -> None:
-        """Kills what runs now, if anything does; `run` then returns."""
-        with self._lock:
-            try:
-                if self._process is not None:
-                    self._socket.sendall(b"kill %d\n" % self._number)
-            except OSError:
-                pass  # it is gone, which `run` notices
-
-    def destroy(self) -> None:
-        """kill -9 of the slot, when it does not answer; `run` then returns."""
-        process = self._process
-        if process is not None:
-            process.kill()
-
-    def close(self) -> None:
-        """Ends the slot, and whatever runs in it, for good."""
-        self._end()
-        if self._uid_lock is not None:
-            self._uid_lock.close()
-        if self._group is not None:
-            try:
-                self._group.rmdir()
-            except OSError:
-                pass  # something in it does not die; the group goes with the service's own
-
-    def _end(self) -> None:
-        with self._lock:
-            process, self._process = self._process, None
-        if process is not None:
-            self._socket.shutdown(socket.SHUT_WR)
-            try:
-                process.wait(GRACE_SECONDS + 1)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            self._answers.close()
-            self._socket.close()
-
-    def _started(self) -> None:
-        if self._process is None:
-            self._socket, theirs = socket.socketpair()
-            self._answers = self._socket.makefile("rb")
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", str(Path(__file__).resolve()), "--slot", json.dumps(self._setup)],
-                    stdin=theirs, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True,
-                    env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
-                )  # fmt: skip
-            if self._group is not None:
-                (self._group / "cgroup.procs").write_text(str(self._process.pid))
-
-
-# --- What a program leaves in ./out/ -----------------------------------------------------
-#
-# Its bytes go from the sandbox's first process, through a descriptor, into one archive on the
-# host; no name that a program chose is ever one of a file here. The limits are applied twice: by
-# whoever writes the archive, and to what is read from it.
 
 REASONS = {
     "d": "it is a folder; only files in out/ itself come back",
@@ -1786,102 +2464,37 @@ REASONS = {
     "u": "it cannot be read",
     "o": "it is no folder that can be read",
 }
-RECORD = re.compile(rb"([a-z]) (\d{1,20}) (\d{1,3})\n")
-
-
-class Found(NamedTuple):
-    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there."""
-
-    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries
-    size: int
-    name: bytes
-    offset: int = 0
-
-
-def unpack(archive: Any) -> Iterator[Found]:
-    """The entries in an archive that the sandbox's first process wrote."""
-    end = os.fstat(archive.fileno()).st_size
-    for line in iter(lambda: archive.readline(64), b""):
-        told = RECORD.fullmatch(line)
-        if not told:
-            return
-        name = archive.read(int(told[3]))
-        kind, size, offset = told[1].decode(), int(told[2]), archive.tell()
-        if kind == "f":
-            kind = "f" if offset + size <= end else "u"
-            archive.seek(offset + size)
-        yield Found(kind, size, name, offset)
-
-
-def gather(folder: Path, archive: Path, limits: Dict[str, int]) -> List[Found]:
-    """The same where there is no sandbox: copies the files in `folder`/out to the archive."""
-    try:
-        opened = os.open(str(folder / "out"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return []
-    except OSError:
-        return [Found("o", 0, b"out")]
-    try:
-        with open(str(archive), "wb") as file:
-            return list(_gather(opened, file, limits["output_files"], limits["output_file_bytes"]))
-    finally:
-        os.close(opened)
-
-
-def _gather(folder: int, archive: Any, files: int, room: int) -> Iterator[Found]:
-    for name in sorted(os.fsencode(name) for name in os.listdir(folder)):
-        kind, size, source = _open_entry(folder, name)
-        if kind == "f":
-            kind = "c" if files < 1 else "b" if size > room else "f"
-        offset = archive.tell()
-        if source is not None:
-            with source:
-                if kind == "f":
-                    archive.write(source.read(size))
-                    kind = "f" if archive.tell() == offset + size else "u"
-                    files, room = files - 1, room - size
-        yield Found(kind, size, name, offset)
-
-
-def _open_entry(folder: int, name: bytes) -> Any:
-    """What an entry is, its size, and for a file to read it is open."""
-    try:
-        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if not stat.S_ISREG(about.st_mode):
-            return {stat.S_IFDIR: "d", stat.S_IFLNK: "l"}.get(stat.S_IFMT(about.st_mode), "s"), 0, None
-        source = os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb")
-    except OSError:
-        return "u", 0, None
-    about = os.fstat(source.fileno())
-    return "f" if about.st_nlink == 1 else "h", about.st_size, source
+NAMED = 20  # of the files that do not come back, this many are named
 
 
 class Outputs:
     """Which entries of ./out/ come back, and why others do not."""
 
-    def __init__(self, entries: List[Found], limits: Dict[str, int]) -> None:
-        self.files = []  # type: List[Dict[str, Any]]  # "name", "size", "offset" in the archive
-        self._most = limits["output_files"]
+    def __init__(self, entries: list[Found], limits: dict[str, int]) -> None:
+        self.files: list[dict[str, Any]] = []  # "name", "size", "offset" in the archive
+        self._maximum = limits["output_files"]
         self._bytes = self._room = limits["output_file_bytes"]
-        self._left_out = []  # type: List[Dict[str, str]]
+        self._left_out: list[dict[str, str]] = []
         self._unnamed = 0
         for entry in entries:
             self._add(entry)
 
-    def report(self) -> Dict[str, Any]:
-        """Members of the result: what comes back, what does not and why; nothing about nothing."""
-        told = {
+    def report(self) -> dict[str, Any]:
+        """Members of the result that are not empty: what comes back, what does not and why."""
+        members = {
             "files": [{"name": f["name"], "size": f["size"]} for f in self.files],
             "files_left_out": self._left_out,
             "more_files_left_out": self._unnamed,
         }
-        return {name: value for name, value in told.items() if value}
+        return {name: value for name, value in members.items() if value}
 
     def _add(self, entry: Found) -> None:
         why = self._why_not(entry)
         if not why:
             self._room -= entry.size
-            self.files.append({"name": entry.name.decode(), "size": entry.size, "offset": entry.offset})
+            self.files.append(
+                {"name": entry.name.decode(), "size": entry.size, "offset": entry.offset}
+            )
         elif entry.kind == "m" or len(self._left_out) >= NAMED:
             self._unnamed += entry.size if entry.kind == "m" else 1
         else:
@@ -1892,10 +2505,13 @@ class Outputs:
             return REASONS.get(entry.kind, "there are too many")
         if not is_plain_name(entry.name):
             return "its name is not printable text without slashes"
-        if entry.kind == "c" or len(self.files) >= self._most:
-            return "no more than %d files come back" % self._most if self._most else "this queue keeps no files"
+        if entry.kind == "c" or len(self.files) >= self._maximum:
+            if not self._maximum:
+                return "this queue keeps no files"
+            return f"no more than {self._maximum} files come back"
         if entry.kind == "b" or entry.size > self._room:
-            return "it has %s, and all files together may have %s" % (in_size(entry.size), in_size(self._bytes))
+            together = in_size(self._bytes)
+            return f"it has {in_size(entry.size)}, and all files together may have {together}"
         return ""
 
 
@@ -1905,758 +2521,546 @@ def is_plain_name(name: bytes) -> bool:
         text = name.decode("utf-8")
     except ValueError:
         return False
-    return text.isprintable() and text not in ("", ".", "..") and not set("/\\") & set(text) and len(name) <= 255
+    return (
+        text.isprintable()
+        and text not in ("", ".", "..")
+        and not set("/\\") & set(text)
+        and len(name) <= 255
+    )
 
 
 def spelled_out(name: bytes) -> str:
-    """Any name as text that does nothing to a terminal, and is not long."""
+    """Any name as short text that is safe on a terminal."""
     text = name.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:100]
+    safe = [c if c.isprintable() else c.encode("unicode_escape").decode() for c in text]
+    return "".join(safe)[:100]
 
 
-# --- The spool: results that are on disk until the queue has them ------------------------
-
-
-class Spool:
-    """A folder with one file a result, written before it is sent, and one with its output files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        for archive in folder.glob("*.out"):  # of a run that was killed before its result was there
-            if not archive.with_suffix(".json").exists():
-                archive.unlink()
-
-    def archive(self, attempt_id: int) -> Path:
-        """Where the output files of an attempt are to be put, one after another."""
-        return self._folder / ("%d.out" % attempt_id)
-
-    def put(self, attempt_id: int, report: Dict[str, Any], files: List[Dict[str, Any]]) -> Path:
-        """Writes a result durably, with the `files` in its archive. Raises OSError when the disk is full."""
-        path = self._folder / ("%d.json" % attempt_id)
-        draft = path.with_suffix(".part")
-        try:
-            if files:
-                with open(str(self.archive(attempt_id)), "rb") as archive:
-                    os.fsync(archive.fileno())
-            else:
-                self.archive(attempt_id).unlink(missing_ok=True)
-            with open(str(draft), "wb") as file:
-                file.write(json.dumps({"attempt": attempt_id, "report": report, "files": files}).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(str(draft), str(path))
-        except OSError:
-            if draft.exists():
-                draft.unlink()
-            raise
-        folder = os.open(str(self._folder), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return path
-
-    def left_over(self) -> List[Path]:
-        """The results that an earlier run of this executor could not send."""
-        return sorted(self._folder.glob("*.json"))
-
-    def read(self, path: Path) -> Optional[Dict[str, Any]]:
-        """The result in a file, None if it is not whole (it then never was reported as done)."""
-        try:
-            content = json.loads(path.read_bytes().decode())
-            return content if {"attempt", "report"} <= set(content) else None
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def file(self, attempt_id: int, file: Dict[str, Any]) -> bytes:
-        """The bytes of one of a result's files. Raises OSError."""
-        with open(str(self.archive(attempt_id)), "rb") as archive:
-            archive.seek(file["offset"])
-            return archive.read(file["size"])
-
-    def drop(self, attempt_id: int) -> None:
-        """Forgets a result and its files, in an order that leaves no result without them."""
-        archive = self.archive(attempt_id)
-        archive.with_suffix(".json").unlink(missing_ok=True)
-        archive.unlink(missing_ok=True)
-
-
-# --- The compile cache -------------------------------------------------------------------
-
-
-class CompileCache:
-    """Programs that were compiled here before, by what they were made from; few, small ones.
-
-    An entry is made from one whole source by one toolchain, and only a compiler that succeeded
-    makes one. Jobs get copies: what a program does to its own file stays with it.
-    """
-
-    def __init__(self, folder: Path, most: int) -> None:
-        """Keeps at most `most` programs, the least recently used go first; 0 keeps none."""
-        self._folder = folder
-        self._most = most
-        folder.mkdir(parents=True, exist_ok=True)
-        for draft in folder.glob("*.part"):  # of a run that was killed
-            shutil.rmtree(str(draft), ignore_errors=True)
-
-    def get(self, key: str, program: Path) -> Optional[Dict[str, Any]]:
-        """The report of the compile that made it, and the program at `program`; None if unknown."""
-        entry = self._folder / key
-        if not self._most:
-            return None
-        try:
-            report = json.loads((entry / "report.json").read_bytes().decode())
-            shutil.copy(str(entry / "program"), str(program))
-            os.utime(str(entry))
-            return report
-        except (OSError, ValueError):  # another worker may just have thrown it out
-            return None
-
-    def put(self, key: str, program: Path, report: Dict[str, Any]) -> None:
-        """Keeps a program. A disk that is full costs no more than the next compile."""
-        if not self._most or program.stat().st_size > CACHED_BYTES:
-            return
-        draft = self._folder / (uuid.uuid4().hex + ".part")
-        try:
-            draft.mkdir()
-            shutil.copy(str(program), str(draft / "program"))
-            (draft / "report.json").write_bytes(json.dumps(report).encode())
-            draft.rename(self._folder / key)
-        except OSError:  # full, or another worker was first
-            shutil.rmtree(str(draft), ignore_errors=True)
-        self._throw_out()
-
-    def _throw_out(self) -> None:
-        entries = [entry for entry in self._folder.iterdir() if not entry.name.endswith(".part")]
-        for entry in sorted(entries, key=when_changed, reverse=True)[self._most :]:
-            shutil.rmtree(str(entry), ignore_errors=True)
-
-
-def when_changed(path: Path) -> float:
-    """Its modification time; 0 if it is gone."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-# --- The gate: what a GPU must show before it gets the next job --------------------------
+# --- handouts/executor/sandbox/first_process.py -------------------------------------------
 #
-# It is looked at through nvidia-smi, whose text is the same for all drivers, and through the
-# kernel's log, where the driver reports Xid errors. A GPU that fails is quarantined alone: its
-# worker takes no job until it passes again.
+# The first process in the sandbox, compiled when the executor starts.
 
-# Xid errors after which NVIDIA says to reset the GPU or to reboot, by
-# https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html (the resolution buckets RESET_GPU,
-# RESTART_BM and WORKFLOW_XID_48). Not here: what a program's own faults raise (13, 31, 43, 45, 68,
-# 69), and memory errors that were contained (63, 92, 94), after which the next program may run.
-RESET_XIDS = frozenset([46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143])
-RECOVERY_XID = 154  # says what is needed: "GPU recovery action changed from 0x0 (None) to ..."
 
-READING = ("uuid", "memory.used", "temperature.gpu", "clocks.sm", "clocks.mem")
-# Fields that not every driver knows, and what to ask for then.
-NEWER = {
-    "clocks_event_reasons.active": "clocks_throttle_reasons.active",  # before 535
-    "clocks_throttle_reasons.active": "",
-    "gpu_recovery_action": "",
-}
-# NvmlClocksEventReasons of the NVML reference. Left out: idle, and what somebody set on purpose.
-SLOWED_BY = {0x04: "power cap", 0x08: "hardware slowdown", 0x10: "sync boost",
-             0x20: "heat", 0x40: "heat", 0x80: "power brake"}  # fmt: skip
+def compile_init(path: Path) -> None:
+    """Compiles INIT_C with the host compiler that nvcc needs too. Raises BadSetup."""
+    source = path.with_suffix(".c")
+    source.write_text(INIT_C.replace("@NAMED@", str(NAMED)))
+    complaint = ""
+    for compiler in ("gcc", "g++", "cc", "clang"):
+        argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]
+        try:
+            done = subprocess.run(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+            )
+        except (OSError, subprocess.SubprocessError):
+            continue
+        if done.returncode == 0:
+            return
+        complaint = complaint or done.stdout.decode("utf-8", "replace").strip()
+    raise BadSetup(
+        f"No host compiler works here, and nvcc needs one as well: apt install g++. {complaint}"
+    )
 
-# What a GPU must be able to do, compiled as jobs are and run in the same sandbox.
-PROBED = 43  # what the probe ends with
-PROBE_CU = r"""
-#include <cstdio>
-__global__ void fill(unsigned *to, unsigned n) {
-    for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) to[i] = i * 2654435761u;
-}
-#define TRY(call) do { cudaError_t e = (call); if (e) { printf("%s: %s\n", #call, cudaGetErrorString(e)); return 1; } } while (0)
-int main() {
-    const unsigned n = 1 << 20;
-    static unsigned back[n];
-    unsigned *on_gpu;
-    TRY(cudaMalloc(&on_gpu, n * sizeof *on_gpu));
-    fill<<<64, 256>>>(on_gpu, n);
-    TRY(cudaGetLastError());
-    TRY(cudaMemcpy(back, on_gpu, n * sizeof *on_gpu, cudaMemcpyDeviceToHost));
-    for (unsigned i = 0; i < n; i++)
-        if (back[i] != i * 2654435761u) { printf("it computes wrongly\n"); return 1; }
-    TRY(cudaFree(on_gpu));
-    return 43;
-}
+
+# --- handouts/executor/sandbox/self_test.py -----------------------------------------------
+#
+# Whether the sandbox holds what it should, tried inside of it.
+
+
+CHECKED = 42  # the exit status if all is well
+
+# Its arguments: the file with the token, nvcc, the scratch folder.
+SELF_TEST = f"""\
+if [ -r "$3" ]; then
+    echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"
+    exit 1
+fi
+if [ -r "$1" ]; then
+    echo "$1 can be read in the sandbox; move it out of the folders that are shown there"
+    exit 1
+fi
+[ "$(grep -c : /proc/net/dev)" = 1 ] || {{ echo "there is a network in it"; exit 1; }}
+[ "$(id -u)" != 0 ] || {{ echo "programs would be root in it"; exit 1; }}
+"$2" --version >/dev/null || {{
+    echo "$2 does not run in it; name the toolkit's own nvcc with --nvcc," \\
+        "and further folders it needs with --sandbox-bind"
+    exit 1
+}}
+exit {CHECKED}
 """
 
 
-class KernelLog:
-    """The Xid errors that the driver reports from now on. Every reader has a place of its own."""
-
-    XID = re.compile(rb"NVRM: Xid \((?:PCI:)?([0-9a-fA-F]+):([0-9a-fA-F]+):([0-9a-fA-F]+)[^)]*\): (\d+)([^\n]*)")
-
-    def __init__(self, path: Path) -> None:
-        """`path`: /dev/kmsg, or a file that the messages are appended to. Raises OSError."""
-        self._path = str(path)
-        self._file = self._open()
-        os.lseek(self._file, 0, os.SEEK_END)
-        self._rest = b""
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def new_xids(self, bus: str) -> List[Any]:
-        """Those of the GPU at that place on the bus, as pairs of number and words."""
-        data = self._rest + b"".join(iter(self._read, b""))
-        if self._rotated():
-            data += b"".join(iter(self._read, b""))
-        whole, newline, self._rest = data.rpartition(b"\n")
-        return [
-            (int(found[4]), found[5].decode("utf-8", "replace").strip(" ,"))
-            for found in self.XID.finditer(whole + newline)
-            if place_of(":".join(part.decode() for part in found.group(1, 2, 3))) == place_of(bus)
-        ]
-
-    def _rotated(self) -> bool:
-        """Whether another file has its name now, or it was emptied; it is then read from its start."""
-        try:
-            there, opened = os.stat(self._path), os.fstat(self._file)
-            if not stat.S_ISREG(there.st_mode):
-                return False
-            same = (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
-            if same and there.st_size >= os.lseek(self._file, 0, os.SEEK_CUR):
-                return False
-            file = self._open()
-        except OSError:  # between the two files; the next look sees it
-            return False
-        os.close(self._file)
-        self._file = file
-        return True
-
-    def _read(self) -> bytes:
-        while True:
-            try:
-                return os.read(self._file, 1 << 13)  # of /dev/kmsg, one message
-            except BlockingIOError:
-                return b""
-            except BrokenPipeError:  # some were overwritten before they were read
-                continue
-
-
-def place_of(bus: str) -> Any:
-    """A place on the PCI bus, for comparing: the driver's "0000:0A:00" is nvidia-smi's "00000000:0A:00.0"."""
-    parts = bus.partition(".")[0].split(":")
-    return tuple(int(part, 16) for part in parts) if len(parts) == 3 else ()
-
-
-class Gate:
-    """One GPU, as it was last seen, and whether it may have jobs. For its one worker alone."""
-
-    def __init__(self, gpu: Gpu, kernel_log: Optional[KernelLog]) -> None:
-        self.gpu = gpu
-        self.reading = {}  # type: Dict[str, Any]
-        self.doubtful = True  # it must show that it computes
-        self.ready = False
-        self.quarantined = ""  # why
-        self.since = ""
-        self.unkillable = []  # type: List[int]  # processes that SIGKILL did not end
-        self._log = kernel_log
-        self._broken = ""  # found right after a job: why it is to be quarantined
-        self._clean = False  # found right after a job: nothing is left of it
-        self._fields = list(READING) + ["clocks_event_reasons.active", "gpu_recovery_action"]
-        self._idle_mib = None  # type: Optional[int]  # the memory in use while nothing is on it
-        self._only_memory = False  # the last look found nothing but more of it in use
-        self._more_memory = 0  # how many checks in a row failed so
-        self._pauses = delays(*QUARANTINE_SECONDS)
-        self._passed_at = float("-inf")
-
-    def about(self) -> Dict[str, Any]:
-        """What staff see of it."""
-        condition = "ready" if self.ready else "quarantined" if self.quarantined else "not yet tried"
-        more = {"reason": self.quarantined[:500], "since": self.since} if self.quarantined else {}
-        return {**identity(self.gpu), "condition": condition, **more}
-
-    def stamp(self) -> Dict[str, Any]:
-        """What a result says of it: which it was, and how it was when the program had ended."""
-        return {**identity(self.gpu), **self.reading}
-
-    # --- Looking ---
-
-    def look(self) -> str:
-        """What is still on it that is not to be there, "" for nothing. Raises GpuTrouble if it is broken."""
-        self._only_memory = False
-        self._look_for_xids()
-        alive = [pid for pid in self.unkillable if is_running(pid)]
-        if alive:
-            raise GpuTrouble("process %d on it cannot be killed" % alive[0])
-        self.unkillable = []
-        row, processes = self._ask()
-        self._read(row)
-        if row.get("gpu_recovery_action", "None") not in ("None", "[N/A]", "N/A", "[Not Supported]"):
-            raise GpuTrouble("the driver asks for: %s" % row["gpu_recovery_action"])
-        if processes:
-            return "processes are on it: %s" % ", ".join(processes[:5])
-        left = self._too_much_memory(number(row["memory.used"]))
-        self._only_memory = bool(left)
-        return left
-
-    def look_after(self, ended: "Ended") -> str:
-        """The same right after a job: why its result does not count, "" if it does."""
-        # A program that fails by itself says nothing of the GPU, if Xid errors can be seen.
-        crashed = ended.why != "ended" or ended.signal is not None
-        self.doubtful = self.doubtful or crashed or (self._log is None and ended.exit_code != 0)
-        self.unkillable = ended.unkillable
-        try:
-            self._clean = not self.look()
-        except SmiSlow:  # the result counts; before the next job it must answer
-            self.doubtful, self.reading = True, {}
-        except GpuTrouble as trouble:
-            self._broken = str(trouble)
-        return self._broken
-
-    def _look_for_xids(self) -> None:
-        for xid, words in self._log.new_xids(self.gpu.bus) if self._log else []:
-            say("GPU %s: Xid %d: %s" % (self.gpu.index, xid, words[:200]))
-            self.doubtful = True
-            if xid in RESET_XIDS or (xid == RECOVERY_XID and "to 0x0" not in words):
-                raise GpuTrouble("Xid %d (%s)" % (xid, words[:200] or "no words"))
-
-    def _ask(self) -> Any:
-        """Its row, by the names of the fields, and the processes on it."""
-        whole = self.gpu.whole or self.gpu.uuid
-        form = ["--format=csv,noheader,nounits", "-i", whole]
-        told, apps = ask_nvidia_smi(
-            ["--query-gpu=" + ",".join(self._fields)] + form,
-            ["--query-compute-apps=gpu_uuid,pid,process_name"] + form,
+def why_denied() -> str:
+    """What to do about a kernel that keeps bubblewrap from making namespaces."""
+    if kernel_setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            "AppArmor keeps it from making namespaces: install the profile in docs/gpu-hosts.md, "
+            "or: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
         )
-        unknown = re.search(r'Field "([^"]+)" is not a valid field', told)
-        if unknown and unknown[1] in self._fields and unknown[1] in NEWER:
-            older = NEWER[unknown[1]]
-            self._fields = [f for f in (older if f == unknown[1] else f for f in self._fields) if f]
-            return self._ask()
-        rows = [row for row in rows_of(told, len(self._fields)) if row[0] == whole]
-        if not rows:
-            last = (told.strip().splitlines() or ["it says nothing"])[-1]
-            raise GpuTrouble("nvidia-smi does not find it: %s" % last[:200])
-        # Of an instance (MIG) nvidia-smi does not say which processes are on it.
-        on_it = [r for r in rows_of(apps, 3) if r[0] == whole and not self.gpu.whole]
-        return dict(zip(self._fields, rows[0])), ["%s (%s)" % (r[1], os.path.basename(r[2])) for r in on_it]
+    if kernel_setting("kernel/unprivileged_userns_clone") == "0":
+        return (
+            "this kernel keeps users from making namespaces: "
+            "sysctl kernel.unprivileged_userns_clone=1"
+        )
+    if kernel_setting("user/max_user_namespaces") == "0":
+        return "this kernel allows no user namespaces: sysctl user.max_user_namespaces=10000"
+    return "in a container, allow it to make namespaces, or run the executor outside of it"
 
-    def _read(self, row: Dict[str, str]) -> None:
-        self.reading = {
-            "sm_clock_mhz": number(row["clocks.sm"]),
-            "memory_clock_mhz": number(row["clocks.mem"]),
-            "temperature_c": number(row["temperature.gpu"]),
-            "throttled": slowed_by(row.get("clocks_event_reasons.active", row.get("clocks_throttle_reasons.active", ""))),
-        }
 
-    def _too_much_memory(self, used: Optional[int]) -> str:
-        if used is None or self.gpu.whole:  # that of an instance is not told
-            return ""
-        self._idle_mib = used if self._idle_mib is None else min(used, self._idle_mib)
-        if used > self._idle_mib + SPARE_MIB:
-            return "%d MiB of its memory are in use and %d were while it was idle" % (used, self._idle_mib)
+def kernel_setting(name: str) -> str:
+    """Its value; "" if there is none of that name."""
+    try:
+        return Path("/proc/sys/" + name).read_text().strip()
+    except OSError:
         return ""
 
-    # --- Passing ---
 
-    def check(self, probe: Callable[[], None]) -> None:
-        """Returns if the GPU may have the next job. `probe` raises GpuTrouble if it cannot
-        compute; that is asked only where there is doubt. Raises GpuTrouble."""
-        if self._broken:
-            why, self._broken = self._broken, ""
-            raise GpuTrouble(why)
-        clean, self._clean = self._clean, False
-        try:
-            if not clean:
-                self._settle()
-        except GpuTrouble:
-            self._more_memory = self._more_memory + 1 if self._only_memory else 0
-            if self._more_memory < IDLE_CHECKS:
-                raise
-            self._idle_mib, self.doubtful = None, True  # the driver's own, if it can compute
-        self._more_memory = 0
-        if self.doubtful:
-            probe()
-            self._settle()
-            self.doubtful = False
-
-    def _settle(self) -> None:
-        """What was killed a moment ago may still be seen: waits a little for it to go."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while True:
-            left = self.look()
-            if not left:
-                return
-            if time.monotonic() > deadline:
-                raise GpuTrouble(left)
-            time.sleep(0.1)
-
-    def quarantine(self, why: str) -> bool:
-        """Whether that is news."""
-        news = self.quarantined != why
-        if not self.quarantined:
-            self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            if time.monotonic() - self._passed_at > STEADY_SECONDS:
-                self._pauses = delays(*QUARANTINE_SECONDS)
-        self.ready, self.quarantined, self.doubtful = False, why, True
-        return news
-
-    def passed(self) -> bool:
-        """It may have jobs; whether that is news."""
-        if self.ready:
-            return False
-        self.ready, self.quarantined, self._passed_at = True, "", time.monotonic()
-        return True
-
-    def pause(self) -> float:
-        """How long to wait before it is tried again."""
-        return next(self._pauses)
+# --- handouts/executor/sandbox/system_calls.py --------------------------------------------
+#
+# The filter of system calls (seccomp(2)), in classic BPF.
 
 
-def identity(gpu: Gpu) -> Dict[str, Any]:
-    return {key: getattr(gpu, key) for key in ("index", "uuid", "name", "architecture", "driver")}
+# Calls that no CUDA program needs and that past exploits used; their numbers on (x86-64, aarch64).
+DENIED = {
+    "acct": (163, 89),
+    "add_key": (248, 217),
+    "bpf": (321, 280),
+    "chroot": (161, 51),
+    "clock_adjtime": (305, 266),
+    "delete_module": (176, 106),
+    "fanotify_init": (300, 262),
+    "finit_module": (313, 273),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fsopen": (430, 430),
+    "fspick": (433, 433),
+    "init_module": (175, 105),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "io_uring_setup": (425, 425),
+    "kexec_file_load": (320, 294),
+    "kexec_load": (246, 104),
+    "keyctl": (250, 219),
+    "lookup_dcookie": (212, 18),
+    "memfd_secret": (447, 447),
+    "mount": (165, 40),
+    "mount_setattr": (442, 442),
+    "move_mount": (429, 429),
+    "msgget": (68, 186),
+    "open_by_handle_at": (304, 265),
+    "open_tree": (428, 428),
+    "open_tree_attr": (467, 467),
+    "perf_event_open": (298, 241),
+    "pidfd_getfd": (438, 438),
+    "pivot_root": (155, 41),
+    "process_madvise": (440, 440),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "ptrace": (101, 117),
+    "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    "reboot": (169, 142),
+    "request_key": (249, 218),
+    "semget": (64, 190),
+    "setns": (308, 268),
+    "shmget": (29, 194),
+    "swapoff": (168, 225),
+    "swapon": (167, 224),
+    "syslog": (103, 116),
+    "umount2": (166, 39),
+    "unshare": (272, 97),
+    "userfaultfd": (323, 282),
+    "vhangup": (153, 58),
+}
+CLONE, CLONE3, IOCTL, SOCKET = (56, 220), (435, 435), (16, 29), (41, 198)
+PRLIMIT, CLOSE_RANGE = (302, 261), (436, 436)
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
+CLONE_FILES, CLONE_THREAD, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x2
+FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)  # 16: netlink. Not vsock
+TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
+
+EQUAL, AT_LEAST, HAS_BITS = 0x15, 0x35, 0x45  # conditions of `jump`
+NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD = 0, 4, 16, 24, 32  # offsets: the call, its arguments
 
 
-def number(text: str) -> Optional[int]:
-    """A whole number; None for "[N/A]" and the like."""
-    return int(float(text)) if re.fullmatch(r"\d+(\.\d+)?", text) else None
+def load(offset: int) -> bytes:
+    """Takes 32 bits of the call's description; of an argument the low half, as the kernel does."""
+    return struct.pack("=HBBI", 0x20, 0, 0, offset)
 
 
-def slowed_by(bits: str) -> Optional[List[str]]:
-    """In words, from a mask such as 0x0000000000000024; None if it is not known."""
-    if not re.fullmatch(r"0x[0-9a-fA-F]+", bits):
-        return None
-    return sorted({words for bit, words in SLOWED_BY.items() if int(bits, 16) & bit})
+def jump(condition: int, value: int, if_true: int, if_false: int) -> bytes:
+    """Skips as many instructions."""
+    return struct.pack("=HBBI", condition, if_true, if_false, value)
 
 
-def is_running(pid: int) -> bool:
-    """Whether the process is there and not dead already (proc(5))."""
-    try:
-        return Path("/proc/%d/stat" % pid).read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except (OSError, IndexError):
-        return False
+def verdict(what: int) -> bytes:
+    """Ends the filter."""
+    return struct.pack("=HBBI", 0x06, 0, 0, what)
 
 
-# --- A job in hand -----------------------------------------------------------------------
+KILL, ALLOW = verdict(0x80000000), verdict(0x7FFF0000)
+DENY = verdict(0x00050000 | errno.EPERM)
+ABSENT = verdict(0x00050000 | errno.ENOSYS)
+NO_FAMILY = verdict(0x00050000 | errno.EAFNOSUPPORT)
 
 
-class Attempt:
-    """A job that this executor holds the lease of, on its way through the pipeline."""
-
-    def __init__(self, claimed: Dict[str, Any], folder: Path) -> None:
-        """Takes the body of a claim's answer. Raises KeyError for one that is no claim."""
-        self.id = int(claimed["attempt"]["id"])
-        self.lease_token = str(claimed["attempt"]["lease_token"])
-        self.lease_seconds = float(claimed["attempt"]["lease_seconds"])
-        self.job_id = int(claimed["job"]["id"])
-        self.source = str(claimed["job"]["source"])
-        self.filename = str(claimed["job"]["filename"])
-        self.args = [str(arg) for arg in claimed["job"]["args"]]
-        given = {name: int(value) for name, value in claimed["job"]["limits"].items()}
-        self.limits = {**DEFAULT_LIMITS, **given}
-        self.folder = folder / str(self.id)
-        self.phase = "compiling"
-        self.report = {}  # type: Dict[str, Any]
-        self.files = []  # type: List[Dict[str, Any]]  # what its program left in ./out/
-        self.taken = threading.Event()  # an execution worker has it
-        self.stop_reason = ""  # why it must not go on; no result is sent then
-        self.lost = False  # the lease is another's: nothing is to be reported at all
-        self._slot = None  # type: Optional[Slot]
-        self._overdue_at = float("inf")  # when what runs must long have ended
-        self._lock = threading.Lock()
-
-    def stop(self, reason: str, lost: bool = False) -> None:
-        """Kills what runs for this job, now and from now on."""
-        with self._lock:
-            self.stop_reason = self.stop_reason or reason
-            self.lost = self.lost or lost
-            slot = self._slot
-        self.taken.set()
-        if slot is not None:
-            slot.kill()
-
-    def run(self, slot: Slot, command: Command, seconds: float) -> Ended:
-        """Runs a command of this job in a slot, unless the job was stopped."""
-        with self._lock:
-            self._slot = slot
-            self._overdue_at = time.monotonic() + seconds + OVERDUE_SECONDS
-        try:
-            return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
-        finally:
-            with self._lock:
-                self._slot = None
-                self._overdue_at = float("inf")
-
-    def give_up_if_stuck(self) -> bool:
-        """Kills the slot if what it runs outlived every limit; whether it did."""
-        with self._lock:
-            stuck, slot = time.monotonic() > self._overdue_at, self._slot
-        if stuck and slot is not None:
-            self.stop("it could not be stopped in time")
-            slot.destroy()
-        return stuck
+def seccomp_filter(machine: str) -> bytes:
+    """The filter for this kind of machine. Raises BadSetup for one that it does not know."""
+    if machine not in ARCHITECTURES:
+        raise BadSetup(
+            f"There is no system call filter for a {machine}; "
+            "--sandbox none runs without a sandbox."
+        )
+    column, audit_architecture = ARCHITECTURES[machine]
+    program = load(ARCHITECTURE) + jump(EQUAL, audit_architecture, 1, 0) + KILL + load(NUMBER)
+    if machine == "x86_64":  # x32, whose calls have numbers of their own
+        program += jump(AT_LEAST, 0x40000000, 0, 1) + KILL
+    for numbers in DENIED.values():
+        program += jump(EQUAL, numbers[column], 0, 1) + DENY
+    return (
+        program
+        + filter_threads(column)
+        + filter_other_limits(column)
+        + filter_terminal(column)
+        + filter_sockets(column)
+    )
 
 
-# --- The executor ------------------------------------------------------------------------
+def filter_threads(column: int) -> bytes:
+    """No new namespaces, and threads share their descriptors: the memory behind those that a
+    thread has for itself would not be seen (memory_watch.py)."""
+    # Without clone3 glibc uses clone, whose flags a filter can see.
+    program = jump(EQUAL, CLONE3[column], 0, 1) + ABSENT
+    program += jump(EQUAL, CLONE[column], 0, 7) + load(FIRST)
+    program += jump(HAS_BITS, CLONE_NEW, 0, 1) + DENY
+    program += jump(HAS_BITS, CLONE_THREAD, 0, 2) + jump(HAS_BITS, CLONE_FILES, 1, 0) + DENY + ALLOW
+    program += jump(EQUAL, CLOSE_RANGE[column], 0, 4) + load(THIRD)
+    return program + jump(HAS_BITS, CLOSE_RANGE_UNSHARE, 0, 1) + DENY + ALLOW
 
 
-class Executor:
-    """The pipeline and its threads. `run` returns the exit status."""
+def filter_other_limits(column: int) -> bytes:
+    """Limits only of the calling process (0), not of the first process, which has the same uid."""
+    program = jump(EQUAL, PRLIMIT[column], 0, 4) + load(FIRST)
+    return program + jump(EQUAL, 0, 1, 0) + DENY + ALLOW
+
+
+def filter_terminal(column: int) -> bytes:
+    """No typing into somebody's terminal."""
+    program = jump(EQUAL, IOCTL[column], 0, 5) + load(SECOND)
+    for place, trick in enumerate(TERMINAL_TRICKS):
+        program += jump(EQUAL, trick, 2 - place, 0)
+    return program + ALLOW + DENY
+
+
+def filter_sockets(column: int) -> bytes:
+    """Only FAMILIES. The last part, so all other calls end in its ALLOW."""
+    program = jump(EQUAL, SOCKET[column], 0, len(FAMILIES) + 2) + load(FIRST)
+    for place, family in enumerate(FAMILIES):
+        program += jump(EQUAL, int(family), len(FAMILIES) - place, 0)
+    return program + NO_FAMILY + ALLOW
+
+
+# --- handouts/executor/sandbox/bubblewrap.py ----------------------------------------------
+#
+# The sandbox: bubblewrap around the compiler and around the program.
+
+
+LIMITS_FOR_INIT = (  # in the order of init.c's arguments
+    "output_files",
+    "output_file_bytes",
+    "processes",
+    "disk_bytes",
+    "memory_bytes",
+)
+ISOLATION = [
+    *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
+    *("--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--new-session"),
+    *("--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
+]
+
+
+class Bubblewrap:
+    """Runs commands in bwrap, which never runs as root: it runs as the executor's user, or, where
+    that is root, as a uid of each slot's own.
+
+    A command sees /usr and the CUDA toolkit, a /tmp of its own in memory, and its one GPU. Files
+    go in and out as open descriptors, never by a path.
+    """
+
+    def __init__(self, options: argparse.Namespace, nvcc: str, folder: Path) -> None:
+        """`folder`: for its own files. Raises BadSetup if bubblewrap or a compiler is missing."""
+        self._bwrap = find_bwrap()
+        self.uids = Uids(options.sandbox_uid_base) if os.geteuid() == 0 else None
+        self.binds = folders_to_bind(nvcc, options.sandbox_bind)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._init = folder / "init"
+        self._filter = folder / "seccomp"
+        compile_init(self._init)
+        self._filter.write_bytes(seccomp_filter(platform.machine()))
+        supported = options_of(self._bwrap)
+        if b"--perms" not in supported:
+            raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
+        self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
+        self._isolation = ISOLATION + (
+            ["--disable-userns"] if b"--disable-userns" in supported else []
+        )
+        self._nodes: dict[str, list[str]] = {}
+
+    def about(self) -> str:
+        """For the log and for staff."""
+        return "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+
+    def use(self, gpus: list[Gpu]) -> None:
+        """Finds the device files of the GPUs. Raises BadSetup."""
+        self._nodes = {gpu.uuid: device_nodes(gpu) for gpu in gpus}
+        every = {node for nodes in self._nodes.values() for node in nodes}
+        if gpus and "/dev/nvidia-uvm" not in every:
+            raise BadSetup(
+                "/dev/nvidia-uvm is missing: nvidia-modprobe -u -c 0 makes it (as root)."
+            )
+
+    @property
+    def groups(self) -> list[int]:
+        """The groups that the device files ask for, where not everybody may use them."""
+        files = [Path(node).stat() for nodes in self._nodes.values() for node in nodes]
+        return sorted({file.st_gid for file in files if file.st_mode & 0o006 != 0o006})
+
+    def compiler(
+        self, folder: Path, source: Path, nvcc: list[str], limits: dict[str, int]
+    ) -> Command:
+        """Compiles `source`, to `folder`/program."""
+        files = {
+            "source": (source, os.O_RDONLY),
+            "product": (folder / "program", os.O_WRONLY | os.O_CREAT | os.O_EXCL),
+        }
+        argv = [*nvcc, "-o", "/tmp/program", "./" + source.name]
+        setup = ["--perms", "0644", "--file", "@source", "/tmp/run/" + source.name]
+        return self._command(argv, setup, files, nvcc[0], None, limits)
+
+    def program(
+        self,
+        folder: Path,
+        args: list[str],
+        nvcc: str,
+        gpu: Gpu | None,
+        archive: Path,
+        limits: dict[str, int],
+    ) -> Command:
+        """Runs `folder`/program; what it leaves in ./out/ goes to the archive."""
+        files = {
+            "program": (folder / "program", os.O_RDONLY),
+            "archive": (archive, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+        }
+        setup = ["--dir", "/tmp/run/out", "--perms", "0555", "--file", "@program", "/job/program"]
+        return self._command(["/job/program", *args], setup, files, nvcc, gpu, limits)
+
+    def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
+        """What the program left in ./out/, as its archive says."""
+        with archive.open("rb") as file:
+            return list(unpack(file))
+
+    def check(self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None) -> Command:
+        """A command that ends with CHECKED if the sandbox holds what it should."""
+        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch)]
+        return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS)
+
+    def _command(
+        self,
+        argv: list[str],
+        setup: list[str],
+        files: dict[str, tuple[Path, int]],
+        nvcc: str,
+        gpu: Gpu | None,
+        limits: dict[str, int],
+    ) -> Command:
+        box = [self._bwrap, *self._isolation]
+        env = environment(nvcc, "/tmp/run", "/tmp", gpu.uuid if gpu else "")
+        for name, value in env.items():
+            box += ["--setenv", name, value]
+        size = ["--size", str(limits["disk_bytes"])] if self._sized else []
+        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self._devices(gpu)]
+        box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
+        for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
+            box += ["--ro-bind", f"/tmp/{number}" if self.uids else path, path]
+        box += ["--perms", "0555", "--file", "@init", "/job/init", *setup]
+        box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
+        box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
+        box += ["@product" if "product" in files else "-1", "/tmp/program"]
+        box += ["@archive" if "archive" in files else "-1"]
+        box += [str(limits[name]) for name in LIMITS_FOR_INIT]
+        files = {**files, "init": (self._init, os.O_RDONLY), "seccomp": (self._filter, os.O_RDONLY)}
+        return Command(box, argv, "/", {}, files)
+
+    def _devices(self, gpu: Gpu | None) -> list[str]:
+        if gpu is None:
+            return []
+        binds = ["--ro-bind", "/sys", "/sys"]
+        for node in self._nodes[gpu.uuid]:
+            binds += ["--dev-bind", node, node]
+        return binds
+
+
+def find_bwrap() -> str:
+    """The path of bubblewrap's program. Raises BadSetup."""
+    found = shutil.which("bwrap")
+    if not found:
+        raise BadSetup(
+            "bubblewrap is missing, and no program runs without it: apt install bubblewrap "
+            "(--sandbox none would run programs as this user)."
+        )
+    return os.path.abspath(found)
+
+
+def options_of(bwrap: str) -> bytes:
+    """What it says of its own options."""
+    return subprocess.run(
+        [bwrap, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ).stdout
+
+
+def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
+    """What commands see beside the system's own folders. Raises BadSetup."""
+    resolved = [path.resolve() for path in more]
+    missing = [path for path in resolved if not path.exists()]
+    if missing:
+        raise BadSetup(f"There is no {missing[0]} to show in the sandbox.")
+    folders = [toolkit(nvcc), *resolved]
+    return [str(path) for path in folders if Path("/usr") not in [path, *path.parents]]
+
+
+def system_folders() -> list[str]:
+    """bwrap's arguments for /usr and what belongs to it."""
+    binds = ["--ro-bind", "/usr", "/usr"]
+    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
+        if os.path.islink(name):
+            binds += ["--symlink", os.readlink(name), name]
+        elif os.path.isdir(name):
+            binds += ["--ro-bind", name, name]
+    for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/nvcc.profile"):
+        binds += ["--ro-bind-try", name, name]
+    return binds
+
+
+# --- handouts/executor/sandbox/unconfined.py ----------------------------------------------
+#
+# No sandbox (--sandbox none).
+
+
+class NoSandbox:
+    """Programs run as the executor's own user. The same methods as `Bubblewrap`."""
+
+    uids = None
+
+    def about(self) -> str:
+        """For the log and for staff."""
+        return "none"
+
+    def compiler(
+        self, folder: Path, source: Path, nvcc: list[str], limits: dict[str, int]
+    ) -> Command:
+        """Compiles `source`, to `folder`/program."""
+        argv = [*nvcc, "-o", str(folder / "program"), "./" + source.name]
+        return Command([], argv, str(source.parent), self._environment(folder, nvcc[0], ""), {})
+
+    def program(
+        self,
+        folder: Path,
+        args: list[str],
+        nvcc: str,
+        gpu: Gpu | None,
+        archive: Path,
+        limits: dict[str, int],
+    ) -> Command:
+        """Runs `folder`/program."""
+        env = self._environment(folder, nvcc, gpu.uuid if gpu else "")
+        return Command([], [str(folder / "program"), *args], str(folder / "run"), env, {})
+
+    def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
+        """What the program left in ./out/, copied to the archive."""
+        return gather(folder / "run", archive, limits)
+
+    def _environment(self, folder: Path, nvcc: str, visible_gpus: str) -> dict[str, str]:
+        return environment(nvcc, str(folder / "run"), str(folder / "tmp"), visible_gpus)
+
+
+# --- handouts/executor/pipeline/host.py ---------------------------------------------------
+#
+# The host, and what this executor holds of it: GPUs, scratch folder, sandbox, slots.
+
+
+FULL_BYTES = 1 << 20  # a disk with less room is full
+SELF_TEST_SECONDS = 60
+SELF_TEST_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 4096, "output_bytes": 1 << 20}
+
+
+class Host:
+    """Looked at once, when the executor starts."""
 
     def __init__(self, options: argparse.Namespace, auth: Auth) -> None:
-        """Looks at the machine and takes its scratch folder. Raises BadSetup."""
+        """Takes GPUs and the scratch folder for this executor alone. Raises BadSetup."""
         self.options = options
         self.auth = auth
         Queue(auth)  # a bad address or certificate is said now
         self.nvcc = find_nvcc(options.nvcc)
         self.nvcc_version = nvcc_version(self.nvcc)
-        self.gpus = [] if options.no_gpu else self._find_gpus()
+        self.gpus = [] if options.no_gpu else gpus_for_workers(options)
         self.arch = options.arch or (self.gpus[0].architecture if self.gpus else None)
-        self.scratch = self._take_scratch()
+        self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
         self.cgroups = Cgroups(own_cgroup())
-        self.sandbox = NoSandbox()  # type: Any
+        self.sandbox: Any = NoSandbox()
         if options.sandbox != "none":
             self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
-        self.spool = Spool(self.scratch / "spool")
-        self.cache = CompileCache(
-            self.scratch / "compiled", 0 if options.sandbox_bind else options.compile_cache
-        )  # a header in a folder that is shown may change, and nothing here would tell
-        self.host_compiler = host_compiler()
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
 
-        self.in_hand = {}  # type: Dict[int, Attempt]
-        self._lock = threading.Lock()
-        self.draining = threading.Event()
-        self.exit_status = STOPPED
-        self.compiled = queue.Queue()  # type: queue.Queue[Optional[Attempt]]
-        self.outbox = queue.Queue()  # type: queue.Queue[Optional[Path]]
-        self.beat_now = threading.Event()  # a phase changed: tell the queue
-        self.beating = True
-        self.hurry = threading.Event()  # do not wait for a queue that is away
-        self.can_run = threading.Event()  # there is a GPU for the next job, or none is needed
-        if not self.gates:
-            self.can_run.set()
-        self._handing_over = threading.Lock()  # of `compiled` and `can_run` together
-        self.finishing = threading.Event()  # nothing more will be compiled
-        self.gpu_news = False  # the queue is to be told of the GPUs
-        self._no_gpu = False  # it was said that none works
-        self._releases = []  # type: List[threading.Thread]
-        self._claiming = set()  # type: Any  # connections on which a claim is held
+    def close(self) -> None:
+        """Leaves the cgroups as they were."""
+        self.cgroups.close()
 
-    def _find_gpus(self) -> List[Gpu]:
-        """As many GPUs as there are execution workers. Raises BadSetup."""
-        gpus, wanted = find_gpus(), self.options.nproc_execute
-        if wanted > len(gpus):
-            raise BadSetup(
-                "--nproc-execute %d asks for more GPUs than there are (%d%s); each execution worker "
-                "needs one of its own. On a machine without GPUs, say --no-gpu."
-                % (wanted, len(gpus), "" if gpus else "; " + why_no_gpu())
-            )
-        kinds = sorted({gpu.architecture for gpu in gpus[:wanted]})
-        if len(kinds) > 1 and not self.options.arch:
-            raise BadSetup(
-                "The GPUs are of several architectures (%s), and a program is compiled for one. Run an "
-                "executor for each, with CUDA_VISIBLE_DEVICES, or name one with --arch." % ", ".join(kinds)
-            )
-        return gpus[:wanted]
-
-    def _kernel_log(self, gpu: Gpu) -> Optional[KernelLog]:
+    def _kernel_log(self, gpu: Gpu) -> KernelLog | None:
         try:
             return KernelLog(self.options.kernel_log)
         except OSError as error:
             if gpu == self.gpus[0]:
-                say("%s cannot be read (%s): Xid errors of the GPUs go unseen, so a GPU is tried after "
-                    "each program that failed." % (self.options.kernel_log, error.strerror))  # fmt: skip
+                say(
+                    f"{self.options.kernel_log} cannot be read ({error.strerror}): Xid errors of "
+                    "the GPUs go unseen, so a GPU is tried after each program that failed."
+                )
             return None
 
-    def _take_scratch(self) -> Path:
-        """The folder for this executor alone. Raises BadSetup if another has it."""
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", self.auth.name)
-        folder = (self.options.scratch_dir or HERE / "executor-scratch").resolve() / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            os.chmod(str(folder), 0o700)
-            self._scratch_lock = open(str(folder / "lock"), "w")
-            fcntl.flock(self._scratch_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadSetup("An executor %r runs on this machine already, in %s." % (self.auth.name, folder)) from None  # fmt: skip
-        except OSError as error:
-            raise BadSetup("The scratch folder %s cannot be used: %s." % (folder, error.strerror)) from None  # fmt: skip
-        return folder
-
-    # --- Starting and stopping ---
-
-    def run(self) -> int:
-        """Works until it is told to stop and everything in hand is done."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        options = self.options
-        compiling = [self._slot(None) for _ in range(options.nproc_compile)]
-        executing = [self._slot(self._gpu(n)) for n in range(options.nproc_execute)]
-        if self.gates:
-            self._compile_probe(compiling[0])
-        say("Executor %s: nvcc %s, %s, sandbox: %s, limits by %s, %d compile and %d execution workers, queue %s."
-            % (self.auth.name, self.nvcc_version, self._hardware(), self.sandbox.about(),
-               self.cgroups.about(), options.nproc_compile, options.nproc_execute, self.auth.server))  # fmt: skip
-        if options.sandbox == "none":
-            say("WARNING: --sandbox none: programs run as this user, and can read and do what it can.")
-        for path in self.spool.left_over():
-            self.outbox.put(path)
-        beat = start(self._beat, "heartbeat")
-        sender = start(self._send_results, "results")
-        compilers = [start(self._compile_jobs, "compile-%d" % n, slot) for n, slot in enumerate(compiling)]
-        runners = [
-            start(self._execute_jobs, "execute-%d" % n, slot, self.gates[n] if self.gates else None)
-            for n, slot in enumerate(executing)
-        ]
-        join(compilers)
-        self.finishing.set()
-        for _ in runners:
-            self.compiled.put(None)
-        join(runners)
-        self.outbox.put(None)
-        join([sender])
-        join(self._releases)
-        self.beating = False
-        self.beat_now.set()
-        join([beat])
-        shutil.rmtree(str(self.jobs), ignore_errors=True)
-        say("Executor %s: stopped." % self.auth.name)
-        return self.exit_status
-
-    def _gpu(self, number: int) -> Optional[Gpu]:
-        return self.gpus[number] if self.gpus else None
-
-    def _slot(self, gpu: Optional[Gpu]) -> Slot:
-        """A slot, its sandbox tried with the very uid and arguments that jobs get. Raises BadSetup."""
+    def make_slot(self, gpu: Gpu | None) -> Slot:
+        """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
         slot = Slot(self.sandbox, self.cgroups.make())
         if self.options.sandbox != "none":
-            self._try_sandbox(slot, gpu)
+            self.try_sandbox(slot, gpu)
         return slot
 
-    def _try_sandbox(self, slot: Slot, gpu: Optional[Gpu]) -> None:
+    def try_sandbox(self, slot: Slot, gpu: Gpu | None) -> None:
+        """Raises BadSetup if it does not hold what it should."""
         command = self.sandbox.check(self.options.auth.resolve(), self.scratch, self.nvcc, gpu)
-        limits = {**DEFAULT_LIMITS, "log_bytes": 4096, "output_bytes": 1 << 20}
         try:
-            ended = slot.run(command, 60, limits, lambda: True)
+            ended = slot.run(command, SELF_TEST_SECONDS, SELF_TEST_LIMITS, lambda: True)
         except OSError as error:
-            raise BadSetup("The sandbox does not work, and no program runs without it (%s): %s." % (error, why_denied())) from None
+            raise BadSetup(
+                "The sandbox does not work, and no program runs without it "
+                f"({error}): {why_denied()}."
+            ) from None
         if ended.exit_code != CHECKED:
-            raise BadSetup("The sandbox is not safe to use: %s." % (in_text(ended.log).strip() or ended.why))
+            problem = in_text(ended.log).strip() or ended.why
+            raise BadSetup(f"The sandbox is not safe to use: {problem}.")
 
-    def _hardware(self) -> str:
+    def hardware(self) -> str:
+        """For the log."""
         if not self.gpus:
             return "no GPU"
-        return "%s x %s (%s)" % (len(self.gpus), self.gpus[0].name, self.arch)
+        return f"{len(self.gpus)} x {self.gpus[0].name} ({self.arch})"
 
-    def _on_signal(self, _number: int, _frame: Any) -> None:
-        # In a thread: a handler must not wait for a lock that the main thread may hold.
-        first = not self.draining.is_set()
-        self.draining.set()
-        start(self._drain if first else self._give_back, "stop")
-
-    def _drain(self, why: str = "Stopping: no more jobs; finishing those in hand.") -> None:
-        self.draining.set()
-        say(why)
-        self._hang_up_claims()
-
-    def _hang_up_claims(self) -> None:
-        with self._lock:
-            held = list(self._claiming)
-        for connection in held:
-            connection.hang_up()
-
-    def _give_back(self) -> None:
-        say("Stopping now: giving jobs back.")
-        self.hurry.set()
-        self._stop_all("the executor was stopped")
-
-    def _stop_all(self, reason: str, lost: bool = False) -> None:
-        for attempt in self._attempts():
-            attempt.stop(reason, lost)
-
-    def _refused(self, answer: Answer) -> None:
-        """The queue will not have this executor: stop what runs, once, and say why."""
-        if self.exit_status == STOPPED:
-            self.exit_status = REFUSED
-            say("The queue refuses this executor: %s" % answer.detail)
-            self._drain("Stopping: the jobs in hand are given up; results are kept for the next start.")
-            self._stop_all("the executor was refused", lost=True)
-
-    def _unfit(self, why: str) -> None:
-        """This host can run no programs: it claims no more jobs and ends as one set up wrong."""
-        if self.exit_status == STOPPED:
-            self.exit_status = WRONG_USAGE
-            say(why)
-            self._drain("Stopping: this host runs no programs until that is mended.")
-
-    def _attempts(self) -> List[Attempt]:
-        with self._lock:
-            return list(self.in_hand.values())
-
-    # --- Compiling ---
-
-    def _compile_jobs(self, slot: Slot) -> None:
-        """One compile worker: claim, compile, hand over, again."""
-        connection = Connection(self.auth)
-        while not self.draining.is_set():
-            attempt = self._claim(connection)
-            if attempt is None:
-                continue
-            if self._guarded(attempt, slot, None, lambda: self._compile(attempt, slot)):
-                attempt.phase = "waiting"
-                self.beat_now.set()
-                self._hand_over(attempt)
-                attempt.taken.wait()  # claim no more than there is room for
-            else:
-                self._done(attempt)
-        connection.close()
-        slot.close()
-
-    def _claim(self, connection: "Connection") -> Optional[Attempt]:
-        """Asks for a job until there is one, with one key, so that no answer can be lost."""
-        headers = {"Prefer": "wait=%d" % WAIT_SECONDS, "Idempotency-Key": str(uuid.uuid4())}
-        for delay in delays(most=30.0):
-            if self.draining.is_set():
-                return None
-            if not self._scratch_has_room():
-                self.draining.wait(delay + 5)
-                continue
-            if not self.can_run.is_set():
-                self.can_run.wait(1)
-                continue
-            connection.pick_up()
-            with self._lock:
-                self._claiming.add(connection)
-            try:
-                answer = connection.request("POST", "/claims", self._about(), headers, WAIT_SECONDS + 15)
-            except (Unreachable, Untrusted) as error:
-                if not self.draining.is_set() and self.can_run.is_set():
-                    say_once("%s; trying again." % str(error).rstrip("."))
-                    self.draining.wait(delay)
-                continue
-            finally:
-                with self._lock:
-                    self._claiming.discard(connection)
-            if answer.status == 201:
-                say_once("")
-                return self._take(answer)
-            if answer.status == 204:
-                say_once("")
-                return None
-            if answer.refuses_token or answer.problem == "wrong-token-kind":
-                self._refused(answer)
-                return None
-            say_once("The queue gives no jobs: %s" % answer.detail)
-            self.draining.wait(max(delay, answer.retry_after))
-        raise AssertionError("delays() never ends")
-
-    def _about(self) -> Dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """What the queue shows staff of this executor."""
         return {
             "version": VERSION,
@@ -2668,143 +3072,912 @@ class Executor:
             "sandbox": self.sandbox.about(),
             "limits": self.cgroups.about(),
             "host": socket.gethostname(),
-            "python": "%d.%d.%d" % sys.version_info[:3],
+            "python": ".".join(map(str, sys.version_info[:3])),
         }
 
-    def _scratch_has_room(self) -> bool:
+    def has_room_for_a_job(self) -> bool:
         """Whether a job and its result fit on the disk; a host that is full claims nothing."""
         try:
             free = shutil.disk_usage(str(self.scratch)).free
         except OSError as error:
-            say_once("The scratch folder cannot be used: %s; claiming no jobs." % error.strerror)
+            TROUBLE_LOG.say(
+                f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
+            )
             return False
         if free < self.options.min_free_mib << 20:
-            say_once("Only %d MiB are free for %s; claiming no jobs until there are %d."
-                     % (free >> 20, self.scratch, self.options.min_free_mib))  # fmt: skip
+            TROUBLE_LOG.say(
+                f"Only {free >> 20} MiB are free for {self.scratch}; claiming no jobs until "
+                f"there are {self.options.min_free_mib}."
+            )
             return False
         return True
 
-    def _take(self, answer: Answer) -> Optional[Attempt]:
-        try:
-            attempt = Attempt(answer.body, self.jobs)
-        except (KeyError, TypeError, ValueError) as error:
-            say("The queue sent a job that this executor does not understand (%r)." % error)
-            return None
-        say("Job %d: claimed (attempt %d)." % (attempt.job_id, attempt.id))
+    def is_full(self) -> bool:
+        """Whether a command that runs without a sandbox may have failed for lack of room."""
+        return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
+
+
+def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
+    """As many GPUs as there are execution workers. Raises BadSetup."""
+    gpus, wanted = find_gpus(), options.nproc_execute
+    if wanted > len(gpus):
+        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
+        raise BadSetup(
+            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
+            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
+        )
+    kinds = sorted({gpu.architecture for gpu in gpus[:wanted]})
+    if len(kinds) > 1 and not options.arch:
+        raise BadSetup(
+            f"The GPUs are of several architectures ({', '.join(kinds)}), and a program is "
+            "compiled for one. Run an executor for each, with CUDA_VISIBLE_DEVICES, or name one "
+            "with --arch."
+        )
+    return gpus[:wanted]
+
+
+def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
+    """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
+    folder = (parent or HERE / "executor-scratch").resolve() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        lock = (folder / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadSetup(
+            f"An executor {executor!r} runs on this machine already, in {folder}."
+        ) from None
+    except OSError as error:
+        raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
+    return folder, lock
+
+
+# --- handouts/executor/pipeline/held_claims.py --------------------------------------------
+#
+# Claims that the queue holds open until it has a job.
+
+
+class HeldClaims:
+    """The connections that wait, so that another thread can end their waiting."""
+
+    def __init__(self) -> None:
+        self._connections: set[HeldConnection] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def holding(self, connection: HeldConnection) -> Iterator[None]:
+        """While a claim is made on the connection."""
+        connection.pick_up()
         with self._lock:
-            self.in_hand[attempt.id] = attempt
-        self.beat_now.set()
+            self._connections.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+    def hang_up(self) -> None:
+        """Ends all that are held now."""
+        with self._lock:
+            held = list(self._connections)
+        for connection in held:
+            connection.hang_up()
+
+
+# --- handouts/executor/pipeline/shutdown.py -----------------------------------------------
+#
+# When and why the executor stops.
+
+
+class Shutdown:
+    """Asked by a signal, by the queue that refuses this executor, or by a host that is unfit."""
+
+    def __init__(self, in_hand: JobsInHand, claims: HeldClaims) -> None:
+        self._in_hand = in_hand
+        self._claims = claims
+        self.draining = threading.Event()  # no more jobs are claimed
+        self.hurry = threading.Event()  # do not wait for a queue that is away
+        self.exit_status = STOPPED
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the queue refuses this executor."""
+        return self.exit_status == REFUSED
+
+    def on_signal(self, _number: int, _frame: Any) -> None:
+        """The first one: take no more jobs. A second one: give back those in hand."""
+        # In a thread: a handler must not wait for a lock that the main thread may hold.
+        is_first = not self.draining.is_set()
+        self.draining.set()
+        start(self.drain if is_first else self._give_back, "stop")
+
+    def drain(self, why: str = "Stopping: no more jobs; finishing those in hand.") -> None:
+        """Claims no more jobs."""
+        self.draining.set()
+        say(why)
+        self._claims.hang_up()
+
+    def refused(self, answer: Answer) -> None:
+        """The queue refuses this executor: what runs is stopped, and the reason said, once."""
+        if self.exit_status == STOPPED:
+            self.exit_status = REFUSED
+            say(f"The queue refuses this executor: {answer.detail}")
+            self.drain(
+                "Stopping: the jobs in hand are given up; results are kept for the next start."
+            )
+            self._stop_all("the executor was refused", lost=True)
+
+    def unfit(self, why: str) -> None:
+        """This host can run no programs: it claims no more jobs and ends as one set up wrong."""
+        if self.exit_status == STOPPED:
+            self.exit_status = WRONG_USAGE
+            say(why)
+            self.drain("Stopping: this host runs no programs until that is mended.")
+
+    def _give_back(self) -> None:
+        say("Stopping now: giving jobs back.")
+        self.hurry.set()
+        self._stop_all("the executor was stopped")
+
+    def _stop_all(self, reason: str, lost: bool = False) -> None:
+        for attempt in self._in_hand.all():
+            attempt.stop(reason, lost)
+
+
+# --- handouts/executor/pipeline/heartbeat.py ----------------------------------------------
+#
+# Heartbeats: renewing the leases of all jobs in hand.
+
+
+PHASE_SECONDS = 0.05  # how long a job must be in a phase before the queue is told of it
+IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
+
+
+class Heartbeat:
+    """One thread for all jobs: three times a lease and at every change."""
+
+    def __init__(
+        self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, gpu_status: GpuStatus
+    ) -> None:
+        self._host = host
+        self._in_hand = in_hand
+        self._shutdown = shutdown
+        self._gpu_status = gpu_status
+        self._connection = HeldConnection(host.auth)
+        self._beat_now = threading.Event()
+        self._is_over = False
+
+    def notify(self) -> None:
+        """Something changed that the queue is to be told of at once."""
+        self._beat_now.set()
+
+    def end(self) -> None:
+        """No more heartbeats; `run` returns."""
+        self._is_over = True
+        self._beat_now.set()
+
+    def run(self) -> None:
+        """Until `end` is called."""
+        while not self._is_over:
+            attempts = self._in_hand.all()
+            for attempt in attempts:
+                if attempt.give_up_if_stuck():
+                    say(f"Job {attempt.job_id}: stuck; its slot is killed.")
+                if not self._is_over and not attempt.lost:
+                    self._renew(attempt)
+            if self._gpu_status.is_unreported or not self._gpu_status.can_run.is_set():
+                self._report_gpus()
+            leases = [attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]
+            if self._beat_now.wait(min(leases) / 3):
+                time.sleep(PHASE_SECONDS)  # a short program is over before anyone could see it run
+            self._beat_now.clear()
+        self._connection.close()
+
+    def _renew(self, attempt: Attempt) -> None:
+        body = {"lease_token": attempt.lease_token, "phase": attempt.phase}
+        path = f"/attempts/{attempt.id}/heartbeat"
+        try:
+            answer = self._connection.request("POST", path, body, timeout=attempt.lease_seconds / 3)
+        except (Unreachable, Untrusted) as error:
+            TROUBLE_LOG.retrying(error)
+            return
+        if answer.refuses_token:
+            self._shutdown.refused(answer)
+        elif answer.status in (404, 409):
+            if self._in_hand.has(attempt):  # not one whose result was just taken
+                attempt.stop(f"the queue took the job away: {answer.detail}", lost=True)
+        elif answer.status == 200 and answer.body.get("cancel_requested"):
+            attempt.stop("it was cancelled")
+
+    def _report_gpus(self) -> None:
+        """A claim reports them too, but none is made while no GPU works."""
+        self._gpu_status.is_unreported = False
+        try:
+            answer = self._connection.request("PUT", "/executor", self._host.about(), timeout=10)
+        except (Unreachable, Untrusted) as error:
+            TROUBLE_LOG.retrying(error)
+            self._gpu_status.is_unreported = True
+            return
+        if answer.status == 401:
+            self._shutdown.refused(answer)
+
+
+# --- handouts/executor/pipeline/claiming.py -----------------------------------------------
+#
+# Claiming: asking the queue for the next job.
+
+
+WAIT_SECONDS = 25  # how long a claim is held open at the queue
+FULL_DISK_SECONDS = 5  # by how much longer the pause is on a disk without room
+
+
+class Claimer:
+    """Makes claims, for several compile workers at once."""
+
+    def __init__(
+        self,
+        host: Host,
+        in_hand: JobsInHand,
+        claims: HeldClaims,
+        shutdown: Shutdown,
+        gpu_status: GpuStatus,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._host = host
+        self._in_hand = in_hand
+        self._claims = claims
+        self._shutdown = shutdown
+        self._gpu_status = gpu_status
+        self._heartbeat = heartbeat
+
+    def claim(self, connection: HeldConnection) -> Attempt | None:
+        """Asks until there is an answer, with one key, so that no job can be lost on its way.
+
+        None if there is no job now, or none is wanted any more.
+        """
+        headers = {"Prefer": f"wait={WAIT_SECONDS}", "Idempotency-Key": str(uuid.uuid4())}
+        for delay in delays(maximum=30.0):
+            if self._shutdown.draining.is_set():
+                return None
+            if not self._is_fit(delay):
+                continue
+            answer = self._ask(connection, headers, delay)
+            if answer is None:
+                continue
+            if answer.status in (201, 204):
+                TROUBLE_LOG.over()
+                return self._take(answer) if answer.status == 201 else None
+            if answer.refuses_token or answer.problem == "wrong-token-kind":
+                self._shutdown.refused(answer)
+                return None
+            TROUBLE_LOG.say(f"The queue gives no jobs: {answer.detail}")
+            self._shutdown.draining.wait(max(delay, answer.retry_after))
+        raise AssertionError("delays() never ends")
+
+    def _is_fit(self, delay: float) -> bool:
+        """Whether this host can take a job; if not, waits a little."""
+        if not self._host.has_room_for_a_job():
+            self._shutdown.draining.wait(delay + FULL_DISK_SECONDS)
+            return False
+        return self._gpu_status.can_run.is_set() or self._gpu_status.can_run.wait(1)
+
+    def _ask(
+        self, connection: HeldConnection, headers: dict[str, str], delay: float
+    ) -> Answer | None:
+        """One request; None, after a pause, if there was no answer."""
+        about = self._host.about()
+        try:
+            with self._claims.holding(connection):
+                if self._is_unwanted():  # since it was asked last; now `hang_up` ends it
+                    return None
+                return connection.request("POST", "/claims", about, headers, WAIT_SECONDS + 15)
+        except (Unreachable, Untrusted) as error:
+            if not self._is_unwanted():
+                TROUBLE_LOG.retrying(error)
+                self._shutdown.draining.wait(delay)
+            return None
+
+    def _is_unwanted(self) -> bool:
+        return self._shutdown.draining.is_set() or not self._gpu_status.can_run.is_set()
+
+    def _take(self, answer: Answer) -> Attempt | None:
+        try:
+            attempt = Attempt(answer.body, self._host.jobs)
+        except (KeyError, TypeError, ValueError) as error:
+            say(f"The queue sent a job that this executor does not understand ({error!r}).")
+            return None
+        say(f"Job {attempt.job_id}: claimed (attempt {attempt.id}).")
+        self._in_hand.add(attempt)
+        self._heartbeat.notify()
         return attempt
 
-    def _guarded(
-        self, attempt: Attempt, slot: Slot, gate: Optional[Gate], step: Callable[[], bool]
+
+# --- handouts/executor/pipeline/endings.py ------------------------------------------------
+#
+# What the end of a command means for its job.
+
+
+GIVEN_BACK = {
+    "lost": "the process that ran it was killed",
+    "killed": "it was stopped",
+    "short": "the host was short of memory",
+}
+
+
+def has_finished(attempt: Attempt, ended: Ended) -> bool:
+    """Whether the command ended by itself or by a limit; if not, the job is given back."""
+    if ended.why in GIVEN_BACK:
+        attempt.stop(GIVEN_BACK[ended.why])
+    return ended.why not in GIVEN_BACK
+
+
+def has_hit_limit(attempt: Attempt, ended: Ended, step: str) -> bool:
+    """Whether a limit ended it; the report then says which. `step`: "compile" or "execute"."""
+    limits = attempt.limits
+    timeout = "compile_timeout" if step == "compile" else "runtime_timeout"
+    hit = {
+        "time": (timeout, f"{limits[step + '_seconds']} s"),
+        "output": ("output_exceeded", in_mib(limits["output_bytes"])),
+        "memory": ("memory_exceeded", in_mib(limits["memory_bytes"])),
+    }.get(ended.why)
+    if hit:
+        attempt.report.update(outcome=hit[0], limit=hit[1])
+    return hit is not None
+
+
+class HostFaults:
+    """What this host could not do is given back to the queue, and not held against the job."""
+
+    def __init__(self, host: Host, shutdown: Shutdown) -> None:
+        self._host = host
+        self._shutdown = shutdown
+
+    def guard(
+        self, attempt: Attempt, slot: Slot, gate: Gate | None, step: Callable[[], bool]
     ) -> bool:
-        """The step's answer; what this host could not do is given back, not blamed on the job."""
+        """What the step returns; False if it failed because of this host."""
         try:
             return step()
         except SandboxBroken as error:
-            attempt.stop("the host's sandbox failed: %s" % error)
-            try:
-                self._try_sandbox(slot, None)  # was it this job alone, or its GPU?
-                if gate is not None:
-                    gate.doubtful = True
-            except BadSetup as broken:
-                self._unfit(str(broken))
-            return False
+            attempt.stop(f"the host's sandbox failed: {error}")
+            self._examine(slot, gate)
         except OSError as error:
-            attempt.stop("the host could not run it: %s" % (error.strerror or error))
-            return False
+            attempt.stop(f"the host could not run it: {error.strerror or error}")
+        return False
 
-    def _compile(self, attempt: Attempt, slot: Slot) -> bool:
+    def _examine(self, slot: Slot, gate: Gate | None) -> None:
+        """Was it this job alone, or its GPU? If not, the host is unfit."""
+        try:
+            self._host.try_sandbox(slot, None)
+        except BadSetup as broken:
+            self._shutdown.unfit(str(broken))
+            return
+        if gate is not None:
+            gate.doubtful = True
+
+    def lacks_room(self, attempt: Attempt) -> bool:
+        """Whether the disk is full, where commands write if there is no sandbox: that they failed
+        is then not the student's mistake."""
+        if self._host.is_full():
+            attempt.stop("the host's disk was full")
+        return bool(attempt.stop_reason)
+
+
+# --- handouts/executor/pipeline/delivery.py -----------------------------------------------
+#
+# Sending what has to arrive, as often as it takes.
+
+
+class Delivery:
+    """Requests about one attempt; all of them are idempotent."""
+
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
+
+    def deliver(
+        self,
+        connection: HeldConnection,
+        method: str,
+        attempt_id: int,
+        what: str,
+        body: Any,
+        headers: dict[str, str] | None = None,
+        patience: float = float("inf"),
+    ) -> Answer | None:
+        """The queue's final answer, after which this need not be sent again; None if there is none
+        within `patience` seconds, or the executor stops."""
+        deadline = time.monotonic() + patience
+        path = f"/attempts/{attempt_id}/{what}"
+        for delay in delays():
+            pause = delay
+            try:
+                answer = connection.request(method, path, body, headers)
+                if not is_retryable(answer):
+                    return self._final(answer, attempt_id, what)
+                TROUBLE_LOG.retrying(answer.detail)
+                pause = max(delay, answer.retry_after)
+            except (Unreachable, Untrusted) as error:
+                TROUBLE_LOG.retrying(error)
+            is_late = time.monotonic() + pause > deadline
+            if is_late or self._shutdown.is_refused or self._shutdown.hurry.wait(pause):
+                return None
+        raise AssertionError("delays() never ends")
+
+    def _final(self, answer: Answer, attempt_id: int, what: str) -> Answer | None:
+        if answer.refuses_token:
+            self._shutdown.refused(answer)
+            return None
+        if answer.status >= 400:
+            say(f"Attempt {attempt_id}: the queue does not take its {what}: {answer.detail}")
+        return answer
+
+
+# --- handouts/executor/results/spool.py ---------------------------------------------------
+#
+# The spool: results that are on disk until the queue has them.
+
+
+class Spool:
+    """A folder with a file for each result, written before it is sent, and its archive."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for archive in folder.glob("*.out"):  # of a run that was killed before its result was there
+            if not archive.with_suffix(".json").exists():
+                archive.unlink()
+
+    def archive(self, attempt_id: int) -> Path:
+        """The file that holds the output files of an attempt, one after another."""
+        return self._folder / f"{attempt_id}.out"
+
+    def put(self, attempt_id: int, report: dict[str, Any], files: list[dict[str, Any]]) -> Path:
+        """Makes a result durable, with the `files` in its archive. Raises OSError: a full disk."""
+        path = self._folder / f"{attempt_id}.json"
+        draft = path.with_suffix(".part")
+        content = {"attempt": attempt_id, "report": report, "files": files}
+        try:
+            self._keep_archive(attempt_id, bool(files))
+            with draft.open("wb") as file:
+                file.write(json.dumps(content).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError:
+            if draft.exists():
+                draft.unlink()
+            raise
+        self._sync_folder()
+        return path
+
+    def _keep_archive(self, attempt_id: int, is_needed: bool) -> None:
+        if not is_needed:
+            self.archive(attempt_id).unlink(missing_ok=True)
+            return
+        with self.archive(attempt_id).open("rb") as archive:
+            os.fsync(archive.fileno())
+
+    def _sync_folder(self) -> None:
+        folder = os.open(str(self._folder), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def left_over(self) -> list[Path]:
+        """The results that an earlier run of this executor could not send."""
+        return sorted(self._folder.glob("*.json"))
+
+    def read(self, path: Path) -> dict[str, Any] | None:
+        """The result in a file; None if it is incomplete (and was never reported as done)."""
+        try:
+            content = json.loads(path.read_bytes().decode())
+            return content if {"attempt", "report"} <= set(content) else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def file(self, attempt_id: int, file: dict[str, Any]) -> bytes:
+        """The bytes of one of a result's files. Raises OSError."""
+        with self.archive(attempt_id).open("rb") as archive:
+            archive.seek(file["offset"])
+            return archive.read(file["size"])
+
+    def drop(self, attempt_id: int) -> None:
+        """Forgets a result and its files, in an order that leaves no result without them."""
+        archive = self.archive(attempt_id)
+        archive.with_suffix(".json").unlink(missing_ok=True)
+        archive.unlink(missing_ok=True)
+
+
+# --- handouts/executor/pipeline/reporting.py ----------------------------------------------
+#
+# Reporting: results, and jobs that are given back.
+
+
+class Reporter:
+    """Where attempts end. A result is on disk before it is sent."""
+
+    def __init__(self, host: Host, spool: Spool, in_hand: JobsInHand, delivery: Delivery) -> None:
+        self._auth = host.auth
+        self._spool = spool
+        self._in_hand = in_hand
+        self._delivery = delivery
+        self._outbox: queue.Queue[Path | None] = queue.Queue()
+        self._releases: list[threading.Thread] = []
+        for path in spool.left_over():
+            self._outbox.put(path)
+
+    def done(self, attempt: Attempt) -> None:
+        """The attempt is over here: its result goes to the spool, or the job back to the queue."""
+        shutil.rmtree(str(attempt.folder), ignore_errors=True)
+        if not attempt.stop_reason and self._keep(attempt):
+            return  # heartbeats go on until the result is sent
+        self._spool.drop(attempt.id)
+        say(f"Job {attempt.job_id}: given up: {attempt.stop_reason}.")
+        if not attempt.lost:
+            self._releases.append(start(self._release, "release", attempt))
+        else:
+            self._in_hand.forget(attempt.id)
+
+    def _keep(self, attempt: Attempt) -> bool:
+        report = {"lease_token": attempt.lease_token, **attempt.report}
+        try:
+            path = self._spool.put(attempt.id, report, attempt.files)
+        except OSError as error:
+            attempt.stop(f"the host could not keep its result: {error.strerror}")
+            return False
+        say(f"Job {attempt.job_id}: {attempt.report['outcome']}.")
+        self._outbox.put(path)
+        return True
+
+    def _release(self, attempt: Attempt) -> None:
+        body = {"lease_token": attempt.lease_token, "reason": attempt.stop_reason[:500]}
+        # After the lease has expired the queue takes the job back by itself.
+        self._delivery.deliver(
+            HeldConnection(self._auth),
+            "POST",
+            attempt.id,
+            "release",
+            body,
+            patience=attempt.lease_seconds,
+        )
+        self._in_hand.forget(attempt.id)
+
+    def send_results(self) -> None:
+        """Sends what is in the spool, in order, however long the queue is away, until `end`."""
+        connection = HeldConnection(self._auth)
+        for path in iter(self._outbox.get, None):
+            content = self._spool.read(path)
+            if content is None:
+                say(f"{path} is not a whole result and is left out.")
+                path.replace(path.with_suffix(".bad"))
+                continue
+            attempt_id, report = content["attempt"], content["report"]
+            if self._send_files(connection, content) and self._delivery.deliver(
+                connection, "PUT", attempt_id, "result", report
+            ):
+                self._spool.drop(attempt_id)
+            self._in_hand.forget(attempt_id)
+        connection.close()
+
+    def end(self, sender: threading.Thread) -> None:
+        """Returns when all is sent. `sender` is the thread of `send_results`."""
+        self._outbox.put(None)
+        join([sender])
+        join(self._releases)
+
+    def _send_files(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
+        """Sends a result's files, even if that was done before; False if it must be done later."""
+        attempt_id = content["attempt"]
+        headers = {
+            "Telerun-Lease": content["report"]["lease_token"],
+            "Content-Type": "application/octet-stream",
+        }
+        for file in content.get("files", []):
+            try:
+                data = self._spool.file(attempt_id, file)
+            except OSError as error:
+                say(f"Attempt {attempt_id}: a file of its result cannot be read: {error.strerror}.")
+                continue  # the queue tells its owner that it is missing
+            what = "files/" + urllib.parse.quote(file["name"], safe="")
+            answer = self._delivery.deliver(connection, "PUT", attempt_id, what, data, headers)
+            if answer is None:
+                return False
+            if answer.status == 409:
+                break  # the result will get the same answer
+        return True
+
+
+# --- handouts/executor/pipeline/handover.py -----------------------------------------------
+#
+# Between the two halves of the pipeline: compiled jobs on their way to a GPU.
+
+
+IDLE_SECONDS = 15  # how often an idle GPU is looked at
+
+
+class Handover:
+    """The jobs that wait for a GPU; while no GPU works, they go back to the queue."""
+
+    def __init__(
+        self,
+        gates: list[Gate],
+        gpu_status: GpuStatus,
+        claims: HeldClaims,
+        reporter: Reporter,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._gates = gates
+        self._gpu_status = gpu_status
+        self._claims = claims
+        self._reporter = reporter
+        self._heartbeat = heartbeat
+        self._compiled: queue.Queue[Attempt | None] = queue.Queue()
+        self._lock = threading.Lock()  # of the queue and `can_run` together
+        self._said_no_gpu = False
+        self.finishing = threading.Event()  # nothing more will be compiled
+
+    def put(self, attempt: Attempt) -> None:
+        """To the execution workers, if there is a GPU at all."""
+        with self._lock:
+            self._compiled.put(attempt)
+            if not self._gpu_status.can_run.is_set():
+                self._give_back_all()
+
+    def take(self) -> Attempt | None:
+        """The next job; None when there are no more. Raises queue.Empty after IDLE_SECONDS, where
+        there are GPUs to look at."""
+        return self._compiled.get(timeout=IDLE_SECONDS if self._gates else None)
+
+    def finish(self, workers: int) -> None:
+        """No more jobs will be put."""
+        self.finishing.set()
+        for _ in range(workers):
+            self._compiled.put(None)
+
+    def gpus_changed(self) -> None:
+        """A GPU passed or was quarantined."""
+        with self._lock:
+            if any(gate.ready for gate in self._gates):
+                self._said_no_gpu = False
+                self._gpu_status.can_run.set()
+            elif all(gate.quarantined for gate in self._gates):
+                if not self._said_no_gpu:
+                    say("No GPU of this host works: claiming no jobs until one does.")
+                self._said_no_gpu = True
+                self._gpu_status.can_run.clear()
+                self._claims.hang_up()
+                self._give_back_all()
+        self._gpu_status.is_unreported = True
+        self._heartbeat.notify()
+
+    def _give_back_all(self) -> None:
+        while True:
+            try:
+                attempt = self._compiled.get_nowait()
+            except queue.Empty:
+                break
+            if attempt is not None:  # workers in quarantine end without being sent None
+                attempt.stop("no GPU of this host works")
+                self._reporter.done(attempt)
+
+
+# --- handouts/executor/results/compile_cache.py -------------------------------------------
+#
+# Programs that were compiled here before.
+
+
+CACHED_BYTES = 16 << 20  # a larger program is compiled each time
+
+
+class CompileCache:
+    """Small programs, by a key that stands for all that they were made from.
+
+    An entry is made from one whole source by one toolchain, and only a compiler that succeeded
+    makes one. Jobs get copies, so a program can change its own file and no other's.
+    """
+
+    def __init__(self, folder: Path, maximum: int) -> None:
+        """Keeps `maximum` programs, which may be 0; drops the least recently used."""
+        self._folder = folder
+        self._maximum = maximum
+        folder.mkdir(parents=True, exist_ok=True)
+        for draft in folder.glob("*.part"):  # of a run that was killed
+            shutil.rmtree(str(draft), ignore_errors=True)
+
+    def get(self, key: str, program: Path) -> dict[str, Any] | None:
+        """The report of the compile that made it, and the program at `program`; None if unknown."""
+        entry = self._folder / key
+        if not self._maximum:
+            return None
+        try:
+            report = json.loads((entry / "report.json").read_bytes().decode())
+            shutil.copy(str(entry / "program"), str(program))
+            os.utime(str(entry))
+        except (OSError, ValueError):  # another worker may just have dropped it
+            return None
+        return report
+
+    def put(self, key: str, program: Path, report: dict[str, Any]) -> None:
+        """Keeps a program. A disk that is full costs no more than the next compile."""
+        if not self._maximum or program.stat().st_size > CACHED_BYTES:
+            return
+        draft = self._folder / (uuid.uuid4().hex + ".part")
+        try:
+            draft.mkdir()
+            shutil.copy(str(program), str(draft / "program"))
+            (draft / "report.json").write_bytes(json.dumps(report).encode())
+            draft.rename(self._folder / key)
+        except OSError:  # full, or another worker was first
+            shutil.rmtree(str(draft), ignore_errors=True)
+        self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        entries = [entry for entry in self._folder.iterdir() if not entry.name.endswith(".part")]
+        for entry in sorted(entries, key=when_changed, reverse=True)[self._maximum :]:
+            shutil.rmtree(str(entry), ignore_errors=True)
+
+
+def when_changed(path: Path) -> float:
+    """Its modification time; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+# --- handouts/executor/pipeline/compiling.py ----------------------------------------------
+#
+# Compiling: the first half of the pipeline.
+
+
+class Compiler:
+    """Compiles one job at a time in each slot that it is given."""
+
+    def __init__(self, host: Host, faults: HostFaults) -> None:
+        self._host = host
+        self._faults = faults
+        self._host_compiler = host_compiler()
+        # A header in a folder of --sandbox-bind may change, and the key would not.
+        programs = 0 if host.options.sandbox_bind else host.options.compile_cache
+        self._cache = CompileCache(host.scratch / "compiled", programs)
+
+    def compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
         for name in ("src", "run/out", "tmp"):
             (attempt.folder / name).mkdir(parents=True)
         source = attempt.folder / "src" / source_name(attempt.filename)
         source.write_bytes(attempt.source.encode("utf-8"))
-        nvcc = [self.nvcc, "-O3"] + (["-arch=" + self.arch] if self.arch else [])
+        host = self._host
+        nvcc = [host.nvcc, "-O3"] + ([f"-arch={host.arch}"] if host.arch else [])
         program = attempt.folder / "program"
-        key = self._cache_key(attempt, nvcc)
-        began = time.monotonic()
-        before = self.cache.get(key, program)
-        if before is not None:
-            attempt.report = {**before, "compile_seconds": round(time.monotonic() - began, 4), "compiled_before": True}
+        key = self._key(attempt, nvcc)
+        if self._get_cached(key, attempt, program):
             return not attempt.stop_reason
-        command = self.sandbox.compiler(attempt.folder, source, nvcc, attempt.limits)
+        command = host.sandbox.compiler(attempt.folder, source, nvcc, attempt.limits)
         ended = attempt.run(slot, command, attempt.limits["compile_seconds"])
-        if not self._finished(attempt, ended):
+        if not has_finished(attempt, ended):
             return False
         attempt.report = {
             "compile_log": in_text(ended.log),
             "compile_seconds": round(ended.seconds, 4),
             "compile_memory_bytes": ended.memory_bytes,
-            "nvcc": self.nvcc_version,
-            "arch": self.arch,
+            "nvcc": host.nvcc_version,
+            "arch": host.arch,
         }
-        if self._hit_limit(attempt, ended, "compile"):
+        if has_hit_limit(attempt, ended, "compile"):
             return False
         if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
-            self.cache.put(key, program, attempt.report)
+            self._cache.put(key, program, attempt.report)
             return True
-        if self._for_lack_of_room(attempt):
-            return False
-        attempt.report.update(outcome="compile_error", exit_code=ended.exit_code, signal=ended.signal)
+        if not self._faults.lacks_room(attempt):
+            attempt.report.update(
+                outcome="compile_error", exit_code=ended.exit_code, signal=ended.signal
+            )
         return False
 
-    def _cache_key(self, attempt: Attempt, nvcc: List[str]) -> str:
+    def _get_cached(self, key: str, attempt: Attempt, program: Path) -> bool:
+        began = time.monotonic()
+        report = self._cache.get(key, program)
+        if report is None:
+            return False
+        seconds = round(time.monotonic() - began, 4)
+        attempt.report = {**report, "compile_seconds": seconds, "compiled_before": True}
+        return True
+
+    def _key(self, attempt: Attempt, nvcc: list[str]) -> str:
         """All that a compile depends on: the source and its name, the toolchain and its flags."""
-        toolchain = [nvcc, self.nvcc_version, when_changed(Path(self.nvcc)), self.host_compiler, self.sandbox.about()]
+        host = self._host
+        changed = when_changed(Path(host.nvcc))
+        toolchain = [nvcc, host.nvcc_version, changed, self._host_compiler, host.sandbox.about()]
         made_from = [attempt.source, source_name(attempt.filename), toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
-    def _hit_limit(self, attempt: Attempt, ended: Ended, step: str) -> bool:
-        """Whether a limit ended it; the report then says which."""
-        seconds = attempt.limits[step + "_seconds"]
-        hit = {
-            "time": ("compile_timeout" if step == "compile" else "runtime_timeout", "%d s" % seconds),
-            "output": ("output_exceeded", in_mib(attempt.limits["output_bytes"])),
-            "memory": ("memory_exceeded", in_mib(attempt.limits["memory_bytes"])),
-        }.get(ended.why)
-        if hit:
-            attempt.report.update(outcome=hit[0], limit=hit[1])
-        return hit is not None
 
-    # --- Executing ---
+class CompileWorker:
+    """A thread that claims, compiles and hands over, again and again."""
 
-    def _execute_jobs(self, slot: Slot, gate: Optional[Gate]) -> None:
-        """One execution worker: owns one GPU and runs one program at a time on it."""
-        while True:
-            if gate is not None and not self._passes(slot, gate):
-                if self.finishing.wait(gate.pause()):
-                    break
-                continue
-            try:
-                attempt = self.compiled.get(timeout=IDLE_SECONDS if gate else None)
-            except queue.Empty:
-                if self.finishing.is_set():
-                    break
-                continue
-            if attempt is None:
-                break
-            attempt.phase = "executing"
-            self.beat_now.set()
-            attempt.taken.set()
-            self._guarded(attempt, slot, gate, lambda: self._execute(attempt, slot, gate))
-            self._done(attempt)
+    def __init__(
+        self,
+        host: Host,
+        claimer: Claimer,
+        compiler: Compiler,
+        faults: HostFaults,
+        handover: Handover,
+        reporter: Reporter,
+        heartbeat: Heartbeat,
+        shutdown: Shutdown,
+    ) -> None:
+        self._host = host
+        self._claimer = claimer
+        self._compiler = compiler
+        self._faults = faults
+        self._handover = handover
+        self._reporter = reporter
+        self._heartbeat = heartbeat
+        self._shutdown = shutdown
+
+    def run(self, slot: Slot) -> None:
+        """Until the executor stops."""
+        connection = HeldConnection(self._host.auth)
+        while not self._shutdown.draining.is_set():
+            attempt = self._claimer.claim(connection)
+            if attempt is not None:
+                self._process(attempt, slot)
+        connection.close()
         slot.close()
 
-    def _execute(self, attempt: Attempt, slot: Slot, gate: Optional[Gate]) -> bool:
-        gpu = gate.gpu if gate else None
-        archive = self.spool.archive(attempt.id)
-        command = self.sandbox.program(attempt.folder, attempt.args, self.nvcc, gpu, archive, attempt.limits)
+    def _process(self, attempt: Attempt, slot: Slot) -> None:
+        step = partial(self._compiler.compile, attempt, slot)
+        if self._faults.guard(attempt, slot, None, step):
+            attempt.phase = "waiting"
+            self._heartbeat.notify()
+            self._handover.put(attempt)
+            attempt.taken.wait()  # claim no more than there is room for
+        else:
+            self._reporter.done(attempt)
+
+
+def source_name(filename: str) -> str:
+    """A file name for the source: the student's own, so that error messages name it."""
+    plain = re.sub(r"[^\w.+ -]", "_", filename)
+    plain = plain if plain.endswith(".cu") else plain + ".cu"
+    return plain if len(plain.encode("utf-8")) <= 200 else "program.cu"
+
+
+# --- handouts/executor/pipeline/executing.py ----------------------------------------------
+#
+# Executing: the second half of the pipeline.
+
+
+class Runner:
+    """Runs one program and fills in the report."""
+
+    def __init__(self, host: Host, spool: Spool, faults: HostFaults) -> None:
+        self._host = host
+        self._spool = spool
+        self._faults = faults
+
+    def execute(self, attempt: Attempt, slot: Slot, gate: Gate | None) -> bool:
+        """Whether the attempt has a result; if not, it was stopped."""
+        host = self._host
+        archive = self._spool.archive(attempt.id)
+        command = host.sandbox.program(
+            attempt.folder,
+            attempt.args,
+            host.nvcc,
+            gate.gpu if gate else None,
+            archive,
+            attempt.limits,
+        )
         ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
-        if gate is not None and not (ended.why == "killed" and not ended.seconds):
-            broken = gate.look_after(ended)
-            if broken:
-                attempt.stop("GPU %s failed: %s" % (gate.gpu.index, broken))
-                return False
-        if not self._finished(attempt, ended):
+        if gate is not None and not has_survived(attempt, ended, gate):
             return False
-        if ended.exit_code != 0 and self._for_lack_of_room(attempt):
+        if not has_finished(attempt, ended):
+            return False
+        if ended.exit_code != 0 and self._faults.lacks_room(attempt):
             return False
         attempt.report.update(
             execute_log=in_text(ended.log),
@@ -2817,404 +3990,901 @@ class Executor:
         )
         if ended.signal == signal.SIGXFSZ and "disk_bytes" in attempt.limits:
             attempt.report["limit"] = in_mib(attempt.limits["disk_bytes"]) + " of files"
-        if not self._hit_limit(attempt, ended, "execute"):
+        if not has_hit_limit(attempt, ended, "execute"):
             attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
-            found = self.sandbox.outputs(attempt.folder, archive, attempt.limits)
+            found = host.sandbox.outputs(attempt.folder, archive, attempt.limits)
             outputs = Outputs(found, attempt.limits)
             attempt.files = outputs.files
             attempt.report.update(outputs.report())
         return True
 
-    def _finished(self, attempt: Attempt, ended: Ended) -> bool:
-        """Whether the command came to an end of its own or a limit's, so that it counts."""
-        if ended.why == "lost":
-            attempt.stop("the process that ran it was killed")
-        elif ended.why == "killed":
-            attempt.stop("it was stopped")
-        elif ended.why == "short":
-            attempt.stop("the host was short of memory")
-        return ended.why not in ("lost", "killed", "short")
 
-    def _for_lack_of_room(self, attempt: Attempt) -> bool:
-        """Whether the host's disk is full, where commands write if there is no sandbox: what
-        failed then is not the student's mistake, and is given back."""
-        if shutil.disk_usage(str(self.scratch)).free < FULL_BYTES:
-            attempt.stop("the host's disk was full")
-        return bool(attempt.stop_reason)
+def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:
+    """Whether the GPU is well after the program; if not, the result does not count."""
+    if ended.why == "killed" and not ended.seconds:  # before it was started
+        return True
+    broken = gate.look_after(ended)
+    if broken:
+        attempt.stop(f"GPU {gate.gpu.index} failed: {broken}")
+    return not broken
 
-    # --- GPUs that fail ---
 
-    def _compile_probe(self, slot: Slot) -> None:
-        """Raises BadSetup if nvcc cannot compile for the GPUs here."""
-        self._probe_folder = self.scratch / "probe"
-        shutil.rmtree(str(self._probe_folder), ignore_errors=True)
-        for name in ("src", "run", "tmp"):
-            (self._probe_folder / name).mkdir(parents=True)
-        source = self._probe_folder / "src" / "probe.cu"
-        source.write_text(PROBE_CU)
-        command = self.sandbox.compiler(self._probe_folder, source, [self.nvcc, "-arch=%s" % self.arch], DEFAULT_LIMITS)
-        ended = slot.run(command, 120, PROBE_LIMITS, lambda: True)
-        if ended.exit_code != 0:
-            raise BadSetup("%s cannot compile for the GPUs here (%s): %s" % (self.nvcc, self.arch, last_line(ended)))
+class ExecutionWorker:
+    """A thread that owns one GPU, and runs one program at a time on it."""
 
-    def _probe(self, slot: Slot, gate: Gate) -> None:
-        """Raises GpuTrouble unless a tiny CUDA program runs well on it."""
-        command = self.sandbox.program(
-            self._probe_folder, [], self.nvcc, gate.gpu, self._probe_folder / "out", DEFAULT_LIMITS
-        )  # fmt: skip
-        try:
-            ended = slot.run(command, PROBE_SECONDS, PROBE_LIMITS, lambda: True)
-        except OSError as error:
-            raise GpuTrouble("no program can be started on it: %s" % error) from None
-        gate.unkillable = ended.unkillable
-        if ended.exit_code != PROBED:
-            raise GpuTrouble("a tiny CUDA program fails on it: %s" % last_line(ended))
+    def __init__(
+        self,
+        runner: Runner,
+        probe: Probe,
+        faults: HostFaults,
+        handover: Handover,
+        reporter: Reporter,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._runner = runner
+        self._probe = probe
+        self._faults = faults
+        self._handover = handover
+        self._reporter = reporter
+        self._heartbeat = heartbeat
+
+    def run(self, slot: Slot, gate: Gate | None) -> None:
+        """Until nothing more is compiled. `gate`: its GPU's; None on a machine without GPUs."""
+        finishing = self._handover.finishing
+        while True:
+            if gate is not None and not self._passes(slot, gate):
+                if finishing.wait(gate.pause()):
+                    break
+                continue
+            try:
+                attempt = self._handover.take()
+            except queue.Empty:
+                if finishing.is_set():
+                    break
+                continue
+            if attempt is None:
+                break
+            self._process(attempt, slot, gate)
+        slot.close()
+
+    def _process(self, attempt: Attempt, slot: Slot, gate: Gate | None) -> None:
+        attempt.phase = "executing"
+        self._heartbeat.notify()
+        attempt.taken.set()
+        step = partial(self._runner.execute, attempt, slot, gate)
+        self._faults.guard(attempt, slot, gate, step)
+        self._reporter.done(attempt)
 
     def _passes(self, slot: Slot, gate: Gate) -> bool:
         """Whether the GPU may have the next job. One that may not is quarantined, alone."""
+        name = f"GPU {gate.gpu.index} ({gate.gpu.uuid})"
         try:
-            gate.check(lambda: self._probe(slot, gate))
+            gate.check(lambda: self._probe.run(slot, gate))
         except GpuTrouble as trouble:
             if gate.quarantine(str(trouble)):
-                say("GPU %s (%s) is quarantined: %s. It is tried again by itself." % (gate.gpu.index, gate.gpu.uuid, trouble))
-                self._gpus_changed()
+                say(f"{name} is quarantined: {trouble}. It is tried again by itself.")
+                self._handover.gpus_changed()
             return False
-        again = bool(gate.quarantined)
+        was_quarantined = bool(gate.quarantined)
         if gate.passed():
-            if again:
-                say("GPU %s (%s) works again." % (gate.gpu.index, gate.gpu.uuid))
-            self._gpus_changed()
+            if was_quarantined:
+                say(f"{name} works again.")
+            self._handover.gpus_changed()
         return True
 
-    def _gpus_changed(self) -> None:
-        """Without any GPU, what waits for one goes back to the queue, and no more is claimed."""
-        with self._handing_over:
-            if any(gate.ready for gate in self.gates):
-                self._no_gpu = False
-                self.can_run.set()
-            elif all(gate.quarantined for gate in self.gates):
-                if not self._no_gpu:
-                    say("No GPU of this host works: claiming no jobs until one does.")
-                self._no_gpu = True
-                self.can_run.clear()
-                self._hang_up_claims()
-                self._give_back_compiled()
-        self.gpu_news = True
-        self.beat_now.set()
 
-    def _hand_over(self, attempt: Attempt) -> None:
-        """To the execution workers, if there is a GPU at all."""
-        with self._handing_over:
-            self.compiled.put(attempt)
-            if not self.can_run.is_set():
-                self._give_back_compiled()
+# --- handouts/executor/pipeline/executor.py -----------------------------------------------
+#
+# The executor: its parts, its threads, and their start and end.
 
-    def _give_back_compiled(self) -> None:
-        while True:
-            try:
-                attempt = self.compiled.get_nowait()
-            except queue.Empty:
-                break
-            if attempt is not None:  # the execution workers need no word to end, in quarantine
-                attempt.stop("no GPU of this host works")
-                self._done(attempt)
 
-    # --- Reporting ---
+class Executor:
+    """The pipeline: claiming → compiling → handover → executing → reporting, and heartbeats
+    meanwhile. Begin reading with the two workers."""
 
-    def _done(self, attempt: Attempt) -> None:
-        """The attempt is over here: its result goes to the spool, or the job back to the queue."""
-        shutil.rmtree(str(attempt.folder), ignore_errors=True)
-        if not attempt.stop_reason:
-            try:
-                report = {"lease_token": attempt.lease_token, **attempt.report}
-                path = self.spool.put(attempt.id, report, attempt.files)
-                say("Job %d: %s." % (attempt.job_id, attempt.report["outcome"]))
-                self.outbox.put(path)  # heartbeats go on until it is sent
-                return
-            except OSError as error:
-                attempt.stop("the host could not keep its result: %s" % error.strerror)
-        self.spool.drop(attempt.id)
-        say("Job %d: given up: %s." % (attempt.job_id, attempt.stop_reason))
-        if not attempt.lost:
-            self._releases.append(start(self._release, "release", attempt))
-        else:
-            self._forget(attempt.id)
-
-    def _forget(self, attempt_id: int) -> None:
-        with self._lock:
-            self.in_hand.pop(attempt_id, None)
-
-    def _release(self, attempt: Attempt) -> None:
-        body = {"lease_token": attempt.lease_token, "reason": attempt.stop_reason[:500]}
-        # Past the lease the queue takes the job back by itself.
-        self._deliver(
-            Connection(self.auth), "POST", attempt.id, "release", body, patience=attempt.lease_seconds
+    def __init__(self, options: argparse.Namespace, auth: Auth) -> None:
+        """Raises BadSetup."""
+        self._host = host = Host(options, auth)
+        in_hand, claims = JobsInHand(), HeldClaims()
+        gpu_status = GpuStatus(bool(host.gates))
+        spool = Spool(host.scratch / "spool")
+        self._shutdown = Shutdown(in_hand, claims)
+        self._heartbeat = Heartbeat(host, in_hand, self._shutdown, gpu_status)
+        self._reporter = Reporter(host, spool, in_hand, Delivery(self._shutdown))
+        self._handover = Handover(host.gates, gpu_status, claims, self._reporter, self._heartbeat)
+        faults = HostFaults(host, self._shutdown)
+        claimer = Claimer(host, in_hand, claims, self._shutdown, gpu_status, self._heartbeat)
+        self._compile_worker = CompileWorker(
+            host,
+            claimer,
+            Compiler(host, faults),
+            faults,
+            self._handover,
+            self._reporter,
+            self._heartbeat,
+            self._shutdown,
         )
-        self._forget(attempt.id)
+        self._probe = Probe(host.scratch / "probe", host.sandbox, host.nvcc, host.arch)
+        self._execution_worker = ExecutionWorker(
+            Runner(host, spool, faults),
+            self._probe,
+            faults,
+            self._handover,
+            self._reporter,
+            self._heartbeat,
+        )
 
-    def _send_results(self) -> None:
-        """Sends what is in the spool, in order, however long the queue is away."""
-        connection = Connection(self.auth)
-        while True:
-            path = self.outbox.get()
-            if path is None:
-                break
-            content = self.spool.read(path)
-            if content is None:
-                say("%s is not a whole result and is left out." % path)
-                os.replace(str(path), str(path.with_suffix(".bad")))
-                continue
-            sent = self._send_files(connection, content)
-            if sent and self._deliver(connection, "PUT", content["attempt"], "result", content["report"]):
-                self.spool.drop(content["attempt"])
-            self._forget(content["attempt"])
-        connection.close()
+    def run(self) -> int:
+        """Works until it is asked to stop and all in hand is done; the exit status.
 
-    def _send_files(self, connection: "Connection", content: Dict[str, Any]) -> bool:
-        """Sends a result's files, whether or not that was done before; False if it must be done later."""
-        headers = {"Telerun-Lease": content["report"]["lease_token"], "Content-Type": "application/octet-stream"}
-        for file in content.get("files", []):
-            try:
-                data = self.spool.file(content["attempt"], file)
-            except OSError as error:
-                say("Attempt %d: a file of its result cannot be read: %s." % (content["attempt"], error.strerror))
-                continue  # the queue tells its owner that it is missing
-            what = "files/" + urllib.parse.quote(file["name"], safe="")
-            answer = self._deliver(connection, "PUT", content["attempt"], what, data, headers)
-            if answer is None:
-                return False
-            if answer.status == 409:
-                break  # the result will be told the same
-        return True
+        Raises BadSetup.
+        """
+        signal.signal(signal.SIGTERM, self._shutdown.on_signal)
+        signal.signal(signal.SIGINT, self._shutdown.on_signal)
+        host = self._host
+        gates: list[Gate | None] = [*host.gates] or [None] * host.options.nproc_execute
+        compile_slots = [host.make_slot(None) for _ in range(host.options.nproc_compile)]
+        execution_slots = [host.make_slot(gate.gpu if gate else None) for gate in gates]
+        if host.gates:
+            self._probe.compile(compile_slots[0])
+        self._say_ready()
+        beat = start(self._heartbeat.run, "heartbeat")
+        sender = start(self._reporter.send_results, "results")
+        compilers = [
+            start(self._compile_worker.run, f"compile-{number}", slot)
+            for number, slot in enumerate(compile_slots)
+        ]
+        runners = [
+            start(self._execution_worker.run, f"execute-{number}", slot, gate)
+            for number, (slot, gate) in enumerate(zip(execution_slots, gates))
+        ]
+        join(compilers)
+        self._handover.finish(len(runners))
+        join(runners)
+        self._reporter.end(sender)
+        self._heartbeat.end()
+        join([beat])
+        shutil.rmtree(str(host.jobs), ignore_errors=True)
+        say(f"Executor {host.auth.name}: stopped.")
+        return self._shutdown.exit_status
 
-    def _deliver(
-        self, connection: "Connection", method: str, attempt_id: int, what: str, body: Any,
-        headers: Optional[Dict[str, str]] = None, patience: float = float("inf"),
-    ) -> Optional[Answer]:  # fmt: skip
-        """The queue's answer, if it is one that counts, so that this need not be sent again."""
-        deadline = time.monotonic() + patience
-        path = "/attempts/%d/%s" % (attempt_id, what)
-        for delay in delays():
-            try:
-                answer = connection.request(method, path, body, headers)
-                if answer.refuses_token:
-                    self._refused(answer)
-                    return None
-                if not is_retryable(answer):
-                    if answer.status >= 400:
-                        say("Attempt %d: the queue does not take its %s: %s" % (attempt_id, what, answer.detail))
-                    return answer
-                trouble, pause = answer.detail, max(delay, answer.retry_after)
-            except (Unreachable, Untrusted) as error:
-                trouble, pause = str(error), delay
-            say_once("%s; trying again." % trouble.rstrip("."))
-            late = time.monotonic() + pause > deadline
-            if late or self.exit_status == REFUSED or self.hurry.wait(pause):
-                return None
-        raise AssertionError("delays() never ends")
+    def close(self) -> None:
+        """Leaves the host as it was."""
+        self._host.close()
 
-    # --- Heartbeats ---
-
-    def _beat(self) -> None:
-        """Renews the leases of all jobs in hand, three times a lease and at every change."""
-        connection = Connection(self.auth)
-        while self.beating:
-            attempts = self._attempts()
-            for attempt in attempts:
-                if attempt.give_up_if_stuck():
-                    say("Job %d: stuck; its slot is killed." % attempt.job_id)
-                if self.beating and not attempt.lost:
-                    self._beat_one(connection, attempt)
-            if self.gpu_news or not self.can_run.is_set():
-                self._tell_of_gpus(connection)
-            least = min([a.lease_seconds for a in attempts] or [30.0])
-            if self.beat_now.wait(least / 3):
-                time.sleep(PHASE_SECONDS)  # a short program is over before anyone could see it run
-            self.beat_now.clear()
-        connection.close()
-
-    def _tell_of_gpus(self, connection: "Connection") -> None:
-        """A claim tells of them too, but none is made while none works."""
-        self.gpu_news = False
-        try:
-            answer = connection.request("PUT", "/executor", self._about(), timeout=10)
-        except (Unreachable, Untrusted) as error:
-            say_once("%s; trying again." % str(error).rstrip("."))
-            self.gpu_news = True
-            return
-        if answer.status == 401:
-            self._refused(answer)
-
-    def _beat_one(self, connection: "Connection", attempt: Attempt) -> None:
-        body = {"lease_token": attempt.lease_token, "phase": attempt.phase}
-        try:
-            answer = connection.request(
-                "POST", "/attempts/%d/heartbeat" % attempt.id, body, timeout=attempt.lease_seconds / 3
+    def _say_ready(self) -> None:
+        host, options = self._host, self._host.options
+        say(
+            f"Executor {host.auth.name}: nvcc {host.nvcc_version}, {host.hardware()}, "
+            f"sandbox: {host.sandbox.about()}, limits by {host.cgroups.about()}, "
+            f"{options.nproc_compile} compile and {options.nproc_execute} execution workers, "
+            f"queue {host.auth.server}."
+        )
+        if options.sandbox == "none":
+            say(
+                "WARNING: --sandbox none: programs run as this user, and can read and do what it "
+                "can."
             )
-        except (Unreachable, Untrusted) as error:
-            say_once("%s; trying again." % str(error).rstrip("."))
-            return
-        if answer.refuses_token:
-            self._refused(answer)
-        elif answer.status in (404, 409):
-            if attempt.id in self.in_hand:  # not one whose result was just taken
-                attempt.stop("the queue took the job away: %s" % answer.detail, lost=True)
-        elif answer.status == 200 and answer.body.get("cancel_requested"):
-            attempt.stop("it was cancelled")
 
 
-class Connection(Queue):
-    """A connection whose held request another thread can end."""
-
-    def __init__(self, auth: Auth) -> None:
-        super().__init__(auth)
-        self._hung_up = False
-
-    def hang_up(self) -> None:
-        """Breaks the connection under a request that is waiting on it; no other is opened until `pick_up`."""
-        self._hung_up = True
-        held = self._connection
-        if held is not None and held.sock is not None:
-            try:
-                # Not SSLSocket's own, which takes the TLS object from under the waiting thread.
-                socket.socket.shutdown(held.sock, socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def pick_up(self) -> None:
-        """Makes it usable again."""
-        self._hung_up = False
-
-    def _open(self, timeout: float) -> http.client.HTTPSConnection:
-        if not self._hung_up:
-            connection = super()._open(timeout)
-        if self._hung_up:  # perhaps while it was opened
-            self.close()
-            raise OSError("it was hung up")
-        return connection
+# --- handouts/executor/slot/event_loop.py -------------------------------------------------
+#
+# Waiting for orders, output and the end of a child, in one place.
 
 
-# --- Small things ------------------------------------------------------------------------
+class EventLoop:
+    """Calls back for each descriptor that can be read."""
+
+    def __init__(self) -> None:
+        """Takes the signals of this process: SIGCHLD ends `wait`, and no other does anything."""
+        self._selector = selectors.DefaultSelector()
+        wake, self._wake = os.pipe()  # a byte arrives when a child has ended
+        for end in (wake, self._wake):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        # The executor says when to stop. Handlers, because what is ignored stays so in programs.
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        self.on_readable(wake, lambda: os.read(wake, 4096))
+
+    def on_readable(self, descriptor: int, callback: Callable[[], Any]) -> None:
+        """`callback` is called when the descriptor can be read, until it is forgotten."""
+        self._selector.register(descriptor, selectors.EVENT_READ, callback)
+
+    def forget(self, descriptor: int) -> None:
+        """Nothing is called for it any more; it may have been forgotten before."""
+        if descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until something has happened, or for so long."""
+        for key, _ in self._selector.select(seconds):
+            key.data()
 
 
-def source_name(filename: str) -> str:
-    """A file name for the source: the student's own, so that error messages name it."""
-    plain = re.sub(r"[^\w.+ -]", "_", filename)
-    plain = plain if plain.endswith(".cu") else plain + ".cu"
-    return plain if len(plain.encode("utf-8")) <= 200 else "program.cu"
+# --- handouts/executor/slot/libc.py -------------------------------------------------------
+#
+# System calls that Python has no function for.
 
 
-PROBE_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 20}
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+MS_BIND, MS_REC, MS_PRIVATE, CLONE_NEWNS = 0x1000, 0x4000, 0x40000, 0x20000
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def last_line(ended: Ended) -> str:
-    """The last that it printed, or how it ended."""
-    lines = in_text(ended.log).strip().splitlines()
-    how = "it ended with %s" % (ended.exit_code if ended.signal is None else "signal %d" % ended.signal)
-    return (lines[-1][-300:] if lines else how if ended.why == "ended" else ended.why)
+def check_call(result: int) -> None:
+    """Raises OSError for the result of a call that failed."""
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def in_text(log: bytes) -> str:
-    """Any bytes as a string that JSON carries without loss (PEP 383)."""
-    return log.decode("utf-8", "surrogateescape")
+def die_with(parent: int) -> Callable[[], None]:
+    """For a child before it becomes bwrap: it is killed when the slot is, from the first moment.
 
-
-def in_mib(size: int) -> str:
-    return "%.4g MiB" % (size / (1 << 20))
-
-
-def in_size(size: int) -> str:
-    """A size, however small."""
-    return "%d bytes" % size if size < 1024 else "%.4g KiB" % (size / 1024) if size < 1 << 20 else in_mib(size)
-
-
-def start(function: Callable[..., Any], name: str, *args: Any) -> threading.Thread:
-    """A thread that ends this process if it fails: half an executor is worse than none.
-
-    The slots then kill what runs, the queue gives the jobs to others, and the next start
-    sends the results that are in the spool.
+    The slot is single-threaded: that signal follows the thread which forked (prctl(2)).
     """
 
-    def run() -> None:
+    def prepare() -> None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
+
+
+# --- handouts/executor/slot/identity.py ---------------------------------------------------
+#
+# Whose processes a slot's are: the executor's user, or a uid of their own.
+
+
+class Identity:
+    """Of a slot that was started by root, and gives that up at once."""
+
+    def __init__(self, setup: Setup) -> None:
+        """`problem` says afterwards why the slot cannot be used, "" if it can."""
+        self._uid = setup.uid
+        self.problem = ""
+        if setup.uid is not None:
+            try:
+                mount_binds(setup.binds)
+                become(setup.uid, setup.groups)
+                self.kill_all()
+            except OSError as error:
+                self._uid = None
+                self.problem = f"its slot cannot be set up: {error.strerror}"
+
+    def kill_all(self) -> None:
+        """Kills everything of this uid but this process (kill(2)), if the uid is the slot's own."""
+        if self._uid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+
+
+def become(uid: int, groups: Sequence[int]) -> None:
+    """Gives root up for good. Raises OSError."""
+    os.setgroups(groups)
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its own /proc/self/fd is closed to it
+
+
+def mount_binds(paths: Sequence[str]) -> None:
+    """Mounts what only root can reach at /tmp/0, /tmp/1, … of this process. Raises OSError."""
+    if not paths:
+        return
+    check_call(LIBC.unshare(CLONE_NEWNS))
+    check_call(LIBC.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+    opened = [os.open(path, os.O_PATH) for path in paths]  # before /tmp is another
+    check_call(LIBC.mount(b"none", b"/tmp", b"tmpfs", 0, b"size=1m,mode=0755"))
+    for number, descriptor in enumerate(opened):
+        bind(f"/proc/self/fd/{descriptor}", f"/tmp/{number}")
+        os.close(descriptor)
+
+
+def bind(path: str, place: str) -> None:
+    """Mounts a folder or file at a place that is made for it."""
+    if os.path.isdir(path):
+        os.mkdir(place)
+    else:
+        Path(place).touch()
+    check_call(LIBC.mount(path.encode(), place.encode(), None, MS_BIND | MS_REC, None))
+
+
+# --- handouts/executor/machine/memory.py --------------------------------------------------
+#
+# The memory that the kernel says is in use.
+
+
+def kernel_bytes(path: str, *names: str) -> int:
+    """The sum of those lines of one of the kernel's files. Raises OSError, ValueError."""
+    with open(path, errors="replace") as file:
+        return sum(int(line.split()[1]) << 10 for line in file if line.partition(":")[0] in names)
+
+
+def shared_on_host() -> int:
+    """Bytes in all of the host's files that live in memory alone."""
+    try:
+        return kernel_bytes("/proc/meminfo", "Shmem")
+    except (OSError, ValueError):
+        return 0
+
+
+def host_is_short(path: str = "/proc/meminfo") -> bool:
+    """Whether the host's memory is nearly used up.
+
+    What runs is then stopped: some of a program's memory is not attributed to any process, such
+    as files that are on their way through a socket.
+    """
+    try:
+        floor = min(1 << 30, kernel_bytes(path, "MemTotal") // 20)
+        return kernel_bytes(path, "MemAvailable") < floor
+    except (OSError, ValueError):
+        return False
+
+
+# --- handouts/executor/slot/memory_watch.py -----------------------------------------------
+#
+# The memory that a job has, added up from /proc (proc(5)), where no cgroup does that.
+#
+# Counted are resident pages, and files that live in memory alone: those of memfd_create(2), and
+# the sandbox's /tmp and /dev/shm. Strings, not Path, because all of it is read 20 times a second.
+
+
+WATCH_SECONDS = 0.05  # how often it is looked at
+MAXIMUM_DESCRIPTORS = 16384  # of all processes of a job together, each of which is looked at
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class MemoryWatch:
+    """A process and all its descendants, and the memory they have."""
+
+    def __init__(self, pid: int, memfd_device: int) -> None:
+        """`memfd_device`: see below; 0 without a sandbox, where files are on a disk."""
+        self._pid = pid
+        self._memfd_device = memfd_device
+        self.peak = 0
+
+    def look(self, maximum: int) -> str:
+        """Returns "memory" if they have more bytes than that now, "" if not.
+
+        Or "short" if the host has none left, which is not the job's mistake.
+        """
+        if host_is_short():
+            return "short"
+        pids = process_tree(self._pid)
+        if any(map(hides_its_files, pids[2:])):  # behind bwrap and the first process
+            return "memory"
         try:
-            function(*args)
-        except BaseException:
-            say("Executor failed in its thread %r:\n%s" % (name, traceback.format_exc()))
-            os._exit(FAILED)
+            memfds = self._memfds(pids)
+        except OverflowError:
+            return "memory"
+        files = self._sandbox_files(pids)
+        size = files + sum(memfds.values()) + sum(map(resident, pids))
+        if size > maximum:  # count what they share once; that takes longer
+            size = files + sum(memfds.values()) + sum(map(proportional, pids))
+        elif size + shared_on_host() > maximum:
+            size = max(size, files + self._with_mapped(pids, memfds))
+        self.peak = max(self.peak, size)
+        return "memory" if size > maximum else ""
 
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    thread.start()
-    return thread
+    def _sandbox_files(self, pids: list[int]) -> int:
+        """Bytes of the files in the sandbox, and a page of the kernel's for each file."""
+        size = 0
+        for pid in pids[2:] if self._memfd_device else []:  # behind bwrap and the first process
+            for folder in ("tmp", "dev/shm"):
+                try:
+                    about = os.statvfs(f"/proc/{pid}/root/{folder}")
+                except OSError:
+                    break
+                size += (about.f_blocks - about.f_bfree) * about.f_frsize
+                size += (about.f_files - about.f_ffree) * PAGE_BYTES
+            else:
+                break
+        return size
 
+    def _memfds(self, pids: list[int]) -> dict[int, int]:
+        """Bytes by inode, also of those that no process has mapped.
 
-def join(threads: List[threading.Thread]) -> None:
-    """Waits for threads; in steps, because a bare join() keeps signals from being handled."""
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(1.0)
+        Raises OverflowError if there are more descriptors than can be looked at in a short time.
+        """
+        sizes, looks = {}, 0
+        for pid in pids if self._memfd_device else []:
+            for path in glob.glob(f"/proc/{pid}/fd/*"):
+                looks += 1
+                if looks > MAXIMUM_DESCRIPTORS:
+                    raise OverflowError
+                try:
+                    about = os.stat(path)
+                except OSError:
+                    continue
+                if about.st_dev == self._memfd_device:
+                    sizes[about.st_ino] = about.st_blocks * 512
+        return sizes
 
+    def _with_mapped(self, pids: list[int], memfds: dict[int, int]) -> int:
+        """Bytes with all shared memory that is mapped, touched or not.
 
-_said_last = {"": ""}
+        A page that was given up (madvise(2)), or that only a dead process touched, is not counted
+        as resident, but still exists.
+        """
+        own, extents = 0, dict(memfds)
+        for pid in pids if self._memfd_device else []:
+            with suppress(OSError, ValueError):
+                own += kernel_bytes(f"/proc/{pid}/status", "RssAnon", "RssFile", "VmPTE")
+                for inode, end in self._mapped(pid):
+                    extents[inode] = max(extents.get(inode, 0), end)
+        return own + min(sum(extents.values()), shared_on_host())
 
-
-def say(message: str) -> None:
-    """One line of the executor's own log, on standard error."""
-    warn(time.strftime("%Y-%m-%d %H:%M:%S ") + message)
-
-
-def say_once(message: str) -> None:
-    """The same, unless it would repeat the last such line; "" says that things are well again."""
-    if _said_last[""] != message:
-        before, _said_last[""] = _said_last[""], message
-        if message or before:
-            say(message or "The queue answers again.")
-
-
-# --- The command -------------------------------------------------------------------------
-
-
-def positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1024):
-        raise argparse.ArgumentTypeError("%r is not a whole number from 1 to 1024" % text)
-    return int(text)
-
-
-def uid(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
-        raise argparse.ArgumentTypeError("%r is not a uid that can be spared (1000 or more)" % text)
-    return int(text)
-
-
-def architecture(text: str) -> str:
-    match = re.fullmatch(r"(?:sm_)?(\d{2,3}[af]?)", text)
-    if not match:
-        raise argparse.ArgumentTypeError("%r is not an architecture like sm_90" % text)
-    return "sm_" + match[1]
-
-
-def parse(argv: Any) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run the jobs of Telerun's queue on this machine's GPUs.")  # fmt: skip
-    parser.add_argument("--nproc-compile", type=positive, required=True, metavar="N", help="compile workers")  # fmt: skip
-    parser.add_argument("--nproc-execute", type=positive, required=True, metavar="M", help="execution workers, each with a GPU of its own")  # fmt: skip
-    parser.add_argument("--auth", type=Path, default=HERE / "auth.json", metavar="FILE", help="who this executor is (default: auth.json beside this script)")  # fmt: skip
-    parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
-    parser.add_argument("--scratch-dir", type=Path, metavar="DIR", help="for jobs in hand and results not yet sent (default: executor-scratch beside this script)")  # fmt: skip
-    parser.add_argument("--min-free-mib", type=int, default=512, metavar="MIB", help="claim nothing while the scratch folder's disk has less free (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--compile-cache", type=int, default=64, metavar="N", help="keep this many programs, not to compile the same source twice (default: %(default)s; 0: none)")  # fmt: skip
-    parser.add_argument("--nvcc", metavar="PATH", help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)")  # fmt: skip
-    parser.add_argument("--arch", type=architecture, metavar="SM", help="compile for this architecture (default: the GPU's)")  # fmt: skip
-    parser.add_argument("--no-gpu", action="store_true", help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says")  # fmt: skip
-    parser.add_argument("--kernel-log", type=Path, default=Path("/dev/kmsg"), metavar="FILE", help="where the driver's Xid errors are read (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--sandbox", choices=("bubblewrap", "none"), default="bubblewrap", help='what programs run in (default: %(default)s); with "none" they can do all that this user can')  # fmt: skip
-    parser.add_argument("--sandbox-uid-base", type=uid, default=SANDBOX_UID_BASE, metavar="UID", help="started by root: the first of %d uids to run programs as (default: %%(default)s)" % SANDBOX_UIDS)  # fmt: skip
-    parser.add_argument("--sandbox-bind", type=Path, action="append", default=[], metavar="PATH", help="show this in the sandbox too, read-only: a compiler outside of /usr, a data set")  # fmt: skip
-    return parser.parse_args(argv)
+    def _mapped(self, pid: int) -> Iterator[tuple[int, int]]:
+        """Inode and end of each mapping of a file that lives in memory alone."""
+        with open(f"/proc/{pid}/maps", errors="replace") as file:
+            for line in file:
+                span, _, offset, device, inode = line.split()[:5]
+                major, minor = (int(number, 16) for number in device.split(":"))
+                if os.makedev(major, minor) == self._memfd_device:
+                    begin, end = (int(address, 16) for address in span.split("-"))
+                    yield int(inode), int(offset, 16) + end - begin
 
 
-def main(argv: Any = None) -> int:
+def process_tree(root: int) -> list[int]:
+    """The process, its children, theirs and so on."""
+    found, new = [], [root]
+    while new:
+        pid = new.pop()
+        threads = glob.glob(f"/proc/{pid}/task/*/children")
+        found.append(pid)
+        if len(threads) > 1 and not is_running(pid):
+            # Its first thread ended, and /proc shows the memory only under the others.
+            found[-1] = max(int(path.split("/")[4]) for path in threads)
+        for path in threads:
+            with suppress(OSError), open(path) as file:
+                new += map(int, file.read().split())
+    return found
+
+
+def hides_its_files(pid: int) -> bool:
+    """Whether it keeps its files from being counted (PR_SET_DUMPABLE, prctl(2))."""
+    try:
+        os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return resident(pid) > 0  # those of a process that is ending are closed too
+    except OSError:
+        return False
+    return False
+
+
+def resident(pid: int) -> int:
+    """Bytes that it has, alone or with others."""
+    try:
+        return kernel_bytes(f"/proc/{pid}/status", "VmRSS", "VmPTE")
+    except (OSError, ValueError):
+        return 0
+
+
+def proportional(pid: int) -> int:
+    """The same, but its share of what it has with others."""
+    try:
+        tables = kernel_bytes(f"/proc/{pid}/status", "VmPTE")
+        return kernel_bytes(f"/proc/{pid}/smaps_rollup", "Pss") + tables
+    except (OSError, ValueError):
+        return resident(pid)
+
+
+def memfd_device() -> int:
+    """The file system that files made by memfd_create(2) are on; 0 where there is none."""
+    try:
+        descriptor = os.memfd_create("device")
+    except (AttributeError, OSError):
+        return 0
+    try:
+        return os.fstat(descriptor).st_dev
+    finally:
+        os.close(descriptor)
+
+
+# --- handouts/executor/slot/orders.py -----------------------------------------------------
+#
+# The slot's end of its socket.
+
+
+class Orders:
+    """Orders as they come in."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._received = bytearray()
+        self._descriptors: list[int] = []
+        self._killed = 0  # the number of the order that is to be stopped
+        self.is_open = True
+
+    def receive(self) -> None:
+        """Takes what has arrived; nothing has if the worker is gone."""
+        size = socket.CMSG_SPACE(16 * 4)
+        try:
+            received = self._socket.recvmsg(1 << 16, size, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary = received[:2]
+        except ConnectionError:
+            data, ancillary = b"", []
+        for _level, _kind, content in ancillary:
+            descriptors = array.array("i")
+            descriptors.frombytes(content[: len(content) - len(content) % 4])
+            self._descriptors += descriptors
+        self.is_open = self.is_open and bool(data)
+        self._received += data
+        self._take_kills()
+
+    def next(self) -> tuple[Order, list[int]] | None:
+        """The next order and its descriptors, which are the caller's to close."""
+        line, newline, rest = self._received.partition(b"\n")
+        if not newline:
+            return None
+        self._received = rest
+        self._take_kills()
+        order = Order.decode(line)
+        count = len(order.files)
+        descriptors, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        return order, descriptors
+
+    def is_killed(self, number: int) -> bool:
+        """Whether an order is to be stopped: it was killed, or its worker is gone."""
+        return not self.is_open or self._killed == number
+
+    def _take_kills(self) -> None:
+        while self._received.startswith(b"kill "):
+            line, newline, rest = self._received.partition(b"\n")
+            if not newline:
+                break
+            self._killed, self._received = int(line[5:]), rest
+
+
+class FrameSender:
+    """Frames as they go out."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._rest = b""  # of an output frame that the socket took in part
+
+    def send(self, frame: Any) -> None:
+        """Sends a frame that must arrive, and waits until it has. Raises ConnectionError."""
+        data, self._rest = self._rest + encode_frame(frame), b""
+        self._socket.sendall(data)
+
+    def offer(self, frame: Output) -> None:
+        """Sends a frame if there is room for it now: a slow worker must not slow a program."""
+        with suppress(BlockingIOError, ConnectionError):
+            self._send_rest()
+            self._rest = encode_frame(frame)
+            self._send_rest()
+
+    def _send_rest(self) -> None:
+        while self._rest:
+            sent = self._socket.send(self._rest, socket.MSG_DONTWAIT)
+            self._rest = self._rest[sent:]
+
+
+# --- handouts/executor/slot/bounded_log.py ------------------------------------------------
+#
+# A log of bounded size.
+
+
+HEAD_SHARE = 0.75  # of the bytes that are kept; the rest are the end of the log
+
+
+class BoundedLog:
+    """The head and the tail of a stream of bytes, and how much was left out between them."""
+
+    def __init__(self, maximum: int) -> None:
+        self._head_size = int(maximum * HEAD_SHARE)
+        self._tail_size = maximum - self._head_size
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """Appends."""
+        self.total += len(data)
+        room = self._head_size - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        if len(self._tail) > 2 * self._tail_size:  # seldom, so that adding stays cheap
+            del self._tail[: -self._tail_size]
+
+    def content(self) -> bytes:
+        """The log, with a note where something was left out."""
+        left_out = self.total - self._head_size - self._tail_size
+        if left_out <= 0:
+            return bytes(self._head + self._tail)
+        note = b"\n[... %d bytes left out ...]\n" % left_out
+        return bytes(self._head) + note + bytes(self._tail[-self._tail_size :])
+
+
+# --- handouts/executor/slot/program_output.py ---------------------------------------------
+#
+# What a program prints, on its way through the slot.
+
+
+FRAME_BYTES = 1 << 16  # as much is sent at once
+FRAME_SECONDS = 0.05  # less than that is sent at most so often
+
+
+class ProgramOutput:
+    """Keeps the log, and sends what comes in as frames if the order is live."""
+
+    def __init__(self, order: Order, sender: FrameSender) -> None:
+        self.log = BoundedLog(order.log_bytes)
+        self._sender = sender if order.live else None
+        self._unsent = bytearray()
+        self._next_frame_at = 0.0
+
+    def add(self, data: bytes) -> None:
+        """Takes what was printed."""
+        self.log.add(data)
+        if self._sender is not None:
+            self._unsent += data
+            if len(self._unsent) >= FRAME_BYTES:
+                self.flush()
+
+    @property
+    def due_at(self) -> float:
+        """When `flush` should be called, on the monotonic clock; infinity for not at all."""
+        return self._next_frame_at if self._unsent else float("inf")
+
+    def flush(self) -> None:
+        """Sends what was not sent yet, if the socket has room for it."""
+        if self._sender is not None and self._unsent:
+            offset = self.log.total - len(self._unsent)
+            self._sender.offer(Output(offset, bytes(self._unsent)))
+            self._unsent.clear()
+            self._next_frame_at = time.monotonic() + FRAME_SECONDS
+
+
+# --- handouts/executor/slot/command_run.py ------------------------------------------------
+#
+# One command of a slot, from its start to its end.
+
+
+class CommandRun:
+    """`start`, then `finish`."""
+
+    def __init__(
+        self,
+        order: Order,
+        loop: EventLoop,
+        orders: Orders,
+        sender: FrameSender,
+        identity: Identity,
+    ) -> None:
+        self._order = order
+        self._loop = loop
+        self._orders = orders
+        self._sender = sender
+        self._identity = identity
+        self._output = ProgramOutput(order, sender)
+        self._child: Any = None
+        self._started_at = time.monotonic()
+        self._next_look = 0.0 if order.memory_bytes else float("inf")
+
+    def start(self, files: dict[str, int]) -> None:
+        """Starts the command, its "@name" arguments replaced. Raises OSError, ValueError."""
+        order = self._order
+        box = [str(files[a[1:]]) if a.startswith("@") else a for a in order.box]
+        self._child = subprocess.Popen(
+            box + order.argv,
+            cwd=order.cwd,
+            env=order.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=list(files.values()) if box else (),
+            preexec_fn=die_with(os.getpid()),
+        )
+
+    def finish(self, report: int, memfd_device: int) -> Any:
+        """Enforces the limits until the end; the order's last frame.
+
+        `report`: a pipe from the sandbox's first process.
+        """
+        with suppress(ConnectionError):  # which ends what runs, as soon as it is watched
+            self._sender.send(Started(self._child.pid))
+        memory = MemoryWatch(self._child.pid, memfd_device if self._order.box else 0)
+        why = self._watch(memory)
+        seconds = time.monotonic() - self._started_at
+        unkillable = self._kill_all()
+        self._drain()
+        log = self._output.log.content()
+        ended = Ended(why, seconds=seconds, log=log, unkillable=unkillable)
+        ended = ended._replace(memory_bytes=memory.peak or None)
+        if not self._order.box:
+            return with_status(ended, self._child.returncode)
+        return self._sandboxed_end(ended, read_available(report))
+
+    def _watch(self, memory: MemoryWatch) -> str:
+        """Waits for the end and says what it was, as `Ended.why` does."""
+        pipe = self._child.stdout.fileno()
+        os.set_blocking(pipe, False)
+        deadline = self._started_at + self._order.seconds
+
+        def read() -> None:
+            data = os.read(pipe, 1 << 16)
+            self._output.add(data)
+            if not data:
+                self._loop.forget(pipe)
+
+        self._loop.on_readable(pipe, read)
+        try:
+            while self._child.poll() is None:
+                now = time.monotonic()
+                why = "time" if now >= deadline else self._broken_limit(now, memory)
+                if why:
+                    return why
+                if now >= self._output.due_at:
+                    self._output.flush()
+                self._loop.wait(min(deadline, self._next_look, self._output.due_at) - now)
+            return "output" if self._printed_too_much() else "ended"
+        finally:
+            self._loop.forget(pipe)
+
+    def _broken_limit(self, now: float, memory: MemoryWatch) -> str:
+        """What must end it now; "" for nothing."""
+        if self._printed_too_much():
+            return "output"
+        if self._orders.is_killed(self._order.number):
+            return "killed"
+        if now >= self._next_look:
+            self._next_look = now + WATCH_SECONDS
+            return memory.look(self._order.memory_bytes)
+        return ""
+
+    def _printed_too_much(self) -> bool:
+        return self._output.log.total > self._order.output_bytes
+
+    def _kill_all(self) -> list[int]:
+        """Kills the command and its descendants; they are all children of the slot by now.
+
+        What even SIGKILL does not end, because it hangs in a driver, is not waited for, and
+        returned.
+        """
+        if self._child.poll() is None:
+            kill_group(self._child.pid)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline:
+            self._child.poll()
+            self._identity.kill_all()
+            left = children()
+            for pid in left:
+                if pid != self._child.pid:
+                    kill_group(pid)
+                    reap(pid)
+            if not left:
+                return []
+            time.sleep(0.001)
+        return left
+
+    def _drain(self) -> None:
+        """Reads what was still in the pipe; nobody is left who could write more."""
+        if self._child.returncode is None:
+            self._child.returncode = -signal.SIGKILL
+        with suppress(BlockingIOError):
+            for _ in range(64):
+                data = os.read(self._child.stdout.fileno(), 1 << 16)
+                if not data:
+                    break
+                self._output.add(data)
+        self._child.stdout.close()
+        self._output.flush()
+
+    def _sandboxed_end(self, ended: Ended, report: bytes) -> Any:
+        """With what the sandbox's first process reports: "started", and a line at the end."""
+        lines = report.decode("ascii", "replace").splitlines()
+        if not lines and ended.why == "ended" and not ended.unkillable:
+            last_words = in_text(ended.log)[-500:].strip()
+            return Failed(last_words or f"it ended with {self._child.returncode}", sandbox=True)
+        if len(lines) != 2:  # a program ended its own sandbox; the kernel does, for lack of memory
+            return with_status(ended, -signal.SIGKILL)
+        status, wall, cpu, kib, product = lines[1].split()
+        if product == "unwritten":
+            return Failed("what it made could not be kept")
+        used = int(kib) << 10
+        if ended.why == "ended" and 0 < self._order.memory_bytes < used:  # between two looks
+            ended = ended._replace(why="memory")
+        ended = ended._replace(
+            seconds=float(wall),
+            cpu_seconds=float(cpu),
+            memory_bytes=max(used, ended.memory_bytes or 0),
+        )
+        return with_status(ended, exit_code_of(int(status)))
+
+
+def exit_code_of(wait_status: int) -> int:
+    """As Popen.returncode: minus the signal if there was one."""
+    if os.WIFEXITED(wait_status):
+        return os.WEXITSTATUS(wait_status)
+    return -os.WTERMSIG(wait_status)
+
+
+def with_status(ended: Ended, code: int) -> Ended:
+    """`code`: as Popen.returncode."""
+    if code < 0:
+        return ended._replace(signal=-code)
+    return ended._replace(exit_code=code)
+
+
+def read_available(pipe: int) -> bytes:
+    """What is in a pipe now, without waiting for more."""
+    os.set_blocking(pipe, False)
+    try:
+        return os.read(pipe, 4096)
+    except BlockingIOError:
+        return b""
+
+
+# --- handouts/executor/slot/slot_process.py -----------------------------------------------
+#
+# A slot: the child process of the executor that starts compilers and programs.
+#
+# It is single-threaded and long-lived. It adopts orphans (PR_SET_CHILD_SUBREAPER, prctl(2)), so
+# every process that a program started is its descendant, and is killed when the program is over.
+# When its standard input closes, because the worker is gone, even by kill -9, it kills what runs
+# and ends. Started by root, it becomes at once a uid that nothing else on the machine has.
+
+
+class SlotProcess:
+    """Carries out orders from standard input, a socket, until it closes."""
+
+    def __init__(self, setup: Setup) -> None:
+        connection = socket.socket(fileno=0)
+        self._orders = Orders(connection)
+        self._sender = FrameSender(connection)
+        self._loop = EventLoop()
+        self._loop.on_readable(0, self._orders.receive)
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        self._memfd_device = memfd_device()
+        self._identity = Identity(setup)
+
+    def serve(self) -> None:
+        """Returns when the worker is gone."""
+        while self._orders.is_open:
+            self._loop.wait()
+            order = self._orders.next()
+            if order is not None:
+                with suppress(ConnectionError):  # then the next `wait` finds the orders closed
+                    self._sender.send(self._carry_out(*order))
+
+    def _carry_out(self, order: Order, descriptors: list[int]) -> Any:
+        """The last frame of an order."""
+        report, theirs = os.pipe()
+        files = {**dict(zip(order.files, descriptors)), "report": theirs}
+        run = CommandRun(order, self._loop, self._orders, self._sender, self._identity)
+        with ExitStack() as ours:
+            for descriptor in [*descriptors, report]:
+                ours.callback(os.close, descriptor)
+            try:
+                failure = self._start(run, order, files)
+            finally:
+                os.close(theirs)
+            return failure or run.finish(report, self._memfd_device)
+
+    def _start(self, run: CommandRun, order: Order, files: dict[str, int]) -> Failed | None:
+        if self._identity.problem:
+            return Failed(self._identity.problem, sandbox=True)
+        try:
+            run.start(files)
+        except (OSError, ValueError) as error:
+            is_gone = bool(order.box) and not os.access(order.box[0], os.X_OK)
+            return Failed(str(error), sandbox=is_gone)
+        return None
+
+
+# --- handouts/executor/main.py ------------------------------------------------------------
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit status; every expected error is one line on standard error."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["--slot"]:
-        SlotProcess(json.loads(argv[1])).serve()
+        SlotProcess(Setup.decode(argv[1])).serve()
         return STOPPED
     options = parse(argv)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the token
@@ -3224,11 +4894,12 @@ def main(argv: Any = None) -> int:
         try:
             return executor.run()
         finally:
-            executor.cgroups.close()
+            executor.close()
     except BadSetup as error:
-        warn("executor.py: %s" % error)
+        warn(f"executor.py: {error}")
         return WRONG_USAGE
 
 
 if __name__ == "__main__":
+    sys.excepthook = print_unexpected
     sys.exit(main())

@@ -33,38 +33,42 @@ import signal
 import ssl
 import sys
 import time
+import traceback
 import urllib.parse
-from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-TYPE_CHECKING = False  # importing typing, or uuid, takes longer than the program itself
+TYPE_CHECKING = False  # importing typing takes longer than the program
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, Optional, Set
+    from typing import Any
 
-VERSION = "1"
-HERE = Path(__file__).resolve().parent
-DEFAULT_SERVER = "https://localhost:4443"
-WAIT_SECONDS = 25  # how long one request is held open at the queue
-SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
-INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
-WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
-MAX_SOURCE_BYTES = 1024 * 1024
-MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
+# Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
+# The parts of this file: where each begins, what it is made from, and the line there.
+PARTS = (
+    (74, "handouts/client/errors.py", 6),
+    (91, "handouts/client/words.py", 10),
+    (124, "handouts/client/auth.py", 14),
+    (182, "handouts/client/answer.py", 8),
+    (222, "handouts/client/connection.py", 17),
+    (353, "handouts/client/tracebacks.py", 13),
+    (385, "handouts/client/retries.py", 9),
+    (398, "handouts/submit/printable.py", 7),
+    (411, "handouts/submit/job_lines.py", 9),
+    (505, "handouts/submit/stop.py", 5),
+    (528, "handouts/submit/job_client.py", 19),
+    (643, "handouts/submit/options.py", 12),
+    (705, "handouts/submit/file_names.py", 14),
+    (732, "handouts/submit/output_files.py", 16),
+    (794, "handouts/submit/show.py", 14),
+    (840, "handouts/submit/source_file.py", 9),
+    (899, "handouts/submit/main.py", 46),
+)
 
-SUCCEEDED, PROGRAM_FAILED, WRONG_USAGE, REFUSED, UNREACHABLE, NO_RESULT, UNSAVED, INTERRUPTED = (
-    0, 1, 2, 3, 4, 5, 6, 130,
-)  # fmt: skip
 
-
-class Stop(Exception):
-    """Ends the program with a message and an exit status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-# --- Talking to the queue (the same in submit.py and executor.py; a test compares) -------
+# --- handouts/client/errors.py ------------------------------------------------------------
+#
+# What can go wrong on the way to the queue.
 
 
 class BadSetup(Exception):
@@ -79,8 +83,109 @@ class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
 
 
-class Answer(namedtuple("Answer", "status headers body")):
-    """The queue's answer: HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
+# --- handouts/client/words.py -------------------------------------------------------------
+#
+# What people read: one line on standard error, errors and sizes in words.
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def in_words(error: Exception) -> str:
+    """A short, readable form of what a socket or http.client raises."""
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return "timed out"
+    if isinstance(error, ssl.SSLError):
+        return f"it does not speak TLS ({error.reason or error})"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def in_mib(size: float) -> str:
+    """Such as "1.5 MiB"."""
+    return f"{size / (1 << 20):.4g} MiB"
+
+
+def in_size(size: int) -> str:
+    """A size, however small."""
+    if size < 1 << 10:
+        return f"{size} bytes"
+    return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
+
+
+# --- handouts/client/auth.py --------------------------------------------------------------
+#
+# auth.json: who this is, and where the queue is.
+
+
+HERE = Path(__file__).resolve().parent
+DEFAULT_SERVER = "https://localhost:4443"
+
+
+class Auth:
+    """What auth.json says."""
+
+    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+        self.name = name
+        self.token = token
+        self.server = server
+        self.certificates = certificates  # PEM files to trust beside the system's
+
+
+def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+    content = read_object(path, name_key)
+    for key in (name_key, "token"):
+        if not isinstance(content.get(key), str) or not content[key].strip():
+            raise BadSetup(
+                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+            )
+    for key in ("server", "certificate"):
+        if not isinstance(content.get(key, ""), str):
+            raise BadSetup(f'In {path}, "{key}" is not a string.')
+    token = content["token"].strip()
+    if not re.fullmatch(r"[!-~]+", token):
+        raise BadSetup(f"The token in {path} has characters that no token has.")
+    certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
+    if content.get("certificate"):
+        certificates.append(path.parent / content["certificate"])
+    address = server or content.get("server") or DEFAULT_SERVER
+    return Auth(content[name_key].strip(), token, address, certificates)
+
+
+def read_object(path: Path, name_key: str) -> dict[str, Any]:
+    """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            warn(f"{path} can be read by others; chmod 600 it.")
+    except FileNotFoundError:
+        raise BadSetup(
+            f"There is no {path}. Put the file from the course staff there: "
+            f'{{"{name_key}": "...", "token": "..."}}'
+        ) from None
+    except OSError as error:
+        raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise BadSetup(f"{path} is not valid JSON: {error}.") from None
+    return content if isinstance(content, dict) else {}
+
+
+# --- handouts/client/answer.py ------------------------------------------------------------
+#
+# An answer of the queue.
+
+
+class Answer:
+    """HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
+        self.status = status
+        self.headers = headers  # their names in lower case
+        self.body = body
 
     @property
     def problem(self) -> str:
@@ -90,7 +195,7 @@ class Answer(namedtuple("Answer", "status headers body")):
     @property
     def detail(self) -> str:
         """An error in words."""
-        return str(self.body.get("detail") or "HTTP status %d" % self.status)
+        return str(self.body.get("detail") or f"HTTP status {self.status}")
 
     @property
     def refuses_token(self) -> bool:
@@ -104,44 +209,17 @@ class Answer(namedtuple("Answer", "status headers body")):
         return float(text) if text.isdigit() else 0.0
 
 
-# What auth.json says; certificates are paths of PEM files to trust beside the system's.
-Auth = namedtuple("Auth", "name token server certificates")
+def is_retryable(answer: Answer) -> bool:
+    """Whether the same request may fare better later."""
+    return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
 
 
-def read_auth(path: Path, name_key: str, server: Optional[str]) -> Auth:
-    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            warn("%s can be read by others; chmod 600 it." % path)
-    except FileNotFoundError:
-        raise BadSetup(
-            "There is no %s. Put the file from the course staff there: "
-            '{"%s": "...", "token": "..."}' % (path, name_key)
-        ) from None
-    except OSError as error:
-        raise BadSetup("%s cannot be read: %s." % (path, error.strerror)) from None
-    except (ValueError, RecursionError) as error:
-        raise BadSetup("%s is not valid JSON: %s." % (path, error)) from None
-    if not isinstance(content, dict):
-        content = {}
-    for key in (name_key, "token"):
-        if not isinstance(content.get(key), str) or not content[key].strip():
-            raise BadSetup('%s lacks "%s"; it looks like {"%s": "...", "token": "..."}.'
-                           % (path, key, name_key))  # fmt: skip
-    for key in ("server", "certificate"):
-        if not isinstance(content.get(key, ""), str):
-            raise BadSetup('In %s, "%s" is not a string.' % (path, key))
-    token = content["token"].strip()
-    if not re.fullmatch(r"[!-~]+", token):
-        raise BadSetup("The token in %s has characters that no token has." % path)
-    certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
-    if content.get("certificate"):
-        certificates.append(path.parent / content["certificate"])
-    return Auth(
-        content[name_key].strip(), token, server or content.get("server") or DEFAULT_SERVER,
-        certificates,
-    )  # fmt: skip
+# --- handouts/client/connection.py --------------------------------------------------------
+#
+# The connection to the queue: HTTPS, kept alive, checked certificates, JSON.
+
+
+VERSION = "1"
 
 
 class Queue:
@@ -155,44 +233,47 @@ class Queue:
         except ValueError:
             self._port = 0
         if url.scheme != "https" or not url.hostname or not self._port:
-            raise BadSetup("The server %r is not of the form https://host:port." % auth.server)
+            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
         self.server = auth.server
         self._host = url.hostname
         self._base = url.path.rstrip("/") + "/api/v1"
         self._headers = {
             "Authorization": "Bearer " + auth.token,
             "Content-Type": "application/json",
-            "User-Agent": "telerun/%s python/%d.%d" % ((VERSION,) + sys.version_info[:2]),
+            "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
-        self._connection = None  # type: Optional[http.client.HTTPSConnection]
+        self._connection: http.client.HTTPSConnection | None = None
 
     def _trust(self, system: bool) -> None:
         """Trusts the certificates named, and with `system` those that the system trusts too.
 
-        Reading the system's takes longer than all else that a student waits for here.
+        Reading the system's takes longer than anything else that a student waits for here.
         """
         self._trusts_system = system
-        self._context = ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._context = (
+            ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
         for certificate in self._certificates:
             try:
                 self._context.load_verify_locations(str(certificate))
             except (OSError, ssl.SSLError):
-                raise BadSetup("%s is not a readable certificate in PEM." % certificate) from None
+                raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
 
     def request(
         self,
         method: str,
         path: str,
         body: Any = None,
-        headers: Optional[Dict[str, str]] = None,
+        headers: dict[str, str] | None = None,
         timeout: float = 30.0,
     ) -> Answer:
-        """Sends one request, its body as JSON or as it is if it is bytes; the answer, whatever its status.
+        """Sends one request; returns the answer, whatever its status.
 
-        Everything sent is safe to send again, so a kept-alive connection that the queue
-        closed meanwhile is opened anew without a word. Raises Unreachable, Untrusted.
+        A body of bytes is sent as it is, any other as JSON. All requests are idempotent, so when
+        the queue has closed a kept-alive connection meanwhile, a new one is opened without a
+        message. Raises Unreachable, Untrusted.
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         kept_alive = self._connection is not None
@@ -204,7 +285,7 @@ class Queue:
         return self._exchange(method, path, data, headers or {}, timeout)
 
     def _exchange(
-        self, method: str, path: str, data: Optional[bytes], headers: Dict[str, str], timeout: float
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> Answer:
         try:
             connection = self._open(timeout)
@@ -214,12 +295,12 @@ class Queue:
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise Untrusted(
-                "The certificate of %s is not trusted: %s. Is server.cert the one from the "
-                "course staff, and the server's name right?" % (self.server, error.verify_message)
+                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
+                "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable("%s does not answer: %s" % (self.server, in_words(error))) from None
+            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
         if response.getheader("Connection", "").lower() == "close":
             self.close()
         return self._parse(response, content)
@@ -252,8 +333,8 @@ class Queue:
         if not isinstance(body, dict) or (300 <= response.status < 400 and response.status != 304):
             self.close()
             raise Unreachable(
-                "%s answers, but not as a Telerun queue does (HTTP status %d). Is the address right?"
-                % (self.server, response.status)
+                f"{self.server} answers, but not as a Telerun queue does "
+                f"(HTTP status {response.status}). Is the address right?"
             )
         return Answer(response.status, headers, body)
 
@@ -264,86 +345,202 @@ class Queue:
             self._connection = None
 
 
-def is_retryable(answer: Answer) -> bool:
-    """Whether the same request may fare better later."""
-    return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
+# --- handouts/client/tracebacks.py --------------------------------------------------------
+#
+# Tracebacks that also name the source file, because a script is made from many.
 
 
-def delays(least: float = 0.5, most: float = 10.0) -> Iterator[float]:
-    """Seconds to wait between tries: doubling, jittered so that not all come back at once."""
+def place_in_source(number: int) -> str:
+    """Where a line of this script stands in the sources; "" for one that the builder wrote."""
+    for first, source, first_in_source in reversed(PARTS):
+        if first <= number:
+            return f"{source}, line {number - first + first_in_source}"
+    return ""
+
+
+def traceback_of(error: BaseException) -> str:
+    """The usual traceback, with a place in the sources after each line number of this script."""
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    script = traceback_of.__code__.co_filename
+
+    def with_place(frame: Any) -> str:
+        place = place_in_source(int(frame[1]))
+        return f"{frame[0]} ({place})" if place else frame[0]
+
+    frames = rf'^  File "{re.escape(script)}", line (\d+).*$'
+    return re.sub(frames, with_place, text, flags=re.MULTILINE)
+
+
+def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
+    """For sys.excepthook: what ends this script and is no expected error."""
+    sys.stderr.write(traceback_of(error))
+
+
+# --- handouts/client/retries.py -----------------------------------------------------------
+#
+# How long to wait between tries.
+
+
+def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
+    """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
+    come back at the same moment."""
     while True:
-        yield least * random.uniform(0.5, 1.0)
-        least = min(most, least * 2)
+        yield minimum * random.uniform(0.5, 1.0)
+        minimum = min(maximum, minimum * 2)
 
 
-def in_words(error: Exception) -> str:
-    """A short, readable form of what a socket or http.client raises."""
-    if isinstance(error, TimeoutError) or "timed out" in str(error):
-        return "timed out"
-    if isinstance(error, ssl.SSLError):
-        return "it does not speak TLS (%s)" % (error.reason or error)
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "it closed the connection"
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+# --- handouts/submit/printable.py ---------------------------------------------------------
+#
+# Text that is safe to print on a terminal, whoever wrote it.
 
 
-def warn(message: str) -> None:
-    """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-# --- What the student hands in -----------------------------------------------------------
+def printable(text: str) -> str:
+    """The text with its control characters spelled out."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def read_source(path: Path) -> str:
-    """The text of the source file. Raises Stop for what the queue would not take."""
-    if "\\" in path.name or not path.name.isprintable():
-        raise Stop(WRONG_USAGE, "The queue takes no file of the name %s; rename it." % ascii(path.name))
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise Stop(WRONG_USAGE, "%s is a folder; name one .cu file." % path)
-        if size > MAX_SOURCE_BYTES:
-            raise Stop(WRONG_USAGE, "%s has %d bytes; the queue takes %d (1 MiB)."
-                       % (path, size, MAX_SOURCE_BYTES))  # fmt: skip
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise Stop(WRONG_USAGE, "There is no file %s." % path) from None
-    except OSError as error:
-        raise Stop(WRONG_USAGE, "%s cannot be read: %s." % (path, error.strerror)) from None
-    if not data.strip():
-        raise Stop(WRONG_USAGE, "%s is empty." % path)
-    if b"\0" in data:
-        raise Stop(WRONG_USAGE, "%s has a NUL byte at offset %d: it is not a source file."
-                   % (path, data.index(b"\0")))  # fmt: skip
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Stop(WRONG_USAGE, "%s is not UTF-8 (byte %d); save it as UTF-8." % (path, error.start)) from None  # fmt: skip
+# --- handouts/submit/job_lines.py ---------------------------------------------------------
+#
+# What is said of a job, each in one line.
 
 
-def check_arguments(args: List[str]) -> None:
-    """Raises Stop for what the queue would not take."""
-    if len(args) > MAX_ARGS or any(len(arg) > MAX_ARG_LENGTH for arg in args):
-        raise Stop(WRONG_USAGE, "The queue takes %d arguments of %d characters each; put more into the source."
-                   % (MAX_ARGS, MAX_ARG_LENGTH))  # fmt: skip
-    if any("\ud800" <= character <= "\udfff" for arg in args for character in arg):
-        raise Stop(WRONG_USAGE, "An argument for the program is not UTF-8; the queue takes no other.")
+EXPLAINED = {
+    "succeeded": "succeeded",
+    "compile_error": "did not compile",
+    "compile_timeout": "took too long to compile",
+    "runtime_error": "failed",
+    "runtime_timeout": "ran too long and was stopped",
+    "memory_exceeded": "used too much memory and was stopped",
+    "output_exceeded": "printed too much and was stopped",
+}
+# As Linux numbers them; the student's system may have others.
+SIGNALS = {
+    4: "SIGILL",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    13: "SIGPIPE",
+    15: "SIGTERM",
+    25: "SIGXFSZ",
+    31: "SIGSYS",
+}
 
 
-# --- One job -----------------------------------------------------------------------------
+def status_line(job: dict[str, Any]) -> str:
+    """What the job is waiting for, in a line."""
+    head = f"Job {job['id']}: "
+    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
+    again = f" (again: {lost[-1]['executor']} was lost)" if lost else ""
+    if job["state"] == "queued":
+        place = job.get("queue_position")
+        ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
+        return head + "waiting, " + ahead + again
+    doing = {
+        "compiling": "compiling",
+        "waiting": "compiled, waiting for a GPU",
+        "executing": "running",
+    }.get(job.get("phase"), "running")
+    stop = ", being cancelled" if job.get("cancel_requested_at") else ""
+    return head + doing + " on " + printable(str(job.get("executor"))) + stop + again
+
+
+def attempt_line(attempt: dict[str, Any]) -> str:
+    """How an attempt without a result ended."""
+    ended = attempt.get("ending") or "open"
+    why = ": " + attempt["reason"] if attempt.get("reason") else ""
+    return printable(f"Attempt {attempt['number']} on {attempt['executor']} {ended}{why}")
+
+
+def ending_line(job: dict[str, Any]) -> str:
+    """What became of the job, in a line."""
+    head = f"--- job {job['id']} "
+    if job["state"] == "cancelled":
+        return head + "was cancelled ---"
+    if job["state"] == "failed":
+        tries = len(job.get("attempts", []))
+        return (
+            f"{head}could not be run: {tries} hosts were lost with it. "
+            "Not your fault; tell the course staff ---"
+        )
+    result = job["result"]
+    words = EXPLAINED.get(job["outcome"], str(job["outcome"])) + why_it_ended(result)
+    times = [
+        f"{verb} in {result[key]:.2f} s"
+        for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
+        if result.get(key) is not None
+    ]
+    where = "on " + printable(str(job.get("executor")))
+    return head + words + ": " + ", ".join([*times, where]) + " ---"
+
+
+def why_it_ended(result: dict[str, Any]) -> str:
+    """The limit, signal or exit status that a result has, in parentheses; "" if it has none."""
+    limit = (result.get("details") or {}).get("limit")
+    if limit:
+        return f" (limit: {printable(str(limit))})"
+    if result.get("signal"):
+        return f" (killed by signal {result['signal']}{signal_name(result['signal'])})"
+    if result.get("exit_code"):
+        return f" (exit status {result['exit_code']})"
+    return ""
+
+
+def signal_name(number: int) -> str:
+    """Such as ", SIGSEGV" for 11, as Linux numbers them; "" for a signal without a name here."""
+    name = SIGNALS.get(number)
+    return f", {name}" if name else ""
+
+
+# --- handouts/submit/stop.py --------------------------------------------------------------
+#
+# What the exit status says, and how any part of this program ends it.
+
+
+SUCCEEDED = 0
+PROGRAM_FAILED = 1
+WRONG_USAGE = 2
+REFUSED = 3
+UNREACHABLE = 4
+NO_RESULT = 5
+UNSAVED = 6
+INTERRUPTED = 130
+
+
+class Stop(Exception):
+    """Ends the program with a message and an exit status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+# --- handouts/submit/job_client.py --------------------------------------------------------
+#
+# One job: submitting it, waiting for it, cancelling it.
+
+
+WAIT_SECONDS = 25  # how long one request is held open at the queue
+SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
+INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
+WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 
 
 class Client:
-    """Submits, waits, and prints."""
+    """Asks the queue again until it answers, and says on standard error what it waits for."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self._told = ""
-        self._submission = None  # type: Any
+        self._last_line = ""
+        self._submission: Any = None  # the request, to be sent again after Ctrl-C
 
-    def submit(self, path: Path, source: str, args: Any, override: bool) -> Dict[str, Any]:
-        """Puts the program into the queue, once however often it must be sent; the job."""
+    def submit(self, path: Path, source: str, args: Any, override: bool) -> dict[str, Any]:
+        """Puts the program into the queue; the job. Sending it again makes no second job."""
         self._submission = (
             "POST",
             "/jobs?override_pending=1" if override else "/jobs",
@@ -352,60 +549,61 @@ class Client:
         )
         return self._job(self._persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS))
 
-    def submitted(self) -> Optional[Dict[str, Any]]:
+    def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""
         if self._submission is None:
             return None
         return self._job(self._persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS))
 
-    def get(self, job_id: int) -> Dict[str, Any]:
+    def get(self, job_id: int) -> dict[str, Any]:
         """The job as it is now."""
-        return self._job(
-            self._persist("GET", "/jobs/%d" % job_id, patience=SUBMIT_PATIENCE_SECONDS)
-        )
+        return self._job(self._persist("GET", f"/jobs/{job_id}", patience=SUBMIT_PATIENCE_SECONDS))
 
-    def cancel(self, job_id: int) -> Dict[str, Any]:
+    def cancel(self, job_id: int) -> dict[str, Any]:
         """Cancels a queued job, or asks for a running one to be stopped; the job."""
         return self._job(
-            self._persist("POST", "/jobs/%d/cancel" % job_id, patience=SUBMIT_PATIENCE_SECONDS)
+            self._persist("POST", f"/jobs/{job_id}/cancel", patience=SUBMIT_PATIENCE_SECONDS)
         )
 
     def file(self, job_id: int, name: str) -> Answer:
         """One of a job's output files, as bytes."""
-        path = "/jobs/%d/files/%s" % (job_id, urllib.parse.quote(name, safe=""))
+        path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
         return self._persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
 
-    def wait(self, job: Dict[str, Any]) -> Dict[str, Any]:
-        """Returns the job once it is over, telling meanwhile what it waits for."""
+    def wait(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Returns the job once it is over; meanwhile says what it waits for."""
         while job["state"] in ("queued", "running"):
-            self._tell(status_line(job))
+            self._say(status_line(job))
             answer = self._persist(
                 "GET",
-                "/jobs/%d" % job["id"],
-                headers={"Prefer": "wait=%d" % WAIT_SECONDS, "If-None-Match": job["etag"]},
+                f"/jobs/{job['id']}",
+                headers={"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": job["etag"]},
                 patience=WAIT_PATIENCE_SECONDS,
             )
             if answer.status != 304:
                 job = self._job(answer)
         return job
 
-    def _job(self, answer: Answer) -> Dict[str, Any]:
+    def _job(self, answer: Answer) -> dict[str, Any]:
         if answer.status >= 400:
             raise Stop(REFUSED, refusal(answer))
         if not {"id", "state", "result"} <= set(answer.body):
-            raise Stop(UNREACHABLE, "%s answers, but not as a Telerun queue does. Is the address right?"
-                       % self.queue.server)  # fmt: skip
+            raise Stop(
+                UNREACHABLE,
+                f"{self.queue.server} answers, but not as a Telerun queue does. "
+                "Is the address right?",
+            )
         return {**answer.body, "etag": answer.headers.get("etag", "")}
 
     def _persist(
         self,
         method: str,
         path: str,
-        body: Optional[Dict[str, Any]] = None,
-        headers: Optional[Dict[str, str]] = None,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
         patience: float = 0.0,
     ) -> Answer:
-        """The same request until the queue gives an answer that counts."""
+        """Sends the request until the queue gives a final answer. Raises Stop after `patience`."""
         deadline = time.monotonic() + patience
         for delay in delays():
             try:
@@ -419,220 +617,27 @@ class Client:
                 trouble, pause = str(error), delay
             if time.monotonic() + pause > deadline:
                 raise Stop(UNREACHABLE, trouble)
-            self._tell(trouble.rstrip(".") + "; trying again.")
+            self._say(trouble.rstrip(".") + "; trying again.")
             time.sleep(pause)
         raise AssertionError("delays() never ends")
 
-    def _tell(self, line: str) -> None:
-        if line != self._told:
-            self._told = line
+    def _say(self, line: str) -> None:
+        """Prints the line, unless it is the one that was printed last."""
+        if line != self._last_line:
+            self._last_line = line
             warn(line)
 
 
 def refusal(answer: Answer) -> str:
-    """What to tell the student about a 4xx."""
+    """What to say to the student about an answer with a status of 400 or more."""
     if answer.refuses_token:
         return "The queue does not accept the token in auth.json. " + answer.detail
     return answer.detail
 
 
-def status_line(job: Dict[str, Any]) -> str:
-    """What the job is waiting for, in a line."""
-    head = "Job %d: " % job["id"]
-    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
-    again = " (again: %s was lost)" % lost[-1]["executor"] if lost else ""
-    if job["state"] == "queued":
-        place = job.get("queue_position")
-        ahead = "next in the queue" if place == 1 else "position %s in the queue" % place
-        return head + "waiting, " + ahead + again
-    doing = {"compiling": "compiling", "waiting": "compiled, waiting for a GPU",
-             "executing": "running"}.get(job.get("phase"), "running")  # fmt: skip
-    stop = ", being cancelled" if job.get("cancel_requested_at") else ""
-    return head + doing + " on " + printable(str(job.get("executor"))) + stop + again
-
-
-# --- What the student sees ---------------------------------------------------------------
-
-EXPLAINED = {
-    "succeeded": "succeeded",
-    "compile_error": "did not compile",
-    "compile_timeout": "took too long to compile",
-    "runtime_error": "failed",
-    "runtime_timeout": "ran too long and was stopped",
-    "memory_exceeded": "used too much memory and was stopped",
-    "output_exceeded": "printed too much and was stopped",
-}
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """Text that does nothing to a terminal: control characters are spelled out."""
-    return CONTROL.sub(lambda m: m[0].encode("unicode_escape").decode(), text)
-
-
-def show(job: Dict[str, Any]) -> int:
-    """Prints a job that is over; returns the exit status."""
-    result = job["result"]
-    attempts = job.get("attempts", [])
-    for attempt in attempts if result is None else attempts[:-1]:
-        warn(attempt_line(attempt))
-    if result is None:
-        warn(ending_line(job))
-        return NO_RESULT
-    if result["compile_log"]:
-        print_log("compiler", result["compile_log"])
-    if result["execute_log"]:
-        print_log("program", result["execute_log"])
-    print(ending_line(job), flush=True)
-    if slowed_by_heat(result):
-        warn("The GPU was slowed down by heat when the program ended: its times may be longer than usual.")
-    return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
-
-
-def slowed_by_heat(result: Dict[str, Any]) -> bool:
-    gpu = (result.get("details") or {}).get("gpu")
-    return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
-
-
-def print_log(title: str, log: str) -> None:
-    """A log under its title: byte for byte into a file or pipe, made harmless on a terminal."""
-    sys.stdout.write("--- %s ---\n" % title)
-    sys.stdout.flush()
-    data = log.encode("utf-8", "surrogateescape")
-    if sys.stdout.isatty():
-        data = printable(data.decode("utf-8", "backslashreplace")).encode(
-            sys.stdout.encoding or "utf-8", "backslashreplace"
-        )
-    sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
-    sys.stdout.flush()
-
-
-def attempt_line(attempt: Dict[str, Any]) -> str:
-    """How an attempt ended that brought no result."""
-    ended = attempt.get("ending") or "open"
-    why = ": " + attempt["reason"] if attempt.get("reason") else ""
-    return printable("Attempt %s on %s %s%s" % (attempt["number"], attempt["executor"], ended, why))
-
-
-def ending_line(job: Dict[str, Any]) -> str:
-    """What became of the job, in a line."""
-    head = "--- job %d " % job["id"]
-    if job["state"] == "cancelled":
-        return head + "was cancelled ---"
-    if job["state"] == "failed":
-        tries = len(job.get("attempts", []))
-        return head + "could not be run: %d hosts were lost with it. Not your fault; tell the course staff ---" % tries  # fmt: skip
-    result = job["result"]
-    words = EXPLAINED.get(job["outcome"], str(job["outcome"]))
-    limit = (result.get("details") or {}).get("limit")
-    if limit:
-        words += " (limit: %s)" % printable(str(limit))
-    elif result.get("signal"):
-        words += " (killed by signal %d%s)" % (result["signal"], signal_name(result["signal"]))
-    elif result.get("exit_code"):
-        words += " (exit status %d)" % result["exit_code"]
-    times = [
-        "%s in %.2f s" % (verb, result[key])
-        for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
-        if result.get(key) is not None
-    ]
-    where = "on " + printable(str(job.get("executor")))
-    return head + words + ": " + ", ".join(times + [where]) + " ---"
-
-
-def signal_name(number: int) -> str:
-    """", SIGSEGV" for 11, as Linux numbers them; "" for one without a name here."""
-    names = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV",
-             13: "SIGPIPE", 15: "SIGTERM", 25: "SIGXFSZ", 31: "SIGSYS"}  # fmt: skip
-    return ", " + names[number] if number in names else ""
-
-
-# --- Output files ------------------------------------------------------------------------
+# --- handouts/submit/options.py -----------------------------------------------------------
 #
-# The queue says what they are called, and is not trusted with that: no name leads out of the
-# folder, none is a device of Windows, and nothing that is there already is written over.
-
-def save_files(client: Client, job: Dict[str, Any], folder: Path) -> bool:
-    """Saves what the job's program left in ./out/, and says so; whether all is there now."""
-    result = job["result"] or {}
-    tell_left_out(result.get("details") or {})
-    saved, taken = True, set()  # type: bool, Set[str]
-    for name in listed(result.get("files"), "name"):
-        path = folder / free_name(safe_name(name), taken)
-        try:
-            told = save(client.file(job["id"], name), path)
-        except OSError as error:
-            saved, told = False, "%s cannot be saved: %s." % (path, error.strerror)
-        except Stop as stop:
-            if stop.status == UNREACHABLE:
-                raise
-            saved, told = False, "%s was not saved: %s" % (path, stop)
-        warn(printable(told))
-    if not saved:
-        warn("The queue keeps the files. To get them: submit.py --attach %d --out DIR" % job["id"])
-    return saved
-
-
-def save(answer: Answer, path: Path) -> str:
-    """Makes the file; what to say of it. Raises OSError, and Stop for a file that is not to be had."""
-    if not isinstance(answer.body, bytes):
-        raise Stop(REFUSED, refusal(answer) if answer.status >= 400 else "the queue sent no file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        file = open(str(path), "xb")
-    except FileExistsError:
-        if path.is_file() and path.read_bytes() == answer.body:
-            return "%s is there already." % path
-        raise Stop(UNSAVED, "another file of that name is there, and is left as it is.") from None
-    try:
-        with file:
-            file.write(answer.body)
-    except BaseException:
-        path.unlink()
-        raise
-    return "Saved %s (%s)." % (path, in_size(len(answer.body)))
-
-
-def safe_name(name: str) -> str:
-    """A name for a file in one folder, on any system."""
-    name = CONTROL.sub("_", re.sub(r'[<>:"/\\|?*\t\n\ud800-\udfff]', "_", name))
-    name = re.sub(r"[. ]+$", "_", name)
-    device = r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?"
-    return "_" + name if not name or re.fullmatch(device, name, re.IGNORECASE) else name
-
-
-def free_name(name: str, taken: Set[str]) -> str:
-    """The name, or, of a second file whose name comes out the same, another; case does not tell
-    two apart on every system. The order of a job's files stays, and so do their names."""
-    stem, dot, ending = name.partition(".")
-    number, free = 1, name
-    while free.lower() in taken:
-        number += 1
-        free = "%s-%d%s%s" % (stem, number, dot, ending)
-    taken.add(free.lower())
-    return free
-
-
-def listed(items: Any, key: str) -> Any:
-    """The strings under `key` in a list of objects, as far as it is one."""
-    items = items if isinstance(items, list) else []
-    return [str(item[key]) for item in items if isinstance(item, dict) and key in item]
-
-
-def tell_left_out(details: Dict[str, Any]) -> None:
-    """Says which files did not come back, and why."""
-    left_out = details.get("files_left_out")
-    for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
-        warn(printable("Not saved: %s: %s." % (name, reason)))
-    if details.get("more_files_left_out"):
-        warn(printable("Not saved: %s more." % details["more_files_left_out"]))
-
-
-def in_size(size: int) -> str:
-    return "%d bytes" % size if size < 1024 else "%.4g KiB" % (size / 1024) if size < 1 << 20 else "%.4g MiB" % (size / (1 << 20))
-
-
-# --- The command -------------------------------------------------------------------------
+# The command line.
 
 
 class Parser(argparse.ArgumentParser):
@@ -651,37 +656,260 @@ def parse(argv: Any) -> argparse.Namespace:
         "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
-    parser.add_argument("args", nargs="*", metavar="ARG", help="arguments for the program; put -- before those that begin with a dash")  # fmt: skip
-    parser.add_argument("--auth", type=Path, default=HERE / "auth.json", metavar="FILE", help="who you are (default: auth.json beside this script)")  # fmt: skip
+    parser.add_argument(
+        "args",
+        nargs="*",
+        metavar="ARG",
+        help="arguments for the program; put -- before those that begin with a dash",
+    )
+    parser.add_argument(
+        "--auth",
+        type=Path,
+        default=HERE / "auth.json",
+        metavar="FILE",
+        help="who you are (default: auth.json beside this script)",
+    )
     parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
-    parser.add_argument("--override-pending", action="store_true", help="replace your job that waits in the queue")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="save the files that the program writes to ./out/ here (default: telerun-out/JOB)")  # fmt: skip
+    parser.add_argument(
+        "--override-pending", action="store_true", help="replace your job that waits in the queue"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="save the files that the program writes to ./out/ here (default: telerun-out/JOB)",
+    )
     one = parser.add_mutually_exclusive_group()
-    one.add_argument("--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it")  # fmt: skip
+    one.add_argument(
+        "--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it"
+    )
     one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
     options = parser.parse_intermixed_args(argv)
     if (options.file is None) == (options.attach is None and options.cancel is None):
         parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
     if options.cancel is not None and options.out is not None:
-        parser.error("--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files")
+        parser.error(
+            "--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files"
+        )
     return options
 
 
+# --- handouts/submit/file_names.py --------------------------------------------------------
+#
+# Names for output files on the student's machine.
+#
+# The queue says what the files are called, and is not trusted with that: no name leads out of the
+# folder, and none is a device of Windows.
+
+
+def safe_name(name: str) -> str:
+    """A name for a file in one folder, on any system."""
+    name = CONTROL.sub("_", re.sub(r'[<>:"/\\|?*\t\n\ud800-\udfff]', "_", name))
+    name = re.sub(r"[. ]+$", "_", name)
+    device = r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?"
+    return "_" + name if not name or re.fullmatch(device, name, re.IGNORECASE) else name
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, or another one if it is taken; on some systems "a" and "A" are the same file.
+
+    The files of a job always come in the same order, so each gets the same name every time.
+    """
+    stem, dot, ending = name.partition(".")
+    number, free = 1, name
+    while free.lower() in taken:
+        number += 1
+        free = f"{stem}-{number}{dot}{ending}"
+    taken.add(free.lower())
+    return free
+
+
+# --- handouts/submit/output_files.py ------------------------------------------------------
+#
+# Saving the output files of a job. Nothing that is there already is overwritten.
+
+
+def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
+    """Saves what the job's program left in ./out/; whether all of it is there now."""
+    result = job["result"] or {}
+    say_left_out(result.get("details") or {})
+    saved = True
+    taken: set[str] = set()
+    for name in listed(result.get("files"), "name"):
+        path = folder / free_name(safe_name(name), taken)
+        try:
+            message = save(client.file(job["id"], name), path)
+        except OSError as error:
+            saved, message = False, f"{path} cannot be saved: {error.strerror}."
+        except Stop as stop:
+            if stop.status == UNREACHABLE:
+                raise
+            saved, message = False, f"{path} was not saved: {stop}"
+        warn(printable(message))
+    if not saved:
+        warn(f"The queue keeps the files. To get them: submit.py --attach {job['id']} --out DIR")
+    return saved
+
+
+def save(answer: Answer, path: Path) -> str:
+    """Makes the file; returns a message about it. Raises OSError, and Stop if it cannot be had."""
+    if not isinstance(answer.body, bytes):
+        raise Stop(REFUSED, refusal(answer) if answer.status >= 400 else "the queue sent no file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        if path.is_file() and path.read_bytes() == answer.body:
+            return f"{path} is there already."
+        raise Stop(UNSAVED, "another file of that name is there, and is left as it is.") from None
+    try:
+        with file:
+            file.write(answer.body)
+    except BaseException:
+        path.unlink()
+        raise
+    return f"Saved {path} ({in_size(len(answer.body))})."
+
+
+def listed(items: Any, key: str) -> Any:
+    """The strings under `key` in a list of objects; what has another form is passed over."""
+    items = items if isinstance(items, list) else []
+    return [str(item[key]) for item in items if isinstance(item, dict) and key in item]
+
+
+def say_left_out(details: dict[str, Any]) -> None:
+    """Says which files did not come back, and why."""
+    left_out = details.get("files_left_out")
+    for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
+        warn(printable(f"Not saved: {name}: {reason}."))
+    if details.get("more_files_left_out"):
+        warn(printable(f"Not saved: {details['more_files_left_out']} more."))
+
+
+# --- handouts/submit/show.py --------------------------------------------------------------
+#
+# What the student sees of a job that is over.
+
+
+def show(job: dict[str, Any]) -> int:
+    """Prints a job that is over; returns the exit status."""
+    result = job["result"]
+    attempts = job.get("attempts", [])
+    for attempt in attempts if result is None else attempts[:-1]:
+        warn(attempt_line(attempt))
+    if result is None:
+        warn(ending_line(job))
+        return NO_RESULT
+    if result["compile_log"]:
+        print_log("compiler", result["compile_log"])
+    if result["execute_log"]:
+        print_log("program", result["execute_log"])
+    print(ending_line(job), flush=True)
+    if slowed_by_heat(result):
+        warn(
+            "The GPU was slowed down by heat when the program ended: "
+            "its times may be longer than usual."
+        )
+    return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
+
+
+def slowed_by_heat(result: dict[str, Any]) -> bool:
+    """Whether the executor said that of the GPU."""
+    gpu = (result.get("details") or {}).get("gpu")
+    return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
+
+
+def print_log(title: str, log: str) -> None:
+    """A log under its title: byte for byte into a file or pipe, made safe for a terminal."""
+    sys.stdout.write(f"--- {title} ---\n")
+    sys.stdout.flush()
+    data = log.encode("utf-8", "surrogateescape")
+    if sys.stdout.isatty():
+        data = printable(data.decode("utf-8", "backslashreplace")).encode(
+            sys.stdout.encoding or "utf-8", "backslashreplace"
+        )
+    sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
+    sys.stdout.flush()
+
+
+# --- handouts/submit/source_file.py -------------------------------------------------------
+#
+# What the student hands in, checked before it is sent.
+
+
+MAX_SOURCE_BYTES = 1024 * 1024
+MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
+
+
+def read_source(path: Path) -> str:
+    """The text of the source file. Raises Stop for what the queue would not take."""
+    if "\\" in path.name or not path.name.isprintable():
+        name = ascii(path.name)
+        raise Stop(WRONG_USAGE, f"The queue takes no file of the name {name}; rename it.")
+    data = read_bytes(path)
+    if not data.strip():
+        raise Stop(WRONG_USAGE, f"{path} is empty.")
+    if b"\0" in data:
+        place = data.index(b"\0")
+        raise Stop(
+            WRONG_USAGE, f"{path} has a NUL byte at offset {place}: it is not a source file."
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Stop(
+            WRONG_USAGE, f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8."
+        ) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of the source file. Raises Stop."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise Stop(WRONG_USAGE, f"{path} is a folder; name one .cu file.")
+        if size > MAX_SOURCE_BYTES:
+            raise Stop(
+                WRONG_USAGE, f"{path} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB)."
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise Stop(WRONG_USAGE, f"There is no file {path}.") from None
+    except OSError as error:
+        raise Stop(WRONG_USAGE, f"{path} cannot be read: {error.strerror}.") from None
+
+
+def check_arguments(args: list[str]) -> None:
+    """Raises Stop for what the queue would not take."""
+    if len(args) > MAX_ARGS or any(len(arg) > MAX_ARG_LENGTH for arg in args):
+        raise Stop(
+            WRONG_USAGE,
+            f"The queue takes {MAX_ARGS} arguments of {MAX_ARG_LENGTH} characters each; "
+            "put more into the source.",
+        )
+    if any("\ud800" <= character <= "\udfff" for arg in args for character in arg):
+        raise Stop(
+            WRONG_USAGE, "An argument for the program is not UTF-8; the queue takes no other."
+        )
+
+
+# --- handouts/submit/main.py --------------------------------------------------------------
+
+
 def run(options: argparse.Namespace) -> int:
+    """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     source = read_source(options.file) if options.file else ""
     check_arguments(options.args)
     client = Client(Queue(read_auth(options.auth, "username", options.server)))
-    job = None  # type: Optional[Dict[str, Any]]
+    job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:
-            job = client.cancel(options.cancel)
-            warn("Job %d is %s." % (job["id"], "cancelled" if job["state"] == "cancelled" else "told to stop"))  # fmt: skip
-            return SUCCEEDED
+            return cancel(client, options.cancel)
         if options.attach is not None:
             job = client.get(options.attach)
         else:
             job = client.submit(options.file, source, options.args, options.override_pending)
-            warn("Submitted %s as job %d." % (options.file, job["id"]))
+            warn(f"Submitted {options.file} as job {job['id']}.")
         job = client.wait(job)
         status = show(job)
         saved = save_files(client, job, options.out or Path("telerun-out", str(job["id"])))
@@ -690,11 +918,23 @@ def run(options: argparse.Namespace) -> int:
         return interrupted(client, job)
     except Stop as stop:
         if job is not None and stop.status == UNREACHABLE:
-            raise Stop(UNREACHABLE, "%s. The queue keeps your job; see it later with: submit.py --attach %d" % (str(stop).rstrip("."), job["id"])) from None  # fmt: skip
+            raise Stop(
+                UNREACHABLE,
+                f"{str(stop).rstrip('.')}. The queue keeps your job; "
+                f"see it later with: submit.py --attach {job['id']}",
+            ) from None
         raise
 
 
-def interrupted(client: Client, job: Optional[Dict[str, Any]]) -> int:
+def cancel(client: Client, job_id: int) -> int:
+    """--cancel: says what became of the job; the exit status."""
+    job = client.cancel(job_id)
+    state = "cancelled" if job["state"] == "cancelled" else "told to stop"
+    warn(f"Job {job['id']} is {state}.")
+    return SUCCEEDED
+
+
+def interrupted(client: Client, job: dict[str, Any] | None) -> int:
     """Ctrl-C: takes a job that still waits out of the queue; one that runs is left running."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends this at once
     client.queue.close()  # an answer may be under way on it
@@ -708,48 +948,57 @@ def interrupted(client: Client, job: Optional[Dict[str, Any]]) -> int:
         warn("Interrupted.")
         return INTERRUPTED
     job = client.get(job["id"])
+    number = job["id"]
     if job["state"] == "queued":
-        job = client.cancel(job["id"])
+        job = client.cancel(number)
     if job["state"] == "cancelled":
-        warn("Job %d is cancelled." % job["id"])
+        warn(f"Job {number} is cancelled.")
     elif job.get("cancel_requested_at"):
-        warn("Job %d is told to stop." % job["id"])
+        warn(f"Job {number} is told to stop.")
     else:
-        warn("Job %d is %s already and was not cancelled. To see it: submit.py --attach %d; to stop it: submit.py --cancel %d" % (job["id"], job["state"], job["id"], job["id"]))  # fmt: skip
+        warn(
+            f"Job {number} is {job['state']} already and was not cancelled. To see it: "
+            f"submit.py --attach {number}; to stop it: submit.py --cancel {number}"
+        )
     return INTERRUPTED
 
 
-def main(argv: Any = None) -> int:
+def main(argv: list[str] | None = None) -> int:
+    """The exit status; every expected error is one line on standard error."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as `>&-` does
-            setattr(sys, name, open(os.devnull, "w"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
     try:
         return run(parse(argv))
     except Stop as stop:
-        warn("submit.py: %s" % stop)
+        warn(f"submit.py: {stop}")
         return stop.status
     except BadSetup as error:
-        warn("submit.py: %s" % error)
+        warn(f"submit.py: {error}")
         return WRONG_USAGE
     except Untrusted as error:
-        warn("submit.py: %s" % error)
+        warn(f"submit.py: {error}")
         return UNREACHABLE
     except KeyboardInterrupt:
         warn("Interrupted.")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output left: not our trouble
+    except BrokenPipeError:  # what reads our output has closed it: nothing to complain about
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCEEDED
     except OSError as error:  # a disk that is full; the queue keeps the job
-        warn("submit.py: its output cannot be written: %s." % (error.strerror or error))
+        warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
         return UNSAVED
 
 
-if __name__ == "__main__":
+def run_and_exit() -> None:
+    """As a command."""
+    sys.excepthook = print_unexpected
     status = main()
-    try:
+    with suppress(OSError):  # what reads our output has closed it
         sys.stdout.flush()
-    except OSError:  # its reader left
-        pass
-    # Python's own tidying up takes 10 ms, of every student's wait, and there is nothing to tidy.
+    # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
     os._exit(status)
+
+
+if __name__ == "__main__":
+    run_and_exit()

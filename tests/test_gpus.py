@@ -52,10 +52,9 @@ def test_without_nvidia_smi_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_what_nvidia_smi_says_of_no_gpu_is_told(stub: StubGpus) -> None:
     for number in range(3):
         stub.change(number, missing=True)
-    argv = ["--nproc-compile", "1", "--nproc-execute", "1"]
-    host = type("Host", (), {"options": executor.parse(argv)})
+    options = executor.parse(["--nproc-compile", "1", "--nproc-execute", "1"])
     with pytest.raises(executor.BadSetup, match=r"there are \(0; nvidia-smi says: No devices were"):
-        executor.Executor._find_gpus(host)
+        executor.gpus_for_workers(options)
 
 
 @pytest.mark.parametrize(
@@ -397,7 +396,7 @@ def test_those_that_cannot_be_killed_do_not_add_up(
         def poll(self) -> None:
             return None
 
-    monkeypatch.setattr(executor, "_abandoned", [Unkillable() for _ in range(8)])
+    monkeypatch.setattr(executor.HANGING, "processes", [Unkillable() for _ in range(8)])
     assert check(gate) == ["nvidia-smi hangs, and cannot be killed"]
 
 

@@ -268,12 +268,15 @@ def test_half_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         def write(self, _data: Any) -> int:
             raise OSError(28, "No space left on device")
 
-    def opened(path: str, _mode: str) -> Full:
-        Path(path).write_bytes(b"half")
+    really_open = Path.open
+
+    def opened(path: Path, mode: str) -> Full:
+        with really_open(path, mode) as file:
+            file.write(b"half")
         return Full()
 
     submit = load("submit")
-    monkeypatch.setattr(submit, "open", opened, raising=False)
+    monkeypatch.setattr(submit.Path, "open", opened)
     with pytest.raises(OSError, match="No space"):
         submit.save(submit.Answer(200, {}, b"whole"), tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

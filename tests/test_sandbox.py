@@ -156,7 +156,7 @@ def test_a_host_without_memory_is_nobodys_mistake(
     slot.close()
     assert ended.why == "short"
     attempt = StubAttempt()
-    assert not executor.Executor._finished(None, attempt, ended)
+    assert not executor.has_finished(attempt, ended)
     assert attempt.stopped == ["the host was short of memory"]
 
 

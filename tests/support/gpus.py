@@ -76,10 +76,10 @@ sys.exit(1)
 # Nobody can make a process that SIGKILL does not end, on purpose. So this stands for it: the real
 # executor, but its slots kill everything save what is called so.
 STUB_UNKILLABLE = """
-_really_kill_group = _kill_group
+_really_kill_group = kill_group
 
 
-def _kill_group(pid):
+def kill_group(pid):
     if b"stub-unkillable" not in Path("/proc/%d/cmdline" % pid).read_bytes():
         _really_kill_group(pid)
 

@@ -1,0 +1,64 @@
+"""auth.json: who this is, and where the queue is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from handouts.client.errors import BadSetup
+from handouts.client.words import warn
+
+HERE = Path(__file__).resolve().parent
+DEFAULT_SERVER = "https://localhost:4443"
+
+
+class Auth:
+    """What auth.json says."""
+
+    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+        self.name = name
+        self.token = token
+        self.server = server
+        self.certificates = certificates  # PEM files to trust beside the system's
+
+
+def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+    content = read_object(path, name_key)
+    for key in (name_key, "token"):
+        if not isinstance(content.get(key), str) or not content[key].strip():
+            raise BadSetup(
+                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+            )
+    for key in ("server", "certificate"):
+        if not isinstance(content.get(key, ""), str):
+            raise BadSetup(f'In {path}, "{key}" is not a string.')
+    token = content["token"].strip()
+    if not re.fullmatch(r"[!-~]+", token):
+        raise BadSetup(f"The token in {path} has characters that no token has.")
+    certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
+    if content.get("certificate"):
+        certificates.append(path.parent / content["certificate"])
+    address = server or content.get("server") or DEFAULT_SERVER
+    return Auth(content[name_key].strip(), token, address, certificates)
+
+
+def read_object(path: Path, name_key: str) -> dict[str, Any]:
+    """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            warn(f"{path} can be read by others; chmod 600 it.")
+    except FileNotFoundError:
+        raise BadSetup(
+            f"There is no {path}. Put the file from the course staff there: "
+            f'{{"{name_key}": "...", "token": "..."}}'
+        ) from None
+    except OSError as error:
+        raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise BadSetup(f"{path} is not valid JSON: {error}.") from None
+    return content if isinstance(content, dict) else {}

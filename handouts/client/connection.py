@@ -1,0 +1,140 @@
+"""The connection to the queue: HTTPS, kept alive, checked certificates, JSON."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import sys
+import urllib.parse
+from typing import Any
+
+from handouts.client.answer import Answer
+from handouts.client.auth import Auth
+from handouts.client.errors import BadSetup, Unreachable, Untrusted
+from handouts.client.words import in_words
+
+VERSION = "1"
+
+
+class Queue:
+    """The queue, over one kept-alive HTTPS connection. One request at a time."""
+
+    def __init__(self, auth: Auth) -> None:
+        """Opens nothing yet. Raises BadSetup for a bad address or certificate file."""
+        url = urllib.parse.urlsplit(auth.server)
+        try:
+            self._port = url.port or 443
+        except ValueError:
+            self._port = 0
+        if url.scheme != "https" or not url.hostname or not self._port:
+            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
+        self.server = auth.server
+        self._host = url.hostname
+        self._base = url.path.rstrip("/") + "/api/v1"
+        self._headers = {
+            "Authorization": "Bearer " + auth.token,
+            "Content-Type": "application/json",
+            "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
+        }
+        self._certificates = auth.certificates
+        self._trust(system=not auth.certificates)
+        self._connection: http.client.HTTPSConnection | None = None
+
+    def _trust(self, system: bool) -> None:
+        """Trusts the certificates named, and with `system` those that the system trusts too.
+
+        Reading the system's takes longer than anything else that a student waits for here.
+        """
+        self._trusts_system = system
+        self._context = (
+            ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
+        for certificate in self._certificates:
+            try:
+                self._context.load_verify_locations(str(certificate))
+            except (OSError, ssl.SSLError):
+                raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        timeout: float = 30.0,
+    ) -> Answer:
+        """Sends one request; returns the answer, whatever its status.
+
+        A body of bytes is sent as it is, any other as JSON. All requests are idempotent, so when
+        the queue has closed a kept-alive connection meanwhile, a new one is opened without a
+        message. Raises Unreachable, Untrusted.
+        """
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        kept_alive = self._connection is not None
+        try:
+            return self._exchange(method, path, data, headers or {}, timeout)
+        except Unreachable:
+            if not kept_alive:
+                raise
+        return self._exchange(method, path, data, headers or {}, timeout)
+
+    def _exchange(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
+    ) -> Answer:
+        try:
+            connection = self._open(timeout)
+            connection.request(method, self._base + path, data, {**self._headers, **headers})
+            response = connection.getresponse()
+            content = response.read()
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise Untrusted(
+                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
+                "Is server.cert the one from the course staff, and the server's name right?"
+            ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+        if response.getheader("Connection", "").lower() == "close":
+            self.close()
+        return self._parse(response, content)
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        if self._connection is not None:
+            self._connection.sock.settimeout(timeout)
+            return self._connection
+        self._connection = http.client.HTTPSConnection(
+            self._host, self._port, timeout=timeout, context=self._context
+        )
+        try:
+            self._connection.connect()  # the token is sent when this has checked the certificate
+        except ssl.SSLCertVerificationError:
+            if self._trusts_system:
+                raise
+            self.close()
+            self._trust(system=True)
+            return self._open(timeout)
+        return self._connection
+
+    def _parse(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        if response.status == 200 and headers.get("content-type") == "application/octet-stream":
+            return Answer(response.status, headers, content)
+        try:
+            body = json.loads(content.decode()) if content else {}
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict) or (300 <= response.status < 400 and response.status != 304):
+            self.close()
+            raise Unreachable(
+                f"{self.server} answers, but not as a Telerun queue does "
+                f"(HTTP status {response.status}). Is the address right?"
+            )
+        return Answer(response.status, headers, body)
+
+    def close(self) -> None:
+        """Closes the connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,35 @@
+"""What people read: one line on standard error, errors and sizes in words."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import sys
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def in_words(error: Exception) -> str:
+    """A short, readable form of what a socket or http.client raises."""
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return "timed out"
+    if isinstance(error, ssl.SSLError):
+        return f"it does not speak TLS ({error.reason or error})"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def in_mib(size: float) -> str:
+    """Such as "1.5 MiB"."""
+    return f"{size / (1 << 20):.4g} MiB"
+
+
+def in_size(size: int) -> str:
+    """A size, however small."""
+    if size < 1 << 10:
+        return f"{size} bytes"
+    return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)

@@ -1,0 +1,63 @@
+"""Run the jobs of Telerun's queue on this machine's GPUs.
+
+    python3 executor.py --nproc-compile 2 --nproc-execute 1
+
+Needs Python 3.8 or newer, nvcc and bubblewrap on Linux, nothing else. It asks the queue for work
+over outbound HTTPS, compiles with nvcc, runs each program on one GPU, and sends the logs back.
+Beside this file stands auth.json, from the course staff: {"executor": "...", "token": "..."}, and
+optionally "server" (https://host:port) and "certificate" (a PEM file to trust, relative to
+auth.json). A server.cert beside this file is trusted too.
+
+How it works. Each compile worker claims a job, compiles it and hands it to an execution worker,
+so that the next job compiles while one runs. Compilers and programs are started by slots: one
+child process for each worker, which enforces the limits and leaves no process behind, not even
+when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's own where this
+is started by root, and without network, home, or other processes. One thread sends the heartbeats
+of all jobs in hand, one the results. A result is on disk before it is sent, with the files that
+its program left in ./out/, and what could not be sent is sent by the next start.
+
+SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
+
+Exit status: 0 stopped as asked, 1 the queue refuses this executor, 2 wrong usage or setup,
+70 a fault of its own (start it again: nothing is lost).
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+from handouts.client.auth import read_auth
+from handouts.client.errors import BadSetup
+from handouts.client.tracebacks import print_unexpected
+from handouts.client.words import warn
+from handouts.executor.base.exit_statuses import STOPPED, WRONG_USAGE
+from handouts.executor.base.options import parse
+from handouts.executor.pipeline.executor import Executor
+from handouts.executor.slot.protocol import Setup
+from handouts.executor.slot.slot_process import SlotProcess
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit status; every expected error is one line on standard error."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["--slot"]:
+        SlotProcess(Setup.decode(argv[1])).serve()
+        return STOPPED
+    options = parse(argv)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the token
+    try:
+        auth = read_auth(options.auth, "executor", options.server)
+        executor = Executor(options, auth)
+        try:
+            return executor.run()
+        finally:
+            executor.close()
+    except BadSetup as error:
+        warn(f"executor.py: {error}")
+        return WRONG_USAGE
+
+
+if __name__ == "__main__":
+    sys.excepthook = print_unexpected
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The executor: its parts, its threads, and their start and end."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+
+from handouts.client.auth import Auth
+from handouts.executor.base.say import say
+from handouts.executor.base.threads import join, start
+from handouts.executor.gate.gate import Gate
+from handouts.executor.gate.probe import Probe
+from handouts.executor.pipeline.attempt import JobsInHand
+from handouts.executor.pipeline.claiming import Claimer
+from handouts.executor.pipeline.compiling import Compiler, CompileWorker
+from handouts.executor.pipeline.delivery import Delivery
+from handouts.executor.pipeline.endings import HostFaults
+from handouts.executor.pipeline.executing import ExecutionWorker, Runner
+from handouts.executor.pipeline.gpu_status import GpuStatus
+from handouts.executor.pipeline.handover import Handover
+from handouts.executor.pipeline.heartbeat import Heartbeat
+from handouts.executor.pipeline.held_claims import HeldClaims
+from handouts.executor.pipeline.host import Host
+from handouts.executor.pipeline.reporting import Reporter
+from handouts.executor.pipeline.shutdown import Shutdown
+from handouts.executor.results.spool import Spool
+
+
+class Executor:
+    """The pipeline: claiming → compiling → handover → executing → reporting, and heartbeats
+    meanwhile. Begin reading with the two workers."""
+
+    def __init__(self, options: argparse.Namespace, auth: Auth) -> None:
+        """Raises BadSetup."""
+        self._host = host = Host(options, auth)
+        in_hand, claims = JobsInHand(), HeldClaims()
+        gpu_status = GpuStatus(bool(host.gates))
+        spool = Spool(host.scratch / "spool")
+        self._shutdown = Shutdown(in_hand, claims)
+        self._heartbeat = Heartbeat(host, in_hand, self._shutdown, gpu_status)
+        self._reporter = Reporter(host, spool, in_hand, Delivery(self._shutdown))
+        self._handover = Handover(host.gates, gpu_status, claims, self._reporter, self._heartbeat)
+        faults = HostFaults(host, self._shutdown)
+        claimer = Claimer(host, in_hand, claims, self._shutdown, gpu_status, self._heartbeat)
+        self._compile_worker = CompileWorker(
+            host,
+            claimer,
+            Compiler(host, faults),
+            faults,
+            self._handover,
+            self._reporter,
+            self._heartbeat,
+            self._shutdown,
+        )
+        self._probe = Probe(host.scratch / "probe", host.sandbox, host.nvcc, host.arch)
+        self._execution_worker = ExecutionWorker(
+            Runner(host, spool, faults),
+            self._probe,
+            faults,
+            self._handover,
+            self._reporter,
+            self._heartbeat,
+        )
+
+    def run(self) -> int:
+        """Works until it is asked to stop and all in hand is done; the exit status.
+
+        Raises BadSetup.
+        """
+        signal.signal(signal.SIGTERM, self._shutdown.on_signal)
+        signal.signal(signal.SIGINT, self._shutdown.on_signal)
+        host = self._host
+        gates: list[Gate | None] = [*host.gates] or [None] * host.options.nproc_execute
+        compile_slots = [host.make_slot(None) for _ in range(host.options.nproc_compile)]
+        execution_slots = [host.make_slot(gate.gpu if gate else None) for gate in gates]
+        if host.gates:
+            self._probe.compile(compile_slots[0])
+        self._say_ready()
+        beat = start(self._heartbeat.run, "heartbeat")
+        sender = start(self._reporter.send_results, "results")
+        compilers = [
+            start(self._compile_worker.run, f"compile-{number}", slot)
+            for number, slot in enumerate(compile_slots)
+        ]
+        runners = [
+            start(self._execution_worker.run, f"execute-{number}", slot, gate)
+            for number, (slot, gate) in enumerate(zip(execution_slots, gates))
+        ]
+        join(compilers)
+        self._handover.finish(len(runners))
+        join(runners)
+        self._reporter.end(sender)
+        self._heartbeat.end()
+        join([beat])
+        shutil.rmtree(str(host.jobs), ignore_errors=True)
+        say(f"Executor {host.auth.name}: stopped.")
+        return self._shutdown.exit_status
+
+    def close(self) -> None:
+        """Leaves the host as it was."""
+        self._host.close()
+
+    def _say_ready(self) -> None:
+        host, options = self._host, self._host.options
+        say(
+            f"Executor {host.auth.name}: nvcc {host.nvcc_version}, {host.hardware()}, "
+            f"sandbox: {host.sandbox.about()}, limits by {host.cgroups.about()}, "
+            f"{options.nproc_compile} compile and {options.nproc_execute} execution workers, "
+            f"queue {host.auth.server}."
+        )
+        if options.sandbox == "none":
+            say(
+                "WARNING: --sandbox none: programs run as this user, and can read and do what it "
+                "can."
+            )

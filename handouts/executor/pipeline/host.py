@@ -1,0 +1,174 @@
+"""The host, and what this executor holds of it: GPUs, scratch folder, sandbox, slots."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from handouts.client.auth import HERE, Auth
+from handouts.client.connection import VERSION, Queue
+from handouts.client.errors import BadSetup
+from handouts.executor.base.limits import DEFAULT_LIMITS
+from handouts.executor.base.say import TROUBLE_LOG, say
+from handouts.executor.base.text import in_text
+from handouts.executor.gate.gate import Gate
+from handouts.executor.gate.kernel_log import KernelLog
+from handouts.executor.machine.cgroups import Cgroups, own_cgroup
+from handouts.executor.machine.gpu import Gpu
+from handouts.executor.machine.gpu_choice import lock_gpu
+from handouts.executor.machine.gpu_discovery import find_gpus, why_no_gpu
+from handouts.executor.machine.toolchain import find_nvcc, nvcc_version
+from handouts.executor.sandbox.bubblewrap import Bubblewrap
+from handouts.executor.sandbox.self_test import CHECKED, why_denied
+from handouts.executor.sandbox.unconfined import NoSandbox
+from handouts.executor.slot.slot import Slot
+
+FULL_BYTES = 1 << 20  # a disk with less room is full
+SELF_TEST_SECONDS = 60
+SELF_TEST_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 4096, "output_bytes": 1 << 20}
+
+
+class Host:
+    """Looked at once, when the executor starts."""
+
+    def __init__(self, options: argparse.Namespace, auth: Auth) -> None:
+        """Takes GPUs and the scratch folder for this executor alone. Raises BadSetup."""
+        self.options = options
+        self.auth = auth
+        Queue(auth)  # a bad address or certificate is said now
+        self.nvcc = find_nvcc(options.nvcc)
+        self.nvcc_version = nvcc_version(self.nvcc)
+        self.gpus = [] if options.no_gpu else gpus_for_workers(options)
+        self.arch = options.arch or (self.gpus[0].architecture if self.gpus else None)
+        self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
+        self.cgroups = Cgroups(own_cgroup())
+        self.sandbox: Any = NoSandbox()
+        if options.sandbox != "none":
+            self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
+            self.sandbox.use(self.gpus)
+        self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
+        self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
+        self.jobs = self.scratch / "jobs"
+        shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
+        self.jobs.mkdir(parents=True)
+
+    def close(self) -> None:
+        """Leaves the cgroups as they were."""
+        self.cgroups.close()
+
+    def _kernel_log(self, gpu: Gpu) -> KernelLog | None:
+        try:
+            return KernelLog(self.options.kernel_log)
+        except OSError as error:
+            if gpu == self.gpus[0]:
+                say(
+                    f"{self.options.kernel_log} cannot be read ({error.strerror}): Xid errors of "
+                    "the GPUs go unseen, so a GPU is tried after each program that failed."
+                )
+            return None
+
+    def make_slot(self, gpu: Gpu | None) -> Slot:
+        """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
+        slot = Slot(self.sandbox, self.cgroups.make())
+        if self.options.sandbox != "none":
+            self.try_sandbox(slot, gpu)
+        return slot
+
+    def try_sandbox(self, slot: Slot, gpu: Gpu | None) -> None:
+        """Raises BadSetup if it does not hold what it should."""
+        command = self.sandbox.check(self.options.auth.resolve(), self.scratch, self.nvcc, gpu)
+        try:
+            ended = slot.run(command, SELF_TEST_SECONDS, SELF_TEST_LIMITS, lambda: True)
+        except OSError as error:
+            raise BadSetup(
+                "The sandbox does not work, and no program runs without it "
+                f"({error}): {why_denied()}."
+            ) from None
+        if ended.exit_code != CHECKED:
+            problem = in_text(ended.log).strip() or ended.why
+            raise BadSetup(f"The sandbox is not safe to use: {problem}.")
+
+    def hardware(self) -> str:
+        """For the log."""
+        if not self.gpus:
+            return "no GPU"
+        return f"{len(self.gpus)} x {self.gpus[0].name} ({self.arch})"
+
+    def about(self) -> dict[str, Any]:
+        """What the queue shows staff of this executor."""
+        return {
+            "version": VERSION,
+            "nvcc": self.nvcc_version,
+            "arch": self.arch,
+            "gpus": [gate.about() for gate in self.gates],
+            "nproc_compile": self.options.nproc_compile,
+            "nproc_execute": self.options.nproc_execute,
+            "sandbox": self.sandbox.about(),
+            "limits": self.cgroups.about(),
+            "host": socket.gethostname(),
+            "python": ".".join(map(str, sys.version_info[:3])),
+        }
+
+    def has_room_for_a_job(self) -> bool:
+        """Whether a job and its result fit on the disk; a host that is full claims nothing."""
+        try:
+            free = shutil.disk_usage(str(self.scratch)).free
+        except OSError as error:
+            TROUBLE_LOG.say(
+                f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
+            )
+            return False
+        if free < self.options.min_free_mib << 20:
+            TROUBLE_LOG.say(
+                f"Only {free >> 20} MiB are free for {self.scratch}; claiming no jobs until "
+                f"there are {self.options.min_free_mib}."
+            )
+            return False
+        return True
+
+    def is_full(self) -> bool:
+        """Whether a command that runs without a sandbox may have failed for lack of room."""
+        return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
+
+
+def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
+    """As many GPUs as there are execution workers. Raises BadSetup."""
+    gpus, wanted = find_gpus(), options.nproc_execute
+    if wanted > len(gpus):
+        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
+        raise BadSetup(
+            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
+            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
+        )
+    kinds = sorted({gpu.architecture for gpu in gpus[:wanted]})
+    if len(kinds) > 1 and not options.arch:
+        raise BadSetup(
+            f"The GPUs are of several architectures ({', '.join(kinds)}), and a program is "
+            "compiled for one. Run an executor for each, with CUDA_VISIBLE_DEVICES, or name one "
+            "with --arch."
+        )
+    return gpus[:wanted]
+
+
+def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
+    """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
+    folder = (parent or HERE / "executor-scratch").resolve() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        lock = (folder / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadSetup(
+            f"An executor {executor!r} runs on this machine already, in {folder}."
+        ) from None
+    except OSError as error:
+        raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
+    return folder, lock

@@ -1,0 +1,87 @@
+"""Which of the files in ./out/ come back to the student."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from handouts.client.words import in_size
+from handouts.executor.results.archive import Found
+
+REASONS = {
+    "d": "it is a folder; only files in out/ itself come back",
+    "l": "it is a link",
+    "h": "it is a link to a file that has another name too",
+    "s": "it is no plain file",
+    "u": "it cannot be read",
+    "o": "it is no folder that can be read",
+}
+NAMED = 20  # of the files that do not come back, this many are named
+
+
+class Outputs:
+    """Which entries of ./out/ come back, and why others do not."""
+
+    def __init__(self, entries: list[Found], limits: dict[str, int]) -> None:
+        self.files: list[dict[str, Any]] = []  # "name", "size", "offset" in the archive
+        self._maximum = limits["output_files"]
+        self._bytes = self._room = limits["output_file_bytes"]
+        self._left_out: list[dict[str, str]] = []
+        self._unnamed = 0
+        for entry in entries:
+            self._add(entry)
+
+    def report(self) -> dict[str, Any]:
+        """Members of the result that are not empty: what comes back, what does not and why."""
+        members = {
+            "files": [{"name": f["name"], "size": f["size"]} for f in self.files],
+            "files_left_out": self._left_out,
+            "more_files_left_out": self._unnamed,
+        }
+        return {name: value for name, value in members.items() if value}
+
+    def _add(self, entry: Found) -> None:
+        why = self._why_not(entry)
+        if not why:
+            self._room -= entry.size
+            self.files.append(
+                {"name": entry.name.decode(), "size": entry.size, "offset": entry.offset}
+            )
+        elif entry.kind == "m" or len(self._left_out) >= NAMED:
+            self._unnamed += entry.size if entry.kind == "m" else 1
+        else:
+            self._left_out.append({"name": spelled_out(entry.name), "reason": why})
+
+    def _why_not(self, entry: Found) -> str:
+        if entry.kind not in "fbc":
+            return REASONS.get(entry.kind, "there are too many")
+        if not is_plain_name(entry.name):
+            return "its name is not printable text without slashes"
+        if entry.kind == "c" or len(self.files) >= self._maximum:
+            if not self._maximum:
+                return "this queue keeps no files"
+            return f"no more than {self._maximum} files come back"
+        if entry.kind == "b" or entry.size > self._room:
+            together = in_size(self._bytes)
+            return f"it has {in_size(entry.size)}, and all files together may have {together}"
+        return ""
+
+
+def is_plain_name(name: bytes) -> bool:
+    """Whether the queue takes a file of that name."""
+    try:
+        text = name.decode("utf-8")
+    except ValueError:
+        return False
+    return (
+        text.isprintable()
+        and text not in ("", ".", "..")
+        and not set("/\\") & set(text)
+        and len(name) <= 255
+    )
+
+
+def spelled_out(name: bytes) -> str:
+    """Any name as short text that is safe on a terminal."""
+    text = name.decode("utf-8", "backslashreplace")
+    safe = [c if c.isprintable() else c.encode("unicode_escape").decode() for c in text]
+    return "".join(safe)[:100]

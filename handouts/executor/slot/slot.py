@@ -1,0 +1,191 @@
+"""The worker's side of a slot."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from handouts.executor.machine.cgroups import Cgroups
+from handouts.executor.sandbox.command import Command, SandboxBroken
+from handouts.executor.slot.live_output import LiveOutput
+from handouts.executor.slot.protocol import (
+    GRACE_SECONDS,
+    Ended,
+    Failed,
+    Order,
+    Output,
+    Setup,
+    Started,
+    kill_line,
+    read_frame,
+)
+
+
+class Slot:
+    """Runs commands, one at a time. `run` blocks; `kill` may come from any thread."""
+
+    def __init__(self, sandbox: Any = None, group: Path | None = None) -> None:
+        """With a sandbox that has uids, one of them is this slot's for as long as it lives.
+
+        `group` is a cgroup of its own.
+        """
+        self._group = group
+        self._lock = threading.Lock()
+        self._number = 0  # of the last order
+        self._process: subprocess.Popen[bytes] | None = None
+        self._setup = Setup()
+        self._uid_lock: Any = None
+        if sandbox is not None and sandbox.uids:
+            self._uid_lock, uid = sandbox.uids.take()
+            self._setup = Setup(uid, sandbox.groups, sandbox.binds)
+
+    def run(
+        self,
+        command: Command,
+        seconds: float,
+        limits: dict[str, int],
+        wanted: Callable[[], bool],
+        listener: Callable[[int, bytes], Any] | None = None,
+    ) -> Ended:
+        """Runs the command to its end or its limit. Raises OSError if it cannot be started, and
+        SandboxBroken if nothing can.
+
+        `wanted` is asked at the last moment: a `kill` that came before finds nothing to kill.
+        `listener` is called while the command runs, in another thread, with what it prints; a
+        slow one misses some of that and delays the result by LISTENER_SECONDS at most.
+        """
+        kills = self._prepare_group(limits)
+        live = LiveOutput(listener) if listener else None
+        try:
+            last = self._exchange(command, seconds, limits, wanted, live)
+        except (ConnectionError, ValueError):
+            last = None
+        finally:
+            if live is not None:
+                live.close()
+        if last is None:
+            self._end_process()
+            self._start_process()  # which kills what the last one may have left
+            return Ended("lost")
+        if isinstance(last, Failed):
+            raise SandboxBroken(last.message) if last.sandbox else OSError(last.message)
+        if self._group and Cgroups.kills(self._group) > kills:
+            return last._replace(why="memory")
+        return last
+
+    def _exchange(
+        self,
+        command: Command,
+        seconds: float,
+        limits: dict[str, int],
+        wanted: Callable[[], bool],
+        live: LiveOutput | None,
+    ) -> Any:
+        """Gives the order and reads its frames; the last one, None if the slot died."""
+        with ExitStack() as files:
+            descriptors = []
+            for path, flags in command.files.values():
+                descriptors.append(os.open(str(path), flags, 0o700))
+                files.callback(os.close, descriptors[-1])
+            self._start_process()
+            with self._lock:
+                if not wanted():
+                    return Ended("killed")
+                self._number += 1
+                self._send(self._order(command, seconds, limits, live is not None), descriptors)
+            while True:
+                frame = read_frame(self._frames)
+                if live is not None and isinstance(frame, Output):
+                    live.add(frame)
+                elif not isinstance(frame, Started):
+                    return frame
+
+    def _order(
+        self, command: Command, seconds: float, limits: dict[str, int], is_live: bool
+    ) -> Order:
+        return Order(
+            number=self._number,
+            box=command.box,
+            argv=command.argv,
+            cwd=command.cwd,
+            env=command.env,
+            files=list(command.files),
+            seconds=seconds,
+            log_bytes=limits["log_bytes"],
+            output_bytes=limits["output_bytes"],
+            memory_bytes=0 if self._group else limits.get("memory_bytes", 0),
+            live=is_live,
+        )
+
+    def _prepare_group(self, limits: dict[str, int]) -> int:
+        if self._group is None:
+            return 0
+        Cgroups.limit(self._group, limits)
+        return Cgroups.kills(self._group)
+
+    def _send(self, order: Order, descriptors: list[int]) -> None:
+        data = order.encode()
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+        sent = self._socket.sendmsg([data], passed if descriptors else [])
+        self._socket.sendall(data[sent:])
+
+    def kill(self) -> None:
+        """Kills what runs now, if anything does; `run` then returns."""
+        with self._lock, suppress(OSError):  # if the slot is gone, `run` notices
+            if self._process is not None:
+                self._socket.sendall(kill_line(self._number))
+
+    def destroy(self) -> None:
+        """kill -9 of the slot, when it does not answer; `run` then returns."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """Ends the slot, and whatever runs in it, for good."""
+        self._end_process()
+        if self._uid_lock is not None:
+            self._uid_lock.close()
+        if self._group is not None:
+            with suppress(OSError):  # something in it does not die; it goes with the service's own
+                self._group.rmdir()
+
+    def _end_process(self) -> None:
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            self._socket.shutdown(socket.SHUT_WR)
+            try:
+                process.wait(GRACE_SECONDS + 1)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            self._frames.close()
+            self._socket.close()
+
+    def _start_process(self) -> None:
+        """Starts the slot's process if there is none."""
+        if self._process is not None:
+            return
+        script = str(Path(__file__).resolve())
+        self._socket, theirs = socket.socketpair()
+        self._frames = self._socket.makefile("rb")
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", script, "--slot", self._setup.encode()],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+                env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
+            )
+        if self._group is not None:
+            (self._group / "cgroup.procs").write_text(str(self._process.pid))

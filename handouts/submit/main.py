@@ -1,0 +1,151 @@
+"""Submit a CUDA program to Telerun's queue and print what came of it.
+
+    python3 submit.py program.cu
+
+The files that it writes to ./out/ are saved in ./telerun-out/JOB/.
+
+Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Beside this file stands
+auth.json, from the course staff: {"username": "...", "token": "..."}, and optionally "server"
+(https://host:port) and "certificate" (a PEM file to trust, relative to auth.json). A server.cert
+beside this file is trusted too.
+
+Exit status:
+  0    the program was compiled, ran, and succeeded
+  1    the program did not: compile error, non-zero exit, killed, or a limit was hit
+  2    wrong usage: arguments, the source file, or auth.json
+  3    the queue refused: no such job, a wrong token, a job of yours waits already
+  4    the queue cannot be reached or trusted; the job, if submitted, is safe there
+  5    there is no result: the job was cancelled, or the system failed it
+  6    the program succeeded, but not all of its output files could be saved
+  130  interrupted with Ctrl-C
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from handouts.client.auth import read_auth
+from handouts.client.connection import Queue
+from handouts.client.errors import BadSetup, Untrusted
+from handouts.client.tracebacks import print_unexpected
+from handouts.client.words import warn
+from handouts.submit.job_client import Client
+from handouts.submit.options import parse
+from handouts.submit.output_files import save_files
+from handouts.submit.show import show
+from handouts.submit.source_file import check_arguments, read_source
+from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
+    source = read_source(options.file) if options.file else ""
+    check_arguments(options.args)
+    client = Client(Queue(read_auth(options.auth, "username", options.server)))
+    job: dict[str, Any] | None = None
+    try:
+        if options.cancel is not None:
+            return cancel(client, options.cancel)
+        if options.attach is not None:
+            job = client.get(options.attach)
+        else:
+            job = client.submit(options.file, source, options.args, options.override_pending)
+            warn(f"Submitted {options.file} as job {job['id']}.")
+        job = client.wait(job)
+        status = show(job)
+        saved = save_files(client, job, options.out or Path("telerun-out", str(job["id"])))
+        return UNSAVED if status == SUCCEEDED and not saved else status
+    except KeyboardInterrupt:
+        return interrupted(client, job)
+    except Stop as stop:
+        if job is not None and stop.status == UNREACHABLE:
+            raise Stop(
+                UNREACHABLE,
+                f"{str(stop).rstrip('.')}. The queue keeps your job; "
+                f"see it later with: submit.py --attach {job['id']}",
+            ) from None
+        raise
+
+
+def cancel(client: Client, job_id: int) -> int:
+    """--cancel: says what became of the job; the exit status."""
+    job = client.cancel(job_id)
+    state = "cancelled" if job["state"] == "cancelled" else "told to stop"
+    warn(f"Job {job['id']} is {state}.")
+    return SUCCEEDED
+
+
+def interrupted(client: Client, job: dict[str, Any] | None) -> int:
+    """Ctrl-C: takes a job that still waits out of the queue; one that runs is left running."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends this at once
+    client.queue.close()  # an answer may be under way on it
+    try:
+        job = job or client.submitted()
+    except Stop as stop:
+        if stop.status == UNREACHABLE:
+            warn("Interrupted. The queue could not be asked whether it has the job.")
+            return INTERRUPTED
+    if job is None:
+        warn("Interrupted.")
+        return INTERRUPTED
+    job = client.get(job["id"])
+    number = job["id"]
+    if job["state"] == "queued":
+        job = client.cancel(number)
+    if job["state"] == "cancelled":
+        warn(f"Job {number} is cancelled.")
+    elif job.get("cancel_requested_at"):
+        warn(f"Job {number} is told to stop.")
+    else:
+        warn(
+            f"Job {number} is {job['state']} already and was not cancelled. To see it: "
+            f"submit.py --attach {number}; to stop it: submit.py --cancel {number}"
+        )
+    return INTERRUPTED
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit status; every expected error is one line on standard error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as `>&-` does
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
+    try:
+        return run(parse(argv))
+    except Stop as stop:
+        warn(f"submit.py: {stop}")
+        return stop.status
+    except BadSetup as error:
+        warn(f"submit.py: {error}")
+        return WRONG_USAGE
+    except Untrusted as error:
+        warn(f"submit.py: {error}")
+        return UNREACHABLE
+    except KeyboardInterrupt:
+        warn("Interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:  # what reads our output has closed it: nothing to complain about
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SUCCEEDED
+    except OSError as error:  # a disk that is full; the queue keeps the job
+        warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+        return UNSAVED
+
+
+def run_and_exit() -> None:
+    """As a command."""
+    sys.excepthook = print_unexpected
+    status = main()
+    with suppress(OSError):  # what reads our output has closed it
+        sys.stdout.flush()
+    # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    run_and_exit()

@@ -1,0 +1,62 @@
+"""What the student hands in, checked before it is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from handouts.submit.stop import WRONG_USAGE, Stop
+
+MAX_SOURCE_BYTES = 1024 * 1024
+MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
+
+
+def read_source(path: Path) -> str:
+    """The text of the source file. Raises Stop for what the queue would not take."""
+    if "\\" in path.name or not path.name.isprintable():
+        name = ascii(path.name)
+        raise Stop(WRONG_USAGE, f"The queue takes no file of the name {name}; rename it.")
+    data = read_bytes(path)
+    if not data.strip():
+        raise Stop(WRONG_USAGE, f"{path} is empty.")
+    if b"\0" in data:
+        place = data.index(b"\0")
+        raise Stop(
+            WRONG_USAGE, f"{path} has a NUL byte at offset {place}: it is not a source file."
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Stop(
+            WRONG_USAGE, f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8."
+        ) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of the source file. Raises Stop."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise Stop(WRONG_USAGE, f"{path} is a folder; name one .cu file.")
+        if size > MAX_SOURCE_BYTES:
+            raise Stop(
+                WRONG_USAGE, f"{path} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB)."
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise Stop(WRONG_USAGE, f"There is no file {path}.") from None
+    except OSError as error:
+        raise Stop(WRONG_USAGE, f"{path} cannot be read: {error.strerror}.") from None
+
+
+def check_arguments(args: list[str]) -> None:
+    """Raises Stop for what the queue would not take."""
+    if len(args) > MAX_ARGS or any(len(arg) > MAX_ARG_LENGTH for arg in args):
+        raise Stop(
+            WRONG_USAGE,
+            f"The queue takes {MAX_ARGS} arguments of {MAX_ARG_LENGTH} characters each; "
+            "put more into the source.",
+        )
+    if any("\ud800" <= character <= "\udfff" for arg in args for character in arg):
+        raise Stop(
+            WRONG_USAGE, "An argument for the program is not UTF-8; the queue takes no other."
+        )
