@@ -210,11 +210,19 @@ def test_a_request_that_gets_no_turn_is_told_to_come_again(
     assert api.post("/claims", {}).status_code == 204
 
 
-def test_the_feed_is_opened_anew_when_the_database_was_away(alice: User, gpu1: Executor) -> None:
+def test_the_feed_is_opened_anew_when_the_database_was_away(
+    alice: User, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api = Api(alice.issue_token())
     answer = api.post("/jobs", {"source": "x"})
-    watcher = waiting._board._running_watcher()
-    watcher._feed.close()  # as a restart of PostgreSQL would
+    feed = waiting._board._running_watcher()._feed
+    read = feed.read
+
+    def read_of_what_is_closed() -> Any:
+        feed.close()  # as a restart of PostgreSQL would; in the thread that reads, as SQLite needs
+        return read()
+
+    monkeypatch.setattr(feed, "read", read_of_what_is_closed)
     thread = later(0.5, lambda: operations.claim(gpu1))
     path = f"/jobs/{answer.json()['id']}"
     changed = api.get(path, Prefer="wait=20", If_None_Match=answer["ETag"])
