@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test openapi faults soak fuzz corpus gpu-check bench lint format clean
+.PHONY: help venv demo test quick handouts openapi faults soak fuzz corpus gpu-check bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
-	@echo "make test   the whole test suite"
+	@echo "make test   the whole test suite, on both databases (8 minutes on 2 cores)"
+	@echo "make quick  those of its tests that start no processes, on SQLite (under a minute)"
 	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
 	@echo "make soak   all faults at random, MINUTES=30 on each database"
 	@echo "make fuzz   the API under requests made from its own schema, EXAMPLES=300 of each kind"
@@ -45,9 +46,16 @@ venv: $(VENV)/server
 demo: $(VENV)/server $(VENV)/nvcc
 	@NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python examples/demo.py
 
+# More than there are cores: most tests wait for processes most of the time.
+AT_ONCE ?= 5
+SIDE_BY_SIDE := -n $(AT_ONCE) --dist loadgroup --no-loadscope-reorder
+
 test: $(VENV)/tests $(VENV)/nvcc
-	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest
-	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "not once"
+	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "not once" $(SIDE_BY_SIDE)
+
+quick: $(VENV)/tests
+	$(BIN)/python -m pytest -m "not processes" -n 2 --dist loadgroup
 
 openapi: $(VENV)/tests
 	TELERUN_DATA_DIR="$$(mktemp -d)" $(BIN)/python manage.py spectacular --validate --fail-on-warn \

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from jobs import cancelling, claiming, leases, reporting
 from jobs.models import Job
 from jobs.staff import requeue
 from jobs.states import Phase, State
+from tests.support import database
 from tests.support.admin import browser, run, staff, submit
 from tests.support.api import Api
 from tests.support.processes import World
@@ -33,6 +35,52 @@ def need(component: str, found: object) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{component} is missing, and under CI=true nothing may be")
     pytest.skip(f"needs {component}")
+
+
+# --- Which tests start processes, and which are begun first ------------------------------
+
+# Fixtures whose tests start processes.
+STARTERS = {"world", "fresh", "box", "slot", "place", "stub", "gate"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.get_closest_marker("end_to_end") or STARTERS & set(getattr(item, "fixturenames", ())):
+        item.add_marker("processes")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, a long one that came last would be waited for alone."""
+
+    def seconds(item: pytest.Item) -> float:
+        long = item.get_closest_marker("long")
+        return long.args[0] if long else 0
+
+    if database.WORKER:
+        items.sort(key=seconds, reverse=True)
+
+
+_starts_nothing: list[str] = []  # the test that runs, if it is one of `make quick`
+
+
+def _look_at_starts(event: str, arguments: object) -> None:
+    if _starts_nothing and event in ("subprocess.Popen", "os.fork", "os.posix_spawn"):
+        raise RuntimeError(f"{_starts_nothing[0]} starts a process: mark it `processes`")
+
+
+sys.addaudithook(_look_at_starts)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    _starts_nothing[:] = [] if item.get_closest_marker("processes") else [item.nodeid]
+    try:
+        return (yield)
+    finally:
+        _starts_nothing.clear()
+
+
+# --- Fixtures ----------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)

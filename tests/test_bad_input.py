@@ -402,6 +402,7 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+@pytest.mark.long(18)
 def test_programs_of_all_kinds(tmp_path: Path) -> None:
     """One after another on one executor: each outcome right, and no trace of the one before."""
     with World(tmp_path, TELERUN_EXECUTE_SECONDS=2, TELERUN_OUTPUT_BYTES=4 << 20) as world:

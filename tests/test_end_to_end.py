@@ -55,6 +55,7 @@ def test_the_examples_say_something_sensible_without_a_gpu(world: World, name: s
     assert "no GPU for this program here" in done.out
 
 
+@pytest.mark.long(30)
 def test_forty_submissions_from_ten_users_on_two_executors(tmp_path: Path) -> None:
     """40 right results, each user served in turn, 40 complete submissions in the audit log."""
     with World(tmp_path, TELERUN_MAX_QUEUED_PER_USER=4) as world:
@@ -166,7 +167,7 @@ def test_each_execution_worker_owns_one_gpu(world: World) -> None:
     owned = {line for r in results for line in r.out.splitlines() if line.startswith("mine")}
     assert owned == {f"mine: {uuid}" for uuid in uuids}
     about = json.loads(
-        world.manage(
+        world.aside(
             "shell", "-v0", "-c",
             "import json; from accounts.models import Executor as E;"
             "print(json.dumps(E.objects.get().about))",

@@ -145,6 +145,7 @@ def has_input(name: str) -> bool:
     return name not in ("GET /healthz", "GET /api/v1/schema")
 
 
+@pytest.mark.long(12)
 @pytest.mark.timeout(4 * 3600)
 def test_the_api_withstands_requests_made_from_its_own_document(fuzzed: Fuzzed) -> None:
     names = sorted(filter(has_input, OPERATIONS))

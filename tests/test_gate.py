@@ -36,7 +36,7 @@ def about(world: World, auth: Path) -> dict[str, Any]:
         "import json; from accounts.models import Executor as E;"
         "print(json.dumps(E.objects.get(name='gpu1').about))"
     )
-    return json.loads(world.manage("shell", "-v0", "-c", script).out)
+    return json.loads(world.aside("shell", "-v0", "-c", script).out)
 
 
 def conditions(world: World) -> list[tuple[str, str | None]]:
@@ -75,6 +75,7 @@ def test_each_worker_has_its_gpu_and_each_result_its_stamp(world: World, stub: S
     assert host.stop() == 0
 
 
+@pytest.mark.long(15)
 def test_a_gpu_with_a_process_on_it_is_quarantined_alone_and_comes_back(
     world: World, stub: StubGpus
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_gpu_with_a_process_on_it_is_quarantined_alone_and_comes_back(
     assert host.stop() == 0
 
 
+@pytest.mark.long(15)
 def test_a_gpu_that_fails_under_a_job_costs_the_student_nothing(
     world: World, stub: StubGpus
 ) -> None:
@@ -148,6 +150,7 @@ def test_a_host_whose_gpus_all_fail_at_the_start_claims_nothing(
     assert host.stop() == 0
 
 
+@pytest.mark.long(37)
 def test_an_nvidia_smi_that_hangs_quarantines_its_gpu_alone(world: World, stub: StubGpus) -> None:
     alice = world.user("alice")
     world.start_server()

@@ -77,6 +77,7 @@ def outcome(stub_host: StubHost, name: str) -> tuple[str, str]:
     return done.result, done.seen
 
 
+@pytest.mark.long(65)
 def test_the_checks_pass_where_all_is_well(
     stub_host: StubHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +130,7 @@ def test_the_checks_fail_where_it_is_not(
     assert words in seen
 
 
+@pytest.mark.long(25)
 def test_a_gpu_that_does_not_recover_fails_the_check(stub_host: StubHost, stub: StubGpus) -> None:
     """And does not keep the command waiting for it."""
     assert outcome(stub_host, "runs_tightly")[0] == table.PASSED

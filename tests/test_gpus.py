@@ -43,6 +43,7 @@ def test_one_that_fell_off_the_bus_hides_no_other(stub: StubGpus) -> None:
     assert [gpu.index for gpu in executor.find_gpus()] == ["0", "2"]
 
 
+@pytest.mark.processes
 def test_without_nvidia_smi_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert executor.find_gpus() == []

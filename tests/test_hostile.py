@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import need
 from tests.support.processes import NVCC, ROOT, Process, World, has_sandbox, wait_for
-from tests.support.sandbox import cgroups, files_of, mounts, processes_of
+from tests.support.sandbox import cgroups, files_of, mounts, own_uids, processes_of
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
@@ -164,22 +164,26 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     """An executor started by root if the tests are, and so with a uid for each worker."""
     need("bubblewrap", has_sandbox())
     folder = tmp_path_factory.mktemp("hostile")
-    uids = range(61100, 61103) if os.getuid() == 0 else range(0)
+    first = own_uids(3)
+    uids = range(first, first + 3) if os.getuid() == 0 else range(0)
     with nothing_left(uids), World(folder, **LIMITS) as world:
         auth = world.executor("gpu1")
         world.start_server()
-        executor = world.start_executor(auth, "--sandbox-uid-base", 61100)
+        executor = world.start_executor(auth, "--sandbox-uid-base", first)
         yield Course(world, auth, folder / "scratch")
         assert executor.stop() == 0
 
 
+@pytest.mark.long(100)
+@pytest.mark.xdist_group("hostile programs")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hostile_program(course: Course, name: str) -> None:
     check(course, name)
 
 
+@pytest.mark.xdist_group("hostile programs")
 def test_staff_see_the_sandbox_and_how_limits_are_kept(course: Course) -> None:
-    told = course.world.manage(
+    told = course.world.aside(
         "shell", "-v0", "-c",
         "import json; from accounts.models import Executor as E;"
         "print(json.dumps(E.objects.get().about))",
@@ -236,7 +240,9 @@ def course_of_a_user(tmp_path_factory: pytest.TempPathFactory, home: Path) -> It
         assert [f for f in files_of(uids) if not f.startswith(str(home))] == []
 
 
+@pytest.mark.long(60)
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+@pytest.mark.xdist_group("hostile programs of a user's executor")
 @pytest.mark.parametrize("name", NAMES if TABLE else SMALL_CUT)
 def test_a_hostile_program_where_the_executor_is_a_user(
     course_of_a_user: Course, name: str

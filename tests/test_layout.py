@@ -160,6 +160,7 @@ def test_nobody_asks_which_database_it_is() -> None:
     }
 
 
+@pytest.mark.processes
 def test_queue_does_not_shadow_the_standard_library() -> None:
     assert not (ROOT / "queue" / "__init__.py").exists()
     assert not (ROOT / "queue" / "queue.py").exists()
@@ -181,11 +182,13 @@ def test_the_two_scripts_talk_to_the_queue_with_the_same_code() -> None:
     assert submit & executor == shared - {"handouts/client/parts.py"}
 
 
+@pytest.mark.processes
 def test_the_migrations_are_up_to_date() -> None:
     done = run([sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"], cwd=ROOT)
     assert done.status == 0, done.out
 
 
+@pytest.mark.processes
 def test_the_deployment_check_is_clean() -> None:
     done = run([sys.executable, "manage.py", "check", "--deploy", "--fail-level", "INFO"], cwd=ROOT)
     assert done.status == 0, done.err

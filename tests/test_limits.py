@@ -84,6 +84,7 @@ def test_the_limit_costs_one_statement(as_alice: Api, small: Any) -> None:
     assert counts[1] - counts[0] == 1
 
 
+@pytest.mark.long(13)
 @pytest.mark.end_to_end
 @pytest.mark.once
 def test_the_client_says_so_waits_as_told_and_submits(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_the_client_says_so_waits_as_told_and_submits(tmp_path: Path) -> None:
         alice = world.user("alice")
         world.start_server()
         assert world.request(alice, "POST", "/jobs", {"source": "x"})[0] == 201
-        world.manage(
+        world.aside(
             "shell", "-v0", "-c",
             "from datetime import timedelta as d; from jobs.models import Job;"
             "job = Job.objects.get();"

@@ -201,7 +201,7 @@ def test_an_executor_killed_while_it_sends_sends_all_at_its_next_start(
     assert [attempt["ending"] for attempt in job["attempts"]] == ["finished"]
     spool = world.folder / "scratch/gpu1/spool"
     wait_for(lambda: not list(spool.iterdir()), "nothing is left in the spool")
-    world.manage("telerun_db", "check")
+    world.aside("telerun_db", "check")
 
 
 def test_answers_that_are_lost_after_the_commit_cost_nothing(world: World) -> None:
@@ -234,9 +234,10 @@ def test_a_server_killed_between_two_files_gets_both(world: World) -> None:
         proxy.let_go(held)
         assert client.popen.wait(60) == 1, client.told()
     assert fetched(world, alice) == BOTH
-    world.manage("telerun_db", "check")
+    world.aside("telerun_db", "check")
 
 
+@pytest.mark.long(10)
 def test_a_lease_lost_between_two_files_shows_those_of_the_next_attempt(tmp_path: Path) -> None:
     script = (
         f"if mkdir {tmp_path}/first; then printf old >out/a; printf old >out/b; "
@@ -261,7 +262,7 @@ def test_a_lease_lost_between_two_files_shows_those_of_the_next_attempt(tmp_path
             spool = world.folder / "scratch/gpu1/spool"
             wait_for(lambda: not list(spool.iterdir()), "nothing is left in the spool")
         assert fetched(world, alice) == {"a": b"new"}
-        world.manage("telerun_db", "check")
+        world.aside("telerun_db", "check")
 
 
 # --- Bodies that are too large, or stop ---------------------------------------------------
@@ -302,4 +303,4 @@ def test_a_file_that_stops_in_the_middle_is_not_kept(claimed: Any) -> None:
     status, problem = send(*claimed, b"x" * 1000, 2000)
     assert (status, problem["type"]) == (400, "/problems/malformed-request")
     count = "from jobs.models import OutputFile; print(OutputFile.objects.count())"
-    assert claimed[0].manage("shell", "-v0", "-c", count).out.strip() == "0"
+    assert claimed[0].aside("shell", "-v0", "-c", count).out.strip() == "0"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import need
 from tests.support.processes import NVCC, has_sandbox
+from tests.support.sandbox import own_uids
 from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
@@ -23,7 +24,7 @@ LIMITS = {
     "output_files": 3,
     "output_file_bytes": 100_000,
 }
-UID_BASE = 61120
+UID_BASE = own_uids(2)
 
 
 class Place:

@@ -19,14 +19,14 @@ import pytest
 
 from tests.conftest import need
 from tests.support.processes import HELLO, NVCC, ROOT, World, has_sandbox, run, wait_for
-from tests.support.sandbox import bubblewrap, processes_of
+from tests.support.sandbox import bubblewrap, own_uids, processes_of
 from tests.support.scripts import load
 from tests.support.stubs import fake_nvcc
 
 pytestmark = pytest.mark.once
 executor = load("executor")
 LIMITS = {**executor.DEFAULT_LIMITS, "log_bytes": 10_000, "output_bytes": 1 << 20}
-UID_BASE = 61110
+UID_BASE = own_uids(1)
 USER = 61181  # no account has it
 AS_ROOT = os.getuid() == 0
 KILLS = int(os.environ.get("TELERUN_KILLS", "25"))
@@ -209,6 +209,8 @@ def sandboxes(uids: range) -> list[str]:
     return [line for line in processes_of(uids) if "--slot" not in line]
 
 
+@pytest.mark.long(14)
+@pytest.mark.processes
 @pytest.mark.skipif(not AS_ROOT, reason="finds what is left by the uids, which root gives out")
 @pytest.mark.parametrize("whom", ["executor", "slot"])
 def test_kill_9_at_the_moment_of_a_spawn_leaves_no_sandbox(tmp_path: Path, whom: str) -> None:
@@ -519,6 +521,7 @@ def test_a_slot_gets_a_cgroup_with_the_limits_of_its_job(tmp_path: Path) -> None
     assert cgroups.kills(group) == 2
 
 
+@pytest.mark.processes
 def test_what_the_kernel_killed_for_memory_has_that_outcome(tmp_path: Path) -> None:
     group = executor.Cgroups(stub_cgroup(tmp_path)).make()
     events = group / "memory.events"

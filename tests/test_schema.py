@@ -20,6 +20,7 @@ from tests.support.openapi import DOCUMENT, faults, strict_document
 from tests.support.processes import ROOT, run
 
 
+@pytest.mark.processes
 @pytest.mark.once
 def test_the_document_is_valid_and_nothing_is_guessed() -> None:
     argv = [sys.executable, "manage.py", "spectacular", "--validate", "--fail-on-warn"]
@@ -63,6 +64,7 @@ def test_every_kind_of_problem_is_in_it() -> None:
     assert [slug for slug in sorted(slugs) if f"`{slug}`" not in text] == []
 
 
+@pytest.mark.processes
 @pytest.mark.once
 def test_ordinary_requests_do_not_pay_for_it(tmp_path: Path) -> None:
     script = (

@@ -233,6 +233,7 @@ def cores() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
+@pytest.mark.long(10)
 @pytest.mark.usefixtures("cores")
 def test_a_run_leaves_no_secret_where_it_does_not_belong(tmp_path: Path) -> None:
     with World(tmp_path) as world, Sampler().at_work() as sampler:

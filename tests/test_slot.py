@@ -156,6 +156,7 @@ def test_a_slot_that_was_killed_is_replaced(slot: Any, tmp_path: Path) -> None:
     assert shell(slot, "echo next", tmp_path).log == b"next\n"
 
 
+@pytest.mark.processes
 def test_when_its_worker_is_killed_everything_dies(tmp_path: Path) -> None:
     """kill -9 of the process that holds the slot, while a daemon of the program runs."""
     script = f"""

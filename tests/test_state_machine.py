@@ -289,6 +289,7 @@ class Queue(RuleBasedStateMachine):
         assert AuditEntry.objects.filter(action="submitted").count() >= len(self.model.jobs)
 
 
+@pytest.mark.long(45)
 @pytest.mark.django_db
 def test_whatever_happens_nothing_is_lost_doubled_or_stuck(settings: Any) -> None:
     settings.TELERUN_MAX_ATTEMPTS = TRIES

@@ -1,7 +1,6 @@
 """Long polling: answered as soon as something changes, and never later than asked."""
 
 import contextlib
-import sqlite3
 import threading
 import time
 from typing import Any
@@ -212,27 +211,19 @@ def test_a_request_that_gets_no_turn_is_told_to_come_again(
     assert api.post("/claims", {}).status_code == 204
 
 
-def break_feed(watcher: Any) -> None:
-    """As a restart of PostgreSQL does. SQLite has no server: there the next read fails.
-
-    Its connection must not be closed here: the watcher's thread may be reading from it.
-    """
-    feed = watcher._feed
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s)", [feed._connection.info.backend_pid])
-        return
-
-    def read() -> Any:
-        raise sqlite3.OperationalError("disk I/O error, says the stub")
-
-    feed.read = read
-
-
-def test_the_feed_is_opened_anew_when_the_database_was_away(alice: User, gpu1: Executor) -> None:
+def test_the_feed_is_opened_anew_when_the_database_was_away(
+    alice: User, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api = Api(alice.issue_token())
     answer = api.post("/jobs", {"source": "x"})
-    break_feed(waiting._board._running_watcher())
+    feed = waiting._board._running_watcher()._feed
+    read = feed.read
+
+    def read_of_what_is_closed() -> Any:
+        feed.close()  # as a restart of PostgreSQL would; in the thread that reads, as SQLite needs
+        return read()
+
+    monkeypatch.setattr(feed, "read", read_of_what_is_closed)
     thread = later(0.5, lambda: claiming.claim(gpu1))
     path = f"/jobs/{answer.json()['id']}"
     changed = api.get(path, Prefer="wait=20", If_None_Match=answer["ETag"])

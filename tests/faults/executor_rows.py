@@ -381,7 +381,7 @@ def token_revoked(ground: Ground, tries: int) -> None:
         programs = [ground.program(f"revoked{n}") for n in range(tries)]
         jobs = _submit_all(ground, programs)
         pids = [pid for program in programs for _, pid in program.runs()]
-        ground.manage("shell", "-v0", "-c", REVOKE.format(names=["gpu00"]))
+        ground.aside("shell", "-v0", "-c", REVOKE.format(names=["gpu00"]))
         revoked = time.monotonic()
         status = executor.popen.wait(60)
         ground.expect(status == 1, f"exit status {status}, documented is 1")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from tests.faults.proxy import Proxy
 from tests.support import database
-from tests.support.postgres import Postgres
+from tests.support.postgres import Server
 from tests.support.processes import Process, World, survivors, wait_for
 from tests.support.stubs import fake_nvcc
 
@@ -47,15 +47,16 @@ FACTS = (
 class Template:
     """A queue with its users and executors, made once and copied for every row."""
 
-    def __init__(self, folder: Path, server: Postgres | None = None) -> None:
+    def __init__(self, folder: Path, server: Server | None = None) -> None:
         """On PostgreSQL if a server is given."""
         self.server = server
-        more = {"DATABASE_URL": server.new_database()} if server else {}
+        other = server and server is not database.server  # than that of all worlds
+        more = {"DATABASE_URL": server.new_database()} if other else {}
         with World(folder, **more) as world:
             self.data = world.data
             self.url = world.environment.get("DATABASE_URL", "")
-            tokens = world.manage("shell", "-v0", "-c", MAKE_ACCOUNTS).out.split()
-            world.manage("telerun_db", "check")  # brings the audit file up to the table
+            tokens = world.aside("shell", "-v0", "-c", MAKE_ACCOUNTS).out.split()
+            world.aside("telerun_db", "check")  # brings the audit file up to the table
         self.students, self.gpus = tokens[:STUDENTS], tokens[STUDENTS:]
 
     def copy_to(self, data: Path) -> None:
@@ -242,7 +243,7 @@ class Ground(World):
     def _check_accounts(self) -> None:
         """accepted = over + queued + running; each acknowledged id once; the file is whole."""
         lines = [line["id"] for line in self.audit_lines()]
-        done = self.manage("shell", "-v0", "-c", FACTS, check=False)
+        done = self.aside("shell", "-v0", "-c", FACTS, check=False)
         self.expect(done.status == 0, f"telerun_db check: {done.err.strip()[-2000:]}")
         facts = json.loads(done.out.partition("\n")[0])
         self.expect(

@@ -16,6 +16,29 @@ from typing import Any
 import psycopg
 
 
+class Server:
+    """One that runs on a port of this machine, whoever started it."""
+
+    def __init__(self, port: int, prefix: str = "") -> None:
+        """`prefix`: of the names of databases that are made here."""
+        self.port = port
+        self.user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+        self._prefix = prefix
+        self._numbers = itertools.count(1)
+
+    def url(self, database: str) -> str:
+        return f"postgres://{self.user}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of a new database: empty, or a copy of another that nobody uses now."""
+        name = f"{self._prefix}world{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(  # type: ignore[call-overload]
+                f"CREATE DATABASE {name} TEMPLATE {template}"
+            )
+        return self.url(name)
+
+
 def binaries() -> Path | None:
     """The folder with initdb and postgres, the newest version's; None where there is none."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
@@ -26,8 +49,8 @@ def binaries() -> Path | None:
     return Path(initdb).resolve().parent if initdb else None
 
 
-class Postgres:
-    """One server on a port of its own. It refuses to run as root: then it is `postgres`'s."""
+class Postgres(Server):
+    """One of our own, on a port of its own. It refuses to run as root: then it is `postgres`'s."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """In a folder of its own; or in the one that is given, with its journal outside."""
@@ -35,16 +58,13 @@ class Postgres:
         self._folder = Path(tempfile.mkdtemp(prefix="telerun-postgres-"))
         self._data = (folder or self._folder) / "data"
         self._as: dict[str, Any] = {}
-        self.user = pwd.getpwuid(os.getuid()).pw_name
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            super().__init__(probe.getsockname()[1])
         if os.getuid() == 0:
-            self.user = "postgres"
             self._as = {"user": "postgres", "group": "postgres", "extra_groups": []}
             for place in {self._folder, self._data.parent}:
                 shutil.chown(place, "postgres", "postgres")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._numbers = itertools.count(1)
         journal = ["-X", self._folder / "journal"] if folder else []
         self._run("initdb", "-D", self._data, "-A", "trust", "-E", "UTF8", "--no-locale", *journal)
         self.start()
@@ -80,17 +100,12 @@ class Postgres:
                 time.sleep(0.1)
         raise AssertionError("PostgreSQL did not start within a minute")
 
-    def url(self, database: str) -> str:
-        return f"postgres://{self.user}@127.0.0.1:{self.port}/{database}"
-
-    def new_database(self, template: str = "template1") -> str:
-        """The URL of a new database: empty, or a copy of another that nobody uses now."""
-        name = f"world{next(self._numbers)}"
+    def forget_about_crashes(self) -> None:
+        """Writes nothing to the disk from now on; a crash may cost everything."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(  # type: ignore[call-overload]
-                f"CREATE DATABASE {name} TEMPLATE {template}"
-            )
-        return self.url(name)
+            for setting in ("fsync", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")  # type: ignore[call-overload]
+            connection.execute("SELECT pg_reload_conf()")
 
     def let_in_by_password(self, user: str, password: str) -> None:
         """From now on nobody gets in over TCP without a password."""

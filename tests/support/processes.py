@@ -1,5 +1,6 @@
 """Real processes: the queue under gunicorn with TLS, executors, clients; started and stopped."""
 
+import fcntl
 import functools
 import http.client
 import json
@@ -18,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.support import database
+from tests.support import database, forks
+from tests.support.forks import Done
 
 ROOT = Path(__file__).resolve().parents[2]
 NVCC = os.environ.get("NVCC") or shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
@@ -76,18 +78,6 @@ def wait_for(what: Callable[[], Any], words: str, seconds: float = 60) -> Any:
     return found
 
 
-class Done(NamedTuple):
-    """A finished command."""
-
-    status: int
-    out: str
-    err: str
-
-    def no_traceback(self) -> "Done":
-        assert "Traceback" not in self.out + self.err, self.err
-        return self
-
-
 class Process:
     """A child process whose output is kept in a file."""
 
@@ -135,6 +125,27 @@ class Process:
         return self.popen.wait(seconds)
 
 
+class NewQueue(NamedTuple):
+    """Copied for every world: a certificate, tables, and nobody in them."""
+
+    data: Path
+    database: str  # on PostgreSQL, the one to copy
+
+
+@functools.cache
+def new_queue() -> NewQueue:
+    """Made once in a run, by whichever process needs it first."""
+    place = database.SHARED / "new-queue"
+    with open(database.SHARED / "new-queue.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = place / "made"
+        if not made.exists():
+            world = World(place)
+            world.begin()
+            made.write_text(world.environment.get("DATABASE_URL", "").rpartition("/")[2])
+        return NewQueue(place / "queue", made.read_text())
+
+
 class World:
     """A queue in a folder of its own, with its users, executors and clients."""
 
@@ -143,24 +154,42 @@ class World:
         self.data = folder / "queue"
         self.port = free_port()
         self.server_url = f"https://localhost:{self.port}"
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TELERUN_")}
-        inherited.pop("DJANGO_SETTINGS_MODULE", None)
-        inherited.pop("DATABASE_URL", None)
-        self.environment = {
-            **inherited,
-            "TELERUN_DATA_DIR": str(self.data),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **{name: str(value) for name, value in environment.items()},
-        }
-        if "DATABASE_URL" not in environment and (url := database.new_url()):
-            self.environment["DATABASE_URL"] = url
+        self._more = environment
         self.processes: list[Process] = []
         self.server: Process
 
+    @functools.cached_property
+    def environment(self) -> dict[str, str]:
+        """Of all its processes. A world that is not entered has an empty database."""
+        return self._environment(database.new_url)
+
+    def _environment(self, new_url: Callable[[], str]) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TELERUN_")}
+        inherited.pop("DJANGO_SETTINGS_MODULE", None)
+        inherited.pop("DATABASE_URL", None)
+        environment = {
+            **inherited,
+            "TELERUN_DATA_DIR": str(self.data),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **{name: str(value) for name, value in self._more.items()},
+        }
+        if "DATABASE_URL" not in environment and (url := new_url()):
+            environment["DATABASE_URL"] = url
+        return environment
+
     def __enter__(self) -> "World":  # noqa: PYI034  (Self came with Python 3.11)
+        if "DATABASE_URL" in self._more:
+            self.begin()
+        else:
+            template = new_queue()
+            shutil.copytree(template.data, self.data, dirs_exist_ok=True)
+            self.environment = self._environment(lambda: database.new_url(template.database))
+        return self
+
+    def begin(self) -> None:
+        """Its certificate and its tables, by the commands that an operator gives."""
         self.manage("telerun_certificate", "localhost", "127.0.0.1")
         self.manage("telerun_db", "init-db")
-        return self
 
     def __exit__(self, *_: object) -> None:
         for process in reversed(self.processes):
@@ -175,6 +204,14 @@ class World:
         done = run(
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment, **options
         )
+        if check:
+            assert done.status == 0, done.err
+        return done
+
+    def aside(self, *arguments: Any, check: bool = True) -> Done:
+        """As `manage`, but a fork of a process that has imported everything: for what a test needs
+        and is not about."""
+        done = forks.run(arguments, self.environment)
         if check:
             assert done.status == 0, done.err
         return done
@@ -203,21 +240,21 @@ class World:
 
     def user(self, name: str) -> Path:
         """A new user's auth.json."""
-        token = self.manage("telerun_auth", "create-user", name).out.split()[-1]
+        token = self.aside("telerun_auth", "create-user", name).out.split()[-1]
         return self.auth("username", name, token)
 
     def users(self, count: int) -> list[Path]:
-        """Many users, made in one process."""
+        """Many users, made at once."""
         script = (
             "from accounts.operations import create_user\n"
             f"for n in range({count}): print(create_user(f'student{{n:03}}', 'test')[1])"
         )
-        tokens = self.manage("shell", "-v0", "-c", script).out.split()
+        tokens = self.aside("shell", "-v0", "-c", script).out.split()
         return [self.auth("username", f"student{n:03}", t) for n, t in enumerate(tokens)]
 
     def executor(self, name: str) -> Path:
         """A new executor's auth.json."""
-        token = self.manage("telerun_auth", "create-executor", name).out.split()[-1]
+        token = self.aside("telerun_auth", "create-executor", name).out.split()[-1]
         return self.auth("executor", name, token)
 
     def auth(self, kind: str, name: str, token: str, **more: Any) -> Path:
@@ -332,7 +369,7 @@ class World:
 
     def audit_lines(self) -> list[dict[str, Any]]:
         """The audit file, brought up to the table: the server writes it a moment later."""
-        self.manage("telerun_db", "init-db")
+        self.aside("telerun_db", "init-db")
         text = (self.data / "audit_log.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
 

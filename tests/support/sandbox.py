@@ -5,6 +5,15 @@ import re
 import shutil
 from pathlib import Path
 
+from tests.support import database
+
+
+def own_uids(place: int) -> int:
+    """The first of ten uids for a subject's sandboxes, which it looks for afterwards: nobody else
+    has them, also where the same subject's tests run side by side. The range is executor.py's, and other
+    executors begin at its other end."""
+    return 60700 + 100 * place + 10 * int(database.WORKER.removeprefix("gw") or 0)
+
 
 def bubblewrap() -> str | None:
     return shutil.which("bwrap")
