@@ -33,7 +33,6 @@ import signal
 import ssl
 import sys
 import time
-import traceback
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import suppress
@@ -46,12 +45,12 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (74, "handouts/client/errors.py", 6),
-    (91, "handouts/client/words.py", 10),
-    (124, "handouts/client/auth.py", 14),
-    (182, "handouts/client/answer.py", 8),
-    (222, "handouts/client/connection.py", 17),
-    (353, "handouts/client/tracebacks.py", 13),
+    (73, "handouts/client/errors.py", 6),
+    (90, "handouts/client/words.py", 10),
+    (123, "handouts/client/auth.py", 14),
+    (181, "handouts/client/answer.py", 8),
+    (221, "handouts/client/connection.py", 17),
+    (352, "handouts/client/tracebacks.py", 12),
     (385, "handouts/client/retries.py", 9),
     (398, "handouts/submit/printable.py", 7),
     (411, "handouts/submit/job_lines.py", 9),
@@ -360,6 +359,7 @@ def place_in_source(number: int) -> str:
 
 def traceback_of(error: BaseException) -> str:
     """The usual traceback, with a place in the sources after each line number of this script."""
+    import traceback  # only here, since it takes time to import
 
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     script = traceback_of.__code__.co_filename

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from typing import Any
 
 from handouts.client.parts import PARTS
@@ -20,6 +19,7 @@ def place_in_source(number: int) -> str:
 
 def traceback_of(error: BaseException) -> str:
     """The usual traceback, with a place in the sources after each line number of this script."""
+    import traceback  # only here, since it takes time to import
 
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     script = traceback_of.__code__.co_filename
