@@ -13,7 +13,7 @@ from tests.support.processes import ROOT, Done, World, pythons, run
 from tests.support.scripts import load
 from tests.support.stubs import fake_nvcc
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.processes]
 SCRIPTS = ("executor", "submit")
 PARTS = (ROOT / "handouts/client/parts.py").read_text()
 

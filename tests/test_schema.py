@@ -43,6 +43,8 @@ def problem_classes(kind: type[problems.Problem]) -> list[type[problems.Problem]
     return [found for one in kind.__subclasses__() for found in (one, *problem_classes(one))]
 
 
+@pytest.mark.once
+@pytest.mark.processes
 def test_the_document_is_what_the_code_makes(tmp_path: Path) -> None:
     made = tmp_path / "openapi.json"
     argv = [sys.executable, "manage.py", "spectacular", "--format", "openapi-json", "--file", made]

@@ -15,6 +15,7 @@ from tests.support.database import ON_POSTGRESQL
 from tests.support.postgres import binaries
 from tests.support.processes import ROOT, World
 
+pytestmark = pytest.mark.processes
 DATA = ROOT / "tests" / "data"
 VERSIONS = ("2026-11-24",)
 # What a new version adds to these tables by itself.
