@@ -6,6 +6,7 @@ package above registers itself there (foundation/hooks.py).
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,11 @@ def faults(root: Path) -> list[str]:
     return sorted({*found, *followed_backwards(root)})
 
 
+@functools.cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def modules(root: Path) -> Iterator[Path]:
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
@@ -88,7 +94,7 @@ def _room(name: str) -> int:
 
 def arrows_of(root: Path, path: Path) -> Iterator[Arrow]:
     """Imports, wherever in the file, and what its strings and look-ups name."""
-    source, tree = name_of(root, path), ast.parse(path.read_text())
+    source, tree = name_of(root, path), _parsed(path.read_text())
     for target in imports(tree):
         if height(target) >= 0:
             yield Arrow(source, _module(root, target), "import")
@@ -114,6 +120,7 @@ def arrows_of_template(root: Path, path: Path) -> Iterator[Arrow]:
             yield Arrow(source, package, "link or permission in a template")
 
 
+@functools.cache
 def imports(tree: ast.AST) -> set[str]:
     """ "a.b" for `import a.b` and for `from a import b`."""
     found = set()
@@ -132,7 +139,8 @@ def _module(root: Path, name: str) -> str:
     return name if is_module else name.rpartition(".")[0]
 
 
-def _strings(tree: ast.AST) -> Iterator[str]:
+@functools.cache
+def _strings(tree: ast.AST) -> list[str]:
     """All of them but docstrings."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     docstrings = {
@@ -140,10 +148,12 @@ def _strings(tree: ast.AST) -> Iterator[str]:
         for node in ast.walk(tree)
         if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
-        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if is_text and id(node) not in docstrings:
-            yield node.value
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if id(node) not in docstrings
+    ]
 
 
 def _addresses(root: Path, tree: ast.AST, packages: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -153,18 +163,22 @@ def _addresses(root: Path, tree: ast.AST, packages: tuple[str, ...]) -> Iterator
         for path in sorted((root / package).rglob("urls.py")):
             for name in re.findall(r"name=\"([\w-]+)\"", path.read_text()):
                 names[name] = package
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in REVERSES:
-            given = [a.value for a in node.args[:1] if isinstance(a, ast.Constant)]
-            yield from ((name, names[name]) for name in given if name in names)
+    yield from ((name, names[name]) for name in _reversed_names(tree) if name in names)
 
 
-def _lookups(tree: ast.AST) -> Iterator[str]:
+@functools.cache
+def _reversed_names(tree: ast.AST) -> list[object]:
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [node for node in calls if ast.unparse(node.func).rpartition(".")[2] in REVERSES]
+    return [a.value for node in calls for a in node.args[:1] if isinstance(a, ast.Constant)]
+
+
+@functools.cache
+def _lookups(tree: ast.AST) -> list[str]:
     """Names with `__` in keywords and strings, as the ORM takes them."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg and "__" in node.arg.strip("_"):
-            yield node.arg
-    yield from (text for text in _strings(tree) if re.fullmatch(r"-?[a-z]+(__[a-z]+)+", text))
+    keywords = [node.arg or "" for node in ast.walk(tree) if isinstance(node, ast.keyword)]
+    found = [name for name in keywords if "__" in name.strip("_")]
+    return found + [text for text in _strings(tree) if re.fullmatch(r"-?[a-z]+(__[a-z]+)+", text)]
 
 
 def _model_names(root: Path, packages: tuple[str, ...]) -> dict[str, str]:
@@ -172,7 +186,7 @@ def _model_names(root: Path, packages: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for package in packages:
         for path in sorted((root / package).rglob("models.py")):
-            for node in ast.parse(path.read_text()).body:
+            for node in _parsed(path.read_text()).body:
                 if isinstance(node, ast.ClassDef):
                     found[node.name.lower()] = package
     return found
@@ -200,7 +214,10 @@ def followed_backwards(root: Path) -> Iterator[str]:
     """Foreign keys that cross packages without `related_name="+"`."""
     for path in modules(root):
         package = name_of(root, path).partition(".")[0]
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        if not any(name in text for name in FOREIGN_KEYS):
+            continue
+        for node in ast.walk(_parsed(text)):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             if node.func.attr in FOREIGN_KEYS and node.args:
