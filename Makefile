@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test faults soak fuzz corpus gpu-check bench lint format clean
+.PHONY: help venv demo handouts test faults soak fuzz corpus gpu-check bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
 	@echo "make test   the whole test suite"
+	@echo "make handouts  executor.py and submit.py, from their sources in handouts/"
 	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
 	@echo "make soak   all faults at random, MINUTES=30 on each database"
 	@echo "make fuzz   the API under requests made from its own schema, EXAMPLES=300 of each kind"
@@ -43,6 +44,9 @@ venv: $(VENV)/server
 
 demo: $(VENV)/server $(VENV)/nvcc
 	@NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python examples/demo.py
+
+handouts:
+	$(PYTHON) handouts/build.py
 
 test: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest
