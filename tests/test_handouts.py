@@ -2,14 +2,13 @@
 
 import ast
 import json
-import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, Done, World, pythons, run
+from tests.support.processes import ROOT, Done, pythons, run
 from tests.support.scripts import load
 from tests.support.stubs import fake_nvcc
 
@@ -139,6 +138,14 @@ def test_every_line_is_found_in_its_source(script: str) -> None:
     assert place_in_source(first - 1) == ""
 
 
+def auth(folder: Path, kind: str, name: str) -> Path:
+    """An auth.json for a queue that is not there."""
+    path = folder / "auth.json"
+    path.write_text(json.dumps({kind: name, "token": "x", "server": "https://localhost:1"}))
+    path.chmod(0o600)
+    return path
+
+
 def source_line(traceback: str, file: str) -> str:
     """The line of a source that a traceback names."""
     place = re.search(rf"\({re.escape(file)}, line (\d+)\)", traceback)
@@ -147,16 +154,15 @@ def source_line(traceback: str, file: str) -> str:
 
 
 @pytest.mark.parametrize("python", pythons())
-def test_a_fault_in_a_thread_of_the_executor_names_the_source(world: World, python: str) -> None:
+def test_a_fault_in_a_thread_of_the_executor_names_the_source(tmp_path: Path, python: str) -> None:
     """A file in the spool that nothing here would write."""
-    spool = world.folder / "scratch/gpu1/spool"
+    spool = tmp_path / "scratch/gpu1/spool"
     spool.mkdir(parents=True)
     (spool / "1.json").write_text(json.dumps({"attempt": 1, "report": {}}))
     done = run(
         [python, ROOT / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1, "--no-gpu",
-         "--auth", world.auth("executor", "gpu1", "x"), "--scratch-dir", world.folder / "scratch",
-         "--nvcc", fake_nvcc(world.folder), "--sandbox", "none", "--min-free-mib", 16],
-        env=world.environment,
+         "--auth", auth(tmp_path, "executor", "gpu1"), "--scratch-dir", tmp_path / "scratch",
+         "--nvcc", fake_nvcc(tmp_path), "--sandbox", "none", "--min-free-mib", 16],
     )  # fmt: skip
     assert done.status == 70
     assert "Executor failed in its thread 'results':\nTraceback" in done.err
@@ -167,15 +173,15 @@ def test_a_fault_in_a_thread_of_the_executor_names_the_source(world: World, pyth
 
 
 @pytest.mark.parametrize("python", pythons())
-def test_a_fault_of_submit_names_the_source(world: World, python: str) -> None:
+def test_a_fault_of_submit_names_the_source(tmp_path: Path, python: str) -> None:
     """With a stub for os.urandom that no system has."""
-    auth = world.auth("username", "alice", "x")
     script = (
         "import os, runpy, sys; os.urandom = None; sys.argv = sys.argv[1:];"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    source = world.source("int main() {}")
-    done = run([python, "-c", script, ROOT / "submit.py", "--auth", auth, source], cwd=world.folder)
+    (tmp_path / "a.cu").write_text("int main() {}")
+    argv = ["--auth", auth(tmp_path, "username", "alice"), tmp_path / "a.cu"]
+    done = run([python, "-c", script, ROOT / "submit.py", *argv], cwd=tmp_path)
     assert done.status == 1
     assert "TypeError: 'NoneType' object is not callable" in done.err
     line = source_line(done.err, "handouts/submit/job_client.py")
@@ -183,8 +189,8 @@ def test_a_fault_of_submit_names_the_source(world: World, python: str) -> None:
     assert "(handouts/submit/main.py, line " in done.err
 
 
-def test_expected_errors_have_no_traceback(world: World) -> None:
+def test_expected_errors_have_no_traceback(tmp_path: Path) -> None:
     for script, more in (("submit", ["x.cu"]), ("executor", ["--nproc-compile", "1"])):
-        done = run([sys.executable, ROOT / f"{script}.py", *more], cwd=world.folder, env=os.environ)
+        done = run([sys.executable, ROOT / f"{script}.py", *more], cwd=tmp_path)
         assert done.status == 2
         assert "Traceback" not in done.err
