@@ -15,6 +15,7 @@ help:
 	@echo "make corpus hostile programs, what became of each, in a table"
 	@echo "make gpu-check whether this GPU host is fit for service, in one table (docs/gpu-hosts.md)"
 	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
+	@echo "make handouts executor.py and submit.py, from their sources in handouts/"
 	@echo "make openapi the API's document, from the code, as it is served and committed"
 	@echo "make venv   the server's packages, in $(VENV)"
 	@echo "make lint   ruff"
@@ -56,6 +57,9 @@ test: $(VENV)/tests $(VENV)/nvcc
 
 quick: $(VENV)/tests
 	$(BIN)/python -m pytest -m "not processes" -n 2 --dist loadgroup
+
+handouts:
+	$(PYTHON) handouts/build.py
 
 openapi: $(VENV)/tests
 	TELERUN_DATA_DIR="$$(mktemp -d)" $(BIN)/python manage.py spectacular --validate --fail-on-warn \
