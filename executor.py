@@ -102,36 +102,36 @@ PARTS = (
     (2205, "handouts/executor/results/archive.py", 17),
     (2282, "handouts/executor/sandbox/init.c", 0),
     (2459, "handouts/executor/results/outputs.py", 10),
-    (2544, "handouts/executor/sandbox/first_process.py", 14),
-    (2570, "handouts/executor/sandbox/self_test.py", 7),
-    (2623, "handouts/executor/sandbox/system_calls.py", 11),
-    (2769, "handouts/executor/sandbox/bubblewrap.py", 24),
-    (2950, "handouts/executor/sandbox/unconfined.py", 12),
-    (2992, "handouts/executor/pipeline/host.py", 32),
-    (3142, "handouts/executor/pipeline/held_claims.py", 12),
-    (3174, "handouts/executor/pipeline/shutdown.py", 16),
-    (3234, "handouts/executor/pipeline/heartbeat.py", 16),
-    (3312, "handouts/executor/pipeline/claiming.py", 19),
-    (3402, "handouts/executor/pipeline/endings.py", 17),
-    (3473, "handouts/executor/pipeline/delivery.py", 16),
-    (3522, "handouts/executor/results/spool.py", 11),
-    (3599, "handouts/executor/pipeline/reporting.py", 21),
-    (3698, "handouts/executor/pipeline/handover.py", 16),
-    (3772, "handouts/executor/results/compile_cache.py", 12),
-    (3836, "handouts/executor/pipeline/compiling.py", 27),
-    (3955, "handouts/executor/pipeline/executing.py", 27),
-    (4081, "handouts/executor/pipeline/executor.py", 30),
-    (4175, "handouts/executor/slot/event_loop.py", 12),
-    (4210, "handouts/executor/slot/libc.py", 10),
-    (4240, "handouts/executor/slot/identity.py", 23),
-    (4298, "handouts/executor/machine/memory.py", 6),
-    (4333, "handouts/executor/slot/memory_watch.py", 17),
-    (4490, "handouts/executor/slot/orders.py", 13),
-    (4570, "handouts/executor/slot/bounded_log.py", 5),
-    (4606, "handouts/executor/slot/program_output.py", 11),
-    (4646, "handouts/executor/slot/command_run.py", 23),
-    (4832, "handouts/executor/slot/slot_process.py", 26),
-    (4883, "handouts/executor/main.py", 41),
+    (2549, "handouts/executor/sandbox/first_process.py", 20),
+    (2575, "handouts/executor/sandbox/self_test.py", 7),
+    (2628, "handouts/executor/sandbox/system_calls.py", 11),
+    (2774, "handouts/executor/sandbox/bubblewrap.py", 24),
+    (2955, "handouts/executor/sandbox/unconfined.py", 12),
+    (2997, "handouts/executor/pipeline/host.py", 32),
+    (3147, "handouts/executor/pipeline/held_claims.py", 12),
+    (3179, "handouts/executor/pipeline/shutdown.py", 16),
+    (3239, "handouts/executor/pipeline/heartbeat.py", 16),
+    (3317, "handouts/executor/pipeline/claiming.py", 19),
+    (3407, "handouts/executor/pipeline/endings.py", 17),
+    (3478, "handouts/executor/pipeline/delivery.py", 16),
+    (3527, "handouts/executor/results/spool.py", 11),
+    (3604, "handouts/executor/pipeline/reporting.py", 21),
+    (3703, "handouts/executor/pipeline/handover.py", 16),
+    (3777, "handouts/executor/results/compile_cache.py", 12),
+    (3841, "handouts/executor/pipeline/compiling.py", 27),
+    (3960, "handouts/executor/pipeline/executing.py", 27),
+    (4086, "handouts/executor/pipeline/executor.py", 30),
+    (4180, "handouts/executor/slot/event_loop.py", 12),
+    (4215, "handouts/executor/slot/libc.py", 10),
+    (4245, "handouts/executor/slot/identity.py", 23),
+    (4303, "handouts/executor/machine/memory.py", 6),
+    (4338, "handouts/executor/slot/memory_watch.py", 17),
+    (4495, "handouts/executor/slot/orders.py", 13),
+    (4575, "handouts/executor/slot/bounded_log.py", 5),
+    (4611, "handouts/executor/slot/program_output.py", 11),
+    (4651, "handouts/executor/slot/command_run.py", 23),
+    (4837, "handouts/executor/slot/slot_process.py", 26),
+    (4888, "handouts/executor/main.py", 41),
 )
 
 
@@ -2003,7 +2003,7 @@ def what_it_names(name: str, is_ambiguous: bool) -> str:
 def lock_gpu(gpu: Gpu) -> socket.socket:
     """Takes a GPU for this process, until it ends. Raises BadSetup if another executor has it.
 
-    A name in the abstract namespace (unix(7)) is the whole machine's, whoever the user is, and
+    A name in the abstract namespace (unix(7)) is the whole machine's, whatever the user, and
     programs in the sandbox, which have a network of their own, do not see it.
     """
     lock = socket.socket(socket.AF_UNIX)
@@ -2360,10 +2360,10 @@ static int hand_out_entry(int folder, const char *name, int to, long *files, lon
 }
 
 /* Keeps the first names in order; 1 if it, or another for it, is not kept. */
-static int keep(char **names, long *count, long most, const char *name) {
+static int keep(char **names, long *count, long maximum, const char *name) {
     long place = *count;
-    if (place == most && strcmp(names[most - 1], name) < 0) return 1;
-    int full = place == most;
+    if (place == maximum && strcmp(names[maximum - 1], name) < 0) return 1;
+    int full = place == maximum;
     if (full) free(names[--place]);
     for (; place > 0 && strcmp(names[place - 1], name) > 0; place--) names[place] = names[place - 1];
     if (!(names[place] = strdup(name))) _exit(125);
@@ -2372,9 +2372,9 @@ static int keep(char **names, long *count, long most, const char *name) {
 }
 
 static const char *hand_out_folder(int run, int to, long files, long long bytes) {
-    long most = files + NAMED, count = 0, odd = 0;
+    long maximum = files + NAMED, count = 0, odd = 0;
     unsigned long long unnamed = 0;
-    char **names = (char **)calloc(most, sizeof *names);
+    char **names = (char **)calloc(maximum, sizeof *names);
     int failed = 0, opened = openat(run, "out", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (opened < 0 && errno == ENOENT) return "none";
     DIR *out = opened < 0 ? NULL : fdopendir(opened);
@@ -2383,7 +2383,7 @@ static const char *hand_out_folder(int run, int to, long files, long long bytes)
         const char *name = entry->d_name;
         int type = entry->d_type;
         if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
-        if (type == DT_REG || type == DT_UNKNOWN) unnamed += keep(names, &count, most, name);
+        if (type == DT_REG || type == DT_UNKNOWN) unnamed += keep(names, &count, maximum, name);
         else if (odd++ < NAMED) failed = record(to, type == DT_DIR ? 'd' : type == DT_LNK ? 'l' : 's', 0, name);
         else unnamed++;
     }
@@ -2399,7 +2399,7 @@ int main(int argc, char **argv) {
     struct pollfd reader = {report, 0, 0};
     struct rusage used;
     const char *made = "none";
-    if (argc < 11 || poll(&reader, 1, 0) != 0) return 125; /* whoever wanted it is gone */
+    if (argc < 11 || poll(&reader, 1, 0) != 0) return 125; /* the slot is gone */
     fcntl(report, F_SETFD, FD_CLOEXEC);
     if (product >= 0) fcntl(product, F_SETFD, FD_CLOEXEC);
     if (archive >= 0) fcntl(archive, F_SETFD, FD_CLOEXEC);
@@ -2437,7 +2437,7 @@ int main(int argc, char **argv) {
     }
     double seconds = now() - began;
     if (archive >= 0 || (product >= 0 && status == 0)) {
-        kill(-1, SIGKILL); /* nobody is left who could change what is handed out */
+        kill(-1, SIGKILL); /* no process is left that could change what is handed out */
         while (wait(NULL) > 0 || errno == EINTR) ;
         made = product >= 0 ? hand_out(argv[3], product)
                             : hand_out_folder(run, archive, atol(argv[5]), atoll(argv[6]));
@@ -2538,7 +2538,12 @@ def spelled_out(name: bytes) -> str:
 
 # --- handouts/executor/sandbox/first_process.py -------------------------------------------
 #
-# The first process in the sandbox, compiled when the executor starts.
+# The first process in the sandbox (init.c), compiled when the executor starts.
+#
+# It is in C because that starts a hundred times faster than Python. As process 1 of its namespace
+# it can be killed by no program, and all end when it does. It reports what bwrap does not pass on:
+# the program's wait status, so that exit(137) is not SIGKILL, its time and its memory. And it hands
+# out what the compiler made, or the program left in ./out/, without following links.
 
 
 def compile_init(path: Path) -> None:
@@ -3231,7 +3236,7 @@ class Shutdown:
 # Heartbeats: renewing the leases of all jobs in hand.
 
 
-PHASE_SECONDS = 0.05  # how long a job must be in a phase before the queue is told of it
+PHASE_SECONDS = 0.05  # how long a job must be in a phase before that is reported
 IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
 
 
@@ -3250,7 +3255,7 @@ class Heartbeat:
         self._is_over = False
 
     def notify(self) -> None:
-        """Something changed that the queue is to be told of at once."""
+        """Something changed: the next heartbeats are sent at once."""
         self._beat_now.set()
 
     def end(self) -> None:
@@ -3680,7 +3685,7 @@ class Reporter:
                 data = self._spool.file(attempt_id, file)
             except OSError as error:
                 say(f"Attempt {attempt_id}: a file of its result cannot be read: {error.strerror}.")
-                continue  # the queue tells its owner that it is missing
+                continue  # the queue says to its owner that it is missing
             what = "files/" + urllib.parse.quote(file["name"], safe="")
             answer = self._delivery.deliver(connection, "PUT", attempt_id, what, data, headers)
             if answer is None:
@@ -4762,7 +4767,7 @@ class CommandRun:
         return left
 
     def _drain(self) -> None:
-        """Reads what was still in the pipe; nobody is left who could write more."""
+        """Reads what was still in the pipe; no process is left that could write more."""
         if self._child.returncode is None:
             self._child.returncode = -signal.SIGKILL
         with suppress(BlockingIOError):

@@ -60,7 +60,7 @@ def what_it_names(name: str, is_ambiguous: bool) -> str:
 def lock_gpu(gpu: Gpu) -> socket.socket:
     """Takes a GPU for this process, until it ends. Raises BadSetup if another executor has it.
 
-    A name in the abstract namespace (unix(7)) is the whole machine's, whoever the user is, and
+    A name in the abstract namespace (unix(7)) is the whole machine's, whatever the user, and
     programs in the sandbox, which have a network of their own, do not see it.
     """
     lock = socket.socket(socket.AF_UNIX)

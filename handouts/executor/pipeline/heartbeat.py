@@ -13,7 +13,7 @@ from handouts.executor.pipeline.gpu_status import GpuStatus
 from handouts.executor.pipeline.host import Host
 from handouts.executor.pipeline.shutdown import Shutdown
 
-PHASE_SECONDS = 0.05  # how long a job must be in a phase before the queue is told of it
+PHASE_SECONDS = 0.05  # how long a job must be in a phase before that is reported
 IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
 
 
@@ -32,7 +32,7 @@ class Heartbeat:
         self._is_over = False
 
     def notify(self) -> None:
-        """Something changed that the queue is to be told of at once."""
+        """Something changed: the next heartbeats are sent at once."""
         self._beat_now.set()
 
     def end(self) -> None:

@@ -102,7 +102,7 @@ class Reporter:
                 data = self._spool.file(attempt_id, file)
             except OSError as error:
                 say(f"Attempt {attempt_id}: a file of its result cannot be read: {error.strerror}.")
-                continue  # the queue tells its owner that it is missing
+                continue  # the queue says to its owner that it is missing
             what = "files/" + urllib.parse.quote(file["name"], safe="")
             answer = self._delivery.deliver(connection, "PUT", attempt_id, what, data, headers)
             if answer is None:

@@ -78,10 +78,10 @@ static int hand_out_entry(int folder, const char *name, int to, long *files, lon
 }
 
 /* Keeps the first names in order; 1 if it, or another for it, is not kept. */
-static int keep(char **names, long *count, long most, const char *name) {
+static int keep(char **names, long *count, long maximum, const char *name) {
     long place = *count;
-    if (place == most && strcmp(names[most - 1], name) < 0) return 1;
-    int full = place == most;
+    if (place == maximum && strcmp(names[maximum - 1], name) < 0) return 1;
+    int full = place == maximum;
     if (full) free(names[--place]);
     for (; place > 0 && strcmp(names[place - 1], name) > 0; place--) names[place] = names[place - 1];
     if (!(names[place] = strdup(name))) _exit(125);
@@ -90,9 +90,9 @@ static int keep(char **names, long *count, long most, const char *name) {
 }
 
 static const char *hand_out_folder(int run, int to, long files, long long bytes) {
-    long most = files + NAMED, count = 0, odd = 0;
+    long maximum = files + NAMED, count = 0, odd = 0;
     unsigned long long unnamed = 0;
-    char **names = (char **)calloc(most, sizeof *names);
+    char **names = (char **)calloc(maximum, sizeof *names);
     int failed = 0, opened = openat(run, "out", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (opened < 0 && errno == ENOENT) return "none";
     DIR *out = opened < 0 ? NULL : fdopendir(opened);
@@ -101,7 +101,7 @@ static const char *hand_out_folder(int run, int to, long files, long long bytes)
         const char *name = entry->d_name;
         int type = entry->d_type;
         if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
-        if (type == DT_REG || type == DT_UNKNOWN) unnamed += keep(names, &count, most, name);
+        if (type == DT_REG || type == DT_UNKNOWN) unnamed += keep(names, &count, maximum, name);
         else if (odd++ < NAMED) failed = record(to, type == DT_DIR ? 'd' : type == DT_LNK ? 'l' : 's', 0, name);
         else unnamed++;
     }
@@ -117,7 +117,7 @@ int main(int argc, char **argv) {
     struct pollfd reader = {report, 0, 0};
     struct rusage used;
     const char *made = "none";
-    if (argc < 11 || poll(&reader, 1, 0) != 0) return 125; /* whoever wanted it is gone */
+    if (argc < 11 || poll(&reader, 1, 0) != 0) return 125; /* the slot is gone */
     fcntl(report, F_SETFD, FD_CLOEXEC);
     if (product >= 0) fcntl(product, F_SETFD, FD_CLOEXEC);
     if (archive >= 0) fcntl(archive, F_SETFD, FD_CLOEXEC);
@@ -155,7 +155,7 @@ int main(int argc, char **argv) {
     }
     double seconds = now() - began;
     if (archive >= 0 || (product >= 0 && status == 0)) {
-        kill(-1, SIGKILL); /* nobody is left who could change what is handed out */
+        kill(-1, SIGKILL); /* no process is left that could change what is handed out */
         while (wait(NULL) > 0 || errno == EINTR) ;
         made = product >= 0 ? hand_out(argv[3], product)
                             : hand_out_folder(run, archive, atol(argv[5]), atoll(argv[6]));

@@ -139,7 +139,7 @@ class CommandRun:
         return left
 
     def _drain(self) -> None:
-        """Reads what was still in the pipe; nobody is left who could write more."""
+        """Reads what was still in the pipe; no process is left that could write more."""
         if self._child.returncode is None:
             self._child.returncode = -signal.SIGKILL
         with suppress(BlockingIOError):
