@@ -9,9 +9,9 @@ from tests.support import database
 
 
 def own_uids(place: int) -> int:
-    """The first of ten uids for a subject's sandboxes, which it looks for afterwards: nobody else
-    has them, also where the same subject's tests run side by side. The range is executor.py's, and other
-    executors begin at its other end."""
+    """The first of ten uids for the sandboxes of a subject's tests, which look for what is left of
+    them: nobody else's, even where those tests run side by side. They are in executor.py's range,
+    at whose other end other executors begin."""
     return 60700 + 100 * place + 10 * int(database.WORKER.removeprefix("gw") or 0)
 
 
