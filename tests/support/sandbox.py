@@ -1,6 +1,5 @@
 """executor.py's own parts, and what a sandbox may have left behind on this machine."""
 
-import os
 import re
 import shutil
 import subprocess
