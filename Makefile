@@ -49,14 +49,15 @@ demo: $(VENV)/server $(VENV)/nvcc
 
 # More than there are cores: most tests wait for processes most of the time.
 AT_ONCE ?= 5
-SIDE_BY_SIDE := -n $(AT_ONCE) --dist loadgroup --no-loadscope-reorder
 
+# Else each process would compile all tests anew.
+test quick: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/tests $(VENV)/nvcc
-	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest $(SIDE_BY_SIDE)
-	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "not once" $(SIDE_BY_SIDE)
+	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest -n $(AT_ONCE)
+	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(AT_ONCE) -m "not once"
 
 quick: $(VENV)/tests
-	$(BIN)/python -m pytest -m "not processes" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not processes" -n 2
 
 handouts:
 	$(PYTHON) handouts/build.py

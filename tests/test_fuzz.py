@@ -14,14 +14,12 @@ from typing import Any
 
 import pytest
 import requests
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis.specs.openapi import checks
 
 from accounts.tokens import USER_PREFIX, make
 from tests.faults.ground import descendants
-from tests.support.openapi import DOCUMENT, faults
+from tests.support.openapi import faults
 from tests.support.processes import World
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
@@ -30,23 +28,15 @@ AT_LENGTH = os.environ.get("TELERUN_FUZZ_EXAMPLES")
 EXAMPLES = int(AT_LENGTH or "15")  # of each operation, bearer and mode
 MORE_MIB = 150  # what a server process may grow by, from a first round to the end
 
-SCHEMA = schemathesis.openapi.from_dict(
-    json.loads(DOCUMENT.read_text()), config=schemathesis.Config()
-)
-OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
-CHECKS = [
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-]
-MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
-
 
 class Fuzzed:
     """A queue with something in it: a finished job, one that runs, one that waits."""
 
     def __init__(self, world: World) -> None:
+        from tests.support import random_requests  # takes long, and every run imports this module
+
+        self.operations, self._checks = random_requests.OPERATIONS, random_requests.CHECKS
+        self.modes = random_requests.MODES
         self._world = world
         alice, gpu1 = world.user("alice"), world.executor("gpu1")
         self.bearers = {
@@ -94,7 +84,7 @@ class Fuzzed:
         path = answer.request.path_url
         told = {name: values[0] for name, values in answer.headers.items()}
         assert faults(case.method, path, answer.status_code, told, answer.content) == []
-        case.validate_response(answer, checks=CHECKS)
+        case.validate_response(answer, checks=self._checks)
 
     def _make_real(self, case: Any) -> None:
         for name in case.path_parameters or {}:
@@ -123,8 +113,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
 
 
 def fuzz(fuzzed: Fuzzed, name: str, bearer: str, examples: int) -> None:
-    for mode in MODES:
-        strategy = OPERATIONS[name].as_strategy(generation_mode=mode)
+    for mode in fuzzed.modes:
+        strategy = fuzzed.operations[name].as_strategy(generation_mode=mode)
 
         @settings(
             max_examples=examples, derandomize=not AT_LENGTH, deadline=None, database=None,
@@ -148,7 +138,7 @@ def has_input(name: str) -> bool:
 @pytest.mark.long(12)
 @pytest.mark.timeout(4 * 3600)
 def test_the_api_withstands_requests_made_from_its_own_document(fuzzed: Fuzzed) -> None:
-    names = sorted(filter(has_input, OPERATIONS))
+    names = sorted(filter(has_input, fuzzed.operations))
     assert len(names) == 11
     for name in names:
         fuzz(fuzzed, name, bearer_for(name), 5)

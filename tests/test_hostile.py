@@ -32,13 +32,13 @@ SMALL_CUT = [
 ]  # fmt: skip
 LIMITS = {
     "TELERUN_SUBMITS_PER_MINUTE": 0,
-    "TELERUN_COMPILE_SECONDS": 20,
-    "TELERUN_EXECUTE_SECONDS": 3,
+    "TELERUN_EXECUTE_SECONDS": 20,
     "TELERUN_OUTPUT_BYTES": 4 << 20,
     "TELERUN_MEMORY_BYTES": 512 << 20,
     "TELERUN_PROCESSES": 64,
     "TELERUN_DISK_BYTES": 64 << 20,
 }
+HASTY = {**LIMITS, "TELERUN_EXECUTE_SECONDS": 3}  # for programs that use up their time
 USER = 61180  # no account has it
 # A file for the table of what became of each program (`make corpus`): then all of them are tried
 # as an ordinary user too.
@@ -159,14 +159,12 @@ def nothing_left(uids: range) -> Iterator[None]:
     assert (mounts(), cgroups()) == (set(), set())
 
 
-@pytest.fixture(scope="module")
-def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
+@contextmanager
+def new_course(folder: Path, first: int, limits: dict[str, int]) -> Iterator[Course]:
     """An executor started by root if the tests are, and so with a uid for each worker."""
     need("bubblewrap", has_sandbox())
-    folder = tmp_path_factory.mktemp("hostile")
-    first = own_uids(3)
     uids = range(first, first + 3) if os.getuid() == 0 else range(0)
-    with nothing_left(uids), World(folder, **LIMITS) as world:
+    with nothing_left(uids), World(folder, **limits) as world:
         auth = world.executor("gpu1")
         world.start_server()
         executor = world.start_executor(auth, "--sandbox-uid-base", first)
@@ -174,14 +172,34 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
         assert executor.stop() == 0
 
 
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
+    with new_course(tmp_path_factory.mktemp("hostile"), own_uids(3), LIMITS) as course:
+        yield course
+
+
+@pytest.fixture(scope="module")
+def hasty_course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
+    with new_course(tmp_path_factory.mktemp("hasty"), own_uids(4), HASTY) as course:
+        yield course
+
+
+def uses_up_its_time(name: str) -> bool:
+    return "// outcome: runtime_timeout" in (FOLDER / f"{name}.cu").read_text()
+
+
 @pytest.mark.long(100)
-@pytest.mark.xdist_group("hostile programs")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not uses_up_its_time(name)])
 def test_a_hostile_program(course: Course, name: str) -> None:
     check(course, name)
 
 
-@pytest.mark.xdist_group("hostile programs")
+@pytest.mark.long(100)
+@pytest.mark.parametrize("name", list(filter(uses_up_its_time, NAMES)))
+def test_a_hostile_program_that_uses_up_its_time(hasty_course: Course, name: str) -> None:
+    check(hasty_course, name)
+
+
 def test_staff_see_the_sandbox_and_how_limits_are_kept(course: Course) -> None:
     told = course.world.aside(
         "shell", "-v0", "-c",
@@ -218,7 +236,7 @@ def course_of_a_user(tmp_path_factory: pytest.TempPathFactory, home: Path) -> It
     need("/usr/bin/python3", Path("/usr/bin/python3").exists())
     folder = tmp_path_factory.mktemp("user")
     uids = range(USER, USER + 1)
-    with World(folder, **LIMITS) as world:
+    with World(folder, **{**LIMITS, "TELERUN_EXECUTE_SECONDS": 8}) as world:
         shutil.copy(ROOT / "executor.py", home)
         shutil.copy(world.data / "server.cert", home)
         auth = Path(shutil.copy(world.executor("gpu1"), home / "auth.json"))
@@ -240,9 +258,8 @@ def course_of_a_user(tmp_path_factory: pytest.TempPathFactory, home: Path) -> It
         assert [f for f in files_of(uids) if not f.startswith(str(home))] == []
 
 
-@pytest.mark.long(60)
+@pytest.mark.long(110)
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
-@pytest.mark.xdist_group("hostile programs of a user's executor")
 @pytest.mark.parametrize("name", NAMES if TABLE else SMALL_CUT)
 def test_a_hostile_program_where_the_executor_is_a_user(
     course_of_a_user: Course, name: str

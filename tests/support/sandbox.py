@@ -1,8 +1,8 @@
 """executor.py's own parts, and what a sandbox may have left behind on this machine."""
 
-import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from tests.support import database
@@ -36,20 +36,12 @@ def processes_of(uids: range) -> list[str]:
 
 def files_of(uids: range) -> list[str]:
     """What these uids own where anybody may write."""
-    return [
-        os.path.join(folder, name)
-        for top in ("/tmp", "/var/tmp", "/dev/shm")
-        for folder, folders, files in os.walk(top)
-        for name in folders + files
-        if _owner(os.path.join(folder, name)) in uids
-    ]
-
-
-def _owner(path: str) -> int:
-    try:
-        return os.lstat(path).st_uid
-    except OSError:
-        return -1
+    whose = ["-uid", f"+{uids.start - 1}", "-uid", f"-{uids.stop}"]
+    told = subprocess.run(
+        ["find", "/tmp", "/var/tmp", "/dev/shm", *whose],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,  # others' files come and go
+    )  # fmt: skip
+    return told.stdout.splitlines()
 
 
 def mounts() -> set[str]:
