@@ -39,7 +39,7 @@ LIMITS = {
     "TELERUN_DISK_BYTES": 64 << 20,
 }
 HASTY = {**LIMITS, "TELERUN_EXECUTE_SECONDS": 3}  # for programs that use up their time
-USER = 61180  # no account has it
+USER = own_uids("a user")  # no account has it
 # A file for the table of what became of each program (`make corpus`): then all of them are tried
 # as an ordinary user too.
 TABLE = os.environ.get("TELERUN_CORPUS_TABLE")
@@ -174,13 +174,13 @@ def new_course(folder: Path, first: int, limits: dict[str, int]) -> Iterator[Cou
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
-    with new_course(tmp_path_factory.mktemp("hostile"), own_uids(3), LIMITS) as course:
+    with new_course(tmp_path_factory.mktemp("hostile"), own_uids("hostile"), LIMITS) as course:
         yield course
 
 
 @pytest.fixture(scope="module")
 def hasty_course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
-    with new_course(tmp_path_factory.mktemp("hasty"), own_uids(4), HASTY) as course:
+    with new_course(tmp_path_factory.mktemp("hasty"), own_uids("hasty"), HASTY) as course:
         yield course
 
 

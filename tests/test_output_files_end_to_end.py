@@ -143,7 +143,8 @@ def test_a_program_without_files_leaves_no_folder(world: World) -> None:
     assert done.status == 0
     assert "aved" not in done.err
     assert not (world.folder / "telerun-out").exists()
-    assert not list((world.folder / "scratch/gpu1/spool").iterdir())
+    spool = world.folder / "scratch/gpu1/spool"
+    wait_for(lambda: not list(spool.iterdir()), "nothing is left in the spool")
 
 
 @pytest.mark.once

@@ -24,7 +24,7 @@ LIMITS = {
     "output_files": 3,
     "output_file_bytes": 100_000,
 }
-UID_BASE = own_uids(2)
+UID_BASE = own_uids("outputs")
 
 
 class Place:

@@ -26,7 +26,7 @@ from tests.support.stubs import fake_nvcc
 pytestmark = pytest.mark.once
 executor = load("executor")
 LIMITS = {**executor.DEFAULT_LIMITS, "log_bytes": 10_000, "output_bytes": 1 << 20}
-UID_BASE = own_uids(1)
+UID_BASE = own_uids("sandbox")
 USER = 61181  # no account has it
 AS_ROOT = os.getuid() == 0
 KILLS = int(os.environ.get("TELERUN_KILLS", "25"))

@@ -79,14 +79,14 @@ def test_who_trickles_is_given_up(world: World, where: str) -> None:
 
 def test_who_is_slow_and_steady_is_served(world: World) -> None:
     alice = world.user("alice")
-    world.start_server(TELERUN_SILENCE_SECONDS=1)
+    world.start_server(TELERUN_SILENCE_SECONDS=3)
     body = json.dumps({"source": "x" * 9000}).encode()
     head = half_a_body(alice).partition(b"Content-Length")[0]
     with inside_tls(world) as client:
         client.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode())
-        for place in range(0, len(body), 500):
-            client.sendall(body[place : place + 500])
-            time.sleep(0.15)  # three times as long in all as a client may be silent
+        for place in range(0, len(body), 250):
+            client.sendall(body[place : place + 250])
+            time.sleep(0.25)  # three times as long in all as a client may be silent
         assert b" 201 " in client.recv(4096)
 
 

@@ -87,13 +87,13 @@ def main() -> None:
     """Reads requests, a line each, and answers with the exit status, until there are no more."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "telerun_site.settings"
     import django
-    from django.core.management import call_command
+    from django.core.management import call_command, get_commands, load_command_class
 
     django.setup()
     call_command("check", stdout=io.StringIO())  # imports addresses, views, the admin
-    from accounts.management.commands import telerun_auth  # noqa: F401
-    from jobs.management.commands import telerun_db  # noqa: F401
-
+    for name, app in get_commands().items():
+        if name.startswith("telerun_"):
+            load_command_class(app, name)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -1,18 +1,33 @@
 """executor.py's own parts, and what a sandbox may have left behind on this machine."""
 
+import fcntl
+import functools
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support import database
+_taken: list[int] = []  # the locks on what this process has
 
 
-def own_uids(place: int) -> int:
-    """The first of ten uids for the sandboxes of a subject's tests, which look for what is left of
-    them: nobody else's, even where those tests run side by side. They are in executor.py's range,
-    at whose other end other executors begin."""
-    return 60700 + 100 * place + 10 * int(database.WORKER.removeprefix("gw") or 0)
+@functools.cache
+def own_uids(subject: str) -> int:
+    """The first of five uids for the sandboxes of a subject's tests, which look for what is left of
+    them: no other test on this machine has them. They are in executor.py's range, at whose other
+    end other executors begin."""
+    for first in range(60700, 61180, 5):
+        lock = os.open(
+            f"/tmp/telerun-tests-of-{os.getuid()}-uids-{first}", os.O_RDWR | os.O_CREAT, 0o600
+        )
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        _taken.append(lock)  # until this process ends
+        return first
+    raise AssertionError(f"no uids are left for {subject}")
 
 
 def bubblewrap() -> str | None:
