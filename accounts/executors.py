@@ -4,7 +4,7 @@ It is their word alone. What staff set (`Executor.enabled`) is never among it, s
 overwrites a setting; a setting of one GPU would have a table of its own.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -22,17 +22,17 @@ def seen(executor: Executor, about: dict[str, Any] | None = None) -> None:
     """Notes that the executor was heard of, and what it says of itself if that is new."""
     now = timezone.now()
     if about and about != executor.about:
-        _keep_report(executor, about, last_seen_at=now)
+        _keep_report(executor.pk, about, now)
     elif executor.last_seen_at is None or executor.last_seen_at <= now - SEEN_EVERY:
         with transaction.atomic():  # a writer's turn, on SQLite
             update(Executor, {"id": executor.pk}, last_seen_at=now)
 
 
 @transaction.atomic
-def _keep_report(executor: Executor, about: dict[str, Any], **changes: Any) -> None:
-    update(Executor, {"id": executor.pk}, about=about, **changes)
-    if about.get("gpus") != executor.about.get("gpus"):
-        replace_gpus(executor.pk, about.get("gpus"))
+def _keep_report(executor_id: int, about: dict[str, Any], now: datetime) -> None:
+    """The report and its rows together: the update's lock puts two reports one after the other."""
+    update(Executor, {"id": executor_id}, about=about, last_seen_at=now)
+    replace_gpus(executor_id, about.get("gpus"))
 
 
 def replace_gpus(executor_id: int, reported: Any) -> None:

@@ -41,6 +41,15 @@ def test_the_same_report_again_writes_nothing(
         executors.seen(gpu1, {"gpus": [H100]})
 
 
+def test_two_requests_that_knew_the_same_report_leave_rows_and_report_alike(gpu1: Executor) -> None:
+    report(gpu1, H100)
+    first, second = Executor.objects.get(), Executor.objects.get()
+    executors.seen(first, {"gpus": [{"uuid": "GPU-b"}]})
+    executors.seen(second, {"gpus": [H100], "nvcc": "13.0"})  # as when it was authenticated
+    assert [gpu.uuid for gpu in gpu1.gpus.all()] == ["GPU-a"]
+    assert Executor.objects.get().about == {"gpus": [H100], "nvcc": "13.0"}
+
+
 def test_a_report_never_overwrites_what_staff_set(gpu1: Executor) -> None:
     Executor.objects.update(enabled=False)
     report(gpu1, {**H100, "enabled": True})
