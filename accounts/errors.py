@@ -28,8 +28,6 @@ class InvalidToken(Problem):
 class UnknownToken(InvalidToken):
     """The token is nobody's."""
 
-    title = "Invalid token"
-
 
 class TooManyWrongTokens(Problem):
     """The token is wrong, and so were many before it."""

@@ -16,7 +16,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from foundation.problems import (
     API_PREFIX,
     RETRY_AFTER_SECONDS,
-    document,
+    LengthRequired,
+    document_of,
     plain_response,
     unavailable,
 )
@@ -27,8 +28,8 @@ def length_required(get_response: Any) -> Any:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if "HTTP_TRANSFER_ENCODING" in request.META:
-            detail = "Send the body whole, with a Content-Length."
-            return plain_response(document(411, "length-required", "Length required", detail))
+            problem = LengthRequired("Send the body whole, with a Content-Length.")
+            return plain_response(document_of(problem))
         return get_response(request)
 
     return middleware

@@ -25,8 +25,9 @@ API_PREFIX = "/api/"
 class Problem(Exception):
     """The queue refuses.
 
-    A subclass's docstring begins with its default detail, which is also its title unless it
-    names another one. The message is for people; further `members` join the document.
+    A subclass's docstring begins with its default detail: clients see it. It is also the title,
+    unless the class, or the one that it is a kind of, names another. The message is for people;
+    further `members` join the document.
     """
 
     status: ClassVar[int] = 409
@@ -36,7 +37,7 @@ class Problem(Exception):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "title" not in vars(cls):
+        if not cls.title:
             cls.title = cls._first_sentence().rstrip(".")
 
     def __init__(self, detail: str = "", *, retry_after: int = 0, **members: Any) -> None:

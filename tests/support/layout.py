@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # From the cellar to the roof.
 PACKAGES = ("foundation", "accounts", "courses", "jobs", "pages", "telerun_site")
@@ -39,9 +39,17 @@ class Arrow(NamedTuple):
         return f"{self.source} names {self.target} ({self.how})"
 
 
+class Names(NamedTuple):
+    """What the house calls by name, and the package that has it."""
+
+    urls: dict[str, str]
+    models: dict[str, str]
+
+
 def faults(root: Path) -> list[str]:
     """Every chain of arrows that leads up, and foreign keys that could be followed backwards."""
-    arrows = [arrow for path in modules(root) for arrow in arrows_of(root, path)]
+    names = Names(url_names(root), model_names(root))
+    arrows = [arrow for path in modules(root) for arrow in arrows_of(root, path, names)]
     arrows += [arrow for path in templates(root) for arrow in arrows_of_template(root, path)]
     found = [str(arrow) for arrow in arrows if height(arrow.target) > height(arrow.source)]
     found += [str(arrow) for arrow in arrows if _leads_up_in_jobs(arrow)]
@@ -92,25 +100,29 @@ def _room(name: str) -> int:
 # --- What a module names -----------------------------------------------------------------
 
 
-def arrows_of(root: Path, path: Path) -> Iterator[Arrow]:
+def arrows_of(root: Path, path: Path, names: Names) -> Iterator[Arrow]:
     """Imports, wherever in the file, and what its strings and look-ups name."""
     source, tree = name_of(root, path), _parsed(path.read_text())
     for target in imports(tree):
         if height(target) >= 0:
             yield Arrow(source, _module(root, target), "import")
     above = PACKAGES[height(source) + 1 :]
-    names = _model_names(root, above)
+    yield from _arrows_in_strings(source, tree, above)
+    for called in _reversed_names(tree):
+        if (package := names.urls.get(called)) in above:
+            yield Arrow(source, package, f"address {called!r}")
+    for lookup in _lookups(tree):
+        if (package := names.models.get(lookup.partition("__")[0])) in above:
+            yield Arrow(source, package, f"look-up {lookup}")
+
+
+def _arrows_in_strings(source: str, tree: ast.AST, above: tuple[str, ...]) -> Iterator[Arrow]:
     for text in _strings(tree):
         for package in above:
             if re.search(rf"\b{package}_[a-z]\w*", text):
                 yield Arrow(source, package, f"table, address or name in {text[:60]!r}")
             elif text == package or re.fullmatch(rf"{package}\.[\w.]+", text):
                 yield Arrow(source, package, f"model, permission or module {text!r}")
-    for called, package in _addresses(root, tree, above):
-        yield Arrow(source, package, f"address {called!r}")
-    for lookup in _lookups(tree):
-        if lookup.partition("__")[0] in names:
-            yield Arrow(source, names[lookup.partition("__")[0]], f"look-up {lookup}")
 
 
 def arrows_of_template(root: Path, path: Path) -> Iterator[Arrow]:
@@ -156,18 +168,9 @@ def _strings(tree: ast.AST) -> list[str]:
     ]
 
 
-def _addresses(root: Path, tree: ast.AST, packages: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Names given to `reverse` and the like that the addresses of these packages have."""
-    names = {}
-    for package in packages:
-        for path in sorted((root / package).rglob("urls.py")):
-            for name in re.findall(r"name=\"([\w-]+)\"", path.read_text()):
-                names[name] = package
-    yield from ((name, names[name]) for name in _reversed_names(tree) if name in names)
-
-
 @functools.cache
-def _reversed_names(tree: ast.AST) -> list[object]:
+def _reversed_names(tree: ast.AST) -> list[Any]:
+    """What is given to `reverse` and the like."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     calls = [node for node in calls if ast.unparse(node.func).rpartition(".")[2] in REVERSES]
     return [a.value for node in calls for a in node.args[:1] if isinstance(a, ast.Constant)]
@@ -181,10 +184,20 @@ def _lookups(tree: ast.AST) -> list[str]:
     return found + [text for text in _strings(tree) if re.fullmatch(r"-?[a-z]+(__[a-z]+)+", text)]
 
 
-def _model_names(root: Path, packages: tuple[str, ...]) -> dict[str, str]:
+def url_names(root: Path) -> dict[str, str]:
+    """The names of addresses."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("urls.py")):
+            for name in re.findall(r"name=\"([\w-]+)\"", path.read_text()):
+                found[name] = package
+    return found
+
+
+def model_names(root: Path) -> dict[str, str]:
     """The names by which the ORM would follow a model's foreign key backwards."""
     found = {}
-    for package in packages:
+    for package in PACKAGES:
         for path in sorted((root / package).rglob("models.py")):
             for node in _parsed(path.read_text()).body:
                 if isinstance(node, ast.ClassDef):
