@@ -93,45 +93,45 @@ PARTS = (
     (1641, "handouts/executor/pipeline/attempt.py", 15),
     (1733, "handouts/client/answer.py", 8),
     (1773, "handouts/client/connection.py", 17),
-    (1904, "handouts/executor/base/held_connection.py", 13),
-    (1938, "handouts/executor/pipeline/gpu_status.py", 8),
-    (1954, "handouts/executor/machine/gpu_choice.py", 11),
-    (2026, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2113, "handouts/executor/machine/toolchain.py", 14),
-    (2166, "handouts/executor/machine/device_files.py", 12),
-    (2205, "handouts/executor/results/archive.py", 17),
-    (2282, "handouts/executor/sandbox/init.c", 0),
-    (2459, "handouts/executor/results/outputs.py", 10),
-    (2549, "handouts/executor/sandbox/first_process.py", 20),
-    (2575, "handouts/executor/sandbox/self_test.py", 7),
-    (2628, "handouts/executor/sandbox/system_calls.py", 11),
-    (2774, "handouts/executor/sandbox/bubblewrap.py", 24),
-    (2955, "handouts/executor/sandbox/unconfined.py", 12),
-    (2997, "handouts/executor/pipeline/host.py", 32),
-    (3147, "handouts/executor/pipeline/held_claims.py", 12),
-    (3179, "handouts/executor/pipeline/shutdown.py", 16),
-    (3239, "handouts/executor/pipeline/heartbeat.py", 16),
-    (3317, "handouts/executor/pipeline/claiming.py", 19),
-    (3407, "handouts/executor/pipeline/endings.py", 17),
-    (3478, "handouts/executor/pipeline/delivery.py", 16),
-    (3527, "handouts/executor/results/spool.py", 11),
-    (3604, "handouts/executor/pipeline/reporting.py", 21),
-    (3703, "handouts/executor/pipeline/handover.py", 16),
-    (3777, "handouts/executor/results/compile_cache.py", 12),
-    (3841, "handouts/executor/pipeline/compiling.py", 27),
-    (3960, "handouts/executor/pipeline/executing.py", 27),
-    (4086, "handouts/executor/pipeline/executor.py", 30),
-    (4180, "handouts/executor/slot/event_loop.py", 12),
-    (4215, "handouts/executor/slot/libc.py", 10),
-    (4245, "handouts/executor/slot/identity.py", 23),
-    (4303, "handouts/executor/machine/memory.py", 6),
-    (4338, "handouts/executor/slot/memory_watch.py", 17),
-    (4495, "handouts/executor/slot/orders.py", 13),
-    (4575, "handouts/executor/slot/bounded_log.py", 5),
-    (4611, "handouts/executor/slot/program_output.py", 11),
-    (4651, "handouts/executor/slot/command_run.py", 23),
-    (4837, "handouts/executor/slot/slot_process.py", 26),
-    (4888, "handouts/executor/main.py", 41),
+    (1917, "handouts/executor/base/held_connection.py", 13),
+    (1951, "handouts/executor/pipeline/gpu_status.py", 8),
+    (1967, "handouts/executor/machine/gpu_choice.py", 11),
+    (2039, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2126, "handouts/executor/machine/toolchain.py", 14),
+    (2179, "handouts/executor/machine/device_files.py", 12),
+    (2218, "handouts/executor/results/archive.py", 17),
+    (2295, "handouts/executor/sandbox/init.c", 0),
+    (2472, "handouts/executor/results/outputs.py", 10),
+    (2562, "handouts/executor/sandbox/first_process.py", 20),
+    (2588, "handouts/executor/sandbox/self_test.py", 7),
+    (2641, "handouts/executor/sandbox/system_calls.py", 11),
+    (2787, "handouts/executor/sandbox/bubblewrap.py", 24),
+    (2968, "handouts/executor/sandbox/unconfined.py", 12),
+    (3010, "handouts/executor/pipeline/host.py", 32),
+    (3160, "handouts/executor/pipeline/held_claims.py", 12),
+    (3192, "handouts/executor/pipeline/shutdown.py", 16),
+    (3252, "handouts/executor/pipeline/heartbeat.py", 16),
+    (3330, "handouts/executor/pipeline/claiming.py", 19),
+    (3420, "handouts/executor/pipeline/endings.py", 17),
+    (3491, "handouts/executor/pipeline/delivery.py", 16),
+    (3540, "handouts/executor/results/spool.py", 11),
+    (3617, "handouts/executor/pipeline/reporting.py", 21),
+    (3716, "handouts/executor/pipeline/handover.py", 16),
+    (3790, "handouts/executor/results/compile_cache.py", 12),
+    (3854, "handouts/executor/pipeline/compiling.py", 27),
+    (3973, "handouts/executor/pipeline/executing.py", 27),
+    (4099, "handouts/executor/pipeline/executor.py", 30),
+    (4193, "handouts/executor/slot/event_loop.py", 12),
+    (4228, "handouts/executor/slot/libc.py", 10),
+    (4258, "handouts/executor/slot/identity.py", 23),
+    (4316, "handouts/executor/machine/memory.py", 6),
+    (4351, "handouts/executor/slot/memory_watch.py", 17),
+    (4508, "handouts/executor/slot/orders.py", 13),
+    (4588, "handouts/executor/slot/bounded_log.py", 5),
+    (4624, "handouts/executor/slot/program_output.py", 11),
+    (4664, "handouts/executor/slot/command_run.py", 23),
+    (4850, "handouts/executor/slot/slot_process.py", 26),
+    (4901, "handouts/executor/main.py", 41),
 )
 
 
@@ -1838,17 +1838,30 @@ class Queue:
     def _exchange(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> Answer:
+        return self._answer(self._ask(method, path, data, headers, timeout))
+
+    def _ask(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
+    ) -> http.client.HTTPResponse:
+        """Sends the request; an answer whose body is not read yet."""
         try:
             connection = self._open(timeout)
             connection.request(method, self._base + path, data, {**self._headers, **headers})
-            response = connection.getresponse()
-            content = response.read()
+            return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise Untrusted(
                 f"The certificate of {self.server} is not trusted: {error.verify_message}. "
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+
+    def _answer(self, response: http.client.HTTPResponse) -> Answer:
+        """Reads it to its end."""
+        try:
+            content = response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None

@@ -4,15 +4,15 @@
 import os
 import sys
 
-from foundation.serving.memory import share_pools
-
 
 def main(argv: list[str]) -> None:
     """Runs `argv`, a command line; ends the process with a line on what is not set up."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "telerun_site.settings")
-    if argv[1:2] == ["telerun_serve"]:
-        share_pools()
     try:
+        if argv[1:2] == ["telerun_serve"]:
+            from foundation.serving import greenlets
+
+            greenlets.patch()  # before anything that waits is imported
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
     except ModuleNotFoundError:

@@ -35,7 +35,7 @@ import ssl
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 TYPE_CHECKING = False  # importing typing takes longer than the program
@@ -45,23 +45,25 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (73, "handouts/client/errors.py", 6),
-    (90, "handouts/client/words.py", 10),
-    (123, "handouts/client/auth.py", 14),
-    (181, "handouts/client/answer.py", 8),
-    (221, "handouts/client/connection.py", 17),
-    (352, "handouts/client/tracebacks.py", 12),
-    (385, "handouts/client/retries.py", 9),
-    (398, "handouts/submit/printable.py", 7),
-    (411, "handouts/submit/job_lines.py", 9),
-    (505, "handouts/submit/stop.py", 5),
-    (528, "handouts/submit/job_client.py", 19),
-    (643, "handouts/submit/options.py", 12),
-    (705, "handouts/submit/file_names.py", 14),
-    (732, "handouts/submit/output_files.py", 16),
-    (794, "handouts/submit/show.py", 14),
-    (840, "handouts/submit/source_file.py", 9),
-    (899, "handouts/submit/main.py", 46),
+    (75, "handouts/client/errors.py", 6),
+    (92, "handouts/client/words.py", 10),
+    (125, "handouts/client/auth.py", 14),
+    (183, "handouts/client/tracebacks.py", 12),
+    (216, "handouts/client/answer.py", 8),
+    (256, "handouts/client/retries.py", 9),
+    (269, "handouts/client/connection.py", 17),
+    (413, "handouts/submit/streams.py", 13),
+    (460, "handouts/submit/job_events.py", 13),
+    (511, "handouts/submit/printable.py", 7),
+    (524, "handouts/submit/job_lines.py", 9),
+    (623, "handouts/submit/stop.py", 5),
+    (646, "handouts/submit/job_client.py", 21),
+    (799, "handouts/submit/options.py", 12),
+    (861, "handouts/submit/file_names.py", 14),
+    (888, "handouts/submit/output_files.py", 16),
+    (950, "handouts/submit/show.py", 14),
+    (996, "handouts/submit/source_file.py", 9),
+    (1055, "handouts/submit/main.py", 46),
 )
 
 
@@ -173,6 +175,39 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+# --- handouts/client/tracebacks.py --------------------------------------------------------
+#
+# Tracebacks that also name the source file, because a script is made from many.
+
+
+def place_in_source(number: int) -> str:
+    """Where a line of this script stands in the sources; "" for one that the builder wrote."""
+    for first, source, first_in_source in reversed(PARTS):
+        if first <= number:
+            return f"{source}, line {number - first + first_in_source}"
+    return ""
+
+
+def traceback_of(error: BaseException) -> str:
+    """The usual traceback, with a place in the sources after each line number of this script."""
+    import traceback  # only here, since it takes time to import
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    script = traceback_of.__code__.co_filename
+
+    def with_place(frame: Any) -> str:
+        place = place_in_source(int(frame[1]))
+        return f"{frame[0]} ({place})" if place else frame[0]
+
+    frames = rf'^  File "{re.escape(script)}", line (\d+).*$'
+    return re.sub(frames, with_place, text, flags=re.MULTILINE)
+
+
+def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
+    """For sys.excepthook: what ends this script and is no expected error."""
+    sys.stderr.write(traceback_of(error))
+
+
 # --- handouts/client/answer.py ------------------------------------------------------------
 #
 # An answer of the queue.
@@ -211,6 +246,19 @@ class Answer:
 def is_retryable(answer: Answer) -> bool:
     """Whether the same request may fare better later."""
     return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
+
+
+# --- handouts/client/retries.py -----------------------------------------------------------
+#
+# How long to wait between tries.
+
+
+def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
+    """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
+    come back at the same moment."""
+    while True:
+        yield minimum * random.uniform(0.5, 1.0)
+        minimum = min(maximum, minimum * 2)
 
 
 # --- handouts/client/connection.py --------------------------------------------------------
@@ -286,17 +334,30 @@ class Queue:
     def _exchange(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> Answer:
+        return self._answer(self._ask(method, path, data, headers, timeout))
+
+    def _ask(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
+    ) -> http.client.HTTPResponse:
+        """Sends the request; an answer whose body is not read yet."""
         try:
             connection = self._open(timeout)
             connection.request(method, self._base + path, data, {**self._headers, **headers})
-            response = connection.getresponse()
-            content = response.read()
+            return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise Untrusted(
                 f"The certificate of {self.server} is not trusted: {error.verify_message}. "
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+
+    def _answer(self, response: http.client.HTTPResponse) -> Answer:
+        """Reads it to its end."""
+        try:
+            content = response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
@@ -344,50 +405,102 @@ class Queue:
             self._connection = None
 
 
-# --- handouts/client/tracebacks.py --------------------------------------------------------
+# --- handouts/submit/streams.py -----------------------------------------------------------
 #
-# Tracebacks that also name the source file, because a script is made from many.
+# Answers that go on while something happens.
 
 
-def place_in_source(number: int) -> str:
-    """Where a line of this script stands in the sources; "" for one that the builder wrote."""
-    for first, source, first_in_source in reversed(PARTS):
-        if first <= number:
-            return f"{source}, line {number - first + first_in_source}"
-    return ""
+MAX_LINE_BYTES = 16 << 20  # none is longer
 
 
-def traceback_of(error: BaseException) -> str:
-    """The usual traceback, with a place in the sources after each line number of this script."""
-    import traceback  # only here, since it takes time to import
+class StreamingQueue(Queue):
+    """The queue, of which streams can be asked too."""
 
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    script = traceback_of.__code__.co_filename
+    def stream(
+        self, path: str, headers: dict[str, str], timeout: float
+    ) -> tuple[Answer, Iterator[bytes]]:
+        """Begins to read an answer that goes on: its lines, as they come, until it ends.
 
-    def with_place(frame: Any) -> str:
-        place = place_in_source(int(frame[1]))
-        return f"{frame[0]} ({place})" if place else frame[0]
+        An answer that is no stream is whole, and has no lines. While its lines are read nothing
+        else may be asked. Silence for `timeout` seconds, as all else that breaks it, raises
+        Unreachable, also while the lines are read.
+        """
+        headers = {"Accept": "text/event-stream", **headers}
+        kept_alive = self._connection is not None
+        try:
+            response = self._ask("GET", path, None, headers, timeout)
+        except Unreachable:
+            if not kept_alive:
+                raise
+            response = self._ask("GET", path, None, headers, timeout)
+        if not response.getheader("Content-Type", "").startswith("text/event-stream"):
+            return self._answer(response), iter(())
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, names, {}), self._lines(response)
 
-    frames = rf'^  File "{re.escape(script)}", line (\d+).*$'
-    return re.sub(frames, with_place, text, flags=re.MULTILINE)
+    def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while True:
+                line = response.readline(MAX_LINE_BYTES)
+                if not line:
+                    break
+                yield line
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+        if response.getheader("Connection", "").lower() == "close":
+            self.close()
 
 
-def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
-    """For sys.excepthook: what ends this script and is no expected error."""
-    sys.stderr.write(traceback_of(error))
-
-
-# --- handouts/client/retries.py -----------------------------------------------------------
+# --- handouts/submit/job_events.py --------------------------------------------------------
 #
-# How long to wait between tries.
+# A job's events, as the queue streams them (server-sent events: the HTML standard, 9.2).
 
 
-def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
-    """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
-    come back at the same moment."""
-    while True:
-        yield minimum * random.uniform(0.5, 1.0)
-        minimum = min(maximum, minimum * 2)
+SILENCE_SECONDS = 40.0  # the queue says something at least every 15 seconds
+
+
+class Events:
+    """One job's events, over as many connections as it takes."""
+
+    def __init__(self, queue: StreamingQueue, job_id: int) -> None:
+        self._queue = queue
+        self._path = f"/jobs/{job_id}/events"
+        self._last_id = ""
+        self._lines: Iterator[bytes] = iter(())
+        self.came = False  # whether anything came over the latest connection
+
+    def open(self) -> Answer:
+        """Asks for those that are not known yet. Raises Unreachable."""
+        headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
+        answer, self._lines = self._queue.stream(self._path, headers, SILENCE_SECONDS)
+        self.came = False
+        return answer
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The job as each event shows it, until the stream ends. Raises Unreachable."""
+        fields: dict[str, str] = {}
+        for line in self._lines:
+            self.came = True
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            if text:
+                name, _, value = text.partition(":")
+                fields[name] = value[1:] if value.startswith(" ") else value
+                continue
+            event, fields = fields, {}
+            self._last_id = event.get("id", self._last_id)
+            if event.get("event") == "job":
+                yield self._job(event.get("data", ""))
+
+    def _job(self, data: str) -> dict[str, Any]:
+        try:
+            job = json.loads(data)
+        except (ValueError, RecursionError):
+            job = None
+        if not isinstance(job, dict) or not {"id", "state"} <= set(job):
+            self._queue.close()
+            raise Unreachable(f"{self._queue.server} answers, but not as a Telerun queue does.")
+        return job
 
 
 # --- handouts/submit/printable.py ---------------------------------------------------------
@@ -430,6 +543,11 @@ SIGNALS = {
     25: "SIGXFSZ",
     31: "SIGSYS",
 }
+
+
+def is_over(job: dict[str, Any]) -> bool:
+    """Whether nothing will happen to it any more."""
+    return job["state"] not in ("queued", "running")
 
 
 def status_line(job: dict[str, Any]) -> str:
@@ -534,7 +652,7 @@ WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to 
 class Client:
     """Asks the queue again until it answers, and says on standard error what it waits for."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: StreamingQueue) -> None:
         self.queue = queue
         self._last_line = ""
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
@@ -572,7 +690,37 @@ class Client:
 
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile says what it waits for."""
-        while job["state"] in ("queued", "running"):
+        if not is_over(job):
+            self._say(status_line(job))
+            job = self._follow(job)
+        return job
+
+    def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Reads the job's events until it is over; then the job, with its logs."""
+        events, pauses = Events(self.queue, job["id"]), delays(0.1, 2.0)
+        while not is_over(job):
+            answer = self._persist_in(events.open, WAIT_PATIENCE_SECONDS)
+            if answer.status >= 400:  # an older queue: or a job that is none, as `_poll` finds out
+                return self._poll(job)
+            try:
+                for shown in events.read():
+                    job = shown
+                    if not is_over(job):
+                        self._say(status_line(job))
+            except Unreachable as error:
+                if not events.came:  # something on the way keeps them back until the stream ends
+                    return self._poll(job)
+                self._say(str(error).rstrip(".") + "; trying again.")
+            if answer.status == 204:
+                break
+            if not is_over(job):
+                time.sleep(next(pauses))  # the server stops, or nobody reaches it
+        return self.get(job["id"])
+
+    def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The same by a request for each change."""
+        job = self.get(job["id"])
+        while not is_over(job):
             self._say(status_line(job))
             answer = self._persist(
                 "GET",
@@ -604,10 +752,18 @@ class Client:
         patience: float = 0.0,
     ) -> Answer:
         """Sends the request until the queue gives a final answer. Raises Stop after `patience`."""
+
+        def send() -> Answer:
+            return self.queue.request(method, path, body, headers, WAIT_SECONDS + 15)
+
+        return self._persist_in(send, patience)
+
+    def _persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
+        """Does it until the queue gives a final answer. Raises Stop after `patience`."""
         deadline = time.monotonic() + patience
         for delay in delays():
             try:
-                answer = self.queue.request(method, path, body, headers, WAIT_SECONDS + 15)
+                answer = send()
                 if not is_retryable(answer):
                     return answer
                 trouble, pause = answer.detail, max(delay, answer.retry_after)
@@ -900,7 +1056,7 @@ def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     source = read_source(options.file) if options.file else ""
     check_arguments(options.args)
-    client = Client(Queue(read_auth(options.auth, "username", options.server)))
+    client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
     job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:

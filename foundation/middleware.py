@@ -16,20 +16,30 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from foundation.problems import (
     API_PREFIX,
     RETRY_AFTER_SECONDS,
+    BodyTooLarge,
     LengthRequired,
     document_of,
     plain_response,
     unavailable,
 )
+from foundation.serving.pages import BUSY, TOO_LARGE
+
+RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
-def length_required(get_response: Any) -> Any:
-    """Refuses a body in chunks (411), which Django would take for an empty one."""
+def refuse_bodies(get_response: Any) -> Any:
+    """Refuses a body in chunks (411), which Django would take for an empty one, and one that is
+    larger than its sender may send (413). Nothing of either was read."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if "HTTP_TRANSFER_ENCODING" in request.META:
             problem = LengthRequired("Send the body whole, with a Content-Length.")
             return plain_response(document_of(problem))
+        if request.META.get(TOO_LARGE):
+            return plain_response(document_of(BodyTooLarge()))
+        if request.META.get(BUSY):
+            error = OperationalError("too many requests wait for a thread")
+            return plain_response(unavailable(error), **RETRY_AFTER)
         return get_response(request)
 
     return middleware
@@ -47,7 +57,7 @@ class DatabaseUnavailable:
     def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, OperationalError | InterfaceError):
             return None
-        return plain_response(unavailable(error), **{"Retry-After": str(RETRY_AFTER_SECONDS)})
+        return plain_response(unavailable(error), **RETRY_AFTER)
 
 
 class _PagesOnly:

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -12,45 +10,34 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from foundation.problems import BodyTooLarge, LengthRequired, TooMuchAtOnce
-from foundation.serving import waiting
+from foundation.problems import BodyTooLarge, LengthRequired
+from foundation.serving.greenlets import in_a_thread
+from foundation.serving.memory import Budget, bearer
 
 _PART_BYTES = 64 * 1024
+LARGE_BYTES = 128 * 1024  # what takes longer to read than to hand to another thread
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-class _BodyMemory:
-    """The memory that a process has for each bearer's bodies: two of the largest.
-
-    They are read while others work, so their number is not bounded by who is at work.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken: Counter[tuple[str, int]] = Counter()
-
-    @contextlib.contextmanager
-    def reserved_for(self, request: Request) -> Iterator[None]:
-        """Raises TooMuchAtOnce."""
-        bearer = (type(request.user).__name__, getattr(request.user, "pk", 0))
-        size = min(int(request.META.get("CONTENT_LENGTH") or 0), settings.TELERUN_MAX_BODY_BYTES)
-        with self._lock:
-            if self._taken[bearer] + size > 2 * settings.TELERUN_MAX_BODY_BYTES:
-                raise TooMuchAtOnce
-            self._taken[bearer] += size
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._taken[bearer] -= size
-                if not self._taken[bearer]:
-                    del self._taken[bearer]
+_bodies = Budget(
+    lambda: 2 * settings.TELERUN_MAX_BODY_BYTES,  # two of the largest
+    "You are sending too much at once. Try again in 2 seconds.",
+)
 
 
-_memory = _BodyMemory()
+@contextlib.contextmanager
+def _reserved(request: Request) -> Iterator[None]:
+    """Around the reading of its body. Raises TooMuchAtOnce."""
+    whose = bearer(request.user)
+    size = min(int(request.META.get("CONTENT_LENGTH") or 0), settings.TELERUN_MAX_BODY_BYTES)
+    _bodies.take(whose, size)
+    try:
+        yield
+    finally:
+        _bodies.give_back(whose, size)
 
 
 class BoundedJSONParser(BaseParser):
@@ -67,7 +54,7 @@ class BoundedJSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
         request = parser_context["request"]
-        with _memory.reserved_for(request):
+        with _reserved(request):
             return self._parse(stream, media_type, request)
 
     def _parse(self, stream: IO[Any], media_type: str | None, request: Request) -> Any:
@@ -77,20 +64,30 @@ class BoundedJSONParser(BaseParser):
         if int(request.META.get("CONTENT_LENGTH") or 0) > maximum:
             raise BodyTooLarge
         try:
-            with waiting.asleep():  # for the client to send it
-                body = stream.read(maximum + 1)
+            body = stream.read(maximum + 1)
         except OSError as error:  # the client went away, or fell silent
             raise ParseError("The body did not arrive whole.") from error
         if len(body) > maximum:
             raise BodyTooLarge
         try:
-            return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+            return _loaded(body)
         except (ValueError, RecursionError) as error:
             raise ParseError(f"The body is not valid JSON: {error}") from error
 
 
+def _loaded(body: bytes) -> Any:
+    """A large document is read beside the hub, since reading it takes long."""
+    if len(body) > LARGE_BYTES:
+        return in_a_thread(_loads, body)
+    return _loads(body)
+
+
+def _loads(body: bytes) -> Any:
+    return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+
+
 def read_bytes(request: Request, maximum: int) -> bytes:
-    """The body as it is, whatever it says of its type. To be called `at_work`.
+    """The body as it is, whatever it says of its type.
 
     Raises LengthRequired (411), BodyTooLarge (413) and ParseError (400). One that is too large is
     read to its end, and thrown away: who is still sending would not see the answer.
@@ -100,10 +97,9 @@ def read_bytes(request: Request, maximum: int) -> bytes:
         raise LengthRequired
     size = int(length)
     try:
-        with waiting.asleep():  # for the client to send it
-            body = request._request.read(size) if size <= maximum else b""
-            while size > maximum and request._request.read(_PART_BYTES):
-                pass
+        body = request._request.read(size) if size <= maximum else b""
+        while size > maximum and request._request.read(_PART_BYTES):
+            pass
     except OSError as error:
         raise ParseError("The body did not arrive whole.") from error
     if size > maximum:

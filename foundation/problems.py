@@ -67,7 +67,7 @@ class BodyTooLarge(Problem):
 
 
 class TooMuchAtOnce(Problem):
-    """You are sending too much at once. Try again in 2 seconds."""
+    """You ask for too much at once. Try again in 2 seconds."""
 
     status = 429
     slug = "too-many-requests"

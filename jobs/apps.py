@@ -15,7 +15,7 @@ class JobsConfig(AppConfig):
         from accounts.operations import has_belongings
         from accounts.signals import account_changed
         from foundation.admin import history_address
-        from foundation.serving.waiting import change_reader
+        from foundation.serving.feeds import change_reader
         from jobs import checks, retention  # noqa: F401  (checks registers itself)
         from jobs.admin.audit import address_of_history
         from jobs.audit.entries import record_account_change

@@ -1,9 +1,9 @@
-"""Which jobs changed, as SQLite's waiters learn it (foundation/serving/waiting.py)."""
+"""Which jobs changed, as SQLite's waiters learn it (foundation/serving/feeds.py)."""
 
 import sqlite3
 from collections.abc import Iterator
 
-from foundation.serving.waiting import Change
+from foundation.serving.feeds import Change
 from jobs.states import Event, State
 
 _ENTRIES = "SELECT id, job_id, action FROM jobs_auditentry WHERE id > ? ORDER BY id"

@@ -17,7 +17,6 @@ from django.utils.http import content_disposition_header
 
 from courses import limits
 from foundation.database import connections
-from foundation.serving import waiting
 from jobs import errors
 from jobs.models import Attempt, OutputFile, OutputPart
 
@@ -112,9 +111,8 @@ def _contents(file: OutputFile) -> Iterator[bytes]:
     """A part at a time, however slow the client is."""
     for number in range(-(-file.size // PART_BYTES)):
         try:
-            with waiting.at_work():
-                part = file.parts.values_list("content", flat=True).get(number=number)
-                connections.release()
+            part = file.parts.values_list("content", flat=True).get(number=number)
+            connections.release()
         except (DatabaseError, ObjectDoesNotExist) as error:
             # The answer has begun: all that is left is to break off, as the server knows it.
             log.warning("A download was broken off: %s", str(error).strip())

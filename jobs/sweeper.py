@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
 from foundation.serving import waiting
+from foundation.serving.greenlets import in_a_thread
 from jobs import leases
 from jobs.audit.file import follow
 
@@ -44,15 +45,19 @@ def _run() -> None:
     clock = _Clock()
     waiting.stopping.wait(leases.seconds())
     while not waiting.stopping.wait(settings.TELERUN_SWEEP_SECONDS):
-        close_old_connections()
-        try:
-            if clock.jumped():
-                leases.renew_all()
-            leases.expire()
-            follow()  # catches up after a disk that was full
-        except DatabaseError as error:
-            log.warning("The sweep could not ask the database: %s", str(error).strip())
-        except Exception:  # a sweeper that ended would leave jobs running for ever
-            log.exception("A sweep failed")
-        finally:
-            connection.close()
+        in_a_thread(_sweep, clock.jumped())
+
+
+def _sweep(clock_jumped: bool) -> None:
+    close_old_connections()
+    try:
+        if clock_jumped:
+            leases.renew_all()
+        leases.expire()
+        follow()  # catches up after a disk that was full
+    except DatabaseError as error:
+        log.warning("The sweep could not ask the database: %s", str(error).strip())
+    except Exception:  # a sweeper that ended would leave jobs running for ever
+        log.exception("A sweep failed")
+    finally:
+        connection.close()

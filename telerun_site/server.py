@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import re
 import resource
 import signal
 import sys
@@ -11,16 +12,24 @@ from django.conf import settings
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from foundation.serving.worker import Worker, one_context
+from foundation.serving.pages import HubOrThread
+from foundation.serving.worker import Worker
 
-# A student and an idle compile worker each hold one request open, and so one thread. Threads
-# are made when needed, for half of the connections: gunicorn gives up keep-alive without the rest.
-CONNECTIONS = 4000
+# A student and an idle compile worker each hold one connection open.
+CONNECTIONS = 10000
 SPARE_DESCRIPTORS = 200  # for the database, the audit file, and gunicorn's own
 BACKLOG = 2048
 KEEPALIVE_SECONDS = 75  # an idle connection is cheaper than another TLS handshake
 STOP_SECONDS = 10  # what a request in progress gets when the server stops
 WORKER_SILENCE_SECONDS = 60  # a process that does not respond for this long is replaced
+SWITCH_SECONDS = 0.001  # how soon the hub gets Python back from a native thread
+
+# The addresses of every job's life. All else may take long: a native thread's.
+QUICK = re.compile(
+    r"(GET|HEAD) /api/v1/jobs/\d+(/events)?"
+    r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|release))"
+    r"|PUT /api/v1/(executor|attempts/\d+/(result|files/.*))"
+)
 
 
 class Server(BaseApplication):
@@ -37,10 +46,8 @@ class Server(BaseApplication):
             "bind": [self.address],
             "certfile": str(settings.TELERUN_CERTIFICATE),
             "keyfile": str(settings.TELERUN_KEY),
-            "ssl_context": one_context,
             "worker_class": Worker,
             "workers": settings.TELERUN_WORKERS,
-            "threads": connections // 2,
             "worker_connections": connections,
             "backlog": BACKLOG,
             "keepalive": KEEPALIVE_SECONDS,
@@ -65,17 +72,22 @@ class Server(BaseApplication):
         from telerun_site.wsgi import application
 
         # Now, and not at the first request: the processes share what was imported, and hear
-        # each other's bell (foundation/serving/waiting.py), only if it was before they were forked.
+        # each other's bell (foundation/serving/feeds.py), only if it was before they were forked.
         importlib.import_module(settings.ROOT_URLCONF)
         gc.freeze()  # what was imported stays shared: the collector would write into all of it
 
-        return application
+        return HubOrThread(application, is_quick)
+
+
+def is_quick(method: str, path: str) -> bool:
+    """Whether a request may run on the hub."""
+    return QUICK.fullmatch(f"{method} {path}") is not None
 
 
 def _descriptors() -> int:
     """How many files and sockets a process may have: as many as it is allowed to allow itself.
 
-    gunicorn's process ends when it accepts a connection and has none left.
+    With none left for a connection it would have to stop accepting.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + SPARE_DESCRIPTORS
@@ -101,12 +113,13 @@ def _start_worker(worker: Any) -> None:
     from jobs import sweeper
     from jobs.audit import file as audit_file
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     keep_connections()
     audit_file.start_following()
     sweeper.start()
 
     def stop(signum: int, frame: Any) -> None:
-        waiting.stopping.set()  # waiters look at it every second; nothing here may lock
+        waiting.stopping.set()
         worker.handle_exit(signum, frame)
 
     signal.signal(signal.SIGTERM, stop)

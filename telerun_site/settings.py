@@ -102,7 +102,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "foundation.middleware.length_required",
+    "foundation.middleware.refuse_bodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "foundation.middleware.PageSessions",
@@ -161,6 +161,7 @@ if TELERUN_MIGRATE_UNASKED:
     DATABASES["default"]["TEST"] = {"NAME": TELERUN_DATA_DIR / "test.sqlite3"}
 
 else:
+    DATABASES["default"]["ENGINE"] = "foundation.database.postgresql"
     # A process's connections are kept and shared: one costs PostgreSQL a process.
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 0,
@@ -209,6 +210,10 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["telerun_site.openapi.apply_descriptions"],
     "POSTPROCESSING_HOOKS": ["telerun_site.openapi.complete"],
 }
+
+# A file in a form is never written to the disk: a body is read before anybody knows what it is for.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 
 # --- Transport and browsers --------------------------------------------------------------
 

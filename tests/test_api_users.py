@@ -143,15 +143,15 @@ def test_bodies_that_one_bearer_sends_at_once_are_bounded(
     settings.TELERUN_MAX_BODY_BYTES = 100
     one = SimpleNamespace(user=alice, META={"CONTENT_LENGTH": "90"})
     with (
-        parsers._memory.reserved_for(one),
-        parsers._memory.reserved_for(one),
+        parsers._reserved(one),
+        parsers._reserved(one),
     ):  # two of hers are on their way
         answer = as_alice.post("/jobs", {"source": SOURCE})
         assert problem(answer) == (429, "too-many-requests")
         assert answer["Retry-After"] == "2"
         as_bob.submit()
     as_alice.submit()
-    assert not parsers._memory._taken
+    assert not parsers._bodies._taken
 
 
 @pytest.mark.parametrize("status", [201, 400])

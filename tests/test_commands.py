@@ -157,19 +157,6 @@ def test_the_same_commands_by_manage_py(fresh: World) -> None:
     assert "ready" in fresh.manage("telerun_db", "init-db").out
 
 
-@pytest.mark.parametrize("own", [None, "glibc.malloc.arena_max=3"])
-def test_the_server_has_one_pool_of_memory_or_what_the_operator_wants(
-    world: World, own: str | None
-) -> None:
-    """glibc reads it when a program starts, so the server starts anew, as the same process."""
-    if own:
-        world.environment["GLIBC_TUNABLES"] = own
-    server = world.start_server()
-    told = Path(f"/proc/{server.pid}/environ").read_bytes()
-    # The first setting alone: glibc cuts its copy of the variable up where it reads it.
-    assert f"GLIBC_TUNABLES={own or 'glibc.malloc.arena_max=1'}".encode() in told
-
-
 def test_without_django_the_message_says_what_to_install(fresh: World) -> None:
     isolated = run(
         [sys.executable, "-S", "-m", "submission_queue.auth", "list-users"],

@@ -10,7 +10,8 @@ from django.db import connection
 from django.http import HttpRequest
 
 from accounts.models import Executor, User
-from foundation.serving import waiting
+from foundation.serving import waiters, waiting
+from foundation.serving.feeds import Change
 from jobs import cancelling, claiming, submitting
 from jobs.models import Job
 from jobs.submitting import Submission
@@ -21,14 +22,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def own_watcher() -> Any:
+def own_watcher(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Each test has a watcher of its own database."""
     yield
     waiting.stop()
-    if watcher := waiting._board._watcher:
-        watcher._thread.join(30)
+    if watcher := waiting._watcher:
+        watcher.join(30)
     waiting.stopping.clear()
-    waiting._board._watcher = None
+    monkeypatch.setattr(waiting, "_watcher", None)
 
 
 def later(seconds: float, function: Any) -> threading.Thread:
@@ -142,7 +143,7 @@ def test_no_connection_to_the_database_is_held_while_waiting(
     wait = threading.Event.wait
 
     def spy(event: threading.Event, *args: Any) -> bool:
-        if event in [w.woken for ws in list(waiting._board._waiters.values()) for w in ws]:
+        if event in [w.woken for ws in list(waiting._waiters._waiters.values()) for w in ws]:
             held.append(connection.connection)
         return wait(event, *args)
 
@@ -156,7 +157,7 @@ def test_no_connection_to_the_database_is_held_while_waiting(
 def test_news_of_a_job_wakes_its_own_waiters_alone(
     alice: User, bob: User, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_LEAST_LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(waiters, "MINIMUM_LOOK_SECONDS", 60.0)
     looks = {"alice": 0, "bob": 0}
     jobs = {user.username: submitting.submit(user, Submission("x"))[0] for user in (alice, bob)}
     done = threading.Event()
@@ -166,8 +167,7 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
             looks[name] += 1
             return True if Job.objects.get(pk=jobs[name].pk).state == "cancelled" else None
 
-        with waiting.at_work():
-            waiting.until(look, 20, HttpRequest(), jobs[name].pk)
+        waiting.until(look, 20, HttpRequest(), jobs[name].pk)
         connection.close()
         if name == "alice":
             done.set()
@@ -185,30 +185,49 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
 
 
 def test_a_new_job_wakes_one_idle_executor_and_one_who_leaves_passes_it_on(db: None) -> None:
-    board = waiting._board
+    board = waiters.Waiters()
+    first, *others = (waiters.Waiter(waiters.QUEUE, None, None) for _ in range(3))
     with contextlib.ExitStack() as stack:
         leaving = contextlib.ExitStack()
-        first = leaving.enter_context(board.waiter(waiting.QUEUE, HttpRequest()))
-        others = [stack.enter_context(board.waiter(waiting.QUEUE, HttpRequest())) for _ in range(2)]
-        board.wake(waiting.Change(7, True))
+        leaving.enter_context(board.waiting(first))
+        for other in others:
+            stack.enter_context(board.waiting(other))
+        board.wake(Change(7, True))
         assert [w.woken.is_set() for w in (first, *others)] == [True, False, False]
         leaving.close()  # with a job, it may be: another one was announced meanwhile
         assert [w.woken.is_set() for w in others] == [True, False]
-        board.wake(waiting.Change(8, False))
+        board.wake(Change(8, False))
         assert [w.woken.is_set() for w in others] == [True, False]
 
 
-def test_a_request_that_gets_no_turn_is_told_to_come_again(
-    gpu1: Executor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["held", "streamed"])
+def test_requests_that_are_held_for_one_user_are_few(
+    kind: str, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_BUSY_SECONDS", 0.1)
-    api = Api(gpu1.issue_token())
+    """X5: an executor's claims are bounded by its slots, and not here."""
+    monkeypatch.setattr(waiters, "MAX_OF_USER", 2)
+
+    def ask(user: User) -> Any:
+        api = Api(user.issue_token())
+        answer = api.post("/jobs", {"source": "x"})
+        path = f"/jobs/{answer.json()['id']}"
+        if kind == "streamed":
+            return api.get(path + "/events")
+        return api.get(path, Prefer="wait=1", If_None_Match=answer["ETag"])
+
     with contextlib.ExitStack() as stack:
-        for _ in range(waiting._AT_WORK):
-            stack.enter_context(waiting._at_work)  # others, whom the database keeps waiting
-        answer = api.post("/claims", {})
-        assert (answer.status_code, answer["Retry-After"]) == (503, "2")
-    assert api.post("/claims", {}).status_code == 204
+        for _ in range(2):
+            stack.enter_context(waiting.begin(HttpRequest(), 99, alice.pk))
+        refused = ask(alice)
+        assert refused.status_code == 429
+        assert refused.json()["type"] == "/problems/too-many-requests"
+        assert refused["Retry-After"]
+        other = ask(bob)
+        assert other.status_code == (200 if kind == "streamed" else 304)
+        other.close()
+    cancelling.cancel(Job.objects.get(user=alice).pk, "ta")
+    assert ask(alice).status_code < 400
+    assert not waiting._waiters._of_user.get(bob.pk)
 
 
 def test_the_feed_is_opened_anew_when_the_database_was_away(
@@ -216,7 +235,7 @@ def test_the_feed_is_opened_anew_when_the_database_was_away(
 ) -> None:
     api = Api(alice.issue_token())
     answer = api.post("/jobs", {"source": "x"})
-    feed = waiting._board._running_watcher()._feed
+    feed = waiting._running_watcher()._feed
     read = feed.read
 
     def read_of_what_is_closed() -> Any:
@@ -233,7 +252,7 @@ def test_the_feed_is_opened_anew_when_the_database_was_away(
 
 def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five that wait, two of whom could have it: none sleeps while one can take the job."""
-    monkeypatch.setattr(waiting, "_LEAST_LOOK_SECONDS", 60.0)  # nobody looks unless woken
+    monkeypatch.setattr(waiters, "MINIMUM_LOOK_SECONDS", 60.0)  # nobody looks unless woken
     looked: list[int] = []
     found: list[int] = []
     waiting_now = threading.Semaphore(0)
@@ -244,17 +263,16 @@ def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.Monke
             waiting_now.release()
             return number if number >= 3 and len(looked) > 5 else None
 
-        with waiting.at_work():
-            if waiting.until(look, 20, HttpRequest(), waiting.QUEUE) is not None:
-                found.append(number)
+        if waiting.until(look, 20, HttpRequest(), waiting.QUEUE) is not None:
+            found.append(number)
         connection.close()
 
     threads = [threading.Thread(target=wait, args=[number]) for number in range(5)]
     for thread in threads:
         thread.start()
         waiting_now.acquire()
-    wait_for(lambda: waiting._board.count == 5, "all wait")
-    waiting._board.wake(waiting.Change(1, True))
+    wait_for(lambda: waiting._waiters.count == 5, "all wait")
+    waiting._waiters.wake(Change(1, True))
     wait_for(lambda: found, "one takes it", 10)
     waiting.stop()
     for thread in threads:

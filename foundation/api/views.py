@@ -1,21 +1,60 @@
 """The base of the API's views."""
 
+import functools
 from typing import Any
 
+from django.conf import settings
+from django.http import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from foundation.api import reference_cycles
-from foundation.serving import waiting
+from foundation.problems import TooMuchAtOnce
+from foundation.serving.greenlets import in_a_thread
+from foundation.serving.memory import Budget, bearer
+
+LARGE_BYTES = 128 * 1024  # what takes longer to write as JSON than to hand to another thread
+
+_answers = Budget(
+    lambda: 2 * settings.TELERUN_MAX_BODY_BYTES,  # two of the largest
+    "You are fetching too much at once. Try again in 2 seconds.",
+)
+
+
+class LargeAnswer(Response):
+    """One whose JSON is written beside the hub."""
 
 
 class ApiView(APIView):
-    """Any address of the API: a few requests at work at a time, and nothing kept after each."""
+    """Any address of the API: its large answers are counted, and nothing is kept after each."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            with waiting.at_work():
-                response = super().dispatch(request, *args, **kwargs)
+            response = super().dispatch(request, *args, **kwargs)
             reference_cycles.undo_those_of_answer(response)
+            if isinstance(response, LargeAnswer):
+                response = self._counted(response, request)
             return response
         finally:
             reference_cycles.undo_those_of_view(self)
+
+    def _counted(self, response: LargeAnswer, request: Any) -> HttpResponseBase:
+        """The answer, rendered; until the client has taken it, it is in its bearer's budget.
+
+        A slow client would otherwise cost the memory of an answer for each of its connections.
+        """
+        whose = bearer(self.request.user)
+        in_a_thread(response.render)
+        size = len(response.content)
+        try:
+            _answers.take(whose, size)
+        except TooMuchAtOnce as error:
+            return self._refusal(error, request)
+        response._resource_closers.append(functools.partial(_answers.give_back, whose, size))
+        return response
+
+    def _refusal(self, error: TooMuchAtOnce, request: Request) -> Response:
+        refusal = self.finalize_response(request, self.handle_exception(error))
+        reference_cycles.undo_those_of_answer(refusal)
+        return refusal

@@ -1,26 +1,38 @@
-"""How the server's memory is given out, which only the start of a program can settle."""
+"""The memory that a process has for one bearer: what clients send, and what they fetch slowly."""
 
-import contextlib
-import os
-import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
 
-# glibc gives threads pools of their own and keeps freed pieces for each. For a server of a
-# thousand threads that is a fifth of its memory, and of no use: Python runs one at a time.
-_FEW_POOLS = "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0"
-_VARIABLE = "GLIBC_TUNABLES"
-_MARK = "pools"  # an option that Python hands on; glibc may take the variable out again
+from foundation.problems import TooMuchAtOnce
+
+Bearer = tuple[str, int]
 
 
-def share_pools() -> None:
-    """Starts this program anew, as the same process, with one pool of memory for all threads.
+def bearer(user: object) -> Bearer:
+    """Whose memory it is: a user's, an executor's, or that of all who have no token."""
+    return type(user).__name__, getattr(user, "pk", None) or 0
 
-    Does nothing where another C library is in use, the operator has settings of their own, or
-    Python cannot be started: the server runs as well without.
-    """
-    if "CS_GNU_LIBC_VERSION" not in os.confstr_names or not sys.executable:
-        return
-    if _VARIABLE in os.environ or _MARK in sys._xoptions:
-        return
-    again = [sys.orig_argv[0], "-X", _MARK, *sys.orig_argv[1:]]
-    with contextlib.suppress(OSError):
-        os.execve(sys.executable, again, {**os.environ, _VARIABLE: _FEW_POOLS})  # noqa: S606
+
+class Budget:
+    """So many bytes for each bearer at once."""
+
+    def __init__(self, maximum: Callable[[], int], refusal: str) -> None:
+        self._refusal = refusal
+        self._maximum = maximum
+        self._lock = threading.Lock()
+        self._taken: Counter[Bearer] = Counter()
+
+    def take(self, whose: Bearer, size: int) -> None:
+        """Raises TooMuchAtOnce."""
+        with self._lock:
+            if self._taken[whose] + size > self._maximum():
+                raise TooMuchAtOnce(self._refusal)
+            self._taken[whose] += size
+
+    def give_back(self, whose: Bearer, size: int) -> None:
+        """What was taken."""
+        with self._lock:
+            self._taken[whose] -= size
+            if not self._taken[whose]:
+                del self._taken[whose]

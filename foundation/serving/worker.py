@@ -1,73 +1,155 @@
-"""gunicorn's worker for a queue: connections shared out fairly, slow clients given up."""
+"""gunicorn's greenlet worker for a queue: silent clients make way, slow ones are given up."""
 
 import contextlib
 import errno
-import functools
-import mmap
-import os
+import socket
 import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import gevent
 from django.conf import settings
-from gunicorn.workers.gthread import ThreadWorker
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gevent.socket import wait_read
+from gunicorn import http
+from gunicorn.workers.ggevent import GeventWorker
+
+from foundation.serving.watcher import stopping
 
 MINIMUM_RATE = 1000  # bytes a second; a client that is slower for long is given up
+PIECE_BYTES = 64 * 1024  # of an answer, each sent at that rate at least
 DRAIN_SECONDS = 60  # for the rest of a body that nobody wants
-_AFTER_YOU_SECONDS = 0.001  # by then another process has taken the connection, if it could
+STOP_STEP_SECONDS = 0.05
 
 
-class Worker(ThreadWorker):
-    """A server process that shares the connections fairly with the others, and closes each in the
-    thread that had it.
+class Worker(GeventWorker):
+    """A server process: a greenlet for each connection, the same patience with all of them.
 
-    All processes are woken for a new connection, and the same would always be the first: it, and
-    so one core, would serve everyone, since clients keep their connections.
-
-    And gunicorn waits up to two seconds for a client to close its end, in the one thread that
-    accepts connections: a client that never does would keep everyone else waiting.
+    gunicorn's own has no limit for a client that says nothing, or stops in the middle.
     """
 
-    def accept(self, listener: Any) -> None:
-        if _accepted_last[:] == self._name:
-            time.sleep(_AFTER_YOU_SECONDS)
-        had = self.nr_conns
-        super().accept(listener)
-        if self.nr_conns > had:
-            _accepted_last[:] = self._name
+    def run(self) -> None:
+        self._context = tls_context(self.cfg)
+        self._silent: dict[gevent.Greenlet, None] = {}  # no byte came yet; in order of arrival
+        self._between: set[Client] = set()  # those between two requests
+        servers = [self._server(listener) for listener in self.sockets]
+        for server in servers:
+            server.start()
+        while self.alive:
+            self.notify()
+            stopping.wait(1.0)
+        self._stop(servers)
 
-    @property
-    def _name(self) -> bytes:
-        return os.getpid().to_bytes(len(_accepted_last), "big")
+    def _server(self, listener: Any) -> StreamServer:
+        listener.setblocking(False)
 
-    def handle(self, conn: Any) -> Any:
-        kept = super().handle(conn)
-        if kept is False:
-            with contextlib.suppress(OSError):
-                conn.close(graceful=True)
-            conn.close = _is_closed
-        return kept
+        def serve(sock: socket.socket, address: Any) -> None:
+            self._serve(listener, sock, address)
 
-    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        server = StreamServer(listener, handle=serve, spawn=Pool(self.worker_connections))
+        server.max_accept = 1  # so that processes share the connections
+        return server
+
+    def _stop(self, servers: list[StreamServer]) -> None:
+        """Lets requests at work end; connections between two requests end at once."""
+        for server in servers:
+            server.close()
+        until = time.monotonic() + self.cfg.graceful_timeout
+        while time.monotonic() < until and any(len(server.pool) for server in servers):
+            for client in list(self._between):
+                client.hang_up()
+            for greenlet in list(self._silent):
+                greenlet.kill(block=False)
+            self.notify()
+            gevent.sleep(STOP_STEP_SECONDS)
+        for server in servers:
+            server.stop(timeout=1)
+
+    # --- A connection ---
+
+    def _serve(self, listener: Any, sock: socket.socket, address: Any) -> None:
+        try:
+            if not self._first_byte_came(sock):
+                return
+            client = Client(self._context, sock)
+        except OSError:  # includes time-outs and what TLS refuses
+            return
+        try:
+            self._serve_requests(listener, client, address)
+        except (OSError, gevent.Timeout):
+            pass  # it went away, or fell silent
+        finally:
+            client.close()
+
+    def _first_byte_came(self, sock: socket.socket) -> bool:
+        """Whether the client says anything. Until then it has cost no memory for TLS; and when
+        there are too many like it, who has been silent for longest makes way."""
+        me = gevent.getcurrent()
+        if len(self._silent) >= self.worker_connections // 2:
+            next(iter(self._silent)).kill(block=False)
+        self._silent[me] = None
+        try:
+            wait_read(sock.fileno(), timeout=settings.TELERUN_SILENCE_SECONDS)
+            return True
+        finally:
+            self._silent.pop(me, None)
+
+    def _serve_requests(self, listener: Any, client: "Client", address: Any) -> None:
+        parser = http.get_parser(self.cfg, client, address)
+        seconds = settings.TELERUN_SILENCE_SECONDS
+        while self._request_begins(client, parser, seconds):
+            request = None
+            client.begin()
+            try:
+                request = next(parser)
+                goes_on = self._handle(listener, request, client, address)
+            except (StopIteration, http.errors.NoMoreData):
+                return
+            except OSError:
+                raise
+            except Exception as error:
+                self.handle_error(request, client, address, error)
+                return
+            goes_on = self._drained(parser, client) and goes_on and self.alive
+            if not goes_on:
+                return
+            seconds = self.cfg.keepalive
+
+    def _request_begins(self, client: "Client", parser: Any, seconds: float) -> bool:
+        """Whether a further request comes in time."""
+        if parser.unreader.buf.tell() or client.has_read_ahead():
+            return True
+        self._between.add(client)
+        try:
+            wait_read(client.fileno(), timeout=seconds)
+        except OSError:
+            return False
+        finally:
+            self._between.discard(client)
+        return True
+
+    def _handle(self, listener: Any, request: Any, client: "Client", address: Any) -> bool:
+        """Whether the connection may be used again."""
+        try:
+            self.handle_request(listener.getsockname(), request, client, address)
+            return True
+        except StopIteration:
+            return False
+
+    def _drained(self, parser: Any, client: "Client") -> bool:
         """Reads on to the end of an honest body that was refused unread (a wrong token).
 
-        gunicorn would hang up after 64 KiB, and a client that still sends would never see why.
+        A client that still sends would never see why.
         """
-        most = settings.TELERUN_MAX_BODY_BYTES
-        until = time.monotonic() + DRAIN_SECONDS
-        return bool(conn.parser.finish_body(deadline=until, max_bytes=most)) and keepalive
-
-
-_accepted_last = mmap.mmap(-1, 8)  # shared memory: the process that took the last connection
-
-
-def _is_closed(graceful: bool = False) -> None:
-    """The `close` of a connection that is."""
+        client.begin()
+        with gevent.Timeout(DRAIN_SECONDS):
+            return bool(parser.finish_body(max_bytes=settings.TELERUN_MAX_BODY_BYTES))
 
 
 class _Pace:
-    """How long a thread has waited for a client in one direction, for how many bytes."""
+    """How long a client has been waited for in one direction, for how many bytes."""
 
     def __init__(self) -> None:
         self.waited = 0.0
@@ -79,68 +161,82 @@ class _Pace:
         return settings.TELERUN_SILENCE_SECONDS + self.moved / MINIMUM_RATE - self.waited
 
 
-class ClientSocket(ssl.SSLSocket):
-    """Gives up who stops in the middle of a handshake, a request or an answer, or trickles it.
+class Client:
+    """A client's end of TLS, as gunicorn reads and writes it.
 
-    A thread waits for them, and gunicorn has no such limit. Between requests a connection may be
-    silent for KEEPALIVE_SECONDS: no thread waits for it then.
+    Who stops in the middle of a handshake, a request or an answer, or trickles it, has gone away
+    (ConnectionResetError). Between requests a connection may be silent for longer.
     """
 
-    _asked: float | None = None  # the time-out that others have set
+    def __init__(self, context: ssl.SSLContext, sock: socket.socket) -> None:
+        """Shakes hands. Raises OSError."""
+        self.begin()
+        self._socket = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        try:
+            with self._waiting(self._in):
+                self._socket.do_handshake()
+        except BaseException:
+            self._socket.close()
+            raise
 
-    def settimeout(self, seconds: float | None) -> None:
-        self._asked = seconds
-        super().settimeout(seconds)
-
-    def setblocking(self, flag: bool) -> None:
-        """A request begins (or, with False, has ended)."""
+    def begin(self) -> None:
+        """A request begins: all its time is before it."""
         self._in, self._out = _Pace(), _Pace()
-        self.settimeout(settings.TELERUN_SILENCE_SECONDS if flag else 0.0)
 
-    def do_handshake(self, block: bool = False) -> None:
-        self.setblocking(True)
-        with self._waiting(self._in):
-            super().do_handshake(block)
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
-    def recv(self, *args: Any) -> bytes:
+    def getpeername(self) -> Any:
+        return self._socket.getpeername()
+
+    def has_read_ahead(self) -> bool:
+        """Whether there are bytes that the kernel no longer has."""
+        return self._socket.pending() > 0
+
+    def recv(self, size: int) -> bytes:
+        if self._in.left <= 0:
+            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
         with self._waiting(self._in) as pace:
-            data = super().recv(*args)
+            data = self._socket.recv(size)
             pace.moved += len(data)
             return data
 
-    def send(self, *args: Any) -> int:  # sendall calls it
-        with self._waiting(self._out) as pace:
-            sent = super().send(*args)
-            pace.moved += sent
-            return sent
+    def sendall(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE_BYTES):
+            piece = data[start : start + PIECE_BYTES]
+            with self._waiting(self._out) as pace:
+                self._socket.sendall(piece)
+                pace.moved += len(piece)
+
+    send = sendall
 
     @contextlib.contextmanager
     def _waiting(self, pace: _Pace) -> Iterator[_Pace]:
         """Silence becomes what gunicorn takes for a client that went away, which it is."""
-        seconds = pace.left if self._asked is None else min(pace.left, self._asked)
         began = time.monotonic()
+        if hasattr(self, "_socket"):
+            self._socket.settimeout(max(0.001, pace.left))
         try:
-            if self._asked != 0:
-                if pace.left <= 0:
-                    raise TimeoutError
-                super().settimeout(seconds)
             yield pace
         except TimeoutError as error:
             raise ConnectionResetError(errno.ECONNRESET, "the client fell silent") from error
         finally:
             pace.waited += time.monotonic() - began
 
+    def hang_up(self) -> None:
+        """Whoever waits for this client sees its end."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-@functools.cache
-def _context(certificate: str, key: str) -> ssl.SSLContext:
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+
+def tls_context(config: Any) -> ssl.SSLContext:
+    """One TLS context for all connections of a process."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sslsocket_class = ClientSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.num_tickets = 0  # clients keep their connections, and resume none
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(config.certfile, config.keyfile)
     return context
-
-
-def one_context(config: Any, _default: Any) -> ssl.SSLContext:
-    """One TLS context a process: gunicorn would load the files for every connection."""
-    return _context(config.certfile, config.keyfile)

@@ -82,17 +82,30 @@ class Queue:
     def _exchange(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> Answer:
+        return self._answer(self._ask(method, path, data, headers, timeout))
+
+    def _ask(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
+    ) -> http.client.HTTPResponse:
+        """Sends the request; an answer whose body is not read yet."""
         try:
             connection = self._open(timeout)
             connection.request(method, self._base + path, data, {**self._headers, **headers})
-            response = connection.getresponse()
-            content = response.read()
+            return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise Untrusted(
                 f"The certificate of {self.server} is not trusted: {error.verify_message}. "
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+
+    def _answer(self, response: http.client.HTTPResponse) -> Answer:
+        """Reads it to its end."""
+        try:
+            content = response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None

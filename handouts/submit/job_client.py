@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import time
 import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from handouts.client.answer import Answer, is_retryable
-from handouts.client.connection import Queue
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
 from handouts.client.words import warn
-from handouts.submit.job_lines import status_line
+from handouts.submit.job_events import Events
+from handouts.submit.job_lines import is_over, status_line
 from handouts.submit.stop import REFUSED, UNREACHABLE, Stop
+from handouts.submit.streams import StreamingQueue
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
@@ -25,7 +27,7 @@ WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to 
 class Client:
     """Asks the queue again until it answers, and says on standard error what it waits for."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: StreamingQueue) -> None:
         self.queue = queue
         self._last_line = ""
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
@@ -63,7 +65,37 @@ class Client:
 
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile says what it waits for."""
-        while job["state"] in ("queued", "running"):
+        if not is_over(job):
+            self._say(status_line(job))
+            job = self._follow(job)
+        return job
+
+    def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Reads the job's events until it is over; then the job, with its logs."""
+        events, pauses = Events(self.queue, job["id"]), delays(0.1, 2.0)
+        while not is_over(job):
+            answer = self._persist_in(events.open, WAIT_PATIENCE_SECONDS)
+            if answer.status >= 400:  # an older queue: or a job that is none, as `_poll` finds out
+                return self._poll(job)
+            try:
+                for shown in events.read():
+                    job = shown
+                    if not is_over(job):
+                        self._say(status_line(job))
+            except Unreachable as error:
+                if not events.came:  # something on the way keeps them back until the stream ends
+                    return self._poll(job)
+                self._say(str(error).rstrip(".") + "; trying again.")
+            if answer.status == 204:
+                break
+            if not is_over(job):
+                time.sleep(next(pauses))  # the server stops, or nobody reaches it
+        return self.get(job["id"])
+
+    def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The same by a request for each change."""
+        job = self.get(job["id"])
+        while not is_over(job):
             self._say(status_line(job))
             answer = self._persist(
                 "GET",
@@ -95,10 +127,18 @@ class Client:
         patience: float = 0.0,
     ) -> Answer:
         """Sends the request until the queue gives a final answer. Raises Stop after `patience`."""
+
+        def send() -> Answer:
+            return self.queue.request(method, path, body, headers, WAIT_SECONDS + 15)
+
+        return self._persist_in(send, patience)
+
+    def _persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
+        """Does it until the queue gives a final answer. Raises Stop after `patience`."""
         deadline = time.monotonic() + patience
         for delay in delays():
             try:
-                answer = self.queue.request(method, path, body, headers, WAIT_SECONDS + 15)
+                answer = send()
                 if not is_retryable(answer):
                     return answer
                 trouble, pause = answer.detail, max(delay, answer.retry_after)

@@ -30,6 +30,11 @@ SIGNALS = {
 }
 
 
+def is_over(job: dict[str, Any]) -> bool:
+    """Whether nothing will happen to it any more."""
+    return job["state"] not in ("queued", "running")
+
+
 def status_line(job: dict[str, Any]) -> str:
     """What the job is waiting for, in a line."""
     head = f"Job {job['id']}: "

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 from handouts.client.auth import read_auth
-from handouts.client.connection import Queue
 from handouts.client.errors import BadSetup, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
@@ -41,13 +40,14 @@ from handouts.submit.output_files import save_files
 from handouts.submit.show import show
 from handouts.submit.source_file import check_arguments, read_source
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
+from handouts.submit.streams import StreamingQueue
 
 
 def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     source = read_source(options.file) if options.file else ""
     check_arguments(options.args)
-    client = Client(Queue(read_auth(options.auth, "username", options.server)))
+    client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
     job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from foundation.serving.greenlets import in_a_thread, on_the_hub
 from jobs.audit.models import AuditEntry
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class _Follower:
 
     def soon(self) -> None:
         if self._pid == os.getpid():
-            self._wanted.set()
+            on_the_hub(self._wanted.set)
         else:  # a command's process: there is nobody else to do it
             follow()
 
@@ -50,14 +51,17 @@ class _Follower:
             self._wanted.wait()
             time.sleep(_GATHER_SECONDS)
             self._wanted.clear()
-            try:
-                follow()
-            except DatabaseError as error:  # the sweep tries again
-                log.warning("The audit file waits for the database: %s", str(error).strip())
-            except Exception:
-                log.exception("The audit file is not up to date")
-            finally:
-                connection.close()
+            in_a_thread(self._follow)
+
+    def _follow(self) -> None:
+        try:
+            follow()
+        except DatabaseError as error:  # the sweep tries again
+            log.warning("The audit file waits for the database: %s", str(error).strip())
+        except Exception:
+            log.exception("The audit file is not up to date")
+        finally:
+            connection.close()
 
 
 _follower = _Follower()

@@ -8,7 +8,6 @@ PostgreSQL alone.
 
 import fcntl
 import os
-import select
 import sqlite3
 import threading
 import time
@@ -18,7 +17,8 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
-from foundation.bell import Bell
+from foundation.bell import Bell, Listener
+from foundation.serving import greenlets
 
 _ASK_SECONDS = 0.005  # how often a process asks for its turn to write, if no bell tells it
 _MOST_IDLE = 32  # connections kept by a process: more than ever work at once
@@ -40,13 +40,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._has_turn = False
+        self._turn: _Turn | None = None
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         try:
-            return _idle.pop() if _idle else super().get_new_connection(conn_params)
-        except IndexError:  # another thread was faster
-            return super().get_new_connection(conn_params)
+            return _idle.pop()  # type: ignore[union-attr]
+        except (AttributeError, IndexError):  # none is kept, or another thread was faster
+            new = super().get_new_connection(conn_params)
+        if greenlets.are_used():
+            new.execute("PRAGMA busy_timeout = 0")  # it would stop all greenlets
+        return new
 
     def _close(self) -> None:
         self._give_turn()
@@ -64,17 +67,30 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _start_transaction_under_autocommit(self) -> None:
         path, seconds = f"{self.settings_dict['NAME']}.turn", self._seconds()
-        if not _turn.take(path, seconds):
+        turn = _turns.turn
+        if not turn.take(path, seconds):
             raise OperationalError(f"no turn to write came in {seconds} s")
-        self._has_turn = True
+        self._turn = turn
         try:
-            super()._start_transaction_under_autocommit()
-        except BaseException as error:
+            self._begin(seconds)
+        except BaseException:
             self._give_turn()
-            if "is locked" in str(error):
-                message = f"another program has held SQLite's write lock for {seconds} s"
-                raise OperationalError(message) from error
             raise
+
+    def _begin(self, seconds: float) -> None:
+        """Asks again while a program that takes no turns has SQLite's write lock: SQLite itself
+        would wait with all greenlets."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return super()._start_transaction_under_autocommit()
+            except OperationalError as error:
+                if "is locked" not in str(error):
+                    raise
+                if time.monotonic() > deadline:
+                    message = f"another program has held SQLite's write lock for {seconds} s"
+                    raise OperationalError(message) from error
+            greenlets.sleep(_ASK_SECONDS)
 
     def _seconds(self) -> float:
         return self.settings_dict["OPTIONS"].get("timeout", 5)
@@ -92,72 +108,71 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._give_turn()
 
     def _give_turn(self) -> None:
-        if self._has_turn:
-            self._has_turn = False
-            _turn.give()
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.give()
 
 
 class _Turn:
-    """Whose turn it is to write: a lock among this process's threads, then among processes.
+    """Whose turn it is to write: a native thread's, which has a lock on the file `*.turn`.
 
-    The second is a file's, asked for when the bell rings: flock(2) alone knows no time-out, and
-    a process that was stopped may hold it. The kernel lets go of it when its holder dies.
+    The lock is asked for when the bell rings: flock(2) alone knows no time-out, stops all
+    greenlets, and a process that was stopped may hold it. The kernel lets go of it when its holder
+    dies. A thread's greenlets share its lock, one after the other.
     """
 
     def __init__(self) -> None:
-        self._threads = threading.Lock()
+        self._greenlets = threading.Lock()
         self._file = -1
         self._of = (0, "")  # the process and path that the file was opened for
-        self._bell = Bell()  # heard by the processes of one server
-        self._poll: select.epoll | None = None
+        self._listener = Listener()
 
     def take(self, path: str, seconds: float) -> bool:
         """Whether the turn came in time."""
         deadline = time.monotonic() + seconds
-        if not self._threads.acquire(timeout=seconds):
+        if not self._greenlets.acquire(timeout=seconds):
             return False
         try:
             while not self._lock(path):
                 if time.monotonic() > deadline:
-                    self._threads.release()
+                    self._greenlets.release()
                     return False
-                self._sleep()
+                self._listener.sleep(_ASK_SECONDS)  # until another may have given its turn
         except BaseException:
-            self._threads.release()
+            self._greenlets.release()
             raise
         return True
 
     def give(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._bell.ring()
-        self._threads.release()
-
-    def _sleep(self) -> None:
-        """Until another process may have given its turn."""
-        if self._poll is None:
-            time.sleep(_ASK_SECONDS)
-        else:
-            self._poll.poll(_ASK_SECONDS)
+        _bell.ring()
+        self._greenlets.release()
 
     def _lock(self, path: str) -> bool:
         if self._of != (os.getpid(), path):  # a lock is shared with a fork's parent
-            try:
-                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise OperationalError(f"{path} cannot be opened: {error.strerror}") from error
-            self._of = (os.getpid(), path)
-            self._listen()
+            self._open(path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
-    def _listen(self) -> None:
-        self._poll = None
-        if hasattr(select, "epoll"):
-            self._poll = select.epoll()
-            self._bell.wakes(self._poll)
+    def _open(self, path: str) -> None:
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OperationalError(f"{path} cannot be opened: {error.strerror}") from error
+        self._of = (os.getpid(), path)
+        self._listener = Listener()
+        self._listener.hear(_bell)
 
 
-_turn = _Turn()
+class _Turns(greenlets.NativeLocal):
+    """The turn of each native thread."""
+
+    def __init__(self) -> None:
+        self.turn = _Turn()
+
+
+_bell = Bell()  # heard by the processes of one server
+_turns = _Turns()

@@ -74,6 +74,25 @@ class JobAnswer(JobSummaryAnswer):
     result: ResultAnswer | None
 
 
+class ResultWithoutLogs(TypedDict):
+    """A result as an event shows it: its logs are at the job's own address."""
+
+    exit_code: int | None
+    signal: int | None
+    compile_seconds: float | None
+    execute_seconds: float | None
+    files: list[FileAnswer]
+    details: dict[str, Any]
+
+
+class JobEvent(JobSummaryAnswer):
+    """A job as an event shows it."""
+
+    attempts: list[AttemptAnswer]
+    executor: str | None
+    result: ResultWithoutLogs | None
+
+
 class JobPageAnswer(TypedDict):
     """Some of a user's jobs, and where the others are."""
 
@@ -165,6 +184,14 @@ def whole(job: Job, position: int | None) -> JobAnswer:
         "executor": attempts[-1].executor_name if held else None,
         "result": _result(result) if result and job.state == State.FINISHED else None,
     }
+
+
+def without_logs(job: JobAnswer) -> JobEvent:
+    """A job for an event."""
+    result = job["result"]
+    if result is not None:
+        result = {k: v for k, v in result.items() if k not in ("compile_log", "execute_log")}
+    return {**job, "result": result}
 
 
 def claimed(attempt: Attempt) -> ClaimAnswer:

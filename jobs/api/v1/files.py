@@ -22,6 +22,7 @@ from foundation.api.description import (
 from foundation.parsers import read_bytes
 from foundation.problems import NotFound
 from foundation.serving import waiting
+from foundation.serving.greenlets import in_a_thread
 from jobs import outputs, reporting
 from jobs.api.v1.answers import FileAnswer
 from jobs.api.v1.users import own_job
@@ -52,7 +53,7 @@ class AttemptFile(ExecutorView):
         lease_token = request.headers.get("Telerun-Lease", "")
         with _one_of_few():
             content = read_bytes(request, limits.of_a_job()["output_file_bytes"])
-            reporting.keep_file(request.user, attempt_id, lease_token, name, content)
+            in_a_thread(reporting.keep_file, request.user, attempt_id, lease_token, name, content)
         document: FileAnswer = {"name": name, "size": len(content)}
         return Response(document)
 
@@ -60,10 +61,8 @@ class AttemptFile(ExecutorView):
 @contextmanager
 def _one_of_few() -> Iterator[None]:
     """Around what has a whole file in memory. Raises Busy."""
-    taken = False
+    taken = _uploads.acquire(timeout=_PATIENCE_SECONDS)
     try:
-        with waiting.asleep():
-            taken = _uploads.acquire(timeout=_PATIENCE_SECONDS)
         if not taken:
             raise waiting.Busy("too many files arrive at once")
         yield

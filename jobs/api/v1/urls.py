@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from jobs.api.v1 import executors, files, users
+from jobs.api.v1 import events, executors, files, users
 
 urlpatterns = [
     path("jobs", users.Jobs.as_view(), name="jobs"),
     path("jobs/<int:job_id>", users.OneJob.as_view(), name="job"),
+    path("jobs/<int:job_id>/events", events.JobEvents.as_view(), name="job-events"),
     path("jobs/<int:job_id>/cancel", users.CancelJob.as_view(), name="cancel-job"),
     path("jobs/<int:job_id>/files/<str:name>", files.JobFile.as_view(), name="job-file"),
     path("claims", executors.Claims.as_view(), name="claims"),

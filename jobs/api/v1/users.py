@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.views import UserView
+from accounts.models import User
 from foundation.api.description import (
     WITH_BODY,
     answer,
@@ -17,6 +18,7 @@ from foundation.api.description import (
     request_header,
 )
 from foundation.api.inputs import validated
+from foundation.api.views import LARGE_BYTES, LargeAnswer
 from foundation.database.statements import Parameter, Select
 from foundation.problems import NotFound
 from foundation.serving import waiting
@@ -52,7 +54,12 @@ _OWN_JOB = Select(
 
 def own_job(request: Request, job_id: int) -> Job:
     """The user's job; somebody else's is not found, like one that never was. Raises NotFound."""
-    job = _OWN_JOB.first(job=job_id, user=request.user.pk)
+    return own_job_of(request.user, job_id)
+
+
+def own_job_of(user: User, job_id: int) -> Job:
+    """The same, outside of a request."""
+    job = _OWN_JOB.first(job=job_id, user=user.pk)
     if job is None:
         raise NotFound(f"You have no job {job_id}.")
     return job
@@ -139,7 +146,7 @@ class OneJob(UserView):
             etag = _etag(job, position)
             return _response(job, position) if differs(etag, known) else None
 
-        response = waiting.until(changed, seconds, request._request, job_id)
+        response = waiting.until(changed, seconds, request._request, job_id, request.user.pk)
         if response is None:
             response = Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
         return with_wait_applied(request, response, seconds)
@@ -171,4 +178,8 @@ def _response(
     job: Job, position: int | None, code: int = status.HTTP_200_OK, **headers: Any
 ) -> Response:
     headers["ETag"] = _etag(job, position)
-    return Response(answers.whole(job, position), code, headers=headers)
+    document = answers.whole(job, position)
+    result = document["result"]
+    logs = len(result["compile_log"]) + len(result["execute_log"]) if result else 0
+    kind = LargeAnswer if logs > LARGE_BYTES else Response
+    return kind(document, code, headers=headers)

@@ -1,0 +1,98 @@
+"""Which requests run on the hub, and all others whole in a native thread.
+
+On the hub run the few addresses of every job's life: they ask the database in kept statements,
+and never take long. Everything else may: a page of the admin, a list, a file, a password's hash.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from gevent.lock import BoundedSemaphore
+
+from foundation.hooks import Hook
+from foundation.serving.greenlets import in_a_thread
+
+STRANGER_BYTES = 64 * 1024  # the body of a request by somebody who has not logged in
+PAGE_BYTES = 4 * 1024 * 1024  # and by somebody who has: a roster
+TOO_LARGE = "telerun.body_too_large"  # in a request's environment: its body was not read
+
+_AT_ONCE = 4  # requests in native threads: each more would make the hub wait for Python longer
+_BUSY_SECONDS = 6.0  # how long one waits for its turn, before it is answered 503
+BUSY = "telerun.busy"
+
+Environment = dict[str, Any]
+Application = Callable[[Environment, Callable[..., Any]], Iterable[bytes]]
+
+# Says whether a request is of somebody who has logged in; asked in a native thread.
+has_logged_in: Hook[Callable[[Environment], bool]] = Hook("who has logged in")
+
+
+class HubOrThread:
+    """A WSGI application, each request of which runs where it disturbs nobody."""
+
+    def __init__(self, application: Application, is_quick: Callable[[str, str], bool]) -> None:
+        """`is_quick` says, of a method and a path, whether it may run on the hub."""
+        self._application = application
+        self._is_quick = is_quick
+        self._turns = BoundedSemaphore(_AT_ONCE)
+
+    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self._is_quick(environ["REQUEST_METHOD"], environ["PATH_INFO"]):
+            return self._application(environ, start_response)
+        _read_body(environ)
+        taken = self._turns.acquire(timeout=_BUSY_SECONDS)
+        environ[BUSY] = not taken
+        try:
+            return in_a_thread(_answer, self._application, environ, start_response)
+        finally:
+            if taken:
+                self._turns.release()
+
+
+def _read_body(environ: Environment) -> None:
+    """Reads it before the thread begins, so that no thread waits for a slow client.
+
+    Of more than somebody may send nothing is read.
+    """
+    size = int(environ.get("CONTENT_LENGTH") or 0)
+    chunked = "HTTP_TRANSFER_ENCODING" in environ  # refused by a middleware
+    if chunked or not _may_send(environ, size):
+        environ[TOO_LARGE] = not chunked
+        environ["wsgi.input"] = io.BytesIO()
+    else:
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(size))
+
+
+def _may_send(environ: Environment, size: int) -> bool:
+    if size <= STRANGER_BYTES:
+        return True
+    return size <= PAGE_BYTES and in_a_thread(has_logged_in.get(), environ)
+
+
+def _answer(
+    application: Application, environ: Environment, start_response: Callable[..., Any]
+) -> Iterable[bytes]:
+    """In the thread: the whole answer, or, if it is a stream, what gives its parts."""
+    answer: Any = application(environ, start_response)
+    if getattr(answer, "streaming", False):
+        return _Parts(answer)
+    try:
+        return [b"".join(answer)]
+    finally:
+        answer.close()
+
+
+class _Parts:
+    """A stream's parts, each made in a native thread when the client has taken the one before."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self._parts = iter(answer)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (part := in_a_thread(next, self._parts, None)) is not None:
+            yield part
+
+    def close(self) -> None:
+        in_a_thread(self._answer.close)

@@ -1,0 +1,122 @@
+"""Who waits for what, in this process."""
+
+import contextlib
+import socket
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from foundation.problems import TooMuchAtOnce
+
+if TYPE_CHECKING:
+    from foundation.serving.feeds import Change
+
+QUEUE = 0  # the topic of those who wait for any job; a job's topic is its id
+
+# Waiters look by themselves now and then, for what nobody announces: one's place in the queue.
+# Seldom enough that all of a process's looks together stay below LOOKS_A_SECOND.
+MINIMUM_LOOK_SECONDS = 1.0
+LOOKS_A_SECOND = 20
+
+MAX_OF_USER = 32  # requests that a process holds for one user
+
+
+class Waiter:
+    """Sleeps until something happens to its topic."""
+
+    def __init__(self, topic: int, client: socket.socket | None, user: int | None) -> None:
+        self.topic = topic
+        self.user = user
+        self.socket = client
+        self.queued_at_look = 0  # how many jobs had been queued when it last began to look
+        self.woken = threading.Event()
+        self.hung_up = False
+
+
+class Waiters:
+    """All waiters of this process, by topic."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiters: dict[int, dict[Waiter, None]] = defaultdict(dict)  # in order of arrival
+        self._of_user: Counter[int] = Counter()
+        self.count = 0
+        self.queued = 0  # how many jobs have begun to wait, since this process was started
+
+    @contextlib.contextmanager
+    def waiting(self, waiter: Waiter) -> Iterator[None]:
+        """Inside it, the waiter is woken for everything that the feed tells from now on.
+
+        Raises TooMuchAtOnce for one more of a user than MAX_OF_USER.
+        """
+        self._add(waiter)
+        try:
+            yield
+        finally:
+            self._remove(waiter)
+
+    def _add(self, waiter: Waiter) -> None:
+        with self._lock:
+            if waiter.user is not None:
+                if self._of_user[waiter.user] >= MAX_OF_USER:
+                    raise TooMuchAtOnce(
+                        f"{MAX_OF_USER} requests of yours wait already. Try again later."
+                    )
+                self._of_user[waiter.user] += 1
+            self._waiters[waiter.topic][waiter] = None
+            self.count += 1
+
+    def _remove(self, waiter: Waiter) -> None:
+        with self._lock:
+            self.count -= 1
+            if waiter.user is not None:
+                self._of_user[waiter.user] -= 1
+                if not self._of_user[waiter.user]:
+                    del self._of_user[waiter.user]
+            waiters = self._waiters[waiter.topic]
+            del waiters[waiter]
+            if not waiters:
+                del self._waiters[waiter.topic]
+            if waiter.topic == QUEUE and waiter.woken.is_set():
+                self._wake_one()  # it leaves, woken for a job that another can take
+
+    def look_seconds(self) -> float:
+        """How long a waiter may go without looking."""
+        return max(MINIMUM_LOOK_SECONDS, self.count / LOOKS_A_SECOND)
+
+    def wake(self, change: "Change") -> None:
+        """Wakes those who wait for the job, and one of those who wait for any if it waits."""
+        with self._lock:
+            for waiter in self._waiters.get(change.job_id, ()):
+                waiter.woken.set()
+            if change.queued:
+                self.queued += 1
+                self._wake_one()
+
+    def begins_to_look(self, waiter: Waiter) -> bool:
+        """Later commits wake it anew. Whether it was woken."""
+        with self._lock:
+            woken = waiter.woken.is_set()
+            waiter.woken.clear()
+            waiter.queued_at_look = self.queued
+            return woken
+
+    def pass_on(self) -> None:
+        """Somebody was woken for a job, and did not take it."""
+        with self._lock:
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        """The first who has not looked since the last job was queued: each looks once for it."""
+        for waiter in self._waiters.get(QUEUE, ()):
+            if not waiter.woken.is_set() and waiter.queued_at_look < self.queued:
+                waiter.woken.set()
+                return
+
+    def wake_all(self) -> None:
+        """Everyone looks."""
+        with self._lock:
+            for waiters in self._waiters.values():
+                for waiter in waiters:
+                    waiter.woken.set()

@@ -1,0 +1,52 @@
+"""Answers that go on while something happens."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+
+from handouts.client.answer import Answer
+from handouts.client.connection import Queue
+from handouts.client.errors import Unreachable
+from handouts.client.words import in_words
+
+MAX_LINE_BYTES = 16 << 20  # none is longer
+
+
+class StreamingQueue(Queue):
+    """The queue, of which streams can be asked too."""
+
+    def stream(
+        self, path: str, headers: dict[str, str], timeout: float
+    ) -> tuple[Answer, Iterator[bytes]]:
+        """Begins to read an answer that goes on: its lines, as they come, until it ends.
+
+        An answer that is no stream is whole, and has no lines. While its lines are read nothing
+        else may be asked. Silence for `timeout` seconds, as all else that breaks it, raises
+        Unreachable, also while the lines are read.
+        """
+        headers = {"Accept": "text/event-stream", **headers}
+        kept_alive = self._connection is not None
+        try:
+            response = self._ask("GET", path, None, headers, timeout)
+        except Unreachable:
+            if not kept_alive:
+                raise
+            response = self._ask("GET", path, None, headers, timeout)
+        if not response.getheader("Content-Type", "").startswith("text/event-stream"):
+            return self._answer(response), iter(())
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, names, {}), self._lines(response)
+
+    def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while True:
+                line = response.readline(MAX_LINE_BYTES)
+                if not line:
+                    break
+                yield line
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+        if response.getheader("Connection", "").lower() == "close":
+            self.close()

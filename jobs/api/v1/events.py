@@ -1,0 +1,167 @@
+"""`/jobs/ID/events`: a job's changes as server-sent events (the HTML standard, 9.2).
+
+One stream takes the place of a held request for each change. It holds no connection to the
+database while it waits, and ends with the job, with its bearer's token, or as the server stops:
+with the id of the last event, any server goes on from there.
+"""
+
+import contextlib
+import re
+import time
+from typing import Any, NamedTuple
+
+from django.http import StreamingHttpResponse
+from rest_framework import status
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api.views import UserView
+from accounts.authentication import is_still_valid
+from accounts.models import User
+from foundation.api.description import answer, extend_schema, header, request_header
+from foundation.database import connections
+from foundation.problems import NotFound
+from foundation.serving import waiting
+from jobs.api.v1 import answers
+from jobs.api.v1.users import own_job_of
+from jobs.models import Job
+from jobs.states import FINAL
+
+EVENTS_TYPE = "text/event-stream"
+COMMENT_SECONDS = 10.0  # a line at least so often, for proxies and clients that count on one
+COMMENT = b":\n\n"
+
+_EVENT_ID = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})-(\d{1,18})-(\d{1,18})", re.ASCII)
+_json = JSONRenderer()
+
+
+class EventId(NamedTuple):
+    """What its reader knows after an event: enough for any server to go on."""
+
+    attempt: int = 0  # the number of the latest
+    compile_offset: int = 0  # bytes of its logs that were sent
+    execute_offset: int = 0
+    version: int = 0  # of the job
+    place: int = 0  # in the queue; 0 for none
+
+    def __str__(self) -> str:
+        return "-".join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> "EventId":
+        """What `Last-Event-ID` says; one that is unknown is the beginning."""
+        known = _EVENT_ID.fullmatch(text.strip())
+        return cls(*map(int, known.groups())) if known else cls()
+
+
+class AnyAccepted(BaseContentNegotiation):
+    """Answers the same whatever `Accept` says: a stream, and JSON for what is refused."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class JobEvents(UserView):
+    """`/jobs/ID/events`."""
+
+    content_negotiation_class = AnyAccepted
+
+    @extend_schema(
+        operation_id="get_job_events",
+        summary="A job's changes, as they happen, until it is over.",
+        parameters=[
+            request_header("Last-Event-ID", "The `id` of the last event that is known."),
+            header("Cache-Control", "`no-cache`.", 200),
+        ],
+        responses={
+            (200, EVENTS_TYPE): answer(
+                "`event: job`, and in its data the job without its logs: at once, and at each "
+                "change. A comment at least every 15 seconds. Ends after the event of a state "
+                "that is over.",
+                {"type": "string"},
+            ),
+            204: answer("`Last-Event-ID` is the last event that there will be."),
+        },
+        problems=(404,),
+        own_problems={429: "`too-many-requests`: too many of your requests wait"},
+    )
+    def get(self, request: Request, job_id: int) -> Any:
+        user, known = request.user, EventId.parse(request.headers.get("Last-Event-ID", ""))
+        job = own_job_of(user, job_id)
+        if job.state in FINAL and known.version == job.version:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        if request.method == "HEAD":
+            return Response(content_type=EVENTS_TYPE)
+        return StreamingHttpResponse(
+            _Events(request._request, user, job_id, known),
+            content_type=EVENTS_TYPE,
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+
+
+class _Events:
+    """The bytes of a stream, an event at a time. Raises TooMuchAtOnce as it is made."""
+
+    def __init__(self, request: Any, user: User, job_id: int, known: EventId) -> None:
+        self._user, self._job_id, self._known = user, job_id, known
+        self._over = False
+        self._sent_at = 0.0
+        self._stack = contextlib.ExitStack()
+        self._wait = self._stack.enter_context(waiting.begin(request, job_id, user.pk))
+
+    def __iter__(self) -> "_Events":
+        return self
+
+    def __next__(self) -> bytes:
+        while not self._over:
+            event = self._wait.look(self._look)
+            connections.release()  # sending may take long
+            if event is None and not self._over:
+                event = self._comment()
+            if event is not None:
+                self._sent_at = time.monotonic()
+                return event
+            if self._over or not self._wait.sleep(self._until_comment()):
+                break
+        raise StopIteration
+
+    def close(self) -> None:
+        """Nobody reads any longer."""
+        self._stack.close()
+
+    def _until_comment(self) -> float:
+        return max(0.0, self._sent_at + COMMENT_SECONDS - time.monotonic())
+
+    def _comment(self) -> bytes | None:
+        return None if self._until_comment() else COMMENT
+
+    def _look(self) -> bytes | None:
+        """The event of what is new; None if nothing is, or there will be nothing more."""
+        if not is_still_valid(self._user):
+            self._over = True
+            return None
+        try:
+            job = own_job_of(self._user, self._job_id)
+        except NotFound:  # purged meanwhile
+            self._over = True
+            return None
+        place = job.queue_position
+        if (self._known.version, self._known.place) == (job.version, place or 0):
+            return None
+        self._over = job.state in FINAL
+        document, self._known = _event_of(job, place)
+        return b"event: job\nid: %b\ndata: %b\n\n" % (
+            str(self._known).encode(),
+            _json.render(document),
+        )
+
+
+def _event_of(job: Job, place: int | None) -> tuple[answers.JobEvent, EventId]:
+    document = answers.without_logs(answers.whole(job, place))
+    attempts = document["attempts"]
+    known = EventId(
+        attempt=attempts[-1]["number"] if attempts else 0, version=job.version, place=place or 0
+    )
+    return document, known
