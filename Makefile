@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test quick handouts openapi faults soak fuzz corpus gpu-check bench lint format clean
+.PHONY: help venv demo test quick handouts openapi faults soak power-cuts fuzz corpus gpu-check bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
@@ -11,6 +11,7 @@ help:
 	@echo "make quick  those of its tests that start no processes, on SQLite (under a minute)"
 	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
 	@echo "make soak   all faults at random, MINUTES=30 on each database"
+	@echo "make power-cuts what a disk may hold when the power fails, CUTS=5000 times"
 	@echo "make fuzz   the API under requests made from its own schema, EXAMPLES=300 of each kind"
 	@echo "make corpus hostile programs, what became of each, in a table"
 	@echo "make gpu-check whether this GPU host is fit for service, in one table (docs/gpu-hosts.md)"
@@ -79,6 +80,10 @@ fuzz: $(VENV)/tests
 	TELERUN_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s tests/test_fuzz.py
 
 MINUTES ?= 30
+CUTS ?= 5000
+power-cuts: $(VENV)/tests
+	TELERUN_POWER_CUTS=$(CUTS) $(BIN)/python -m pytest -s tests/test_power_cuts.py
+
 soak: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.faults --soak $(MINUTES) $(FAULTS)
 

@@ -70,6 +70,7 @@ def fill(users: int, queued: int, finished: int) -> None:
     job.refresh_from_db()
     copies(job, finished, user_id=owner, turn=turn)
     attempt.refresh_from_db()
+    execute("ANALYZE")  # or PostgreSQL looks through all jobs for each attempt's foreign key
     histories(attempt)
     waiting = Job.objects.queued().first()
     assert waiting

@@ -10,6 +10,7 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ class Connection:
         self._socket: ssl.SSLSocket | None = None
         self._buffer = b""
         self._answer: asyncio.Future[Answer] | None = None
+        self._chunks: asyncio.Queue[Any] | None = None  # of a stream that is being read
+        self._in_stream = False
         self.requests = 0
         self.refused = 0  # answers of 503: try again
 
@@ -107,6 +110,29 @@ class Connection:
             raise BadAnswer(answer)
         return answer
 
+    async def events(self, path: str, last: Callable[[Answer], bool]) -> Answer:
+        """Reads a stream until `last` says so of an event, whose answer has its data as content.
+
+        Raises BadAnswer for anything but a stream, ConnectionError.
+        """
+        self._chunks = asyncio.Queue()
+        await self.request("GET", path, expect=(200,))
+        text = b""
+        found = None
+        while chunk := await self._chunks.get():
+            if isinstance(chunk, ConnectionError):
+                raise chunk
+            text += chunk
+            *events, text = text.split(b"\n\n")
+            for event in events:
+                data = event.partition(b"data: ")[2]
+                answer = Answer(200, {}, data, time.perf_counter())
+                if data and last(answer):
+                    found = answer
+        if found is None:
+            raise ConnectionError("the stream ended too soon")
+        return found
+
     async def _exchange(self, data: bytes) -> Answer:
         if self._socket is None:
             await self.open()
@@ -133,28 +159,52 @@ class Connection:
         return self._lost(ConnectionError("the server closed the connection"))
 
     def _parse(self) -> bool:
+        if self._in_stream:
+            self._parse_chunks()
+            return False
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return False
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
+        if headers.get("transfer-encoding") == "chunked":
+            self._buffer, self._in_stream = rest, True
+            self._answered(Answer(int(first.split()[1]), headers, b"", time.perf_counter()))
+            self._parse_chunks()
+            return False
         length = int(headers.get("content-length", 0))
         if len(rest) < length:
             return False
         self._buffer = rest[length:]
-        answer = Answer(int(first.split()[1]), headers, rest[:length], time.perf_counter())
+        self._answered(Answer(int(first.split()[1]), headers, rest[:length], time.perf_counter()))
+        return True
+
+    def _answered(self, answer: Answer) -> None:
         if self._answer and not self._answer.done():
             self._answer.set_result(answer)
-        return True
+
+    def _parse_chunks(self) -> None:
+        """Hands on what is whole; an empty chunk is the stream's end."""
+        assert self._chunks
+        while self._in_stream:
+            size, found, rest = self._buffer.partition(b"\r\n")
+            if not found or len(rest) < (length := int(size, 16)) + 2:
+                return
+            self._buffer = rest[length + 2 :]
+            self._in_stream = length > 0
+            self._chunks.put_nowait(rest[:length])
 
     def _lost(self, error: ConnectionError) -> None:
         self.close()
+        if self._in_stream and self._chunks:
+            self._in_stream = False
+            self._chunks.put_nowait(error)
         if self._answer and not self._answer.done():
             self._answer.set_exception(error)
 
 
 class Student:
-    """A user's client: submits, and waits on one held request after another."""
+    """A user's client: submits, and reads its job's stream of events."""
 
     SOURCE = "int main() { return 0; }\n" * 20  # half a kilobyte, as a small exercise has
 
@@ -166,7 +216,7 @@ class Student:
         self._note(answer)
 
     async def wait(self, seconds: int = 25) -> Answer:
-        """One held request; the answer is a change (200) or none (304)."""
+        """The older way: one held request; the answer is a change (200) or none (304)."""
         answer = await self.connection.request(
             "GET",
             f"/jobs/{self.job['id']}",
@@ -178,10 +228,11 @@ class Student:
         return answer
 
     async def wait_until_over(self) -> Answer:
-        while True:
-            answer = await self.wait()
-            if self.is_over:
-                return answer
+        def is_last(answer: Answer) -> bool:
+            self._note(answer)
+            return self.is_over
+
+        return await self.connection.events(f"/jobs/{self.job['id']}/events", is_last)
 
     @property
     def is_over(self) -> bool:
@@ -189,7 +240,7 @@ class Student:
 
     def _note(self, answer: Answer) -> None:
         self.job = answer.json()
-        self.etag = answer.headers["etag"]
+        self.etag = answer.headers.get("etag", "")
 
 
 class EmulatedExecutor:

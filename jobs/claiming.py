@@ -13,6 +13,7 @@ from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import Executor, User
+from foundation.database import connections
 from foundation.database.statements import Parameter, Select, insert, update
 from foundation.serving import waiting
 from jobs import audit, errors, leases
@@ -106,6 +107,7 @@ def claim(
 def _claim_next(
     executor: Executor, key: str | None, asked_at: datetime, before: Attempt | None
 ) -> Attempt | None:
+    connections.may_be_lost()
     job = _take_next(executor, asked_at)
     if job is None or not _still_serves(executor):
         return None

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Executor
+from foundation.database import connections
 from foundation.database.statements import Parameter, Select, update
 from foundation.problems import NotFound
 from foundation.serving import waiting
@@ -57,6 +58,7 @@ class Heartbeat:
 @transaction.atomic
 def heartbeat(executor: Executor, attempt_id: int, lease_token: str, phase: str) -> Heartbeat:
     """Renews the lease and notes the phase. Raises NotFound, LeaseLost."""
+    connections.may_be_lost()
     job, attempt = _held(executor, attempt_id, lease_token)
     lease = {"lease_expires_at": timezone.now() + leases.length()}
     if not update(Attempt, {"id": attempt.pk, "ended_at": None}, **lease):

@@ -2,16 +2,19 @@
 
 import gc
 import importlib
+import logging
 import re
 import resource
 import signal
 import sys
+import threading
 from typing import Any
 
 from django.conf import settings
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from foundation.database import connections
 from foundation.serving.pages import HubOrThread
 from foundation.serving.worker import Worker
 
@@ -24,12 +27,16 @@ STOP_SECONDS = 10  # what a request in progress gets when the server stops
 WORKER_SILENCE_SECONDS = 60  # a process that does not respond for this long is replaced
 SWITCH_SECONDS = 0.001  # how soon the hub gets Python back from a native thread
 
+log = logging.getLogger(__name__)
+
 # The addresses of every job's life. All else may take long: a native thread's.
 QUICK = re.compile(
     r"(GET|HEAD) /api/v1/jobs/\d+(/events)?"
     r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|release))"
     r"|PUT /api/v1/(executor|attempts/\d+/(result|files/.*))"
 )
+# A job whose claim was lost waits again; its executor's report is refused.
+LOSABLE = re.compile(r"POST /api/v1/(claims|attempts/\d+/heartbeat)")
 
 
 class Server(BaseApplication):
@@ -76,12 +83,18 @@ class Server(BaseApplication):
         importlib.import_module(settings.ROOT_URLCONF)
         gc.freeze()  # what was imported stays shared: the collector would write into all of it
 
-        return HubOrThread(application, is_quick)
+        connections.begin_server()
+        return HubOrThread(application, is_quick, may_be_lost)
 
 
 def is_quick(method: str, path: str) -> bool:
     """Whether a request may run on the hub."""
     return QUICK.fullmatch(f"{method} {path}") is not None
+
+
+def may_be_lost(method: str, path: str) -> bool:
+    """Whether a power cut may take back what was answered."""
+    return LOSABLE.fullmatch(f"{method} {path}") is not None
 
 
 def _descriptors() -> int:
@@ -108,13 +121,13 @@ def _announce(arbiter: Arbiter) -> None:
 
 def _start_worker(worker: Any) -> None:
     """In every server process: the sweeper, and a stop that ends the waits first."""
-    from foundation.database.sqlite.base import keep_connections
     from foundation.serving import waiting
     from jobs import sweeper
     from jobs.audit import file as audit_file
 
     sys.setswitchinterval(SWITCH_SECONDS)
-    keep_connections()
+    connections.begin_process()
+    threading.Thread(target=_look_after_the_database, name="database", daemon=True).start()
     audit_file.start_following()
     sweeper.start()
 
@@ -126,3 +139,15 @@ def _start_worker(worker: Any) -> None:
     for quick in (signal.SIGINT, signal.SIGQUIT):  # Ctrl-C at a terminal reaches everyone
         signal.signal(quick, stop)
     sys.stdout.flush()
+
+
+def _look_after_the_database() -> None:
+    from django.db import OperationalError
+
+    from foundation.serving import greenlets, waiting
+
+    while not waiting.stopping.wait(1.0):
+        try:
+            greenlets.in_a_thread(connections.look_after)
+        except OperationalError as error:
+            log.warning("The database could not be looked after: %s", str(error).strip())

@@ -139,8 +139,7 @@ def test_the_environment_is_read_in_the_settings_alone() -> None:
         for path in modules(package)
         if "os.environ" in path.read_text().replace("os.environ.setdefault", "")
     }
-    # backup.py hands it on to pg_dump; memory.py sets what glibc reads before Python runs.
-    others = {"foundation/database/backup.py", "foundation/serving/memory.py"}
+    others = {"foundation/database/backup.py"}  # it hands it on to pg_dump
     assert readers - others == {"telerun_site/settings.py"}
 
 
@@ -155,7 +154,8 @@ def test_nobody_asks_which_database_it_is() -> None:
     assert askers == {
         "foundation/database/backup.py",
         "foundation/database/sqlite/base.py",
-        "foundation/serving/waiting.py",
+        "foundation/database/connections.py",
+        "foundation/serving/feeds.py",
         "jobs/changes.py",
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from foundation.serving.waiters import MAX_OF_USER
-from tests.support.processes import Process, World, side_by_side
+from tests.support.processes import Process, World, side_by_side, wait_for
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
@@ -56,7 +56,7 @@ def test_a_crowd_that_says_nothing_ends_no_process_and_others_are_served(world: 
     """X1: more connections than a process may have descriptors."""
     alice = world.user("alice")
     server = world.start_server(prefix=("prlimit", "--nofile=500:500"))
-    began_with = processes(server)
+    began_with = wait_for(lambda: len(processes(server)) == 2 and processes(server), "both run")
     crowd = [socket.create_connection(("127.0.0.1", world.port)) for _ in range(1500)]
     try:
         for _ in range(5):

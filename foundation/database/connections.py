@@ -1,11 +1,67 @@
-"""Connections to the database, each a thread's own while it works."""
+"""Connections to the database, and what a server owes it. What differs is in each backend."""
 
-from django.db import connection
+from django.db import connection, transaction
+
+from foundation.database.sqlite import base as sqlite
 
 
 def release() -> None:
-    """Gives this thread's connection up, before it waits for a client or for a change.
+    """Gives this greenlet's or thread's connection up, before it waits for a client or a change.
 
     A thousand waiting requests would otherwise hold a thousand connections.
     """
     connection.close()
+
+
+def _is_sqlite() -> bool:
+    return connection.vendor == "sqlite"
+
+
+def _name() -> str:
+    return str(connection.settings_dict["NAME"])
+
+
+def begin_server() -> None:
+    """Before a server forks its processes."""
+    if _is_sqlite():
+        sqlite.begin_server(_name())
+
+
+def begin_process() -> None:
+    """In each of its processes."""
+    if _is_sqlite():
+        sqlite.begin_process(_name())
+
+
+def look_after() -> None:
+    """Now and then, in a native thread of each process: work that no request should pay for."""
+    if _is_sqlite():
+        sqlite.checkpoint_if_due(_name())
+
+
+def wait_until_durable() -> None:
+    """Before anything leaves that rests on the database: returns when that is on the disk.
+
+    On PostgreSQL it was before the commit returned.
+    """
+    if _is_sqlite():
+        sqlite.wait_until_durable()
+
+
+def make_durable() -> None:
+    """The same for what may be a command, or rest on a commit that nobody waits for."""
+    if _is_sqlite():
+        sqlite.make_durable(_name())
+    else:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_xact_id()")  # its commit takes all before it along
+
+
+def may_be_lost() -> None:
+    """In a transaction: a power cut may take it back, so that its commit waits for no disk.
+
+    On SQLite whoever answers decides that, by not calling `wait_until_durable`.
+    """
+    if not _is_sqlite():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit TO OFF")

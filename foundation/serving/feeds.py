@@ -3,6 +3,7 @@
 On SQLite a `ChangeReader`, which `jobs` registers, finds it in the tables; PostgreSQL notifies.
 """
 
+import logging
 import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +14,17 @@ from foundation.bell import Bell
 from foundation.hooks import Hook
 
 CHANNEL = "telerun"  # of PostgreSQL's NOTIFY
+
+NO_JOB = -1  # announced to see whether announcements arrive
+PROBE_SECONDS = 2.0
+DEAF = (
+    "PostgreSQL's notifications do not arrive here: a pooler gives each transaction another "
+    "connection, as PgBouncer does with pool_mode = transaction. Waiting students and executors "
+    "are told up to a second late. Use pool_mode = session, or name PostgreSQL itself in "
+    "DATABASE_URL."
+)
+
+log = logging.getLogger(__name__)
 
 bell = Bell()  # made before the server forks its processes: they all hear it
 
@@ -102,6 +114,21 @@ class _PostgresFeed:
         self._connection = psycopg.connect(**parameters, autocommit=True)
         self._connection.execute(f"LISTEN {CHANNEL}")
         self.descriptor = self._connection.fileno()
+        if self._has_a_pooler_before_it() and not self._hears(parameters):
+            log.warning(DEAF)
+
+    def _has_a_pooler_before_it(self) -> bool:
+        """Whether what was connected to is not the process that answers."""
+        (answers,) = self._connection.execute("SELECT pg_backend_pid()").fetchone()
+        return answers != self._connection.info.backend_pid
+
+    def _hears(self, parameters: dict[str, Any]) -> bool:
+        """Whether a notification of another connection arrives."""
+        import psycopg
+
+        with psycopg.connect(**parameters, autocommit=True) as other:
+            other.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{NO_JOB} 0"])
+        return any(True for _ in self._connection.notifies(timeout=PROBE_SECONDS, stop_after=1))
 
     def read(self) -> Iterable[Change]:
         for notice in self._connection.notifies(timeout=0):

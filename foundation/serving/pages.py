@@ -10,6 +10,7 @@ from typing import Any
 
 from gevent.lock import BoundedSemaphore
 
+from foundation.database import connections
 from foundation.hooks import Hook
 from foundation.serving.greenlets import in_a_thread
 
@@ -31,15 +32,32 @@ has_logged_in: Hook[Callable[[Environment], bool]] = Hook("who has logged in")
 class HubOrThread:
     """A WSGI application, each request of which runs where it disturbs nobody."""
 
-    def __init__(self, application: Application, is_quick: Callable[[str, str], bool]) -> None:
-        """`is_quick` says, of a method and a path, whether it may run on the hub."""
+    def __init__(
+        self,
+        application: Application,
+        is_quick: Callable[[str, str], bool],
+        may_be_lost: Callable[[str, str], bool],
+    ) -> None:
+        """`is_quick` says, of a method and a path, whether it may run on the hub; `may_be_lost`
+        whether a power cut may take back what was answered."""
         self._application = application
         self._is_quick = is_quick
+        self._may_be_lost = may_be_lost
         self._turns = BoundedSemaphore(_AT_ONCE)
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if self._is_quick(environ["REQUEST_METHOD"], environ["PATH_INFO"]):
-            return self._application(environ, start_response)
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if self._is_quick(method, path):
+            answer = self._application(environ, start_response)
+        else:
+            answer = self._in_a_thread(environ, start_response)
+        if not self._may_be_lost(method, path):
+            connections.wait_until_durable()
+        return answer
+
+    def _in_a_thread(
+        self, environ: Environment, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         _read_body(environ)
         taken = self._turns.acquire(timeout=_BUSY_SECONDS)
         environ[BUSY] = not taken
@@ -92,6 +110,7 @@ class _Parts:
 
     def __iter__(self) -> Iterator[bytes]:
         while (part := in_a_thread(next, self._parts, None)) is not None:
+            connections.wait_until_durable()
             yield part
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from foundation.database import connections
 from foundation.serving.greenlets import in_a_thread, on_the_hub
 from jobs.audit.models import AuditEntry
 
@@ -90,7 +91,7 @@ def follow(*, set_aside: bool = False) -> int:
                     return 0
                 _set_aside(settings.TELERUN_AUDIT_LOG)
                 return follow()
-            return sum(_append(file, batch) for batch in _batches_after(last_id))
+            return sum(_append(file, batch) for batch in _durable_batches_after(last_id))
     except OSError as error:
         log.error(
             "%s cannot be written and will catch up later: %s",
@@ -165,6 +166,13 @@ def _batches_after(last_id: int) -> Iterator[list[AuditEntry]]:
     while batch := list(AuditEntry.objects.filter(id__gt=last_id).order_by("id")[:_BATCH]):
         yield batch
         last_id = batch[-1].id
+
+
+def _durable_batches_after(last_id: int) -> Iterator[list[AuditEntry]]:
+    """No line may survive a power cut that its entry does not."""
+    for batch in _batches_after(last_id):
+        connections.make_durable()
+        yield batch
 
 
 def _append(file: IO[bytes], batch: list[AuditEntry]) -> int:

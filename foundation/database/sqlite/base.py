@@ -6,33 +6,106 @@ life of a job takes eight. And a writer that finds the database locked sleeps in
 PostgreSQL alone.
 """
 
+import contextlib
 import fcntl
+import functools
 import os
 import sqlite3
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
 from foundation.bell import Bell, Listener
+from foundation.database.durability import SharedSync
 from foundation.serving import greenlets
 
 _ASK_SECONDS = 0.005  # how often a process asks for its turn to write, if no bell tells it
 _MOST_IDLE = 32  # connections kept by a process: more than ever work at once
+_TURN_SECONDS = 5.0
 
-_idle: "deque[sqlite3.Connection] | None" = None  # None: this process keeps none
+
+class _Server:
+    """What the processes of a server have, and no command: kept connections, a shared sync."""
+
+    def __init__(self, database: Path) -> None:
+        self.sync = SharedSync(database, functools.partial(_in_a_turn, database))
+        # Closed connections for the next to use: the hub's, which must not sleep and whose commits
+        # share a sync, and those of native threads. SQLite's do not survive a fork.
+        self.idle: dict[bool, deque[sqlite3.Connection]] = {}
+        self._open: sqlite3.Connection | None = None
+
+    def begin_process(self, database: Path) -> None:
+        """After the fork. A connection stays open, so that nobody who closes the last one takes
+        the log away."""
+        self.idle = {on_hub: deque(maxlen=_MOST_IDLE) for on_hub in (True, False)}
+        self._open = sqlite3.connect(database, isolation_level=None)
+        self._open.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
 
 
-def keep_connections() -> None:
-    """From now on this process keeps closed connections for the next to use.
+_server: _Server | None = None
 
-    Not to be called before a fork: SQLite's connections do not survive one.
+
+def begin_server(database: str) -> None:
+    """Before a server forks its processes: their commits share a sync."""
+    global _server  # noqa: PLW0603
+    _server = _Server(Path(database))
+
+
+def begin_process(database: str) -> None:
+    """In each process of the server."""
+    if _server is not None:
+        _server.begin_process(Path(database))
+
+
+def wait_until_durable() -> None:
+    """Returns when all that could be read until now is on the disk."""
+    if _server is not None:
+        _server.sync.wait()
+
+
+def make_durable(database: str) -> None:
+    """The same in any program."""
+    if _server is not None:
+        _server.sync.wait()
+        return
+    with contextlib.suppress(FileNotFoundError):
+        log = os.open(f"{database}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(log)
+        finally:
+            os.close(log)
+
+
+def checkpoint_if_due(database: str) -> None:
+    """Moves the log into the database after so many commits, or so long. Not for the hub.
+
+    SQLite's own checkpoints, after a commit, are off in the server: no request pays for one. This
+    one holds the writers' turn, so that no commit meets it (SQLite's bug of resetting its log,
+    before 3.51.3).
     """
-    global _idle  # noqa: PLW0603
-    _idle = deque(maxlen=_MOST_IDLE)
+    if _server is None or not _server.sync.checkpoint_is_due():
+        return
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        _in_a_turn(
+            Path(database), lambda: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        )
+
+
+def _in_a_turn(database: Path, act: Callable[[], Any]) -> None:
+    """Calls it while nobody writes. Raises OperationalError."""
+    turn = _turns.turn
+    if not turn.take(f"{database}.turn", _TURN_SECONDS):
+        raise OperationalError(f"no turn to write came in {_TURN_SECONDS} s")
+    try:
+        act()
+    finally:
+        turn.give()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -41,25 +114,33 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._turn: _Turn | None = None
+        self._on_hub = False
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        if _server is None:
+            return super().get_new_connection(conn_params)
+        self._on_hub = not greenlets.in_native_thread()
         try:
-            return _idle.pop()  # type: ignore[union-attr]
-        except (AttributeError, IndexError):  # none is kept, or another thread was faster
+            return _server.idle[self._on_hub].pop()
+        except (KeyError, IndexError):
             new = super().get_new_connection(conn_params)
-        if greenlets.are_used():
+        new.execute("PRAGMA wal_autocheckpoint = 0")
+        if self._on_hub:
             new.execute("PRAGMA busy_timeout = 0")  # it would stop all greenlets
+            new.execute("PRAGMA synchronous = NORMAL")  # see durability
         return new
 
     def _close(self) -> None:
         self._give_turn()
         if self._may_be_kept():
-            _idle.append(self.connection)  # type: ignore[union-attr]
+            _server.idle[self._on_hub].append(self.connection)  # type: ignore[union-attr]
         else:
             super()._close()
 
     def _may_be_kept(self) -> bool:
-        if _idle is None or self.connection is None or len(_idle) >= _MOST_IDLE:
+        if _server is None or self.connection is None or not _server.idle:
+            return False
+        if len(_server.idle[self._on_hub]) >= _MOST_IDLE:
             return False
         return not (self.errors_occurred or self.connection.in_transaction)
 
@@ -96,9 +177,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return self.settings_dict["OPTIONS"].get("timeout", 5)
 
     def _commit(self) -> None:
+        sync = _server.sync if _server is not None and self._on_hub else None
         try:
+            if sync:
+                sync.commit_begins()
             super()._commit()
         finally:
+            if sync:
+                sync.commit_is_written()
             self._give_turn()
 
     def _rollback(self) -> None:

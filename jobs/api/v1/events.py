@@ -10,7 +10,7 @@ import re
 import time
 from typing import Any, NamedTuple
 
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from rest_framework import status
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
@@ -93,7 +93,7 @@ class JobEvents(UserView):
         if job.state in FINAL and known.version == job.version:
             return Response(status=status.HTTP_204_NO_CONTENT)
         if request.method == "HEAD":
-            return Response(content_type=EVENTS_TYPE)
+            return HttpResponse(content_type=EVENTS_TYPE)
         return StreamingHttpResponse(
             _Events(request._request, user, job_id, known),
             content_type=EVENTS_TYPE,
@@ -118,6 +118,8 @@ class _Events:
         while not self._over:
             event = self._wait.look(self._look)
             connections.release()  # sending may take long
+            if self._over:
+                connections.wait_until_durable()
             if event is None and not self._over:
                 event = self._comment()
             if event is not None:
