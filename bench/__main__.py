@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import claiming, classroom, gpu, lives, overhead, polling, servers, waiting
+from bench import claiming, classroom, gpu, lives, overhead, polling, servers, slow_disk, waiting
 from bench.place import Plan, choose_database, leave_database, say
 from bench.report import Table
 
@@ -34,6 +34,7 @@ ROWS = [
     Row("G", "two servers, one database", servers.measure, ("postgresql",)),
     Row("H", "300 students at once", classroom.measure),
     Row("I", "polling, the older way", polling.measure, ("sqlite",)),
+    Row("J", "a slow disk", slow_disk.measure, ("sqlite",)),
 ]
 
 

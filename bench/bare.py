@@ -3,13 +3,17 @@
 `python -m bench.bare PORT`: it reads a request's body and answers with a job's worth of JSON.
 """
 
-import json
-import os
-import sys
-from collections.abc import Callable, Iterable
-from typing import Any
+from foundation.serving import greenlets
 
-from telerun_site.server import Server
+greenlets.patch()
+
+import json  # noqa: E402  (as the queue does: after that)
+import os  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable, Iterable  # noqa: E402
+from typing import Any  # noqa: E402
+
+from telerun_site.server import Server  # noqa: E402
 
 ANSWER = json.dumps({"id": 1, "state": "queued", "filler": "x" * 400}).encode()
 HEADERS = [
@@ -26,7 +30,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 
 class BareServer(Server):
-    """Workers, threads, TLS and all as the queue has them."""
+    """Processes, greenlets, TLS and all as the queue has them."""
 
     def load_config(self) -> None:
         super().load_config()
