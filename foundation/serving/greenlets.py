@@ -54,15 +54,23 @@ def in_a_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     global _hub  # noqa: PLW0603
     _hub = get_hub()
     _hub.threadpool.maxsize = THREADS
-    return _hub.threadpool.apply(_marked, (function, args, kwargs))
+    result, error = _hub.threadpool.apply(_tried, (function, args, kwargs))
+    if error is not None:
+        raise error
+    return result
 
 
-def _marked(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+def _tried(
+    function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[T, None] | tuple[None, Exception]:
+    """What it returns or raises. gevent would print what a function of its pool raises."""
     from foundation.database import connections
 
     _native.is_one = True
     try:
-        return function(*args, **kwargs)
+        return function(*args, **kwargs), None
+    except Exception as error:
+        return None, error
     finally:
         connections.release()
 

@@ -1,0 +1,146 @@
+"""Greenlets beside native threads, in a process of their own, as the server has them."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT
+
+pytestmark = [pytest.mark.once, pytest.mark.processes]
+
+
+def patched(program: str, **environment: str) -> str:
+    """What a program prints that begins as the server does."""
+    head = "from foundation.serving import greenlets\ngreenlets.patch()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + textwrap.dedent(program)],
+        cwd=ROOT, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return done.stdout
+
+
+def database(folder: Path) -> dict[str, str]:
+    return {"DJANGO_SETTINGS_MODULE": "telerun_site.settings", "TELERUN_DATA_DIR": str(folder)}
+
+
+def test_others_go_on_while_a_greenlet_waits_for_a_thread(tmp_path: Path) -> None:
+    out = patched(
+        """
+        import gevent, time
+        from gevent import monkey
+        asleep = monkey.get_original("time", "sleep")
+        ticks = []
+        ticker = gevent.spawn(lambda: [ticks.append(gevent.sleep(0.01)) for _ in range(1000)])
+        print(greenlets.in_a_thread(lambda: asleep(0.5) or greenlets.in_native_thread()))
+        print(len(ticks) > 10)
+        print(greenlets.in_native_thread())
+        """,
+        **database(tmp_path),
+    )
+    assert out.split() == ["True", "True", "False"]
+
+
+def test_an_error_comes_back_and_is_printed_by_nobody(tmp_path: Path) -> None:
+    out = patched(
+        """
+        try:
+            greenlets.in_a_thread(int, "x")
+        except ValueError as error:
+            print(error)
+        """,
+        **database(tmp_path),
+    )
+    assert out == "invalid literal for int() with base 10: 'x'\n"
+
+
+def test_greenlets_and_threads_take_turns_to_write(tmp_path: Path) -> None:
+    """SQLite lets one write at a time: none fails, none is lost, and the hub never sleeps."""
+    out = patched(
+        """
+        import django, gevent, time
+        django.setup()
+        from django.core.management import call_command
+        from django.db import connection, transaction
+        from foundation.database import connections
+        call_command("migrate", verbosity=0)
+        from accounts.models import FailureCount
+        from django.utils import timezone
+        connections.begin_server()
+        connections.begin_process()
+        FailureCount.objects.create(key="x", count=0, ends_at=timezone.now())
+
+        def add():
+            with transaction.atomic():
+                row = FailureCount.objects.get(key="x")
+                row.count += 1
+                row.save()
+
+        def add_many():
+            for _ in range(50):
+                add()
+            connection.close()
+
+        def add_in_threads():
+            for _ in range(50):
+                greenlets.in_a_thread(add)
+
+        longest = 0.0
+        def tick():
+            global longest
+            while True:
+                began = time.monotonic()
+                gevent.sleep(0.001)
+                longest = max(longest, time.monotonic() - began)
+        ticker = gevent.spawn(tick)
+        gevent.joinall(
+            [gevent.spawn(add_many) for _ in range(5)]
+            + [gevent.spawn(add_in_threads) for _ in range(5)],
+            raise_error=True,
+        )
+        connections.wait_until_durable()
+        print(FailureCount.objects.get(key="x").count, longest < 2)
+        """,
+        **database(tmp_path),
+    )
+    assert out.split() == ["500", "True"]
+
+
+@pytest.mark.parametrize("on_hub", [True, False])
+def test_another_program_that_writes_is_waited_for(tmp_path: Path, on_hub: bool) -> None:
+    """It takes no turns: SQLite's own lock is asked for again, while other greenlets go on."""
+    out = patched(
+        f"""
+        import django, gevent, sqlite3, time
+        django.setup()
+        from django.core.management import call_command
+        from django.db import connection, transaction
+        from foundation.database import connections
+        call_command("migrate", verbosity=0)
+        from accounts.models import FailureCount
+        from django.utils import timezone
+        connections.begin_server()
+        connections.begin_process()
+        other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None,
+                                check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        connection.close()  # it was opened before
+        gevent.sleep(0.01)  # gevent's clock is that of its loop
+        gevent.spawn_later(0.5, lambda: other.execute("COMMIT"))
+
+        def add():
+            with transaction.atomic():
+                FailureCount.objects.create(key="x", count=0, ends_at=timezone.now())
+
+        began = time.monotonic()
+        add() if {on_hub} else greenlets.in_a_thread(add)
+        print(0.4 < time.monotonic() - began < 4)
+        """,
+        **database(tmp_path),
+    )
+    assert out.split() == ["True"]
