@@ -136,8 +136,11 @@ def test_a_command_that_cannot_start_is_an_error_of_the_host(slot: Any, tmp_path
 
 
 def test_kill_from_another_thread(slot: Any, tmp_path: Path) -> None:
-    killer = threading.Timer(0.5, slot.kill)
-    killer.start()
+    def kill_when_it_runs() -> None:
+        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "it runs")
+        slot.kill()
+
+    threading.Thread(target=kill_when_it_runs).start()
     ended = shell(slot, "echo $$ >pid; sleep 99", tmp_path)
     assert ended.why == "killed"
     assert gone(tmp_path / "pid")

@@ -144,8 +144,9 @@ class Worker(GeventWorker):
         A client that still sends would never see why.
         """
         client.begin()
-        with gevent.Timeout(DRAIN_SECONDS):
+        with gevent.Timeout(DRAIN_SECONDS), contextlib.suppress(http.errors.ParseException):
             return bool(parser.finish_body(max_bytes=settings.TELERUN_MAX_BODY_BYTES))
+        return False
 
 
 class _Pace:
@@ -188,6 +189,10 @@ class Client:
 
     def getpeername(self) -> Any:
         return self._socket.getpeername()
+
+    def gettimeout(self) -> float:
+        """Asked by gunicorn before it writes an error: there is nothing to change."""
+        return 0.0
 
     def has_read_ahead(self) -> bool:
         """Whether there are bytes that the kernel no longer has."""
