@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from jobs import cancelling, claiming, submitting
 from jobs.api.v1 import events
 from jobs.submitting import Submission
 from tests.support.api import Api
+from tests.support.changed import changed
 from tests.support.processes import World, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -243,6 +245,24 @@ def test_a_server_that_stops_ends_its_streams_and_clients_go_on(world: World) ->
     assert submit.popen.poll() is None
     world.start_server()
     claim = world.request(gpu, "POST", "/claims", {})[2]
+    result = {"lease_token": claim["attempt"]["lease_token"], "outcome": "succeeded"}
+    path = f"/attempts/{claim['attempt']['id']}/result"
+    assert world.request(gpu, "PUT", path, {**result, "execute_log": "done\n"})[0] == 200
+    assert submit.popen.wait(30) == 0
+    assert "done" in submit.told()
+
+
+@pytest.mark.end_to_end
+@pytest.mark.once
+def test_of_an_older_queue_each_change_is_asked_for(world: World, tmp_path: Path) -> None:
+    alice, gpu = world.user("alice"), world.executor("gpu1")
+    without = "urlpatterns = [p for p in urlpatterns if p.name != 'job-events']"
+    world.start_server(**changed(tmp_path, "jobs.api.v1.urls", without))
+    assert world.request(alice, "GET", "/jobs/1/events")[0] == 404
+    submit = world.start_submit(alice, world.source("x"))
+    submit.wait_until_told("next in the queue")
+    claim = world.request(gpu, "POST", "/claims", {})[2]
+    submit.wait_until_told("compiling on gpu1")
     result = {"lease_token": claim["attempt"]["lease_token"], "outcome": "succeeded"}
     path = f"/attempts/{claim['attempt']['id']}/result"
     assert world.request(gpu, "PUT", path, {**result, "execute_log": "done\n"})[0] == 200

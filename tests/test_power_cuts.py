@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.changed import changed
 from tests.support.power import Cut, Trace, cuts
 from tests.support.processes import World
 
@@ -145,32 +146,14 @@ def test_nothing_that_anybody_was_told_is_lost(world: World, tmp_path: Path) -> 
     assert told > 20, "there was something to lose"
 
 
-WITHOUT_THE_WAIT = """
-import importlib.util, sys
-
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name != "foundation.database.durability":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        load = spec.loader.exec_module
-        def exec_module(module):
-            load(module)
-            module.SharedSync.wait = lambda self: None
-        spec.loader.exec_module = exec_module
-        return spec
-
-sys.meta_path.insert(0, Finder())
-"""
+WITHOUT_THE_WAIT = "SharedSync.wait = lambda self: None"
 
 
 @pytest.mark.timeout(600)
 def test_the_cuts_find_what_is_lost_without_the_wait(world: World, tmp_path: Path) -> None:
     """A test that cannot fail would be none."""
-    changed, folder = tmp_path / "changed", tmp_path / "disk"
-    for made in (changed, folder):
-        made.mkdir()
-    (changed / "sitecustomize.py").write_text(WITHOUT_THE_WAIT)
-    found = [faults(cut, folder) for cut in traced(world, PYTHONPATH=changed)]
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    environment = changed(tmp_path, "foundation.database.durability", WITHOUT_THE_WAIT)
+    found = [faults(cut, folder) for cut in traced(world, **environment)]
     assert any(found)
