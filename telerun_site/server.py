@@ -19,7 +19,7 @@ from foundation.serving.pages import HubOrThread
 from foundation.serving.worker import Worker
 
 # A student and an idle compile worker each hold one connection open.
-CONNECTIONS = 10000
+CONNECTIONS = 6000
 SPARE_DESCRIPTORS = 200  # for the database, the audit file, and gunicorn's own
 BACKLOG = 2048
 KEEPALIVE_SECONDS = 75  # an idle connection is cheaper than another TLS handshake

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from accounts.models import Executor, User
 from foundation.serving import waiters, waiting
@@ -220,6 +220,28 @@ def test_a_stream_that_nobody_reads_any_longer_waits_for_nothing(alice: User) ->
     assert waiting._waiters.count == 1
     answer.close()  # before anything was read
     assert waiting._waiters.count == 0
+
+
+def test_a_stream_outlives_a_database_that_is_away(
+    alice: User, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiters, "MINIMUM_LOOK_SECONDS", 0.1)
+    api = Api(alice.issue_token())
+    stream = Stream(api, api.submit()["id"])
+    assert stream.next()
+    away = [OperationalError("away"), InterfaceError("closed")]
+    is_still_valid = events.is_still_valid
+
+    def asked(user: User) -> bool:
+        if away:
+            raise away.pop()
+        return is_still_valid(user)
+
+    monkeypatch.setattr(events, "is_still_valid", asked)
+    claiming.claim(gpu1)
+    assert stream.next()[1]["state"] == "running"
+    assert not away
+    stream.close()
 
 
 def test_the_head_of_a_stream_alone(alice: User) -> None:

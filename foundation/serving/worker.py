@@ -33,7 +33,7 @@ class Worker(GeventWorker):
     def run(self) -> None:
         self._context = tls_context(self.cfg)
         self._silent: dict[gevent.Greenlet, None] = {}  # no byte came yet; in order of arrival
-        self._between: set[Client] = set()  # those between two requests
+        self._between: dict[Client, None] = {}  # those between two requests, likewise
         servers = [self._server(listener) for listener in self.sockets]
         for server in servers:
             server.start()
@@ -121,13 +121,15 @@ class Worker(GeventWorker):
         """Whether a further request comes in time."""
         if parser.unreader.buf.tell() or client.has_read_ahead():
             return True
-        self._between.add(client)
+        if len(self._between) >= self.worker_connections // 2:
+            next(iter(self._between)).hang_up()
+        self._between[client] = None
         try:
             wait_read(client.fileno(), timeout=seconds)
         except OSError:
             return False
         finally:
-            self._between.discard(client)
+            self._between.pop(client, None)
         return True
 
     def _handle(self, listener: Any, request: Any, client: "Client", address: Any) -> bool:

@@ -6,10 +6,12 @@ with the id of the last event, any server goes on from there.
 """
 
 import contextlib
+import logging
 import re
 import time
 from typing import Any, NamedTuple
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse, StreamingHttpResponse
 from rest_framework import status
 from rest_framework.negotiation import BaseContentNegotiation
@@ -28,6 +30,8 @@ from jobs.api.v1 import answers
 from jobs.api.v1.users import own_job_of
 from jobs.models import Job
 from jobs.states import FINAL
+
+log = logging.getLogger(__name__)
 
 EVENTS_TYPE = "text/event-stream"
 COMMENT_SECONDS = 10.0  # a line at least so often, for proxies and clients that count on one
@@ -116,7 +120,7 @@ class _Events:
 
     def __next__(self) -> bytes:
         while not self._over:
-            event = self._wait.look(self._look)
+            event = self._looked()
             connections.release()  # sending may take long
             if self._over:
                 connections.wait_until_durable()
@@ -132,6 +136,14 @@ class _Events:
     def close(self) -> None:
         """Nobody reads any longer."""
         self._stack.close()
+
+    def _looked(self) -> bytes | None:
+        """While the database is away the stream goes on, and looks again later."""
+        try:
+            return self._wait.look(self._look)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("A stream waits for the database: %s", str(error).strip())
+            return None
 
     def _until_comment(self) -> float:
         return max(0.0, self._sent_at + COMMENT_SECONDS - time.monotonic())
