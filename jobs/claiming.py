@@ -8,7 +8,7 @@ being served at this moment, so that nobody is served twice in one turn.
 import secrets
 from datetime import datetime
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
@@ -141,13 +141,15 @@ def _take_next(executor: Executor, asked_at: datetime) -> Job | None:
     transaction that changes them announces what is left (`_end_turn`).
     """
     about = {"executor": executor.pk, "asked_at": asked_at}
+    # On SQLite there is one writer at a time, and it is this transaction.
+    rows_are_locked = connection.features.has_select_for_update
     busy: set[int] = set()
     candidates, seen = _FIRST_CANDIDATES.all(), 0
     while candidates and seen < MAX_CANDIDATES:
         for candidate in candidates:
             if candidate.user_id in busy:
                 continue
-            if _FREE_USER.first(user=candidate.user_id) is None:
+            if rows_are_locked and _FREE_USER.first(user=candidate.user_id) is None:
                 busy.add(candidate.user_id)
             elif job := _FREE_JOB.first(job=candidate.pk, turn=candidate.turn, **about):
                 return job

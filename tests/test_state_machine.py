@@ -290,6 +290,7 @@ class Queue(RuleBasedStateMachine):
 
 
 @pytest.mark.long(45)
+@pytest.mark.timeout(1800)  # beside a load it takes minutes
 @pytest.mark.django_db
 def test_whatever_happens_nothing_is_lost_doubled_or_stuck(settings: Any) -> None:
     settings.TELERUN_MAX_ATTEMPTS = TRIES
