@@ -23,7 +23,9 @@ _answers = Budget(
 
 
 class LargeAnswer(Response):
-    """One whose JSON is written beside the hub."""
+    """One whose JSON is written beside the hub, and has at most so many bytes."""
+
+    maximum = 0
 
 
 class ApiView(APIView):
@@ -45,12 +47,17 @@ class ApiView(APIView):
         A slow client would otherwise cost the memory of an answer for each of its connections.
         """
         whose = bearer(self.request.user)
-        in_a_thread(response.render)
-        size = len(response.content)
         try:
-            _answers.take(whose, size)
+            _answers.take(whose, response.maximum)
         except TooMuchAtOnce as error:
             return self._refusal(error, request)
+        try:
+            in_a_thread(response.render)
+            size = min(len(response.content), response.maximum)
+        except BaseException:
+            _answers.give_back(whose, response.maximum)
+            raise
+        _answers.give_back(whose, response.maximum - size)
         response._resource_closers.append(functools.partial(_answers.give_back, whose, size))
         return response
 

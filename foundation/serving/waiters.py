@@ -5,8 +5,9 @@ import socket
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+from foundation.database import connections
 from foundation.problems import TooMuchAtOnce
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ MINIMUM_LOOK_SECONDS = 1.0
 LOOKS_A_SECOND = 20
 
 MAX_OF_USER = 32  # requests that a process holds for one user
+# One more is refused; of thousands so few in a second that others are served.
+REFUSALS_A_SECOND = 50
+MAX_REFUSAL_SECONDS = 20.0
+
+stopping = threading.Event()  # set when this server stops: every wait ends at once
 
 
 class Waiter:
@@ -41,6 +47,7 @@ class Waiters:
         self._lock = threading.Lock()
         self._waiters: dict[int, dict[Waiter, None]] = defaultdict(dict)  # in order of arrival
         self._of_user: Counter[int] = Counter()
+        self._refused: Counter[int] = Counter()  # of a user, those that are not told so yet
         self.count = 0
         self.queued = 0  # how many jobs have begun to wait, since this process was started
 
@@ -48,24 +55,32 @@ class Waiters:
     def waiting(self, waiter: Waiter) -> Iterator[None]:
         """Inside it, the waiter is woken for everything that the feed tells from now on.
 
-        Raises TooMuchAtOnce for one more of a user than MAX_OF_USER.
+        Raises TooMuchAtOnce for one more of a user than MAX_OF_USER: at once, unless hundreds of
+        them ask again and again.
         """
-        self._add(waiter)
+        if not self._add(waiter):
+            self._refuse(waiter.user)
         try:
             yield
         finally:
             self._remove(waiter)
 
-    def _add(self, waiter: Waiter) -> None:
+    def _add(self, waiter: Waiter) -> bool:
         with self._lock:
             if waiter.user is not None:
                 if self._of_user[waiter.user] >= MAX_OF_USER:
-                    raise TooMuchAtOnce(
-                        f"{MAX_OF_USER} requests of yours wait already. Try again later."
-                    )
+                    return False
                 self._of_user[waiter.user] += 1
             self._waiters[waiter.topic][waiter] = None
             self.count += 1
+            return True
+
+    def _refuse(self, user: int) -> NoReturn:
+        self._refused[user] += 1
+        connections.release()
+        stopping.wait(min(MAX_REFUSAL_SECONDS, self._refused[user] / REFUSALS_A_SECOND))
+        self._refused[user] -= 1
+        raise TooMuchAtOnce(f"{MAX_OF_USER} requests of yours wait already. Try again later.")
 
     def _remove(self, waiter: Waiter) -> None:
         with self._lock:

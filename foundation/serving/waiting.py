@@ -17,8 +17,8 @@ from django.http import HttpRequest
 
 from foundation.database import connections
 from foundation.serving.feeds import announce
-from foundation.serving.waiters import QUEUE, Waiter, Waiters
-from foundation.serving.watcher import Watcher, stopping
+from foundation.serving.waiters import QUEUE, Waiter, Waiters, stopping
+from foundation.serving.watcher import Watcher
 
 __all__ = ["QUEUE", "Busy", "Wait", "announce", "begin", "stop", "stopping", "until"]
 

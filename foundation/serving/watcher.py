@@ -9,7 +9,7 @@ import time
 
 from foundation.bell import Listener
 from foundation.serving.feeds import Feed, bell, open_feed
-from foundation.serving.waiters import Waiter, Waiters
+from foundation.serving.waiters import Waiter, Waiters, stopping
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +21,6 @@ _GATHER_SECONDS = (
 )
 _RETRY_SECONDS = 1.0  # how long a database that is away is left alone
 _STOP_SECONDS = 0.25  # how often it makes sure that the server goes on
-
-stopping = threading.Event()  # set when this server stops: every wait ends at once
 
 
 class Watcher:

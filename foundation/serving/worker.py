@@ -16,7 +16,7 @@ from gevent.socket import wait_read
 from gunicorn import http
 from gunicorn.workers.ggevent import GeventWorker
 
-from foundation.serving.watcher import stopping
+from foundation.serving.waiters import stopping
 
 MINIMUM_RATE = 1000  # bytes a second; a client that is slower for long is given up
 PIECE_BYTES = 64 * 1024  # of an answer, each sent at that rate at least

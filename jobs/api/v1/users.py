@@ -45,6 +45,7 @@ PREFER = request_header(
     "Prefer", "`wait=N`: hold the request for up to N seconds (RFC 7240).", examples=["wait=25"]
 )
 APPLIED = "Where `Prefer` was sent: `wait=N`, as it was applied."
+_MAX_JSON = 6  # bytes of a JSON string for one byte of a log: \u0000
 _ETAG = "Differs whenever the job looks different."
 
 _OWN_JOB = Select(
@@ -181,5 +182,8 @@ def _response(
     document = answers.whole(job, position)
     result = document["result"]
     logs = len(result["compile_log"]) + len(result["execute_log"]) if result else 0
-    kind = LargeAnswer if logs > LARGE_BYTES else Response
-    return kind(document, code, headers=headers)
+    if logs <= LARGE_BYTES:
+        return Response(document, code, headers=headers)
+    response = LargeAnswer(document, code, headers=headers)
+    response.maximum = _MAX_JSON * logs + LARGE_BYTES
+    return response
