@@ -24,9 +24,9 @@ from tests.support.processes import World
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
 STUDENTS = 6
-SECONDS = 4.0
+SECONDS = 3.0
 MAY_BE = {"queued": ("queued", "running", "finished"), "finished": ("finished",)}
-CUTS = int(os.environ.get("TELERUN_POWER_CUTS", "400"))  # `make power-cuts`: thousands
+CUTS = int(os.environ.get("TELERUN_POWER_CUTS", "200"))  # `make power-cuts`: thousands
 
 
 class Client:
