@@ -35,22 +35,22 @@ _signer = TimestampSigner(salt="telerun.browser")
 # --- Counting ----------------------------------------------------------------------------
 
 
-def count(key: str, most: int, period: timedelta) -> int:
-    """Counts a failure; 0 if it is one of the `most` in a period, else the seconds to wait.
+def count(key: str, maximum: int, period: timedelta) -> int:
+    """Counts a failure; 0 if it is one of the `maximum` in a period, else the seconds to wait.
 
     Beyond that nothing is written: it costs a look, however often somebody tries. 0 allows all.
     """
-    if not most:
+    if not maximum:
         return 0
-    if (left := seconds_left(key, most)) or _add(key, most, period):
+    if (left := seconds_left(key, maximum)) or _add(key, maximum, period):
         return left
-    return max(1, seconds_left(key, most))  # others were faster
+    return max(1, seconds_left(key, maximum))  # others were faster
 
 
-def seconds_left(key: str, most: int) -> int:
+def seconds_left(key: str, maximum: int) -> int:
     """How long until `key` may fail again; 0 for now."""
     now = timezone.now()
-    full = FailureCount.objects.filter(key=key, count__gte=most).exclude(_over(now)).first()
+    full = FailureCount.objects.filter(key=key, count__gte=maximum).exclude(_over(now)).first()
     return ceil((full.ends_at - now).total_seconds()) if full else 0
 
 
@@ -60,7 +60,7 @@ def _over(now: datetime) -> Q:
 
 
 @transaction.atomic
-def _add(key: str, most: int, period: timedelta) -> bool:
+def _add(key: str, maximum: int, period: timedelta) -> bool:
     now = timezone.now()
     FailureCount.objects.filter(_over(now)).delete()
     row, new = FailureCount.objects.get_or_create(
@@ -68,8 +68,8 @@ def _add(key: str, most: int, period: timedelta) -> bool:
     )
     if new:
         return True
-    added = FailureCount.objects.filter(key=key, count__lt=most).update(count=F("count") + 1)
-    if added and row.count + 1 == most:
+    added = FailureCount.objects.filter(key=key, count__lt=maximum).update(count=F("count") + 1)
+    if added and row.count + 1 == maximum:
         log.warning("Too many failures: %s has to wait.", key)
     return bool(added)
 
@@ -114,8 +114,8 @@ def _net(address: str) -> str:
 
 def count_wrong_token(request: Request, error: InvalidToken) -> Problem:
     """Counts it; what to answer: `error`, or TooManyWrongTokens."""
-    most = settings.TELERUN_WRONG_TOKENS_PER_MINUTE
-    wait = count(f"wrong tokens from {address_of(request)}", most, WRONG_TOKENS)
+    maximum = settings.TELERUN_WRONG_TOKENS_PER_MINUTE
+    wait = count(f"wrong tokens from {address_of(request)}", maximum, WRONG_TOKENS)
     if not wait:
         return error
     detail = f"{error} Too many wrong tokens came from your address: wait {wait} seconds."
@@ -132,7 +132,7 @@ class LoginAttempt:
     """
 
     def __init__(self, request: HttpRequest, name: str) -> None:
-        self._most = settings.TELERUN_FAILED_LOGINS
+        self._maximum = settings.TELERUN_FAILED_LOGINS
         # Hashed: some type their password where the name belongs.
         cookie = request.COOKIES.get(DEVICE_COOKIE, "")
         if _is_of(cookie, name):
@@ -144,7 +144,7 @@ class LoginAttempt:
     def begin(self) -> int:
         """0 if the password may be tried, else the seconds to wait."""
         for key in self._keys:
-            if wait := count(key, self._most, FAILED_LOGINS):
+            if wait := count(key, self._maximum, FAILED_LOGINS):
                 self.succeeded()  # not tried, so not failed
                 return wait
             self._counted.append(key)

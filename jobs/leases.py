@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs.models import Attempt
 from jobs.states import Ending
-from jobs.transitions import SYSTEM, give_up, locked
+from jobs.transitions import SYSTEM, end_without_result, locked
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,6 @@ def _expire(attempt_id: int, job_id: int, now: datetime) -> bool:
     if attempt is None:  # it reported, or renewed its lease, just before
         return False
     reason = f"nothing was heard of {attempt.executor_name} until its lease ran out"
-    give_up(job, attempt, Ending.EXPIRED, reason, SYSTEM)
+    end_without_result(job, attempt, Ending.EXPIRED, reason, SYSTEM)
     log.warning("Job %s is taken back: %s.", job.pk, reason)
     return True

@@ -102,10 +102,6 @@ class Job(models.Model):
         return _AHEAD.count(turn=self.turn, id=self.id) + 1
 
     @property
-    def latest_attempt(self) -> "Attempt | None":
-        return self.attempts.select_related("executor").order_by("-number").first()
-
-    @property
     def result(self) -> "Attempt | None":
         """The attempt whose result is the job's result."""
         if self.state != State.FINISHED:

@@ -40,13 +40,13 @@ def is_name(name: str) -> bool:
 
 def check_room(attempt: Attempt, size: int) -> None:
     """Raises FilesTooLarge if the attempt's files are as many as may be, one more of `size`."""
-    most = limits.of_a_job()
+    limit = limits.of_a_job()
     kept = attempt.files.aggregate(count=Count("pk"), size=Sum("size", default=0))
-    if kept["count"] >= most["output_files"]:
-        raise errors.FilesTooLarge(f"The queue keeps {most['output_files']} files of a job.")
-    if kept["size"] + size > most["output_file_bytes"]:
+    if kept["count"] >= limit["output_files"]:
+        raise errors.FilesTooLarge(f"The queue keeps {limit['output_files']} files of a job.")
+    if kept["size"] + size > limit["output_file_bytes"]:
         raise errors.FilesTooLarge(
-            f"The queue keeps {most['output_file_bytes']} bytes of files of a job."
+            f"The queue keeps {limit['output_file_bytes']} bytes of files of a job."
         )
 
 

@@ -22,7 +22,7 @@ from jobs.audit import Entry
 from jobs.digests import digest_of
 from jobs.models import Attempt, Job, OutputFile, OutputPart
 from jobs.states import Ending, Event
-from jobs.transitions import end, give_up, locked, move
+from jobs.transitions import end, end_without_result, locked, move
 
 _ATTEMPT = Select(
     Attempt.objects.filter(pk=Parameter("attempt"), executor=Parameter("executor"))
@@ -117,7 +117,7 @@ def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result
 def release(executor: Executor, attempt_id: int, lease_token: str, reason: str) -> Job:
     """The executor gives the job back. Raises NotFound, LeaseLost."""
     job, attempt = _held(executor, attempt_id, lease_token)
-    if give_up(job, attempt, Ending.RELEASED, reason, executor.audit_name):
+    if end_without_result(job, attempt, Ending.RELEASED, reason, executor.audit_name):
         return job
     if attempt.ending not in (Ending.RELEASED, Ending.CANCELLED):
         raise errors.LeaseLost

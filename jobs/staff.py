@@ -7,7 +7,7 @@ from jobs import audit
 from jobs.audit import Entry
 from jobs.models import Job
 from jobs.states import Ending, Event, State
-from jobs.transitions import end, give_up, locked, move
+from jobs.transitions import end, end_without_result, locked, move
 
 
 @transaction.atomic
@@ -24,7 +24,7 @@ def requeue(job_id: int, actor: str) -> Job:
         return job
     if attempt := job.attempts.open().first():
         if job.cancel_requested_at is not None:
-            give_up(job, attempt, Ending.REQUEUED, f"by {actor}", actor)
+            end_without_result(job, attempt, Ending.REQUEUED, f"by {actor}", actor)
             return job
         end(attempt, Ending.REQUEUED, reason=f"by {actor}")
     job.attempts.filter(ending=Ending.FINISHED).update(ending=Ending.SUPERSEDED)

@@ -60,7 +60,7 @@ def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
     return bool(ended)
 
 
-def give_up(job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str) -> bool:
+def end_without_result(job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str) -> bool:
     """Ends an attempt without a result; its job waits again, or has failed after the last attempt.
 
     False, and nothing is done, if the attempt had ended already.

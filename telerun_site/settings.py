@@ -15,14 +15,14 @@ from telerun_site.secret_key import read_or_make
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def _integer(name: str, default: int, *, least: int = 1, most: int = 2**53) -> int:
+def _integer(name: str, default: int, *, minimum: int = 1, maximum: int = 2**53) -> int:
     text = os.environ.get(name, str(default))
     try:
         value = int(text)
     except ValueError:
-        value = least - 1
-    if not least <= value <= most:
-        bounds = f"{least} or more" if most == 2**53 else f"{least} to {most}"
+        value = minimum - 1
+    if not minimum <= value <= maximum:
+        bounds = f"{minimum} or more" if maximum == 2**53 else f"{minimum} to {maximum}"
         raise ImproperlyConfigured(f"{name} must be a whole number, {bounds}, not {text!r}.")
     return value
 
@@ -36,7 +36,7 @@ TELERUN_AUDIT_LOG = TELERUN_DATA_DIR / "audit_log.jsonl"
 
 # --- The queue's own settings ------------------------------------------------------------
 
-TELERUN_PORT = _integer("TELERUN_PORT", 4443, least=0, most=65535)
+TELERUN_PORT = _integer("TELERUN_PORT", 4443, minimum=0, maximum=65535)
 TELERUN_WORKERS = _integer("TELERUN_WORKERS", 2)
 TELERUN_MAX_QUEUED_PER_USER = _integer("TELERUN_MAX_QUEUED_PER_USER", 1)
 TELERUN_MAX_ATTEMPTS = _integer("TELERUN_MAX_ATTEMPTS", 3)
@@ -44,9 +44,9 @@ TELERUN_LEASE_SECONDS = _integer("TELERUN_LEASE_SECONDS", 30)
 TELERUN_SWEEP_SECONDS = _integer("TELERUN_SWEEP_SECONDS", 5)
 TELERUN_MAX_WAIT_SECONDS = _integer("TELERUN_MAX_WAIT_SECONDS", 30)
 TELERUN_SILENCE_SECONDS = _integer("TELERUN_SILENCE_SECONDS", 20)
-TELERUN_SUBMITS_PER_MINUTE = _integer("TELERUN_SUBMITS_PER_MINUTE", 30, least=0)  # of a user
-TELERUN_WRONG_TOKENS_PER_MINUTE = _integer("TELERUN_WRONG_TOKENS_PER_MINUTE", 60, least=0)
-TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, least=0)  # in ten minutes
+TELERUN_SUBMITS_PER_MINUTE = _integer("TELERUN_SUBMITS_PER_MINUTE", 30, minimum=0)  # of a user
+TELERUN_WRONG_TOKENS_PER_MINUTE = _integer("TELERUN_WRONG_TOKENS_PER_MINUTE", 60, minimum=0)
+TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, minimum=0)  # in ten minutes
 TELERUN_PROXIES = set(os.environ.get("TELERUN_PROXIES", "").replace(",", " ").split())
 TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # part of the API: 413 source-too-large
 
@@ -60,8 +60,8 @@ TELERUN_LIMITS = {
     "processes": _integer("TELERUN_PROCESSES", 256),
     "disk_bytes": _integer("TELERUN_DISK_BYTES", 1024**3),
     # The database holds these files: few and small ones.
-    "output_files": _integer("TELERUN_OUTPUT_FILES", 16, least=0, most=50),
-    "output_file_bytes": _integer("TELERUN_OUTPUT_FILE_BYTES", 16 * 1024**2, most=256 * 1024**2),
+    "output_files": _integer("TELERUN_OUTPUT_FILES", 16, minimum=0, maximum=50),
+    "output_file_bytes": _integer("TELERUN_OUTPUT_FILE_BYTES", 16 * 1024**2, maximum=256 * 1024**2),
 }
 
 # Largest request body. A JSON string spends at most six bytes on one of ours (\u0000); the
@@ -220,7 +220,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SECURE_SSL_REDIRECT = True  # gunicorn speaks nothing but TLS; this guards a proxy's mistake
-SECURE_HSTS_SECONDS = _integer("TELERUN_HSTS_SECONDS", 0, least=0)
+SECURE_HSTS_SECONDS = _integer("TELERUN_HSTS_SECONDS", 0, minimum=0)
 SILENCED_SYSTEM_CHECKS = [
     # HSTS holds for a whole host name, every port of it, and a self-signed certificate
     # cannot be accepted by hand under it: the operator's choice (TELERUN_HSTS_SECONDS).

@@ -26,7 +26,7 @@ from foundation.database.durability import SharedSync
 from foundation.serving import greenlets
 
 _ASK_SECONDS = 0.005  # how often a process asks for its turn to write, if no bell tells it
-_MOST_IDLE = 32  # connections kept by a process: more than ever work at once
+_MAX_IDLE = 32  # connections kept by a process: more than ever work at once
 _TURN_SECONDS = 5.0
 
 
@@ -43,7 +43,7 @@ class _Server:
     def begin_process(self, database: Path) -> None:
         """After the fork. A connection stays open, so that nobody who closes the last one takes
         the log away."""
-        self.idle = {on_hub: deque(maxlen=_MOST_IDLE) for on_hub in (True, False)}
+        self.idle = {on_hub: deque(maxlen=_MAX_IDLE) for on_hub in (True, False)}
         self._open = sqlite3.connect(database, isolation_level=None)
         self._open.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
 
@@ -140,7 +140,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _may_be_kept(self) -> bool:
         if _server is None or self.connection is None or not _server.idle:
             return False
-        if len(_server.idle[self._on_hub]) >= _MOST_IDLE:
+        if len(_server.idle[self._on_hub]) >= _MAX_IDLE:
             return False
         return not (self.errors_occurred or self.connection.in_transaction)
 
