@@ -50,20 +50,20 @@ PARTS = (
     (125, "handouts/client/auth.py", 14),
     (183, "handouts/client/tracebacks.py", 12),
     (216, "handouts/client/answer.py", 8),
-    (256, "handouts/client/retries.py", 9),
-    (269, "handouts/client/connection.py", 17),
-    (413, "handouts/submit/streams.py", 13),
-    (460, "handouts/submit/job_events.py", 13),
-    (511, "handouts/submit/printable.py", 7),
-    (524, "handouts/submit/job_lines.py", 9),
-    (623, "handouts/submit/stop.py", 5),
-    (646, "handouts/submit/job_client.py", 21),
-    (799, "handouts/submit/options.py", 12),
-    (861, "handouts/submit/file_names.py", 14),
-    (888, "handouts/submit/output_files.py", 16),
-    (950, "handouts/submit/show.py", 14),
-    (996, "handouts/submit/source_file.py", 9),
-    (1055, "handouts/submit/main.py", 46),
+    (262, "handouts/client/retries.py", 9),
+    (275, "handouts/client/connection.py", 17),
+    (419, "handouts/submit/streams.py", 13),
+    (467, "handouts/submit/job_events.py", 13),
+    (520, "handouts/submit/printable.py", 7),
+    (533, "handouts/submit/job_lines.py", 9),
+    (632, "handouts/submit/stop.py", 5),
+    (655, "handouts/submit/job_client.py", 21),
+    (808, "handouts/submit/options.py", 12),
+    (870, "handouts/submit/file_names.py", 14),
+    (897, "handouts/submit/output_files.py", 16),
+    (959, "handouts/submit/show.py", 14),
+    (1005, "handouts/submit/source_file.py", 9),
+    (1064, "handouts/submit/main.py", 46),
 )
 
 
@@ -230,6 +230,12 @@ class Answer:
     def detail(self) -> str:
         """An error in words."""
         return str(self.body.get("detail") or f"HTTP status {self.status}")
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it goes on (server-sent events)."""
+        kind = self.headers.get("content-type", "")
+        return self.status == 200 and kind.startswith("text/event-stream")
 
     @property
     def refuses_token(self) -> bool:
@@ -433,10 +439,11 @@ class StreamingQueue(Queue):
             if not kept_alive:
                 raise
             response = self._ask("GET", path, None, headers, timeout)
-        if not response.getheader("Content-Type", "").startswith("text/event-stream"):
-            return self._answer(response), iter(())
         names = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, names, {}), self._lines(response)
+        answer = Answer(response.status, names, {})
+        if answer.is_stream:
+            return answer, self._lines(response)
+        return self._answer(response), iter(())
 
     def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
@@ -468,12 +475,14 @@ class Events:
         self._path = f"/jobs/{job_id}/events"
         self._last_id = ""
         self._lines: Iterator[bytes] = iter(())
-        self.came = False  # whether anything came over the latest connection
+        self.is_stream = False  # whether the latest answer is one
+        self.came = False  # whether it had an event
 
     def open(self) -> Answer:
         """Asks for those that are not known yet. Raises Unreachable."""
         headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
         answer, self._lines = self._queue.stream(self._path, headers, SILENCE_SECONDS)
+        self.is_stream = answer.is_stream
         self.came = False
         return answer
 
@@ -481,16 +490,16 @@ class Events:
         """The job as each event shows it, until the stream ends. Raises Unreachable."""
         fields: dict[str, str] = {}
         for line in self._lines:
-            self.came = True
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text:
                 name, _, value = text.partition(":")
                 fields[name] = value[1:] if value.startswith(" ") else value
                 continue
             event, fields = fields, {}
-            self._last_id = event.get("id", self._last_id)
             if event.get("event") == "job":
-                yield self._job(event.get("data", ""))
+                job = self._job(event.get("data", ""))
+                self.came, self._last_id = True, event.get("id", "")
+                yield job
 
     def _job(self, data: str) -> dict[str, Any]:
         try:
@@ -646,6 +655,7 @@ class Stop(Exception):
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
+MAX_IN_VAIN = 2  # streams that end before an event has come
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 
 
@@ -697,28 +707,27 @@ class Client:
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
         """Reads the job's events until it is over; then the job, with its logs."""
-        events, pauses = Events(self.queue, job["id"]), delays(0.1, 2.0)
+        events, pauses, in_vain = Events(self.queue, job["id"]), delays(0.1, 2.0), 0
         while not is_over(job):
-            answer = self._persist_in(events.open, WAIT_PATIENCE_SECONDS)
-            if answer.status >= 400:  # an older queue: or a job that is none, as `_poll` finds out
-                return self._poll(job)
+            self._persist_in(events.open, WAIT_PATIENCE_SECONDS)
+            if not events.is_stream:  # an older queue; or there is nothing to come
+                break
             try:
                 for shown in events.read():
                     job = shown
                     if not is_over(job):
                         self._say(status_line(job))
             except Unreachable as error:
-                if not events.came:  # something on the way keeps them back until the stream ends
-                    return self._poll(job)
                 self._say(str(error).rstrip(".") + "; trying again.")
-            if answer.status == 204:
+            in_vain = 0 if events.came else in_vain + 1
+            if in_vain == MAX_IN_VAIN:  # something on the way keeps them back, or cuts them up
                 break
             if not is_over(job):
                 time.sleep(next(pauses))  # the server stops, or nobody reaches it
-        return self.get(job["id"])
+        return self._poll(job)
 
     def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
-        """The same by a request for each change."""
+        """The job once it is over, by a request for each change."""
         job = self.get(job["id"])
         while not is_over(job):
             self._say(status_line(job))

@@ -29,7 +29,7 @@ _bodies = Budget(
 
 
 @contextlib.contextmanager
-def _reserved(request: Request) -> Iterator[None]:
+def reserved(request: Request) -> Iterator[None]:
     """Around the reading of its body. Raises TooMuchAtOnce."""
     whose = bearer(request.user)
     size = min(int(request.META.get("CONTENT_LENGTH") or 0), settings.TELERUN_MAX_BODY_BYTES)
@@ -54,7 +54,7 @@ class BoundedJSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
         request = parser_context["request"]
-        with _reserved(request):
+        with reserved(request):
             return self._parse(stream, media_type, request)
 
     def _parse(self, stream: IO[Any], media_type: str | None, request: Request) -> Any:

@@ -4,13 +4,12 @@ Several sweepers at once do no harm: taking a job back is a conditional update.
 """
 
 import logging
-import threading
 import time
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
-from foundation.serving import waiting
+from foundation.serving import greenlets, waiting
 from foundation.serving.greenlets import in_a_thread
 from jobs import leases
 from jobs.audit.file import follow
@@ -20,11 +19,9 @@ log = logging.getLogger(__name__)
 JUMP_SECONDS = 2.0
 
 
-def start() -> threading.Thread:
+def start() -> greenlets.Running:
     """Starts sweeping in this process, until the server stops."""
-    thread = threading.Thread(target=_run, name="sweeper", daemon=True)
-    thread.start()
-    return thread
+    return greenlets.spawn(_run, "sweeper")
 
 
 class _Clock:

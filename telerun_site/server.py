@@ -7,7 +7,6 @@ import re
 import resource
 import signal
 import sys
-import threading
 from typing import Any
 
 from django.conf import settings
@@ -121,13 +120,13 @@ def _announce(arbiter: Arbiter) -> None:
 
 def _start_worker(worker: Any) -> None:
     """In every server process: the sweeper, and a stop that ends the waits first."""
-    from foundation.serving import waiting
+    from foundation.serving import greenlets, waiting
     from jobs import sweeper
     from jobs.audit import file as audit_file
 
     sys.setswitchinterval(SWITCH_SECONDS)
     connections.begin_process()
-    threading.Thread(target=_look_after_the_database, name="database", daemon=True).start()
+    greenlets.spawn(_look_after_the_database, "database")
     audit_file.start_following()
     sweeper.start()
 

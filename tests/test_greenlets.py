@@ -1,13 +1,16 @@
 """Greenlets beside native threads, in a process of their own, as the server has them."""
 
+import http.client
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, World
 
 pytestmark = [pytest.mark.once, pytest.mark.processes]
 
@@ -144,3 +147,58 @@ def test_another_program_that_writes_is_waited_for(tmp_path: Path, on_hub: bool)
         **database(tmp_path),
     )
     assert out.split() == ["True"]
+
+
+SESSION = """
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from accounts.models import User
+user = User.objects.create_superuser("ta", password="not-used-1")
+session = SessionStore()
+session[SESSION_KEY] = str(user.pk)
+session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+session.save()
+print(session.session_key)
+"""
+
+
+@pytest.mark.end_to_end
+def test_pages_in_threads_and_requests_on_the_hub_do_not_stop_each_other(world: World) -> None:
+    """They share the locks of every library: with gevent's, one in hundreds of requests hung."""
+    alice = world.user("alice")
+    session = world.aside("shell", "-v0", "-c", SESSION).out.split()[-1]
+    server = world.start_server(TELERUN_WORKERS=1)
+    world.request(alice, "POST", "/jobs", {"source": "x"})
+    token = alice.read_text().split('"token": "')[1].split('"')[0]
+    until = time.monotonic() + 12
+    answered: list[int] = []
+    unanswered: list[str] = []
+
+    def ask(path: str, headers: dict[str, str]) -> None:
+        with world.connection() as connection:
+            connection.timeout = 20
+            while time.monotonic() < until:
+                try:
+                    connection.request("GET", path, headers=headers)
+                    answer = connection.getresponse()
+                    answer.read()
+                    answered.append(answer.status)
+                except (OSError, http.client.HTTPException) as error:
+                    unanswered.append(f"{path}: {error!r}")
+                    return
+
+    quick = ("/api/v1/jobs/1", {"Authorization": f"Bearer {token}"})
+    pages = ("/admin/", "/admin/", "/admin/jobs/job/", "/admin/accounts/user/add/")
+    asked = [quick] * 6 + [(page, {"Cookie": f"sessionid={session}"}) for page in pages]
+    threads = [threading.Thread(target=ask, args=one) for one in asked]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert unanswered == []
+    assert set(answered) == {200}
+    assert len(answered) > 50
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 8

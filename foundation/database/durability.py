@@ -20,18 +20,18 @@ import mmap
 import os
 import signal
 import struct
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from django.db import OperationalError
 
-from foundation.serving.greenlets import in_a_thread, in_native_thread, sleep
+from foundation.serving import greenlets
 
 log = logging.getLogger(__name__)
 
-_COMMIT_SECONDS_1000 = 50  # milliseconds: more than it takes to write a commit to the log
+_LOOKS_FOR_A_COMMIT = 50  # one in a millisecond: it takes less to write a commit to the log
 _CHECKPOINT_COMMITS = 500
 _CHECKPOINT_SECONDS = 30.0
 _NUMBER = struct.Struct("=Q")
@@ -62,10 +62,14 @@ class SharedSync:
             _Shared(memory, place) for place in range(4)
         )
         self._checkpoint_at = 0.0
-        self._sync_ended = threading.Condition()
-        self._syncs = False
+        self._syncs: Any = None  # an event, set when the sync that goes on has ended
         self._file = -1
         self._inode = 0
+
+    def begin_process(self) -> None:
+        """In each process of the server, as it begins: whatever the disk refuses from now on, the
+        descriptor tells of."""
+        self._descriptor()
 
     # --- Around a commit, under the writers' turn ---
 
@@ -83,37 +87,38 @@ class SharedSync:
         """Returns when all that could be read until now is on the disk."""
         wanted = self._begun.get()
         while self._synced.get() < wanted:
-            if in_native_thread():
+            if greenlets.in_native_thread():
                 self._sync(wanted)
-                continue
-            with self._sync_ended:
-                if self._syncs:  # it may have begun too early for us
-                    self._sync_ended.wait()
-                    continue
-                self._syncs = True
-            try:
-                in_a_thread(self._sync, wanted)
-            finally:
-                with self._sync_ended:
-                    self._syncs = False
-                    self._sync_ended.notify_all()
+            elif self._syncs is not None:
+                self._syncs.wait()  # it may have begun too early for us
+            else:
+                self._sync_for_all(wanted)
+
+    def _sync_for_all(self, wanted: int) -> None:
+        ended = self._syncs = greenlets.Event()
+        try:
+            greenlets.in_a_thread(self._sync, wanted)
+        finally:
+            self._syncs = None
+            ended.set()
 
     def _sync(self, wanted: int) -> None:
         """Puts on the disk what is written now, and the commit `wanted` with it. Takes as long as
         the disk."""
         written = self._written_up_to(wanted)
+        descriptor = self._descriptor()
         try:
-            os.fdatasync(self._descriptor())
+            os.fdatasync(descriptor)
         except OSError as error:
             _stop_the_server(error)
         if written > self._synced.get():
             self._synced.set(written)
 
     def _written_up_to(self, wanted: int) -> int:
-        for _ in range(_COMMIT_SECONDS_1000):
+        for _ in range(_LOOKS_FOR_A_COMMIT):
             if (written := self._written.get()) >= wanted:
                 return written
-            sleep(0.001)
+            greenlets.sleep(0.001)
         with contextlib.suppress(OperationalError):  # then again
             self._in_a_turn(self.commit_is_written)  # its process was killed as it committed
         return self._written.get()
@@ -130,7 +135,7 @@ class SharedSync:
 
     def _descriptor(self) -> int:
         """Of the log as it is now: a command that was alone may have made it anew."""
-        if self._file < 0 or os.stat(self._log).st_ino != self._inode:
+        if self._file < 0 or os.stat(self._log).st_ino != self._inode:  # raises OSError
             self._file = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
             self._inode = os.fstat(self._file).st_ino
         return self._file

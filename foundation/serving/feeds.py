@@ -84,7 +84,9 @@ class _SqliteFeed:
 
     def __init__(self) -> None:
         name = str(connection.settings_dict["NAME"])
-        self._database = sqlite3.connect(name, check_same_thread=False, isolation_level=None)
+        self._database = sqlite3.connect(
+            name, timeout=0, check_same_thread=False, isolation_level=None
+        )
         self._version = self._data_version()
         self._reader = change_reader.get()(self._database)
 

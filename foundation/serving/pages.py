@@ -4,14 +4,14 @@ On the hub run the few addresses of every job's life: they ask the database in k
 and never take long. Everything else may: a page of the admin, a list, a file, a password's hash.
 """
 
+import errno
 import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from gevent.lock import BoundedSemaphore
-
 from foundation.database import connections
 from foundation.hooks import Hook
+from foundation.serving import greenlets
 from foundation.serving.greenlets import in_a_thread
 
 STRANGER_BYTES = 64 * 1024  # the body of a request by somebody who has not logged in
@@ -43,7 +43,7 @@ class HubOrThread:
         self._application = application
         self._is_quick = is_quick
         self._may_be_lost = may_be_lost
-        self._turns = BoundedSemaphore(_AT_ONCE)
+        self._free = greenlets.Slots(_AT_ONCE)
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -51,21 +51,26 @@ class HubOrThread:
             answer = self._application(environ, start_response)
         else:
             answer = self._in_a_thread(environ, start_response)
-        if not self._may_be_lost(method, path):
-            connections.wait_until_durable()
+        try:
+            if not self._may_be_lost(method, path):
+                connections.wait_until_durable()
+        except BaseException:
+            if close := getattr(answer, "close", None):
+                close()
+            raise
         return answer
 
     def _in_a_thread(
         self, environ: Environment, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         _read_body(environ)
-        taken = self._turns.acquire(timeout=_BUSY_SECONDS)
+        taken = self._free.acquire(timeout=_BUSY_SECONDS)
         environ[BUSY] = not taken
         try:
             return in_a_thread(_answer, self._application, environ, start_response)
         finally:
             if taken:
-                self._turns.release()
+                self._free.release()
 
 
 def _read_body(environ: Environment) -> None:
@@ -79,7 +84,10 @@ def _read_body(environ: Environment) -> None:
         environ[TOO_LARGE] = not chunked
         environ["wsgi.input"] = io.BytesIO()
     else:
-        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(size))
+        body = environ["wsgi.input"].read(size)
+        if len(body) < size:  # what is left of a form would be taken for the whole
+            raise ConnectionResetError(errno.ECONNRESET, "the body was cut off")
+        environ["wsgi.input"] = io.BytesIO(body)
 
 
 def _may_send(environ: Environment, size: int) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from foundation.database import connections
 from foundation.problems import TooMuchAtOnce
+from foundation.serving import greenlets
 
 if TYPE_CHECKING:
     from foundation.serving.feeds import Change
@@ -25,7 +26,7 @@ MAX_OF_USER = 32  # requests that a process holds for one user
 REFUSALS_A_SECOND = 50
 MAX_REFUSAL_SECONDS = 20.0
 
-stopping = threading.Event()  # set when this server stops: every wait ends at once
+stopping = greenlets.Event()  # set when this server stops: every wait ends at once
 
 
 class Waiter:
@@ -36,7 +37,7 @@ class Waiter:
         self.user = user
         self.socket = client
         self.queued_at_look = 0  # how many jobs had been queued when it last began to look
-        self.woken = threading.Event()
+        self.woken = greenlets.Event()
         self.hung_up = False
 
 
@@ -78,8 +79,10 @@ class Waiters:
     def _refuse(self, user: int) -> NoReturn:
         self._refused[user] += 1
         connections.release()
-        stopping.wait(min(MAX_REFUSAL_SECONDS, self._refused[user] / REFUSALS_A_SECOND))
-        self._refused[user] -= 1
+        try:
+            stopping.wait(min(MAX_REFUSAL_SECONDS, self._refused[user] / REFUSALS_A_SECOND))
+        finally:
+            self._refused -= Counter({user: 1})  # and forgets whom none is left of
         raise TooMuchAtOnce(f"{MAX_OF_USER} requests of yours wait already. Try again later.")
 
     def _remove(self, waiter: Waiter) -> None:

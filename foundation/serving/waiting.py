@@ -6,7 +6,6 @@ few seconds. While it waits it has no transaction and no connection to the datab
 """
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -16,6 +15,7 @@ from django.db import OperationalError
 from django.http import HttpRequest
 
 from foundation.database import connections
+from foundation.serving import greenlets
 from foundation.serving.feeds import announce
 from foundation.serving.waiters import QUEUE, Waiter, Waiters, stopping
 from foundation.serving.watcher import Watcher
@@ -100,7 +100,7 @@ class Wait:
 
 _waiters = Waiters()
 _watcher: Watcher | None = None
-_starting = threading.Lock()
+_starting = greenlets.Lock()
 
 
 def _running_watcher() -> Watcher:

@@ -4,10 +4,10 @@ import contextlib
 import logging
 import os
 import select
-import threading
 import time
 
 from foundation.bell import Listener
+from foundation.serving import greenlets
 from foundation.serving.feeds import Feed, bell, open_feed
 from foundation.serving.waiters import Waiter, Waiters, stopping
 
@@ -39,16 +39,15 @@ class Watcher:
         self._read_at = 0.0
         self._seconds = _FEED_SECONDS if self._listener.hear(bell) else _WITHOUT_BELL_SECONDS
         self._open_feed()
-        self._thread = threading.Thread(target=self._run, name="waiting", daemon=True)
-        self._thread.start()
+        self._running = greenlets.spawn(self._run, "waiting")
 
     def runs_here(self) -> bool:
         """Whether it is this process's, and at work."""
-        return self._pid == os.getpid() and self._thread.is_alive()
+        return self._pid == os.getpid() and self._running.is_alive()
 
     def join(self, seconds: float) -> None:
         """Waits for its end, which `stopping` brings about."""
-        self._thread.join(seconds)
+        self._running.join(seconds)
 
     def watch(self, waiter: Waiter) -> None:
         """From now on the waiter hears of its client's hanging up (on Linux)."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import gevent
+import gevent.socket
 from django.conf import settings
 from gevent.pool import Pool
 from gevent.server import StreamServer
@@ -30,10 +30,18 @@ class Worker(GeventWorker):
     gunicorn's own has no limit for a client that says nothing, or stops in the middle.
     """
 
+    def patch(self) -> None:
+        """The server has patched what it wants (`greenlets.patch`); gunicorn would patch all."""
+        self.sockets = [
+            gevent.socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach())
+            for s in self.sockets
+        ]
+
     def run(self) -> None:
         self._context = tls_context(self.cfg)
-        self._silent: dict[gevent.Greenlet, None] = {}  # no byte came yet; in order of arrival
-        self._between: dict[Client, None] = {}  # those between two requests, likewise
+        # Connections without a request at work, which may end at any moment: who has been so for
+        # longest first.
+        self._idle: dict[gevent.Greenlet, None] = {}
         servers = [self._server(listener) for listener in self.sockets]
         for server in servers:
             server.start()
@@ -58,9 +66,7 @@ class Worker(GeventWorker):
             server.close()
         until = time.monotonic() + self.cfg.graceful_timeout
         while time.monotonic() < until and any(len(server.pool) for server in servers):
-            for client in list(self._between):
-                client.hang_up()
-            for greenlet in list(self._silent):
+            for greenlet in list(self._idle):
                 greenlet.kill(block=False)
             self.notify()
             gevent.sleep(STOP_STEP_SECONDS)
@@ -70,31 +76,24 @@ class Worker(GeventWorker):
     # --- A connection ---
 
     def _serve(self, listener: Any, sock: socket.socket, address: Any) -> None:
+        self._begins_to_idle()
         try:
-            if not self._first_byte_came(sock):
-                return
-            client = Client(self._context, sock)
-        except OSError:  # includes time-outs and what TLS refuses
-            return
-        try:
-            self._serve_requests(listener, client, address)
-        except (OSError, gevent.Timeout):
-            pass  # it went away, or fell silent
-        finally:
-            client.close()
-
-    def _first_byte_came(self, sock: socket.socket) -> bool:
-        """Whether the client says anything. Until then it has cost no memory for TLS; and when
-        there are too many like it, who has been silent for longest makes way."""
-        me = gevent.getcurrent()
-        if len(self._silent) >= self.worker_connections // 2:
-            next(iter(self._silent)).kill(block=False)
-        self._silent[me] = None
-        try:
+            # Until its first byte it costs no memory for TLS.
             wait_read(sock.fileno(), timeout=settings.TELERUN_SILENCE_SECONDS)
-            return True
+            with contextlib.closing(Client(self._context, sock)) as client:
+                self._serve_requests(listener, client, address)
+        except (OSError, gevent.Timeout):
+            pass  # it went away, fell silent, or speaks no TLS
         finally:
-            self._silent.pop(me, None)
+            self._idle.pop(gevent.getcurrent(), None)
+
+    def _begins_to_idle(self) -> None:
+        """Where too many are idle, who has been so for longest makes way."""
+        if len(self._idle) >= self.worker_connections // 2:
+            longest = next(iter(self._idle))
+            del self._idle[longest]
+            longest.kill(block=False)
+        self._idle[gevent.getcurrent()] = None
 
     def _serve_requests(self, listener: Any, client: "Client", address: Any) -> None:
         parser = http.get_parser(self.cfg, client, address)
@@ -104,6 +103,7 @@ class Worker(GeventWorker):
             client.begin()
             try:
                 request = next(parser)
+                self._idle.pop(gevent.getcurrent(), None)
                 goes_on = self._handle(listener, request, client, address)
             except (StopIteration, http.errors.NoMoreData):
                 return
@@ -112,6 +112,7 @@ class Worker(GeventWorker):
             except Exception as error:
                 self.handle_error(request, client, address, error)
                 return
+            self._begins_to_idle()
             goes_on = self._drained(parser, client) and goes_on and self.alive
             if not goes_on:
                 return
@@ -121,15 +122,10 @@ class Worker(GeventWorker):
         """Whether a further request comes in time."""
         if parser.unreader.buf.tell() or client.has_read_ahead():
             return True
-        if len(self._between) >= self.worker_connections // 2:
-            next(iter(self._between)).hang_up()
-        self._between[client] = None
         try:
             wait_read(client.fileno(), timeout=seconds)
         except OSError:
             return False
-        finally:
-            self._between.pop(client, None)
         return True
 
     def _handle(self, listener: Any, request: Any, client: "Client", address: Any) -> bool:
@@ -204,16 +200,23 @@ class Client:
         if self._in.left <= 0:
             raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
         with self._waiting(self._in) as pace:
-            data = self._socket.recv(size)
-            pace.moved += len(data)
-            return data
+            data = self._socket.recv(min(size, PIECE_BYTES))
+        self._let_others_go_on(pace, len(data))
+        return data
+
+    def _let_others_go_on(self, pace: "_Pace", moved: int) -> None:
+        """While there is something to read, or room to send, gevent does not switch."""
+        before = pace.moved
+        pace.moved += moved
+        if before // PIECE_BYTES != pace.moved // PIECE_BYTES:
+            gevent.sleep(0)
 
     def sendall(self, data: bytes) -> None:
         for start in range(0, len(data), PIECE_BYTES):
             piece = data[start : start + PIECE_BYTES]
             with self._waiting(self._out) as pace:
                 self._socket.sendall(piece)
-                pace.moved += len(piece)
+            self._let_others_go_on(pace, len(piece))
 
     send = sendall
 
@@ -230,10 +233,10 @@ class Client:
         finally:
             pace.waited += time.monotonic() - began
 
-    def hang_up(self) -> None:
-        """Whoever waits for this client sees its end."""
+    def shutdown(self, how: int) -> None:
+        """gunicorn breaks off an answer that it cannot finish."""
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            socket.socket.shutdown(self._socket, how)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

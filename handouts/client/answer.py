@@ -24,6 +24,12 @@ class Answer:
         return str(self.body.get("detail") or f"HTTP status {self.status}")
 
     @property
+    def is_stream(self) -> bool:
+        """Whether it goes on (server-sent events)."""
+        kind = self.headers.get("content-type", "")
+        return self.status == 200 and kind.startswith("text/event-stream")
+
+    @property
     def refuses_token(self) -> bool:
         """Whether the token is not accepted, and will not be later."""
         return self.status == 401 or self.problem == "too-many-wrong-tokens"

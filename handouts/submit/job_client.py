@@ -21,6 +21,7 @@ from handouts.submit.streams import StreamingQueue
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
+MAX_IN_VAIN = 2  # streams that end before an event has come
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 
 
@@ -72,28 +73,27 @@ class Client:
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
         """Reads the job's events until it is over; then the job, with its logs."""
-        events, pauses = Events(self.queue, job["id"]), delays(0.1, 2.0)
+        events, pauses, in_vain = Events(self.queue, job["id"]), delays(0.1, 2.0), 0
         while not is_over(job):
-            answer = self._persist_in(events.open, WAIT_PATIENCE_SECONDS)
-            if answer.status >= 400:  # an older queue: or a job that is none, as `_poll` finds out
-                return self._poll(job)
+            self._persist_in(events.open, WAIT_PATIENCE_SECONDS)
+            if not events.is_stream:  # an older queue; or there is nothing to come
+                break
             try:
                 for shown in events.read():
                     job = shown
                     if not is_over(job):
                         self._say(status_line(job))
             except Unreachable as error:
-                if not events.came:  # something on the way keeps them back until the stream ends
-                    return self._poll(job)
                 self._say(str(error).rstrip(".") + "; trying again.")
-            if answer.status == 204:
+            in_vain = 0 if events.came else in_vain + 1
+            if in_vain == MAX_IN_VAIN:  # something on the way keeps them back, or cuts them up
                 break
             if not is_over(job):
                 time.sleep(next(pauses))  # the server stops, or nobody reaches it
-        return self.get(job["id"])
+        return self._poll(job)
 
     def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
-        """The same by a request for each change."""
+        """The job once it is over, by a request for each change."""
         job = self.get(job["id"])
         while not is_over(job):
             self._say(status_line(job))

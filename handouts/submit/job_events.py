@@ -21,12 +21,14 @@ class Events:
         self._path = f"/jobs/{job_id}/events"
         self._last_id = ""
         self._lines: Iterator[bytes] = iter(())
-        self.came = False  # whether anything came over the latest connection
+        self.is_stream = False  # whether the latest answer is one
+        self.came = False  # whether it had an event
 
     def open(self) -> Answer:
         """Asks for those that are not known yet. Raises Unreachable."""
         headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
         answer, self._lines = self._queue.stream(self._path, headers, SILENCE_SECONDS)
+        self.is_stream = answer.is_stream
         self.came = False
         return answer
 
@@ -34,16 +36,16 @@ class Events:
         """The job as each event shows it, until the stream ends. Raises Unreachable."""
         fields: dict[str, str] = {}
         for line in self._lines:
-            self.came = True
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text:
                 name, _, value = text.partition(":")
                 fields[name] = value[1:] if value.startswith(" ") else value
                 continue
             event, fields = fields, {}
-            self._last_id = event.get("id", self._last_id)
             if event.get("event") == "job":
-                yield self._job(event.get("data", ""))
+                job = self._job(event.get("data", ""))
+                self.came, self._last_id = True, event.get("id", "")
+                yield job
 
     def _job(self, data: str) -> dict[str, Any]:
         try:

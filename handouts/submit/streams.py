@@ -33,10 +33,11 @@ class StreamingQueue(Queue):
             if not kept_alive:
                 raise
             response = self._ask("GET", path, None, headers, timeout)
-        if not response.getheader("Content-Type", "").startswith("text/event-stream"):
-            return self._answer(response), iter(())
         names = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, names, {}), self._lines(response)
+        answer = Answer(response.status, names, {})
+        if answer.is_stream:
+            return answer, self._lines(response)
+        return self._answer(response), iter(())
 
     def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:

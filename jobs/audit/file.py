@@ -8,7 +8,6 @@ import fcntl
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Iterator
 from datetime import timezone as time_zone
@@ -20,6 +19,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from foundation.database import connections
+from foundation.serving import greenlets
 from foundation.serving.greenlets import in_a_thread, on_the_hub
 from jobs.audit.models import AuditEntry
 
@@ -34,12 +34,12 @@ class _Follower:
     """A thread that brings the file up to the table, so that no request waits for it."""
 
     def __init__(self) -> None:
-        self._wanted = threading.Event()
+        self._wanted = greenlets.Event()
         self._pid = 0
 
     def start(self) -> None:
         self._pid = os.getpid()
-        threading.Thread(target=self._run, name="audit", daemon=True).start()
+        greenlets.spawn(self._run, "audit")
 
     def soon(self) -> None:
         if self._pid == os.getpid():

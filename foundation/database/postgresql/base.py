@@ -1,52 +1,86 @@
-"""Django's PostgreSQL backend, with connections of their own for the server's native threads.
+"""Django's PostgreSQL backend, whose connections a server's greenlets and native threads keep.
 
-psycopg's pool is the hub's: what it waits for, and with, are greenlets. A native thread must not
-use it, and keeps a few connections beside it.
+psycopg's pool waits for threads of its own, which greenlets must not. Commands and tests use it.
 """
 
 import contextlib
 from collections import deque
 from typing import Any
 
+from django.db import OperationalError
 from django.db.backends.postgresql import base
 
 from foundation.serving import greenlets
 
-_kept: "deque[Any]" = deque(maxlen=greenlets.THREADS)  # idle, of native threads
+_MAX_CONNECTIONS = 32  # of the hub: each costs PostgreSQL a process
+_WAIT_SECONDS = 2.0  # for one; past it the answer is 503, try again
+
+# Idle ones, of the hub and of native threads: either may only wait in its own way.
+_kept: dict[bool, "deque[Any]"] = {
+    True: deque(maxlen=_MAX_CONNECTIONS),
+    False: deque(maxlen=greenlets.THREADS),
+}
+_free = greenlets.Slots(_MAX_CONNECTIONS)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """One greenlet's or thread's connection, as Django has them."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_hub = False
+
     @property
     def pool(self) -> Any:
-        return None if self._is_beside_the_hub() else super().pool
-
-    @staticmethod
-    def _is_beside_the_hub() -> bool:
-        return greenlets.are_used() and greenlets.in_native_thread()
+        return None if greenlets.are_used() else super().pool
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        if self._is_beside_the_hub():
-            with contextlib.suppress(IndexError):
-                while not _is_usable(kept := _kept.pop()):
-                    kept.close()
-                return kept
-        return super().get_new_connection(conn_params)
+        if not greenlets.are_used():
+            return super().get_new_connection(conn_params)
+        self._on_hub = not greenlets.in_native_thread()
+        if self._on_hub and not _free.acquire(timeout=_WAIT_SECONDS):
+            raise OperationalError(f"no connection to PostgreSQL was free in {_WAIT_SECONDS} s")
+        try:
+            return self._kept_one() or super().get_new_connection(conn_params)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _kept_one(self) -> Any:
+        with contextlib.suppress(IndexError):
+            while not _is_usable(kept := _kept[self._on_hub].pop()):
+                kept.close()
+            return kept
+        return None
+
+    def _let_go(self) -> None:
+        if self._on_hub:
+            _free.release()
 
     def _close(self) -> None:
-        connection = self.connection
-        may_be_kept = self._is_beside_the_hub() and not self.errors_occurred
-        if may_be_kept and connection is not None and len(_kept) < greenlets.THREADS:
-            _kept.append(connection)
-        else:
+        if not greenlets.are_used():
             super()._close()
+            return
+        kept = _kept[self._on_hub]
+        try:
+            if self._may_be_kept() and len(kept) < (kept.maxlen or 0):
+                kept.append(self.connection)
+            else:
+                super()._close()
+        finally:
+            self._let_go()
+
+    def _may_be_kept(self) -> bool:
+        if self.errors_occurred or self.connection.closed:
+            return False
+        idle = base.Database.pq.TransactionStatus.IDLE
+        return self.connection.info.transaction_status == idle
 
 
 def _is_usable(connection: Any) -> bool:
-    """Whether it is still one, after a restart of its server, and in no transaction."""
+    """Whether it still is one, after a restart of its server."""
     try:
         connection.execute("SELECT 1")
     except base.Database.Error:
         return False
-    return connection.info.transaction_status == base.Database.pq.TransactionStatus.IDLE
+    return True

@@ -11,7 +11,6 @@ import fcntl
 import functools
 import os
 import sqlite3
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from foundation.serving import greenlets
 _ASK_SECONDS = 0.005  # how often a process asks for its turn to write, if no bell tells it
 _MAX_IDLE = 32  # connections kept by a process: more than ever work at once
 _TURN_SECONDS = 5.0
+_WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
 class _Server:
@@ -46,14 +46,19 @@ class _Server:
         self.idle = {on_hub: deque(maxlen=_MAX_IDLE) for on_hub in (True, False)}
         self._open = sqlite3.connect(database, isolation_level=None)
         self._open.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
+        self.sync.begin_process()
 
 
 _server: _Server | None = None
 
 
 def begin_server(database: str) -> None:
-    """Before a server forks its processes: their commits share a sync."""
+    """Before a server forks its processes: their commits share a sync.
+
+    What a killed server left in the log is put on the disk, since nobody will wait for it.
+    """
     global _server  # noqa: PLW0603
+    make_durable(database)
     _server = _Server(Path(database))
 
 
@@ -115,6 +120,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(*args, **kwargs)
         self._turn: _Turn | None = None
         self._on_hub = False
+        self.execute_wrappers.append(self._in_turn)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if _server is None:
@@ -123,10 +129,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return _server.idle[self._on_hub].pop()
         except (KeyError, IndexError):
-            new = super().get_new_connection(conn_params)
+            seconds = 0 if self._on_hub else conn_params.get("timeout", 5)
+            new = super().get_new_connection({**conn_params, "timeout": seconds})
         new.execute("PRAGMA wal_autocheckpoint = 0")
         if self._on_hub:
-            new.execute("PRAGMA busy_timeout = 0")  # it would stop all greenlets
             new.execute("PRAGMA synchronous = NORMAL")  # see durability
         return new
 
@@ -157,6 +163,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except BaseException:
             self._give_turn()
             raise
+
+    def _in_turn(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        """A statement that writes and is no transaction's takes a turn of its own."""
+        if self._turn is not None or self.in_atomic_block or not sql.startswith(_WRITES):
+            return execute(sql, params, many, context)
+        path, seconds = f"{self.settings_dict['NAME']}.turn", self._seconds()
+        turn = _turns.turn
+        if not turn.take(path, seconds):
+            raise OperationalError(f"no turn to write came in {seconds} s")
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            turn.give()
 
     def _begin(self, seconds: float) -> None:
         """Asks again while a program that takes no turns has SQLite's write lock: SQLite itself
@@ -208,7 +227,7 @@ class _Turn:
     """
 
     def __init__(self) -> None:
-        self._greenlets = threading.Lock()
+        self._greenlets = greenlets.Lock()
         self._file = -1
         self._of = (0, "")  # the process and path that the file was opened for
         self._listener = Listener()

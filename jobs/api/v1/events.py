@@ -11,7 +11,7 @@ import re
 import time
 from typing import Any, NamedTuple
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpResponse, StreamingHttpResponse
 from rest_framework import status
 from rest_framework.negotiation import BaseContentNegotiation
@@ -37,7 +37,7 @@ EVENTS_TYPE = "text/event-stream"
 COMMENT_SECONDS = 10.0  # a line at least so often, for proxies and clients that count on one
 COMMENT = b":\n\n"
 
-_EVENT_ID = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})-(\d{1,18})-(\d{1,18})", re.ASCII)
+_EVENT_ID = re.compile("-".join([r"(\d{1,18})"] * 6), re.ASCII)
 _json = JSONRenderer()
 
 
@@ -49,6 +49,7 @@ class EventId(NamedTuple):
     execute_offset: int = 0
     version: int = 0  # of the job
     place: int = 0  # in the queue; 0 for none
+    over: int = 0  # 1 for the last event. A power cut may have another one of the same version
 
     def __str__(self) -> str:
         return "-".join(map(str, self))
@@ -94,7 +95,7 @@ class JobEvents(UserView):
     def get(self, request: Request, job_id: int) -> Any:
         user, known = request.user, EventId.parse(request.headers.get("Last-Event-ID", ""))
         job = own_job_of(user, job_id)
-        if job.state in FINAL and known.version == job.version:
+        if job.state in FINAL and (known.over, known.version) == (1, job.version):
             return Response(status=status.HTTP_204_NO_CONTENT)
         if request.method == "HEAD":
             return HttpResponse(content_type=EVENTS_TYPE)
@@ -141,7 +142,7 @@ class _Events:
         """While the database is away the stream goes on, and looks again later."""
         try:
             return self._wait.look(self._look)
-        except (OperationalError, InterfaceError) as error:
+        except (DatabaseError, InterfaceError) as error:
             log.warning("A stream waits for the database: %s", str(error).strip())
             return None
 
@@ -162,9 +163,10 @@ class _Events:
             self._over = True
             return None
         place = job.queue_position
-        if (self._known.version, self._known.place) == (job.version, place or 0):
-            return None
         self._over = job.state in FINAL
+        _, _, _, *seen = self._known
+        if seen == [job.version, place or 0, int(self._over)]:
+            return None
         document, self._known = _event_of(job, place)
         return b"event: job\nid: %b\ndata: %b\n\n" % (
             str(self._known).encode(),
@@ -176,6 +178,9 @@ def _event_of(job: Job, place: int | None) -> tuple[answers.JobEvent, EventId]:
     document = answers.without_logs(answers.whole(job, place))
     attempts = document["attempts"]
     known = EventId(
-        attempt=attempts[-1]["number"] if attempts else 0, version=job.version, place=place or 0
+        attempt=attempts[-1]["number"] if attempts else 0,
+        version=job.version,
+        place=place or 0,
+        over=int(job.state in FINAL),
     )
     return document, known

@@ -1,9 +1,5 @@
 """The API of output files: an executor sends them, their owner fetches them. Bytes, not JSON."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from django.http import StreamingHttpResponse
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
@@ -19,19 +15,14 @@ from foundation.api.description import (
     extend_schema,
     request_header,
 )
-from foundation.parsers import read_bytes
+from foundation.parsers import read_bytes, reserved
 from foundation.problems import NotFound
-from foundation.serving import waiting
 from foundation.serving.greenlets import in_a_thread
 from jobs import outputs, reporting
 from jobs.api.v1.answers import FileAnswer
 from jobs.api.v1.users import own_job
 from jobs.models import OutputFile
 from jobs.states import Ending
-
-_UPLOADS = 2  # at once in a process: each has a whole file in memory
-_PATIENCE_SECONDS = 6.0
-_uploads = threading.BoundedSemaphore(_UPLOADS)
 
 
 class AttemptFile(ExecutorView):
@@ -51,24 +42,11 @@ class AttemptFile(ExecutorView):
         if not outputs.is_name(name):
             raise ParseError("This is no name for an output file.")
         lease_token = request.headers.get("Telerun-Lease", "")
-        with _one_of_few():
+        with reserved(request):  # until it is kept: the whole file is in memory
             content = read_bytes(request, limits.of_a_job()["output_file_bytes"])
             in_a_thread(reporting.keep_file, request.user, attempt_id, lease_token, name, content)
         document: FileAnswer = {"name": name, "size": len(content)}
         return Response(document)
-
-
-@contextmanager
-def _one_of_few() -> Iterator[None]:
-    """Around what has a whole file in memory. Raises Busy."""
-    taken = _uploads.acquire(timeout=_PATIENCE_SECONDS)
-    try:
-        if not taken:
-            raise waiting.Busy("too many files arrive at once")
-        yield
-    finally:
-        if taken:
-            _uploads.release()
 
 
 class JobFile(UserView):

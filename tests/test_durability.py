@@ -1,0 +1,34 @@
+"""What `make_durable` leaves to a power cut: nothing that was committed before."""
+
+import os
+
+import pytest
+from django.db import connection, transaction
+
+from foundation.database import connections
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_that_may_be_lost_is_on_the_disk_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fdatasync = os.fdatasync
+
+    def spy(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", spy)
+    with transaction.atomic(), connection.cursor() as cursor:
+        connections.may_be_lost()
+        cursor.execute("INSERT INTO accounts_failurecount (key, count, ends_at) "
+                       "VALUES ('x', 1, '2026-01-01 00:00:00')")  # fmt: skip
+    if connection.vendor == "sqlite":
+        connections.make_durable()
+        assert [path[-4:] for path in synced] == ["-wal"]
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_wal_insert_lsn()")
+        written = cursor.fetchone()
+        connections.make_durable()
+        cursor.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", written)
+        assert cursor.fetchone() == (True,)
