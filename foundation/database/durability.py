@@ -31,7 +31,7 @@ from foundation.serving import greenlets
 
 log = logging.getLogger(__name__)
 
-_LOOKS_FOR_A_COMMIT = 50  # one in a millisecond: it takes less to write a commit to the log
+_TRIES_FOR_A_COMMIT = 50  # one in a millisecond: it takes less to write a commit to the log
 _CHECKPOINT_COMMITS = 500
 _CHECKPOINT_SECONDS = 30.0
 _NUMBER = struct.Struct("=Q")
@@ -115,7 +115,7 @@ class SharedSync:
             self._synced.set(written)
 
     def _written_up_to(self, wanted: int) -> int:
-        for _ in range(_LOOKS_FOR_A_COMMIT):
+        for _ in range(_TRIES_FOR_A_COMMIT):
             if (written := self._written.get()) >= wanted:
                 return written
             greenlets.sleep(0.001)
