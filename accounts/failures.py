@@ -15,7 +15,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
 from django.db.models import F, Q
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.shortcuts import resolve_url
 from django.utils import timezone
 from rest_framework.request import Request
 
@@ -161,7 +161,7 @@ def remember_browser(response: HttpResponse, name: str) -> None:
         DEVICE_COOKIE,
         _signer.sign(name),
         max_age=_DEVICE_SECONDS,
-        path=reverse("admin:login"),
+        path=resolve_url(settings.LOGIN_URL),
         secure=True,
         httponly=True,
         samesite="Strict",

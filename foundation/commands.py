@@ -52,5 +52,5 @@ def _check_that_it_answers() -> None:
 def _in_words(error: DatabaseError) -> str:
     what = str(error).strip().splitlines()[0]
     if "no such table" in what or "does not exist" in what:
-        return f"The database has no tables yet ({what}): 'submission_queue.db init-db' makes them."
+        return f"The database has no tables yet ({what}): init-db makes them."
     return f"The database refused: {what}"

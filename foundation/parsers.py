@@ -22,22 +22,31 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_bodies = Budget(
-    lambda: 2 * settings.TELERUN_MAX_BODY_BYTES,  # two of the largest
-    "You are sending too much at once. Try again in 2 seconds.",
-)
+_REFUSAL = "You are sending too much at once. Try again in 2 seconds."
+_bodies = Budget(lambda: 2 * settings.TELERUN_MAX_BODY_BYTES, _REFUSAL)  # two of the largest
+_files = Budget(lambda: 2 * settings.TELERUN_LIMITS["output_file_bytes"], _REFUSAL)
 
 
 @contextlib.contextmanager
-def reserved(request: Request) -> Iterator[None]:
-    """Around the reading of its body. Raises TooMuchAtOnce."""
+def _reserved(budget: Budget, request: Request, maximum: int) -> Iterator[None]:
     whose = bearer(request.user)
-    size = min(int(request.META.get("CONTENT_LENGTH") or 0), settings.TELERUN_MAX_BODY_BYTES)
-    _bodies.take(whose, size)
+    text = request.META.get("CONTENT_LENGTH") or ""
+    size = min(int(text) if text.isdigit() else 0, maximum)
+    budget.take(whose, size)
     try:
         yield
     finally:
-        _bodies.give_back(whose, size)
+        budget.give_back(whose, size)
+
+
+def reserved_for_json(request: Request) -> "contextlib.AbstractContextManager[None]":
+    """Around the reading of a document. Raises TooMuchAtOnce."""
+    return _reserved(_bodies, request, settings.TELERUN_MAX_BODY_BYTES)
+
+
+def reserved_for_file(request: Request) -> "contextlib.AbstractContextManager[None]":
+    """Around what has a whole file in memory. Raises TooMuchAtOnce."""
+    return _reserved(_files, request, settings.TELERUN_LIMITS["output_file_bytes"])
 
 
 class BoundedJSONParser(BaseParser):
@@ -54,7 +63,7 @@ class BoundedJSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
         request = parser_context["request"]
-        with reserved(request):
+        with reserved_for_json(request):
             return self._parse(stream, media_type, request)
 
     def _parse(self, stream: IO[Any], media_type: str | None, request: Request) -> Any:

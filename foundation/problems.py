@@ -8,7 +8,7 @@ import logging
 from typing import Any, ClassVar
 
 from django.db import InterfaceError, OperationalError, connection
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -166,8 +166,3 @@ def plain_response(members: dict[str, Any], **headers: str) -> JsonResponse:
     return JsonResponse(
         members, status=members["status"], headers=headers, content_type=CONTENT_TYPE
     )
-
-
-def is_for_programs(request: HttpRequest) -> bool:
-    """Whether a program asks, which is answered with JSON, and not a browser."""
-    return request.path.startswith(API_PREFIX) or request.path == "/healthz"

@@ -143,8 +143,8 @@ def test_bodies_that_one_bearer_sends_at_once_are_bounded(
     settings.TELERUN_MAX_BODY_BYTES = 100
     one = SimpleNamespace(user=alice, META={"CONTENT_LENGTH": "90"})
     with (
-        parsers.reserved(one),
-        parsers.reserved(one),
+        parsers.reserved_for_json(one),
+        parsers.reserved_for_json(one),
     ):  # two of hers are on their way
         answer = as_alice.post("/jobs", {"source": SOURCE})
         assert problem(answer) == (429, "too-many-requests")

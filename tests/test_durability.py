@@ -32,3 +32,15 @@ def test_a_commit_that_may_be_lost_is_on_the_disk_after_it(monkeypatch: pytest.M
         connections.make_durable()
         cursor.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", written)
         assert cursor.fetchone() == (True,)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_connection_to_postgresql_is_kept_as_it_was_opened(autocommit: bool) -> None:
+    """One without autocommit would begin a transaction with the look whether it is usable."""
+    if connection.vendor != "postgresql":
+        return  # SQLite's have no such state
+    connection.ensure_connection()
+    connection.connection.autocommit = autocommit
+    assert connection._may_be_kept() is autocommit
+    connection.connection.autocommit = True

@@ -1,12 +1,14 @@
 """The layout's rules, read from the code itself."""
 
 import ast
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from telerun_site.server import LOSABLE, QUICK
 from tests.support.layout import PACKAGES, faults, imports
 from tests.support.processes import ROOT, pythons, run
 from tests.support.scripts import load
@@ -46,6 +48,27 @@ ARROWS_UP = {
     "a look-up": ("accounts/operations.py", "User.objects.filter(job__state=1)\n"),
     "a look-up in a string": ("accounts/operations.py", 'User.objects.order_by("job__id")\n'),
     "a setting of the roof": ("jobs/outputs.py", 'WHERE = "telerun_site.settings"\n'),
+    "a relative import": ("jobs/states.py", "from .admin import jobs\n"),
+    "a relative import of a room": ("jobs/models.py", "from .api.v1 import answers\n"),
+    "a relative import of a parent": ("jobs/audit/entries.py", "from ..api.v1 import answers\n"),
+    "an import of the tests": ("foundation/text.py", "import tests.support.api\n"),
+    "a migration": ("accounts/migrations/0003_gpus.py", "from jobs import states\n"),
+    "a module by name": ("jobs/states.py", 'import_module("jobs.admin.jobs")\n'),
+    "an address of a room": ("jobs/claiming.py", 'reverse("job-file")\n'),
+    "an address by keyword": ("accounts/forms.py", 'reverse(viewname="job")\n'),
+    "an address of a view": ("accounts/forms.py", 'pattern_name = "job"\n'),
+    "an address in an f-string": ("accounts/forms.py", 'f"admin:jobs_{action}"\n'),
+    "a table in an f-string": ("foundation/bell.py", 'f"SELECT id FROM jobs_{name}"\n'),
+    "SQL in capitals": ("foundation/bell.py", 'SQL = "SELECT ID FROM JOBS_JOB"\n'),
+    "a path": ("accounts/forms.py", 'PATH = "/api/v1/jobs/1"\n'),
+    "a path of the roof": ("jobs/outputs.py", 'PATH = "/healthz"\n'),
+    "a command": ("accounts/operations.py", 'call_command("telerun_db", "check")\n'),
+    "a command in words": ("foundation/text.py", 'SAY = "Say submission_queue.db init-db."\n'),
+    "a second hop": ("accounts/operations.py", "Gpu.objects.filter(user__job__state=1)\n"),
+    "a descending look-up": ("accounts/operations.py", 'User.objects.order_by("-job__id")\n'),
+    "a look-up with a long name": ("accounts/forms.py", 'FIELD = "job__submitted_at"\n'),
+    "a count": ("accounts/operations.py", 'User.objects.annotate(n=Count("job"))\n'),
+    "the other end of a key": ("accounts/operations.py", "def f(u):\n    return u.job_set\n"),
 }  # fmt: skip
 
 
@@ -84,13 +107,23 @@ def test_an_arrow_up_is_found_by_way_of_others(house: Path) -> None:
     assert "accounts.operations → foundation.hooks → jobs.states" in found
 
 
-def test_a_link_up_in_a_template_is_found(house: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% url 'admin:accounts_user_changelist' %}",
+        "{% url 'job' %}",
+        "{% include 'jobs/row.html' %}",
+        "{{ user.job_set.count }}",
+        "{% if perms.jobs.change_job %}{% endif %}",
+    ],
+)
+def test_an_arrow_up_in_a_template_is_found(house: Path, text: str) -> None:
     path = house / "foundation/templates/admin/telerun_change_form.html"
     before = path.read_text()
-    path.write_text(before + "{% url 'admin:accounts_user_changelist' %}")
+    path.write_text(before + text)
     found = faults(house)
     path.write_text(before)
-    assert len(found) == 1
+    assert any("foundation.templates.admin.telerun_change_form names" in fault for fault in found)
 
 
 def test_a_foreign_key_that_could_be_followed_backwards_is_found(house: Path) -> None:
@@ -100,6 +133,57 @@ def test_a_foreign_key_that_could_be_followed_backwards_is_found(house: Path) ->
     found = faults(house)
     path.write_text(before)
     assert found == ["jobs.models has a foreign key to settings.AUTH_USER_MODEL without '+'"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        'models.ForeignKey("accounts.User", on_delete=models.CASCADE)',
+        'ForeignKey(to="accounts.User", on_delete=models.CASCADE)',
+        "models.OneToOneField(Executor, on_delete=models.CASCADE)",
+    ],
+)
+def test_every_form_of_a_foreign_key_is_found(house: Path, key: str) -> None:
+    path = house / "jobs/models.py"
+    before = path.read_text()
+    path.write_text(f"{before}\nfrom accounts.models import Executor\nKEY = {key}\n")
+    found = faults(house)
+    path.write_text(before)
+    assert any("without '+'" in fault for fault in found)
+
+
+def test_the_quick_addresses_are_addresses() -> None:
+    """They stand a second time in telerun_site/server.py: which of them run on the hub."""
+    from django.urls import Resolver404, resolve
+
+    examples = {r"\d+": "1", ".*": "a.txt"}
+    found = 0
+    for pattern in (QUICK.pattern, LOSABLE.pattern):
+        for method, path in expanded(pattern, examples):
+            try:
+                view = resolve(path).func.view_class
+            except Resolver404:
+                raise AssertionError(f"{path} is no address") from None
+            assert hasattr(view, method.lower()) or method == "HEAD", (method, path)
+            found += 1
+    assert found == 14
+
+
+def expanded(pattern: str, examples: dict[str, str]) -> list[tuple[str, str]]:
+    """Every method and path that a pattern of alternatives and groups stands for."""
+    for expression, example in examples.items():
+        pattern = pattern.replace(expression, example)
+    whole, waiting = [], [pattern]
+    while waiting:
+        text = waiting.pop()
+        if group := re.search(r"\(([^()]*)\)(\??)", text):
+            choices = [*group[1].split("|"), *([""] if group[2] else [])]
+            waiting += [text[: group.start()] + c + text[group.end() :] for c in choices]
+        elif "|" in text:
+            waiting += text.split("|")
+        else:
+            whole.append(text.replace("\\", ""))
+    return [tuple(text.split(" ")) for text in sorted(set(whole))]
 
 
 TRANSITIONS = ("transitions", "submitting", "claiming", "reporting", "cancelling", "staff",

@@ -1,7 +1,7 @@
 """Output files at the queue: kept for an attempt, shown with its result, to owner and staff."""
 
-import threading
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -10,9 +10,9 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Executor, User
+from foundation import parsers
 from jobs import invariants, leases, outputs, retention
-from jobs.api.v1 import files as file_views
 from jobs.models import Attempt, AuditEntry, Job, OutputFile, OutputPart
 from jobs.staff import requeue
 from tests.support.admin import browser, page
@@ -250,19 +250,19 @@ def test_who_may_send(
     assert not OutputFile.objects.exists()
 
 
-def test_few_files_are_taken_at_a_time(
-    as_gpu1: Api, claimed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_two_of_the_largest_files_of_an_executor_are_taken_at_once(
+    as_gpu1: Api, claimed: dict[str, Any], gpu1: Executor, settings: Any
 ) -> None:
-    monkeypatch.setattr(file_views, "_uploads", uploads := threading.BoundedSemaphore(1))
-    monkeypatch.setattr(file_views, "_PATIENCE_SECONDS", 0)
+    settings.TELERUN_LIMITS = {**settings.TELERUN_LIMITS, "output_file_bytes": 1000}
     for status in (200, 413, 200):  # whatever comes of one, the next has its place
-        content = b"x" if status == 200 else b"x" * (3 << 20)
+        content = b"x" * (1000 if status == 200 else 3000)
         assert as_gpu1.send_file(claimed, "a", content).status_code == status
-    with uploads:
-        answer = as_gpu1.send_file(claimed, "a", b"x")
-    assert problem(answer) == (503, "unavailable")
+    one = SimpleNamespace(user=gpu1, META={"CONTENT_LENGTH": "990"})
+    with parsers.reserved_for_file(one), parsers.reserved_for_file(one):
+        answer = as_gpu1.send_file(claimed, "a", b"x" * 900)
+    assert problem(answer) == (429, "too-many-requests")
     assert answer["Retry-After"]
-    assert uploads.acquire(blocking=False)
+    assert not parsers._files._taken
 
 
 def test_a_body_without_a_length_is_refused(as_gpu1: Api, claimed: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """The base of the API's views."""
 
-import functools
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +11,7 @@ from rest_framework.views import APIView
 from foundation.api import reference_cycles
 from foundation.problems import TooMuchAtOnce
 from foundation.serving.greenlets import in_a_thread
-from foundation.serving.memory import Budget, bearer
+from foundation.serving.memory import Bearer, Budget, bearer
 
 LARGE_BYTES = 128 * 1024  # what takes longer to write as JSON than to hand to another thread
 
@@ -26,6 +25,14 @@ class LargeAnswer(Response):
     """One whose JSON is written beside the hub, and has at most so many bytes."""
 
     maximum = 0
+    taken = 0  # of its bearer's budget, until it is closed
+    whose: Bearer = ("", 0)
+
+    def close(self) -> None:
+        super().close()
+        taken, self.taken = self.taken, 0
+        if taken:
+            _answers.give_back(self.whose, taken)
 
 
 class ApiView(APIView):
@@ -58,7 +65,7 @@ class ApiView(APIView):
             _answers.give_back(whose, response.maximum)
             raise
         _answers.give_back(whose, response.maximum - size)
-        response._resource_closers.append(functools.partial(_answers.give_back, whose, size))
+        response.whose, response.taken = whose, size
         return response
 
     def _refusal(self, error: TooMuchAtOnce, request: Request) -> Response:

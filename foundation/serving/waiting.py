@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import OperationalError
 from django.http import HttpRequest
 
 from foundation.database import connections
@@ -20,13 +19,9 @@ from foundation.serving.feeds import announce
 from foundation.serving.waiters import QUEUE, Waiter, Waiters, stopping
 from foundation.serving.watcher import Watcher
 
-__all__ = ["QUEUE", "Busy", "Wait", "announce", "begin", "stop", "stopping", "until"]
+__all__ = ["QUEUE", "Wait", "announce", "begin", "stop", "stopping", "until"]
 
 T = TypeVar("T")
-
-
-class Busy(OperationalError):
-    """The server has too much to do, or its database keeps everyone waiting. Answered 503."""
 
 
 def stop() -> None:

@@ -24,7 +24,14 @@ JOBS_ROOMS = (
     ("jobs.apps", 4),
     ("jobs", 2),
 )
+# What else the repository holds is above the roof: no package may know it.
+BESIDES = ("tests", "bench", "handouts", "examples", "manage", "submission_queue")
 REVERSES = ("reverse", "reverse_lazy", "redirect", "resolve_url")
+TAKE_ADDRESSES = ("viewname", "pattern_name")  # as keywords, or names that are set
+TAKE_LOOKUPS = (
+    "F", "Count", "Sum", "Min", "Max", "Avg", "Prefetch", "Exists", "OuterRef", "order_by",
+    "values", "values_list", "only", "defer", "select_related", "prefetch_related", "distinct",
+)  # fmt: skip
 FOREIGN_KEYS = ("ForeignKey", "OneToOneField", "ManyToManyField")
 
 
@@ -40,21 +47,40 @@ class Arrow(NamedTuple):
 
 
 class Names(NamedTuple):
-    """What the house calls by name, and the package that has it."""
+    """What the house calls by name, and the module or package that has it."""
 
     urls: dict[str, str]
     models: dict[str, str]
+    commands: dict[str, str]
+    paths: dict[str, str]  # the beginning of an address's path: "/api/v1/jobs"
+    tags: dict[str, str]  # libraries of template tags
 
 
 def faults(root: Path) -> list[str]:
     """Every chain of arrows that leads up, and foreign keys that could be followed backwards."""
-    names = Names(url_names(root), model_names(root))
-    arrows = [arrow for path in modules(root) for arrow in arrows_of(root, path, names)]
-    arrows += [arrow for path in templates(root) for arrow in arrows_of_template(root, path)]
+    names = names_of(root)
+    arrows = [arrow for path in (*modules(root), *migrations(root))
+              for arrow in arrows_of(root, path, names)]  # fmt: skip
+    arrows += [arrow for path in templates(root) for arrow in arrows_of_template(root, path, names)]
     found = [str(arrow) for arrow in arrows if height(arrow.target) > height(arrow.source)]
     found += [str(arrow) for arrow in arrows if _leads_up_in_jobs(arrow)]
     found += [" → ".join(chain) for chain in chains_up(arrows)]
     return sorted({*found, *followed_backwards(root)})
+
+
+def names_of(root: Path) -> Names:
+    """All names of the house."""
+    commands = {path.stem: owner for owner, path in _below(root, "management/commands/[a-z]*.py")}
+    commands |= {f"submission_queue.{name.removeprefix('telerun_')}": owner
+                 for name, owner in commands.items()}  # fmt: skip
+    tags = {path.stem: owner for owner, path in _below(root, "templatetags/[a-z]*.py")}
+    return Names(url_names(root), model_names(root), commands, url_paths(root), tags)
+
+
+def _below(root: Path, pattern: str) -> Iterator[tuple[str, Path]]:
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob(pattern)):
+            yield package, path
 
 
 @functools.cache
@@ -63,10 +89,14 @@ def _parsed(text: str) -> ast.Module:
 
 
 def modules(root: Path) -> Iterator[Path]:
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            if "migrations" not in path.parts:
-                yield path
+    for _, path in _below(root, "*.py"):
+        if "migrations" not in path.parts:
+            yield path
+
+
+def migrations(root: Path) -> Iterator[Path]:
+    for _, path in _below(root, "migrations/*.py"):
+        yield path
 
 
 def templates(root: Path) -> Iterator[Path]:
@@ -80,14 +110,16 @@ def name_of(root: Path, path: Path) -> str:
 
 
 def height(name: str) -> int:
-    """The package's place from below; -1 for what is not the house's."""
+    """The package's place from below; -1 for what is not the repository's."""
     package = name.partition(".")[0]
+    if package in BESIDES:
+        return len(PACKAGES)
     return PACKAGES.index(package) if package in PACKAGES else -1
 
 
 def _leads_up_in_jobs(arrow: Arrow) -> bool:
     both = (arrow.source, arrow.target)
-    if arrow.how != "import" or not all(name.split(".")[0] == "jobs" for name in both):
+    if not all(name.startswith("jobs.") for name in both):
         return False
     source, target = (_room(name) for name in both)
     return target > source
@@ -103,44 +135,76 @@ def _room(name: str) -> int:
 def arrows_of(root: Path, path: Path, names: Names) -> Iterator[Arrow]:
     """Imports, wherever in the file, and what its strings and look-ups name."""
     source, tree = name_of(root, path), _parsed(path.read_text())
-    for target in imports(tree):
+    package = source if path.name == "__init__.py" else source.rpartition(".")[0]
+    for target in imports(tree, package):
         if height(target) >= 0:
             yield Arrow(source, _module(root, target), "import")
-    above = PACKAGES[height(source) + 1 :]
-    yield from _arrows_in_strings(source, tree, above)
+    yield from _arrows_in_strings(root, source, tree, names)
     for called in _reversed_names(tree):
-        if (package := names.urls.get(called)) in above:
-            yield Arrow(source, package, f"address {called!r}")
+        if owner := names.urls.get(called):
+            yield Arrow(source, owner, f"address {called!r}")
     for lookup in _lookups(tree):
-        if (package := names.models.get(lookup.partition("__")[0])) in above:
-            yield Arrow(source, package, f"look-up {lookup}")
+        for owner in _owners_of_lookup(lookup, names):
+            yield _if_above(source, owner, f"look-up {lookup}")
 
 
-def _arrows_in_strings(source: str, tree: ast.AST, above: tuple[str, ...]) -> Iterator[Arrow]:
+def _if_above(source: str, owner: str, how: str) -> Arrow:
+    """A model's name is also an ordinary word: of one's own package, or below, it is no arrow."""
+    return Arrow(source, owner if height(owner) > height(source) else source, how)
+
+
+def _owners_of_lookup(lookup: str, names: Names) -> list[str]:
+    parts = lookup.lstrip("-").split("__")
+    return [names.models[part] for part in parts if part in names.models]
+
+
+def _arrows_in_strings(root: Path, source: str, tree: ast.AST, names: Names) -> Iterator[Arrow]:
+    above = PACKAGES[height(source) + 1 :]
     for text in _strings(tree):
+        if re.fullmatch(r"[a-z_]+(\.[a-z_]\w*)+", text) and height(text) >= 0:
+            yield Arrow(source, _module(root, text), f"module {text!r}")
         for package in above:
-            if re.search(rf"\b{package}_[a-z]\w*", text):
+            if re.search(rf"\b{package}_[a-z]\w*", text, re.IGNORECASE):
                 yield Arrow(source, package, f"table, address or name in {text[:60]!r}")
             elif text == package or re.fullmatch(rf"{package}\.[\w.]+", text):
                 yield Arrow(source, package, f"model, permission or module {text!r}")
+        for command, owner in names.commands.items():
+            if re.search(rf"(?<![\w.]){re.escape(command)}\b", text):
+                yield _if_above(source, owner, f"command {command}")
+        for path, owner in names.paths.items():
+            if re.match(rf"{path}(/|$|\?)", text):
+                yield _if_above(source, owner, f"path {path}")
 
 
-def arrows_of_template(root: Path, path: Path) -> Iterator[Arrow]:
-    source = name_of(root, path)
+def arrows_of_template(root: Path, path: Path, names: Names) -> Iterator[Arrow]:
+    source, text = name_of(root, path), path.read_text()
     for package in PACKAGES[height(source) + 1 :]:
-        if re.search(rf"\b(admin:{package}_|perms\.{package}\b)", path.read_text()):
+        if re.search(rf"\b(admin:{package}_|perms\.{package}\b)", text):
             yield Arrow(source, package, "link or permission in a template")
+        if re.search(rf"{{%\s*(include|extends)\s+['\"]{package}/", text):
+            yield Arrow(source, package, "another template")
+    for name in re.findall(r"{%\s*url\s+['\"]([\w:-]+)['\"]", text):
+        yield _if_above(source, names.urls.get(name, source), f"address {name!r}")
+    for loaded in re.findall(r"{%\s*load\s+([\w ]+)", text):
+        for library in loaded.split():
+            yield _if_above(source, names.tags.get(library, source), f"tags {library}")
+    for model in re.findall(r"\b([a-z]+)_set\b", text):
+        yield _if_above(source, names.models.get(model, source), f"look-up {model}_set")
 
 
 @functools.cache
-def imports(tree: ast.AST) -> set[str]:
-    """ "a.b" for `import a.b` and for `from a import b`."""
+def imports(tree: ast.AST, package: str = "") -> set[str]:
+    """ "a.b" for `import a.b` and for `from a import b`; relative ones from `package`."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+            whole = ".".join(
+                [*(parts if node.level else ()), *([node.module] if node.module else ())]
+            )
+            found |= {f"{whole}.{alias.name}" for alias in node.names}
     return found
 
 
@@ -160,37 +224,68 @@ def _strings(tree: ast.AST) -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
     }
-    return [
+    plain = [
         node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if id(node) not in docstrings
     ]
+    return plain + [_joined(node) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+
+
+def _joined(node: ast.JoinedStr) -> str:
+    """An f-string, with a word where a value stands."""
+    return "".join(str(v.value) if isinstance(v, ast.Constant) else "x" for v in node.values)
 
 
 @functools.cache
 def _reversed_names(tree: ast.AST) -> list[Any]:
     """What is given to `reverse` and the like."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    given = [k.value for node in calls for k in node.keywords if k.arg in TAKE_ADDRESSES]
     calls = [node for node in calls if ast.unparse(node.func).rpartition(".")[2] in REVERSES]
-    return [a.value for node in calls for a in node.args[:1] if isinstance(a, ast.Constant)]
+    given += [a for node in calls for a in node.args[:1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in TAKE_ADDRESSES:
+            given.append(node.value)
+    return [node.value for node in given if isinstance(node, ast.Constant)]
+
+
+def _called(node: ast.Call) -> str:
+    return ast.unparse(node.func).rpartition(".")[2]
 
 
 @functools.cache
 def _lookups(tree: ast.AST) -> list[str]:
-    """Names with `__` in keywords and strings, as the ORM takes them."""
-    keywords = [node.arg or "" for node in ast.walk(tree) if isinstance(node, ast.keyword)]
-    found = [name for name in keywords if "__" in name.strip("_")]
-    return found + [text for text in _strings(tree) if re.fullmatch(r"-?[a-z]+(__[a-z]+)+", text)]
+    """Names as the ORM takes them: with `__`, in its own calls also without; and `job_set`."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and "__" in (node.arg or "").strip("_"):
+            found.append(node.arg or "")
+        elif isinstance(node, ast.Attribute) and node.attr.endswith("_set"):
+            found.append(node.attr.removesuffix("_set"))
+        elif isinstance(node, ast.Call) and _called(node) in TAKE_LOOKUPS:
+            found += [str(a.value) for a in node.args if isinstance(a, ast.Constant)]
+    return found + [text for text in _strings(tree) if re.fullmatch(r"-?[a-z_]+(__[a-z_]+)+", text)]
 
 
 def url_names(root: Path) -> dict[str, str]:
-    """The names of addresses."""
+    """The names of addresses, and the modules that give them."""
     found = {}
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("urls.py")):
-            for name in re.findall(r"name=\"([\w-]+)\"", path.read_text()):
-                found[name] = package
+    for _, path in _below(root, "urls.py"):
+        for name in re.findall(r"name=\"([\w-]+)\"", path.read_text()):
+            found[name] = name_of(root, path)
+    return found
+
+
+def url_paths(root: Path) -> dict[str, str]:
+    """How the paths of addresses begin, and the packages that give them."""
+    found = {}
+    for package, path in _below(root, "urls.py"):
+        prefix = "/" if package == PACKAGES[-1] else "/api/v1/"
+        for first in re.findall(r"path\(\s*\"([\w-]+)", path.read_text()):
+            if first != "api":
+                found[prefix + first] = package
     return found
 
 
@@ -231,12 +326,25 @@ def followed_backwards(root: Path) -> Iterator[str]:
         if not any(name in text for name in FOREIGN_KEYS):
             continue
         for node in ast.walk(_parsed(text)):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-                continue
-            if node.func.attr in FOREIGN_KEYS and node.args:
-                target = ast.unparse(node.args[0])
-                crosses = "AUTH_USER_MODEL" in target or "." in target.strip("'")
-                crosses = crosses and not target.strip("'").startswith(f"{package}.")
-                related = {k.arg: ast.unparse(k.value) for k in node.keywords}.get("related_name")
-                if crosses and related != "'+'":
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func).rpartition(".")[2] in FOREIGN_KEYS
+            ):
+                keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+                target = ast.unparse(node.args[0]) if node.args else keywords.get("to", "")
+                if (
+                    _crosses(target, package, _parsed(text))
+                    and keywords.get("related_name") != "'+'"
+                ):
                     yield f"{name_of(root, path)} has a foreign key to {target} without '+'"
+
+
+def _crosses(target: str, package: str, tree: ast.AST) -> bool:
+    """Whether a foreign key's target is another package's: by a setting, a string, or a class."""
+    if "AUTH_USER_MODEL" in target:
+        return True
+    if target[:1] in "'\"":
+        return "." in target and target.strip("'\"").partition(".")[0] != package
+    name = target.partition(".")[0]
+    owners = {i.partition(".")[0] for i in imports(tree) if i.rpartition(".")[2] == name}
+    return any(owner != package for owner in owners)

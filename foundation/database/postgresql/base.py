@@ -71,7 +71,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._let_go()
 
     def _may_be_kept(self) -> bool:
-        if self.errors_occurred or self.connection.closed:
+        if self.errors_occurred or self.connection.closed or not self.connection.autocommit:
             return False
         idle = base.Database.pq.TransactionStatus.IDLE
         return self.connection.info.transaction_status == idle

@@ -15,7 +15,7 @@ from foundation.api.description import (
     extend_schema,
     request_header,
 )
-from foundation.parsers import read_bytes, reserved
+from foundation.parsers import read_bytes, reserved_for_file
 from foundation.problems import NotFound
 from foundation.serving.greenlets import in_a_thread
 from jobs import outputs, reporting
@@ -42,7 +42,7 @@ class AttemptFile(ExecutorView):
         if not outputs.is_name(name):
             raise ParseError("This is no name for an output file.")
         lease_token = request.headers.get("Telerun-Lease", "")
-        with reserved(request):  # until it is kept: the whole file is in memory
+        with reserved_for_file(request):  # until it is kept
             content = read_bytes(request, limits.of_a_job()["output_file_bytes"])
             in_a_thread(reporting.keep_file, request.user, attempt_id, lease_token, name, content)
         document: FileAnswer = {"name": name, "size": len(content)}
