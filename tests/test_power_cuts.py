@@ -1,4 +1,4 @@
-"""The power fails, thousands of times: nothing that anybody was told is lost.
+"""The power fails, again and again: nothing that anybody was told is lost.
 
 A real server's writes are traced (tests/support/power.py), and the disk is put together anew as it
 may be at any moment.
