@@ -65,73 +65,73 @@ from xml.etree import ElementTree
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
     (143, "handouts/client/errors.py", 6),
-    (160, "handouts/client/words.py", 10),
-    (193, "handouts/client/auth.py", 14),
-    (251, "handouts/client/tracebacks.py", 12),
-    (284, "handouts/executor/base/exit_statuses.py", 5),
-    (295, "handouts/executor/sandbox/uids.py", 12),
-    (337, "handouts/executor/base/options.py", 13),
-    (468, "handouts/executor/base/say.py", 10),
-    (504, "handouts/executor/base/threads.py", 15),
-    (535, "handouts/client/retries.py", 9),
-    (548, "handouts/executor/machine/gpu.py", 8),
-    (579, "handouts/executor/gate/idle_memory.py", 7),
-    (625, "handouts/executor/gate/kernel_log.py", 10),
-    (703, "handouts/executor/machine/processes.py", 11),
-    (744, "handouts/executor/machine/nvidia_smi.py", 13),
-    (828, "handouts/executor/gate/readings.py", 15),
-    (948, "handouts/executor/slot/protocol.py", 26),
-    (1068, "handouts/executor/gate/gate.py", 22),
-    (1204, "handouts/executor/gate/probe.cu", 0),
-    (1231, "handouts/executor/base/limits.py", 5),
-    (1245, "handouts/executor/base/text.py", 6),
-    (1255, "handouts/executor/machine/cgroups.py", 12),
-    (1343, "handouts/executor/sandbox/command.py", 9),
-    (1374, "handouts/executor/slot/live_output.py", 14),
-    (1414, "handouts/executor/slot/slot.py", 32),
-    (1581, "handouts/executor/gate/probe.py", 19),
-    (1641, "handouts/executor/pipeline/attempt.py", 15),
-    (1733, "handouts/client/answer.py", 8),
-    (1779, "handouts/client/connection.py", 17),
-    (1923, "handouts/executor/base/held_connection.py", 13),
-    (1957, "handouts/executor/pipeline/gpu_status.py", 8),
-    (1973, "handouts/executor/machine/gpu_choice.py", 11),
-    (2045, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2132, "handouts/executor/machine/toolchain.py", 14),
-    (2185, "handouts/executor/machine/device_files.py", 12),
-    (2224, "handouts/executor/results/archive.py", 17),
-    (2301, "handouts/executor/sandbox/init.c", 0),
-    (2478, "handouts/executor/results/outputs.py", 10),
-    (2568, "handouts/executor/sandbox/first_process.py", 20),
-    (2594, "handouts/executor/sandbox/self_test.py", 7),
-    (2647, "handouts/executor/sandbox/system_calls.py", 11),
-    (2793, "handouts/executor/sandbox/bubblewrap.py", 24),
-    (2974, "handouts/executor/sandbox/unconfined.py", 12),
-    (3016, "handouts/executor/pipeline/host.py", 32),
-    (3166, "handouts/executor/pipeline/held_claims.py", 12),
-    (3198, "handouts/executor/pipeline/shutdown.py", 16),
-    (3258, "handouts/executor/pipeline/heartbeat.py", 16),
-    (3336, "handouts/executor/pipeline/claiming.py", 19),
-    (3426, "handouts/executor/pipeline/endings.py", 17),
-    (3497, "handouts/executor/pipeline/delivery.py", 16),
-    (3546, "handouts/executor/results/spool.py", 11),
-    (3623, "handouts/executor/pipeline/reporting.py", 21),
-    (3722, "handouts/executor/pipeline/handover.py", 16),
-    (3796, "handouts/executor/results/compile_cache.py", 12),
-    (3860, "handouts/executor/pipeline/compiling.py", 27),
-    (3979, "handouts/executor/pipeline/executing.py", 27),
-    (4105, "handouts/executor/pipeline/executor.py", 30),
-    (4199, "handouts/executor/slot/event_loop.py", 12),
-    (4234, "handouts/executor/slot/libc.py", 10),
-    (4264, "handouts/executor/slot/identity.py", 23),
-    (4322, "handouts/executor/machine/memory.py", 6),
-    (4357, "handouts/executor/slot/memory_watch.py", 17),
-    (4514, "handouts/executor/slot/orders.py", 13),
-    (4594, "handouts/executor/slot/bounded_log.py", 5),
-    (4630, "handouts/executor/slot/program_output.py", 11),
-    (4670, "handouts/executor/slot/command_run.py", 23),
-    (4856, "handouts/executor/slot/slot_process.py", 26),
-    (4907, "handouts/executor/main.py", 41),
+    (164, "handouts/client/words.py", 10),
+    (197, "handouts/client/auth.py", 14),
+    (255, "handouts/client/tracebacks.py", 12),
+    (288, "handouts/executor/base/exit_statuses.py", 5),
+    (299, "handouts/executor/sandbox/uids.py", 12),
+    (341, "handouts/executor/base/options.py", 13),
+    (472, "handouts/executor/base/say.py", 10),
+    (508, "handouts/executor/base/threads.py", 15),
+    (539, "handouts/client/retries.py", 9),
+    (552, "handouts/executor/machine/gpu.py", 8),
+    (583, "handouts/executor/gate/idle_memory.py", 7),
+    (629, "handouts/executor/gate/kernel_log.py", 10),
+    (707, "handouts/executor/machine/processes.py", 11),
+    (748, "handouts/executor/machine/nvidia_smi.py", 13),
+    (832, "handouts/executor/gate/readings.py", 15),
+    (952, "handouts/executor/slot/protocol.py", 26),
+    (1072, "handouts/executor/gate/gate.py", 22),
+    (1208, "handouts/executor/gate/probe.cu", 0),
+    (1235, "handouts/executor/base/limits.py", 5),
+    (1249, "handouts/executor/base/text.py", 6),
+    (1259, "handouts/executor/machine/cgroups.py", 12),
+    (1347, "handouts/executor/sandbox/command.py", 9),
+    (1378, "handouts/executor/slot/live_output.py", 14),
+    (1418, "handouts/executor/slot/slot.py", 32),
+    (1585, "handouts/executor/gate/probe.py", 19),
+    (1645, "handouts/executor/pipeline/attempt.py", 15),
+    (1737, "handouts/client/answer.py", 8),
+    (1783, "handouts/client/connection.py", 18),
+    (1929, "handouts/executor/base/held_connection.py", 13),
+    (1963, "handouts/executor/pipeline/gpu_status.py", 8),
+    (1979, "handouts/executor/machine/gpu_choice.py", 11),
+    (2051, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2138, "handouts/executor/machine/toolchain.py", 14),
+    (2191, "handouts/executor/machine/device_files.py", 12),
+    (2230, "handouts/executor/results/archive.py", 17),
+    (2307, "handouts/executor/sandbox/init.c", 0),
+    (2484, "handouts/executor/results/outputs.py", 10),
+    (2574, "handouts/executor/sandbox/first_process.py", 20),
+    (2600, "handouts/executor/sandbox/self_test.py", 7),
+    (2653, "handouts/executor/sandbox/system_calls.py", 11),
+    (2799, "handouts/executor/sandbox/bubblewrap.py", 24),
+    (2980, "handouts/executor/sandbox/unconfined.py", 12),
+    (3022, "handouts/executor/pipeline/host.py", 32),
+    (3172, "handouts/executor/pipeline/held_claims.py", 12),
+    (3204, "handouts/executor/pipeline/shutdown.py", 16),
+    (3264, "handouts/executor/pipeline/heartbeat.py", 16),
+    (3342, "handouts/executor/pipeline/claiming.py", 19),
+    (3432, "handouts/executor/pipeline/endings.py", 17),
+    (3503, "handouts/executor/pipeline/delivery.py", 16),
+    (3552, "handouts/executor/results/spool.py", 11),
+    (3629, "handouts/executor/pipeline/reporting.py", 21),
+    (3728, "handouts/executor/pipeline/handover.py", 16),
+    (3802, "handouts/executor/results/compile_cache.py", 12),
+    (3866, "handouts/executor/pipeline/compiling.py", 27),
+    (3985, "handouts/executor/pipeline/executing.py", 27),
+    (4111, "handouts/executor/pipeline/executor.py", 30),
+    (4205, "handouts/executor/slot/event_loop.py", 12),
+    (4240, "handouts/executor/slot/libc.py", 10),
+    (4270, "handouts/executor/slot/identity.py", 23),
+    (4328, "handouts/executor/machine/memory.py", 6),
+    (4363, "handouts/executor/slot/memory_watch.py", 17),
+    (4520, "handouts/executor/slot/orders.py", 13),
+    (4600, "handouts/executor/slot/bounded_log.py", 5),
+    (4636, "handouts/executor/slot/program_output.py", 11),
+    (4676, "handouts/executor/slot/command_run.py", 23),
+    (4862, "handouts/executor/slot/slot_process.py", 26),
+    (4913, "handouts/executor/main.py", 41),
 )
 
 
@@ -146,6 +146,10 @@ class BadSetup(Exception):
 
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
+
+    def __init__(self, message: str, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out  # it was connected, and nothing came
 
 
 class Untrusted(Exception):
@@ -1862,7 +1866,8 @@ class Queue:
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+            message = f"{self.server} does not answer: {in_words(error)}"
+            raise Unreachable(message, isinstance(error, socket.timeout)) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
@@ -1870,7 +1875,8 @@ class Queue:
             content = response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+            message = f"{self.server} does not answer: {in_words(error)}"
+            raise Unreachable(message, isinstance(error, socket.timeout)) from None
         if response.getheader("Connection", "").lower() == "close":
             self.close()
         return self._parse(response, content)

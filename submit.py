@@ -31,6 +31,7 @@ import os
 import random
 import re
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -45,25 +46,25 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (75, "handouts/client/errors.py", 6),
-    (92, "handouts/client/words.py", 10),
-    (125, "handouts/client/auth.py", 14),
-    (183, "handouts/client/tracebacks.py", 12),
-    (216, "handouts/client/answer.py", 8),
-    (262, "handouts/client/retries.py", 9),
-    (275, "handouts/client/connection.py", 17),
-    (419, "handouts/submit/streams.py", 13),
-    (467, "handouts/submit/job_events.py", 13),
-    (520, "handouts/submit/printable.py", 7),
-    (533, "handouts/submit/job_lines.py", 9),
-    (632, "handouts/submit/stop.py", 5),
-    (655, "handouts/submit/job_client.py", 21),
-    (808, "handouts/submit/options.py", 12),
-    (870, "handouts/submit/file_names.py", 14),
-    (897, "handouts/submit/output_files.py", 16),
-    (959, "handouts/submit/show.py", 14),
-    (1005, "handouts/submit/source_file.py", 9),
-    (1064, "handouts/submit/main.py", 46),
+    (76, "handouts/client/errors.py", 6),
+    (97, "handouts/client/words.py", 10),
+    (130, "handouts/client/auth.py", 14),
+    (188, "handouts/client/tracebacks.py", 12),
+    (221, "handouts/client/answer.py", 8),
+    (267, "handouts/client/retries.py", 9),
+    (280, "handouts/client/connection.py", 18),
+    (426, "handouts/submit/streams.py", 14),
+    (480, "handouts/submit/job_events.py", 13),
+    (543, "handouts/submit/printable.py", 7),
+    (556, "handouts/submit/job_lines.py", 9),
+    (655, "handouts/submit/stop.py", 5),
+    (678, "handouts/submit/job_client.py", 21),
+    (833, "handouts/submit/options.py", 12),
+    (895, "handouts/submit/file_names.py", 14),
+    (922, "handouts/submit/output_files.py", 16),
+    (984, "handouts/submit/show.py", 14),
+    (1030, "handouts/submit/source_file.py", 9),
+    (1089, "handouts/submit/main.py", 46),
 )
 
 
@@ -78,6 +79,10 @@ class BadSetup(Exception):
 
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
+
+    def __init__(self, message: str, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out  # it was connected, and nothing came
 
 
 class Untrusted(Exception):
@@ -358,7 +363,8 @@ class Queue:
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+            message = f"{self.server} does not answer: {in_words(error)}"
+            raise Unreachable(message, isinstance(error, socket.timeout)) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
@@ -366,7 +372,8 @@ class Queue:
             content = response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+            message = f"{self.server} does not answer: {in_words(error)}"
+            raise Unreachable(message, isinstance(error, socket.timeout)) from None
         if response.getheader("Connection", "").lower() == "close":
             self.close()
         return self._parse(response, content)
@@ -429,7 +436,7 @@ class StreamingQueue(Queue):
 
         An answer that is no stream is whole, and has no lines. While its lines are read nothing
         else may be asked. Silence for `timeout` seconds, as all else that breaks it, raises
-        Unreachable, also while the lines are read.
+        Unreachable; while the lines are read, for as long as `be_patient` says.
         """
         headers = {"Accept": "text/event-stream", **headers}
         kept_alive = self._connection is not None
@@ -445,6 +452,11 @@ class StreamingQueue(Queue):
             return answer, self._lines(response)
         return self._answer(response), iter(())
 
+    def be_patient(self, seconds: float) -> None:
+        """How long the rest of a stream may be silent."""
+        if self._connection is not None:
+            self._connection.sock.settimeout(seconds)
+
     def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             while True:
@@ -454,7 +466,8 @@ class StreamingQueue(Queue):
                 yield line
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+            message = f"{self.server} does not answer: {in_words(error)}"
+            raise Unreachable(message, isinstance(error, socket.timeout)) from None
         if response.getheader("Connection", "").lower() == "close":
             self.close()
 
@@ -464,7 +477,8 @@ class StreamingQueue(Queue):
 # A job's events, as the queue streams them (server-sent events: the HTML standard, 9.2).
 
 
-SILENCE_SECONDS = 40.0  # the queue says something at least every 15 seconds
+OPEN_SECONDS = 10.0  # a stream begins at once
+SILENCE_SECONDS = 40.0  # and says something at least every 15 seconds
 
 
 class Events:
@@ -479,16 +493,25 @@ class Events:
         self.came = False  # whether it had an event
 
     def open(self) -> Answer:
-        """Asks for those that are not known yet. Raises Unreachable."""
+        """Asks for those that are not known yet. Raises Unreachable.
+
+        Where nothing comes, something on the way keeps it back until its end: that is no stream.
+        """
+        self.is_stream = self.came = False
         headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
-        answer, self._lines = self._queue.stream(self._path, headers, SILENCE_SECONDS)
+        try:
+            answer, self._lines = self._queue.stream(self._path, headers, OPEN_SECONDS)
+        except Unreachable as error:
+            if error.timed_out:
+                return Answer(200, {}, {})
+            raise
         self.is_stream = answer.is_stream
-        self.came = False
         return answer
 
     def read(self) -> Iterator[dict[str, Any]]:
         """The job as each event shows it, until the stream ends. Raises Unreachable."""
         fields: dict[str, str] = {}
+        self._queue.be_patient(SILENCE_SECONDS)
         for line in self._lines:
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text:
@@ -718,6 +741,8 @@ class Client:
                     if not is_over(job):
                         self._say(status_line(job))
             except Unreachable as error:
+                if error.timed_out and not events.came:
+                    break
                 self._say(str(error).rstrip(".") + "; trying again.")
             in_vain = 0 if events.came else in_vain + 1
             if in_vain == MAX_IN_VAIN:  # something on the way keeps them back, or cuts them up

@@ -21,7 +21,7 @@ BODIES: dict[type, dict[str, Any]] = {
 
 
 def request(body: Any) -> Any:
-    return SimpleNamespace(data=body)
+    return SimpleNamespace(data=body, META={})
 
 
 @pytest.mark.parametrize("kind", BODIES)

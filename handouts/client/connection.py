@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 import sys
 import urllib.parse
@@ -100,7 +101,8 @@ class Queue:
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+            message = f"{self.server} does not answer: {in_words(error)}"
+            raise Unreachable(message, isinstance(error, socket.timeout)) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
@@ -108,7 +110,8 @@ class Queue:
             content = response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+            message = f"{self.server} does not answer: {in_words(error)}"
+            raise Unreachable(message, isinstance(error, socket.timeout)) from None
         if response.getheader("Connection", "").lower() == "close":
             self.close()
         return self._parse(response, content)

@@ -10,6 +10,10 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
+    def __init__(self, message: str, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out  # it was connected, and nothing came
+
 
 class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""

@@ -84,6 +84,8 @@ class Client:
                     if not is_over(job):
                         self._say(status_line(job))
             except Unreachable as error:
+                if error.timed_out and not events.came:
+                    break
                 self._say(str(error).rstrip(".") + "; trying again.")
             in_vain = 0 if events.came else in_vain + 1
             if in_vain == MAX_IN_VAIN:  # something on the way keeps them back, or cuts them up

@@ -10,7 +10,8 @@ from handouts.client.answer import Answer
 from handouts.client.errors import Unreachable
 from handouts.submit.streams import StreamingQueue
 
-SILENCE_SECONDS = 40.0  # the queue says something at least every 15 seconds
+OPEN_SECONDS = 10.0  # a stream begins at once
+SILENCE_SECONDS = 40.0  # and says something at least every 15 seconds
 
 
 class Events:
@@ -25,16 +26,25 @@ class Events:
         self.came = False  # whether it had an event
 
     def open(self) -> Answer:
-        """Asks for those that are not known yet. Raises Unreachable."""
+        """Asks for those that are not known yet. Raises Unreachable.
+
+        Where nothing comes, something on the way keeps it back until its end: that is no stream.
+        """
+        self.is_stream = self.came = False
         headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
-        answer, self._lines = self._queue.stream(self._path, headers, SILENCE_SECONDS)
+        try:
+            answer, self._lines = self._queue.stream(self._path, headers, OPEN_SECONDS)
+        except Unreachable as error:
+            if error.timed_out:
+                return Answer(200, {}, {})
+            raise
         self.is_stream = answer.is_stream
-        self.came = False
         return answer
 
     def read(self) -> Iterator[dict[str, Any]]:
         """The job as each event shows it, until the stream ends. Raises Unreachable."""
         fields: dict[str, str] = {}
+        self._queue.be_patient(SILENCE_SECONDS)
         for line in self._lines:
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Iterator
 
 from handouts.client.answer import Answer
@@ -23,7 +24,7 @@ class StreamingQueue(Queue):
 
         An answer that is no stream is whole, and has no lines. While its lines are read nothing
         else may be asked. Silence for `timeout` seconds, as all else that breaks it, raises
-        Unreachable, also while the lines are read.
+        Unreachable; while the lines are read, for as long as `be_patient` says.
         """
         headers = {"Accept": "text/event-stream", **headers}
         kept_alive = self._connection is not None
@@ -39,6 +40,11 @@ class StreamingQueue(Queue):
             return answer, self._lines(response)
         return self._answer(response), iter(())
 
+    def be_patient(self, seconds: float) -> None:
+        """How long the rest of a stream may be silent."""
+        if self._connection is not None:
+            self._connection.sock.settimeout(seconds)
+
     def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             while True:
@@ -48,6 +54,7 @@ class StreamingQueue(Queue):
                 yield line
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise Unreachable(f"{self.server} does not answer: {in_words(error)}") from None
+            message = f"{self.server} does not answer: {in_words(error)}"
+            raise Unreachable(message, isinstance(error, socket.timeout)) from None
         if response.getheader("Connection", "").lower() == "close":
             self.close()
