@@ -6,6 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from foundation.database import connections
+from foundation.database.postgresql.base import _kept
 
 
 @pytest.mark.django_db(transaction=True)
@@ -41,6 +42,7 @@ def test_a_connection_to_postgresql_is_kept_as_it_was_opened(autocommit: bool) -
     if connection.vendor != "postgresql":
         return  # SQLite's have no such state
     connection.ensure_connection()
+    assert {kept.maxlen for kept in _kept.values()} == {0}, "before a fork none is kept"
     connection.connection.autocommit = autocommit
     assert connection._may_be_kept() is autocommit
     connection.connection.autocommit = True

@@ -31,6 +31,10 @@ def begin_process() -> None:
     """In each of its processes."""
     if _is_sqlite():
         sqlite.begin_process(_name())
+    else:
+        from foundation.database.postgresql.base import begin_process as begin  # needs psycopg
+
+        begin()
 
 
 def look_after() -> None:

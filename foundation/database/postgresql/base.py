@@ -15,12 +15,16 @@ from foundation.serving import greenlets
 _MAX_CONNECTIONS = 32  # of the hub: each costs PostgreSQL a process
 _WAIT_SECONDS = 2.0  # for one; past it the answer is 503, try again
 
-# Idle ones, of the hub and of native threads: either may only wait in its own way.
-_kept: dict[bool, "deque[Any]"] = {
-    True: deque(maxlen=_MAX_CONNECTIONS),
-    False: deque(maxlen=greenlets.THREADS),
-}
+# Idle ones, of the hub and of native threads: either may only wait in its own way. None are kept
+# before a server forks its processes: they would share them.
+_kept: dict[bool, "deque[Any]"] = {True: deque(maxlen=0), False: deque(maxlen=0)}
 _free = greenlets.Slots(_MAX_CONNECTIONS)
+
+
+def begin_process() -> None:
+    """In each process of the server, after the fork: from now on connections are kept."""
+    _kept[True] = deque(maxlen=_MAX_CONNECTIONS)
+    _kept[False] = deque(maxlen=greenlets.THREADS)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
