@@ -4,6 +4,7 @@ psycopg's pool waits for threads of its own, which greenlets must not. Commands 
 """
 
 import contextlib
+import time
 from collections import deque
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db.backends.postgresql import base
 from foundation.serving import greenlets
 
 _MAX_CONNECTIONS = 32  # of the hub: each costs PostgreSQL a process
+_TRUSTED_SECONDS = 1.0  # what was used just now is not asked whether it still is a connection
 _WAIT_SECONDS = 2.0  # for one; past it the answer is 503, try again
 
 # Idle ones, of the hub and of native threads: either may only wait in its own way. None are kept
@@ -52,9 +54,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _kept_one(self) -> Any:
         with contextlib.suppress(IndexError):
-            while not _is_usable(kept := _kept[self._on_hub].pop()):
+            while True:
+                kept, since = _kept[self._on_hub].pop()
+                if time.monotonic() - since < _TRUSTED_SECONDS or _is_usable(kept):
+                    return kept
                 kept.close()
-            return kept
         return None
 
     def _let_go(self) -> None:
@@ -68,7 +72,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         kept = _kept[self._on_hub]
         try:
             if self._may_be_kept() and len(kept) < (kept.maxlen or 0):
-                kept.append(self.connection)
+                kept.append((self.connection, time.monotonic()))
             else:
                 super()._close()
         finally:
