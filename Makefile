@@ -79,11 +79,11 @@ EXAMPLES ?= 300
 fuzz: $(VENV)/tests
 	TELERUN_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s tests/test_fuzz.py
 
-MINUTES ?= 30
 CUTS ?= 5000
 power-cuts: $(VENV)/tests
 	TELERUN_POWER_CUTS=$(CUTS) $(BIN)/python -m pytest -s tests/test_power_cuts.py
 
+MINUTES ?= 30
 soak: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.faults --soak $(MINUTES) $(FAULTS)
 

@@ -92,46 +92,46 @@ PARTS = (
     (1585, "handouts/executor/gate/probe.py", 19),
     (1645, "handouts/executor/pipeline/attempt.py", 15),
     (1737, "handouts/client/answer.py", 8),
-    (1783, "handouts/client/connection.py", 18),
-    (1929, "handouts/executor/base/held_connection.py", 13),
-    (1963, "handouts/executor/pipeline/gpu_status.py", 8),
-    (1979, "handouts/executor/machine/gpu_choice.py", 11),
-    (2051, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2138, "handouts/executor/machine/toolchain.py", 14),
-    (2191, "handouts/executor/machine/device_files.py", 12),
-    (2230, "handouts/executor/results/archive.py", 17),
-    (2307, "handouts/executor/sandbox/init.c", 0),
-    (2484, "handouts/executor/results/outputs.py", 10),
-    (2574, "handouts/executor/sandbox/first_process.py", 20),
-    (2600, "handouts/executor/sandbox/self_test.py", 7),
-    (2653, "handouts/executor/sandbox/system_calls.py", 11),
-    (2799, "handouts/executor/sandbox/bubblewrap.py", 24),
-    (2980, "handouts/executor/sandbox/unconfined.py", 12),
-    (3022, "handouts/executor/pipeline/host.py", 32),
-    (3172, "handouts/executor/pipeline/held_claims.py", 12),
-    (3204, "handouts/executor/pipeline/shutdown.py", 16),
-    (3264, "handouts/executor/pipeline/heartbeat.py", 16),
-    (3342, "handouts/executor/pipeline/claiming.py", 19),
-    (3432, "handouts/executor/pipeline/endings.py", 17),
-    (3503, "handouts/executor/pipeline/delivery.py", 16),
-    (3552, "handouts/executor/results/spool.py", 11),
-    (3629, "handouts/executor/pipeline/reporting.py", 21),
-    (3728, "handouts/executor/pipeline/handover.py", 16),
-    (3802, "handouts/executor/results/compile_cache.py", 12),
-    (3866, "handouts/executor/pipeline/compiling.py", 27),
-    (3985, "handouts/executor/pipeline/executing.py", 27),
-    (4111, "handouts/executor/pipeline/executor.py", 30),
-    (4205, "handouts/executor/slot/event_loop.py", 12),
-    (4240, "handouts/executor/slot/libc.py", 10),
-    (4270, "handouts/executor/slot/identity.py", 23),
-    (4328, "handouts/executor/machine/memory.py", 6),
-    (4363, "handouts/executor/slot/memory_watch.py", 17),
-    (4520, "handouts/executor/slot/orders.py", 13),
-    (4600, "handouts/executor/slot/bounded_log.py", 5),
-    (4636, "handouts/executor/slot/program_output.py", 11),
-    (4676, "handouts/executor/slot/command_run.py", 23),
-    (4862, "handouts/executor/slot/slot_process.py", 26),
-    (4913, "handouts/executor/main.py", 41),
+    (1783, "handouts/client/connection.py", 19),
+    (1939, "handouts/executor/base/held_connection.py", 13),
+    (1973, "handouts/executor/pipeline/gpu_status.py", 8),
+    (1989, "handouts/executor/machine/gpu_choice.py", 11),
+    (2061, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2148, "handouts/executor/machine/toolchain.py", 14),
+    (2201, "handouts/executor/machine/device_files.py", 12),
+    (2240, "handouts/executor/results/archive.py", 17),
+    (2317, "handouts/executor/sandbox/init.c", 0),
+    (2494, "handouts/executor/results/outputs.py", 10),
+    (2584, "handouts/executor/sandbox/first_process.py", 20),
+    (2610, "handouts/executor/sandbox/self_test.py", 7),
+    (2663, "handouts/executor/sandbox/system_calls.py", 11),
+    (2809, "handouts/executor/sandbox/bubblewrap.py", 24),
+    (2990, "handouts/executor/sandbox/unconfined.py", 12),
+    (3032, "handouts/executor/pipeline/host.py", 32),
+    (3182, "handouts/executor/pipeline/held_claims.py", 12),
+    (3214, "handouts/executor/pipeline/shutdown.py", 16),
+    (3274, "handouts/executor/pipeline/heartbeat.py", 16),
+    (3352, "handouts/executor/pipeline/claiming.py", 19),
+    (3442, "handouts/executor/pipeline/endings.py", 17),
+    (3513, "handouts/executor/pipeline/delivery.py", 16),
+    (3562, "handouts/executor/results/spool.py", 11),
+    (3639, "handouts/executor/pipeline/reporting.py", 21),
+    (3738, "handouts/executor/pipeline/handover.py", 16),
+    (3812, "handouts/executor/results/compile_cache.py", 12),
+    (3876, "handouts/executor/pipeline/compiling.py", 27),
+    (3995, "handouts/executor/pipeline/executing.py", 27),
+    (4121, "handouts/executor/pipeline/executor.py", 30),
+    (4215, "handouts/executor/slot/event_loop.py", 12),
+    (4250, "handouts/executor/slot/libc.py", 10),
+    (4280, "handouts/executor/slot/identity.py", 23),
+    (4338, "handouts/executor/machine/memory.py", 6),
+    (4373, "handouts/executor/slot/memory_watch.py", 17),
+    (4530, "handouts/executor/slot/orders.py", 13),
+    (4610, "handouts/executor/slot/bounded_log.py", 5),
+    (4646, "handouts/executor/slot/program_output.py", 11),
+    (4686, "handouts/executor/slot/command_run.py", 23),
+    (4872, "handouts/executor/slot/slot_process.py", 26),
+    (4923, "handouts/executor/main.py", 41),
 )
 
 
@@ -1781,6 +1781,7 @@ def is_retryable(answer: Answer) -> bool:
 
 
 VERSION = "1"
+LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
 class Queue:
@@ -1837,18 +1838,21 @@ class Queue:
         message. Raises Unreachable, Untrusted.
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+
+        def exchange() -> Answer:
+            return self._answer(self._ask(method, path, data, headers or {}, timeout))
+
+        return self._over_a_new_one_too(exchange)
+
+    def _over_a_new_one_too(self, exchange: Callable[[], Any]) -> Any:
+        """Does it, and once more if a kept-alive connection did not serve."""
         kept_alive = self._connection is not None
         try:
-            return self._exchange(method, path, data, headers or {}, timeout)
+            return exchange()
         except Unreachable:
             if not kept_alive:
                 raise
-        return self._exchange(method, path, data, headers or {}, timeout)
-
-    def _exchange(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
-    ) -> Answer:
-        return self._answer(self._ask(method, path, data, headers, timeout))
+        return exchange()
 
     def _ask(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
@@ -1864,22 +1868,28 @@ class Queue:
                 f"The certificate of {self.server} is not trusted: {error.verify_message}. "
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            message = f"{self.server} does not answer: {in_words(error)}"
-            raise Unreachable(message, isinstance(error, socket.timeout)) from None
+        except LOST as error:
+            raise self._lost(error) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
         try:
             content = response.read()
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            message = f"{self.server} does not answer: {in_words(error)}"
-            raise Unreachable(message, isinstance(error, socket.timeout)) from None
+        except LOST as error:
+            raise self._lost(error) from None
+        self._has_ended(response)
+        return self._parse(response, content)
+
+    def _lost(self, error: Exception) -> Unreachable:
+        """Closes the connection; what to raise."""
+        self.close()
+        message = f"{self.server} does not answer: {in_words(error)}"
+        return Unreachable(message, isinstance(error, socket.timeout))
+
+    def _has_ended(self, response: http.client.HTTPResponse) -> None:
+        """An answer was read to its end; the queue may want no other on its connection."""
         if response.getheader("Connection", "").lower() == "close":
             self.close()
-        return self._parse(response, content)
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
         if self._connection is not None:

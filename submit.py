@@ -52,19 +52,19 @@ PARTS = (
     (188, "handouts/client/tracebacks.py", 12),
     (221, "handouts/client/answer.py", 8),
     (267, "handouts/client/retries.py", 9),
-    (280, "handouts/client/connection.py", 18),
-    (426, "handouts/submit/streams.py", 14),
-    (480, "handouts/submit/job_events.py", 13),
-    (543, "handouts/submit/printable.py", 7),
-    (556, "handouts/submit/job_lines.py", 9),
-    (655, "handouts/submit/stop.py", 5),
-    (678, "handouts/submit/job_client.py", 21),
-    (833, "handouts/submit/options.py", 12),
-    (895, "handouts/submit/file_names.py", 14),
-    (922, "handouts/submit/output_files.py", 16),
-    (984, "handouts/submit/show.py", 14),
-    (1030, "handouts/submit/source_file.py", 9),
-    (1089, "handouts/submit/main.py", 46),
+    (280, "handouts/client/connection.py", 19),
+    (436, "handouts/submit/streams.py", 11),
+    (481, "handouts/submit/job_events.py", 13),
+    (544, "handouts/submit/printable.py", 7),
+    (557, "handouts/submit/job_lines.py", 9),
+    (656, "handouts/submit/stop.py", 5),
+    (679, "handouts/submit/job_client.py", 21),
+    (834, "handouts/submit/options.py", 12),
+    (896, "handouts/submit/file_names.py", 14),
+    (923, "handouts/submit/output_files.py", 16),
+    (985, "handouts/submit/show.py", 14),
+    (1031, "handouts/submit/source_file.py", 9),
+    (1090, "handouts/submit/main.py", 46),
 )
 
 
@@ -278,6 +278,7 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
 
 
 VERSION = "1"
+LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
 class Queue:
@@ -334,18 +335,21 @@ class Queue:
         message. Raises Unreachable, Untrusted.
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+
+        def exchange() -> Answer:
+            return self._answer(self._ask(method, path, data, headers or {}, timeout))
+
+        return self._over_a_new_one_too(exchange)
+
+    def _over_a_new_one_too(self, exchange: Callable[[], Any]) -> Any:
+        """Does it, and once more if a kept-alive connection did not serve."""
         kept_alive = self._connection is not None
         try:
-            return self._exchange(method, path, data, headers or {}, timeout)
+            return exchange()
         except Unreachable:
             if not kept_alive:
                 raise
-        return self._exchange(method, path, data, headers or {}, timeout)
-
-    def _exchange(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
-    ) -> Answer:
-        return self._answer(self._ask(method, path, data, headers, timeout))
+        return exchange()
 
     def _ask(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
@@ -361,22 +365,28 @@ class Queue:
                 f"The certificate of {self.server} is not trusted: {error.verify_message}. "
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            message = f"{self.server} does not answer: {in_words(error)}"
-            raise Unreachable(message, isinstance(error, socket.timeout)) from None
+        except LOST as error:
+            raise self._lost(error) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
         try:
             content = response.read()
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            message = f"{self.server} does not answer: {in_words(error)}"
-            raise Unreachable(message, isinstance(error, socket.timeout)) from None
+        except LOST as error:
+            raise self._lost(error) from None
+        self._has_ended(response)
+        return self._parse(response, content)
+
+    def _lost(self, error: Exception) -> Unreachable:
+        """Closes the connection; what to raise."""
+        self.close()
+        message = f"{self.server} does not answer: {in_words(error)}"
+        return Unreachable(message, isinstance(error, socket.timeout))
+
+    def _has_ended(self, response: http.client.HTTPResponse) -> None:
+        """An answer was read to its end; the queue may want no other on its connection."""
         if response.getheader("Connection", "").lower() == "close":
             self.close()
-        return self._parse(response, content)
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
         if self._connection is not None:
@@ -439,13 +449,7 @@ class StreamingQueue(Queue):
         Unreachable; while the lines are read, for as long as `be_patient` says.
         """
         headers = {"Accept": "text/event-stream", **headers}
-        kept_alive = self._connection is not None
-        try:
-            response = self._ask("GET", path, None, headers, timeout)
-        except Unreachable:
-            if not kept_alive:
-                raise
-            response = self._ask("GET", path, None, headers, timeout)
+        response = self._over_a_new_one_too(lambda: self._ask("GET", path, None, headers, timeout))
         names = {name.lower(): value for name, value in response.getheaders()}
         answer = Answer(response.status, names, {})
         if answer.is_stream:
@@ -464,12 +468,9 @@ class StreamingQueue(Queue):
                 if not line:
                     break
                 yield line
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            message = f"{self.server} does not answer: {in_words(error)}"
-            raise Unreachable(message, isinstance(error, socket.timeout)) from None
-        if response.getheader("Connection", "").lower() == "close":
-            self.close()
+        except LOST as error:
+            raise self._lost(error) from None
+        self._has_ended(response)
 
 
 # --- handouts/submit/job_events.py --------------------------------------------------------

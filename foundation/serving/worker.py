@@ -185,9 +185,6 @@ class Client:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def getpeername(self) -> Any:
-        return self._socket.getpeername()
-
     def gettimeout(self) -> float:
         """Asked by gunicorn before it writes an error: there is nothing to change."""
         return 0.0

@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
 from handouts.client.answer import Answer
@@ -16,6 +17,7 @@ from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.words import in_words
 
 VERSION = "1"
+LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
 class Queue:
@@ -72,18 +74,21 @@ class Queue:
         message. Raises Unreachable, Untrusted.
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+
+        def exchange() -> Answer:
+            return self._answer(self._ask(method, path, data, headers or {}, timeout))
+
+        return self._over_a_new_one_too(exchange)
+
+    def _over_a_new_one_too(self, exchange: Callable[[], Any]) -> Any:
+        """Does it, and once more if a kept-alive connection did not serve."""
         kept_alive = self._connection is not None
         try:
-            return self._exchange(method, path, data, headers or {}, timeout)
+            return exchange()
         except Unreachable:
             if not kept_alive:
                 raise
-        return self._exchange(method, path, data, headers or {}, timeout)
-
-    def _exchange(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
-    ) -> Answer:
-        return self._answer(self._ask(method, path, data, headers, timeout))
+        return exchange()
 
     def _ask(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
@@ -99,22 +104,28 @@ class Queue:
                 f"The certificate of {self.server} is not trusted: {error.verify_message}. "
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            message = f"{self.server} does not answer: {in_words(error)}"
-            raise Unreachable(message, isinstance(error, socket.timeout)) from None
+        except LOST as error:
+            raise self._lost(error) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
         try:
             content = response.read()
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            message = f"{self.server} does not answer: {in_words(error)}"
-            raise Unreachable(message, isinstance(error, socket.timeout)) from None
+        except LOST as error:
+            raise self._lost(error) from None
+        self._has_ended(response)
+        return self._parse(response, content)
+
+    def _lost(self, error: Exception) -> Unreachable:
+        """Closes the connection; what to raise."""
+        self.close()
+        message = f"{self.server} does not answer: {in_words(error)}"
+        return Unreachable(message, isinstance(error, socket.timeout))
+
+    def _has_ended(self, response: http.client.HTTPResponse) -> None:
+        """An answer was read to its end; the queue may want no other on its connection."""
         if response.getheader("Connection", "").lower() == "close":
             self.close()
-        return self._parse(response, content)
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
         if self._connection is not None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from collections.abc import Iterator
 
 from handouts.client.answer import Answer
-from handouts.client.connection import Queue
-from handouts.client.errors import Unreachable
-from handouts.client.words import in_words
+from handouts.client.connection import LOST, Queue
 
 MAX_LINE_BYTES = 16 << 20  # none is longer
 
@@ -27,13 +24,7 @@ class StreamingQueue(Queue):
         Unreachable; while the lines are read, for as long as `be_patient` says.
         """
         headers = {"Accept": "text/event-stream", **headers}
-        kept_alive = self._connection is not None
-        try:
-            response = self._ask("GET", path, None, headers, timeout)
-        except Unreachable:
-            if not kept_alive:
-                raise
-            response = self._ask("GET", path, None, headers, timeout)
+        response = self._over_a_new_one_too(lambda: self._ask("GET", path, None, headers, timeout))
         names = {name.lower(): value for name, value in response.getheaders()}
         answer = Answer(response.status, names, {})
         if answer.is_stream:
@@ -52,9 +43,6 @@ class StreamingQueue(Queue):
                 if not line:
                     break
                 yield line
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            message = f"{self.server} does not answer: {in_words(error)}"
-            raise Unreachable(message, isinstance(error, socket.timeout)) from None
-        if response.getheader("Connection", "").lower() == "close":
-            self.close()
+        except LOST as error:
+            raise self._lost(error) from None
+        self._has_ended(response)

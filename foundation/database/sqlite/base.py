@@ -102,11 +102,17 @@ def checkpoint_if_due(database: str) -> None:
         )
 
 
+def _take_turn(database: Path | str, seconds: float) -> "_Turn":
+    """This thread's turn to write, to be given back. Raises OperationalError."""
+    turn = _turns.turn
+    if not turn.take(f"{database}.turn", seconds):
+        raise OperationalError(f"no turn to write came in {seconds} s")
+    return turn
+
+
 def _in_a_turn(database: Path, act: Callable[[], Any]) -> None:
     """Calls it while nobody writes. Raises OperationalError."""
-    turn = _turns.turn
-    if not turn.take(f"{database}.turn", _TURN_SECONDS):
-        raise OperationalError(f"no turn to write came in {_TURN_SECONDS} s")
+    turn = _take_turn(database, _TURN_SECONDS)
     try:
         act()
     finally:
@@ -153,13 +159,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     # --- A transaction is a writer's (IMMEDIATE): one at a time ---
 
     def _start_transaction_under_autocommit(self) -> None:
-        path, seconds = f"{self.settings_dict['NAME']}.turn", self._seconds()
-        turn = _turns.turn
-        if not turn.take(path, seconds):
-            raise OperationalError(f"no turn to write came in {seconds} s")
-        self._turn = turn
+        self._turn = _take_turn(self.settings_dict["NAME"], self._seconds())
         try:
-            self._begin(seconds)
+            self._begin(self._seconds())
         except BaseException:
             self._give_turn()
             raise
@@ -168,10 +170,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """A statement that writes and is no transaction's takes a turn of its own."""
         if self._turn is not None or self.in_atomic_block or not sql.startswith(_WRITES):
             return execute(sql, params, many, context)
-        path, seconds = f"{self.settings_dict['NAME']}.turn", self._seconds()
-        turn = _turns.turn
-        if not turn.take(path, seconds):
-            raise OperationalError(f"no turn to write came in {seconds} s")
+        turn = _take_turn(self.settings_dict["NAME"], self._seconds())
         try:
             return execute(sql, params, many, context)
         finally:
