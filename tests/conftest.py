@@ -194,3 +194,16 @@ def world(tmp_path: Path) -> Iterator[World]:
     """A queue of its own with real processes; all are gone after the test."""
     with World(tmp_path) as world:
         yield world
+
+
+@pytest.fixture
+def own_watcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For a test that waits: a watcher of its own database, which ends with it."""
+    from foundation.serving import waiting
+
+    yield
+    waiting.stop()
+    if watcher := waiting._watcher:
+        watcher.join(30)
+    waiting.stopping.clear()
+    monkeypatch.setattr(waiting, "_watcher", None)

@@ -1,9 +1,7 @@
 """A job's stream of events: what it says, when it ends, and from where it goes on."""
 
 import json
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +16,9 @@ from jobs.submitting import Submission
 from tests.support.api import Api
 from tests.support.changed import changed
 from tests.support.processes import World, wait_for
+from tests.support.threads import later
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def own_watcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test has a watcher of its own database."""
-    yield
-    waiting.stop()
-    if watcher := waiting._watcher:
-        watcher.join(30)
-    waiting.stopping.clear()
-    monkeypatch.setattr(waiting, "_watcher", None)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_watcher")]
 
 
 class Stream:
@@ -52,17 +40,6 @@ class Stream:
 
     def close(self) -> None:
         self.answer.close()
-
-
-def later(seconds: float, function: Any) -> threading.Thread:
-    def run() -> None:
-        time.sleep(seconds)
-        function()
-        connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 def test_a_job_is_told_of_from_the_queue_to_its_end(alice: User, gpu1: Executor) -> None:

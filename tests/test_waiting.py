@@ -17,30 +17,9 @@ from jobs.models import Job
 from jobs.submitting import Submission
 from tests.support.api import Api
 from tests.support.processes import wait_for
+from tests.support.threads import later
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def own_watcher(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Each test has a watcher of its own database."""
-    yield
-    waiting.stop()
-    if watcher := waiting._watcher:
-        watcher.join(30)
-    waiting.stopping.clear()
-    monkeypatch.setattr(waiting, "_watcher", None)
-
-
-def later(seconds: float, function: Any) -> threading.Thread:
-    def run() -> None:
-        time.sleep(seconds)
-        function()
-        connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_watcher")]
 
 
 def test_without_an_etag_nobody_waits(alice: User) -> None:
