@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test quick handouts openapi faults soak power-cuts fuzz corpus gpu-check bench lint format clean
+.PHONY: help venv demo test hardening quick handouts openapi faults soak power-cuts fuzz corpus gpu-check bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
-	@echo "make test   the whole test suite, on both databases (8 minutes on 2 cores)"
-	@echo "make quick  those of its tests that start no processes, on SQLite (under a minute)"
+	@echo "make test   the test suite, on both databases (7 minutes on 2 cores)"
+	@echo "make hardening its other part: hostile programs, faults, power cuts, random requests (4 minutes)"
+	@echo "make quick  the tests that start no processes, on SQLite (under a minute)"
 	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
 	@echo "make soak   all faults at random, MINUTES=30 on each database"
 	@echo "make power-cuts what a disk may hold when the power fails, CUTS=5000 times"
@@ -52,13 +53,15 @@ demo: $(VENV)/server $(VENV)/nvcc
 AT_ONCE ?= 5
 
 # Else each process would compile all tests anew.
-test quick: export PYTHONDONTWRITEBYTECODE :=
-test: $(VENV)/tests $(VENV)/nvcc
-	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest -n $(AT_ONCE)
-	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(AT_ONCE) -m "not once"
+test hardening quick: export PYTHONDONTWRITEBYTECODE :=
+test: TESTS := not hardening
+hardening: TESTS := hardening
+test hardening: $(VENV)/tests $(VENV)/nvcc
+	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest -n $(AT_ONCE) -m "$(TESTS)"
+	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(AT_ONCE) -m "$(TESTS) and not once"
 
 quick: $(VENV)/tests
-	$(BIN)/python -m pytest -m "not processes" -n 2
+	$(BIN)/python -m pytest -m "not processes and not hardening" -n 2
 
 handouts:
 	$(PYTHON) handouts/build.py

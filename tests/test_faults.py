@@ -9,7 +9,7 @@ from tests.conftest import need
 from tests.faults.ground import Template
 from tests.faults.rows import COMPONENTS, load, new_template, play
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.hardening]
 ROWS = load()
 
 

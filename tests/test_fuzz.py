@@ -1,8 +1,8 @@
 """The API under schemathesis: requests made from its own OpenAPI document, right and wrong ones.
 
-The same requests in every run of `make test`; `make fuzz` makes others, and more. Real server with
-TLS, both kinds of token, a wrong one and none. No answer is a 5xx (but 503), every answer is as
-the document says, and the server's memory is bounded.
+The same requests in every run of `make hardening`; `make fuzz` makes others, and more. Real server
+with TLS, both kinds of token, a wrong one and none. No answer is a 5xx (but 503), every answer is
+as the document says, and the server's memory is bounded.
 """
 
 import json
@@ -22,7 +22,7 @@ from tests.faults.ground import descendants
 from tests.support.openapi import faults
 from tests.support.processes import World
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
 
 AT_LENGTH = os.environ.get("TELERUN_FUZZ_EXAMPLES")
 EXAMPLES = int(AT_LENGTH or "15")  # of each operation, bearer and mode

@@ -18,7 +18,7 @@ from tests.conftest import need
 from tests.support.processes import NVCC, ROOT, Process, World, has_sandbox, wait_for
 from tests.support.sandbox import cgroups, files_of, mounts, own_uids, processes_of
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
 
 FOLDER = ROOT / "tests" / "hostile"
 HEALTHY = "healthy"

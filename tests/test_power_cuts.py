@@ -21,7 +21,7 @@ from tests.support.changed import changed
 from tests.support.power import Cut, Trace, cuts
 from tests.support.processes import World
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
 
 STUDENTS = 6
 SECONDS = 3.0

@@ -289,6 +289,7 @@ class Queue(RuleBasedStateMachine):
         assert AuditEntry.objects.filter(action="submitted").count() >= len(self.model.jobs)
 
 
+@pytest.mark.hardening
 @pytest.mark.long(45)
 @pytest.mark.timeout(1800)  # beside a load it takes minutes
 @pytest.mark.django_db

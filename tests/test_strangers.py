@@ -15,7 +15,7 @@ import pytest
 from foundation.serving.waiters import MAX_OF_USER
 from tests.support.processes import Process, World, side_by_side, wait_for
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
 
 
 def memory_mib(server: Process) -> float:

@@ -26,7 +26,7 @@ class Row(NamedTuple):
     fault: str
     play: Play
     tries: int  # in `make faults`
-    few: int  # in `make test`
+    few: int  # in `make hardening`
     needs: tuple[str, ...]
     own_postgres: bool  # the row kills the database server, or fills its disk
     small_disk: int  # MiB of a disk of its own for the queue's data; 0 for none
