@@ -84,7 +84,7 @@ class Select(Generic[M]):
             return []  # no column holds it, and the drivers refuse it
         parameters = self._compiled[1]
         given = [p.value(values, connection) if isinstance(p, Parameter) else p for p in parameters]
-        with connection.cursor() as cursor:
+        with connection.kept_cursor() as cursor:
             cursor.execute(sql, given)
             return cursor.fetchall()
 
@@ -106,7 +106,7 @@ def insert(row: models.Model) -> None:
     connection, model = _database(), type(row)
     sql, fields = _insertion(model, row.pk is None)
     given = [f.get_db_prep_save(getattr(row, f.attname), connection) for f in fields]
-    with connection.cursor() as cursor:
+    with connection.kept_cursor() as cursor:
         cursor.execute(sql, given)
         if row.pk is None:
             row.pk = _key_of_new_row(connection, cursor, model)
@@ -144,7 +144,7 @@ def update(model: type[models.Model], where: dict[str, Any], **changes: Any) -> 
     for value in where.values():
         values += value if isinstance(value, list) else [] if value is None else [value]
     given = [f.get_db_prep_save(v, connection) for f, v in zip(fields, values, strict=True)]
-    with connection.cursor() as cursor:
+    with connection.kept_cursor() as cursor:
         cursor.execute(sql, given)
         return cursor.rowcount
 

@@ -65,7 +65,7 @@ def announce(job_id: int, *, queued: bool = False) -> None:
     PostgreSQL notifies those who listen; on SQLite a bell makes the server's processes read.
     """
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+        with connection.kept_cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{job_id} {int(queued)}"])
     else:
         transaction.on_commit(bell.ring)
@@ -110,19 +110,16 @@ class _PostgresFeed:
     def __init__(self) -> None:
         import psycopg
 
+        from foundation.database.postgresql.base import has_a_pooler_before_it
+
         parameters: dict[str, Any] = connection.get_connection_params()
         for of_django in ("cursor_factory", "context", "pool"):
             parameters.pop(of_django, None)
         self._connection = psycopg.connect(**parameters, autocommit=True)
         self._connection.execute(f"LISTEN {CHANNEL}")
         self.descriptor = self._connection.fileno()
-        if self._has_a_pooler_before_it() and not self._hears(parameters):
+        if has_a_pooler_before_it(self._connection) and not self._hears(parameters):
             log.warning(DEAF)
-
-    def _has_a_pooler_before_it(self) -> bool:
-        """Whether what was connected to is not the process that answers."""
-        (answers,) = self._connection.execute("SELECT pg_backend_pid()").fetchone()
-        return answers != self._connection.info.backend_pid
 
     def _hears(self, parameters: dict[str, Any]) -> bool:
         """Whether a notification of another connection arrives."""

@@ -8,13 +8,17 @@ import time
 from collections import deque
 from typing import Any
 
+import gevent
+import psycopg
 from django.db import OperationalError
 from django.db.backends.postgresql import base
+from psycopg import waiting
 
 from foundation.serving import greenlets
 
 _MAX_CONNECTIONS = 32  # of the hub: each costs PostgreSQL a process
 _TRUSTED_SECONDS = 1.0  # what was used just now is not asked whether it still is a connection
+_USES_UNTIL_PREPARED = 5
 _WAIT_SECONDS = 2.0  # for one; past it the answer is 503, try again
 
 # Idle ones, of the hub and of native threads: either may only wait in its own way. None are kept
@@ -27,6 +31,38 @@ def begin_process() -> None:
     """In each process of the server, after the fork: from now on connections are kept."""
     _kept[True] = deque(maxlen=_MAX_CONNECTIONS)
     _kept[False] = deque(maxlen=greenlets.THREADS)
+
+
+class Connection(psycopg.Connection[Any]):
+    """psycopg's, which waits for its server as the greenlet or native thread does that uses it.
+
+    psycopg's own way under gevent makes a `poll` object for each statement, and in a native thread
+    a hub of its own.
+    """
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Runs a generator of psycopg's, which yields what it waits for, and returns its result."""
+        if greenlets.in_native_thread():
+            return _wait_in_thread(gen, self.pgconn.socket, interval, timeout)
+        return _wait_on_hub(gen, self.pgconn.socket)
+
+
+_wait_in_thread = getattr(waiting, "wait_c", waiting.wait_select)  # its C, where it has it
+
+
+def _wait_on_hub(gen: Any, socket: int) -> Any:
+    hub = gevent.get_hub()
+    try:
+        wanted = next(gen)
+        while True:
+            watcher = hub.loop.io(socket, wanted)  # 1 to read, 2 to write: psycopg's numbers too
+            try:
+                hub.wait(watcher)
+            finally:
+                watcher.close()
+            wanted = gen.send(wanted)
+    except StopIteration as end:
+        return end.value
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -47,7 +83,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self._on_hub and not _free.acquire(timeout=_WAIT_SECONDS):
             raise OperationalError(f"no connection to PostgreSQL was free in {_WAIT_SECONDS} s")
         try:
-            return self._kept_one() or super().get_new_connection(conn_params)
+            return self._kept_one() or self._new_one(conn_params)
         except BaseException:
             self._let_go()
             raise
@@ -60,6 +96,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
                     return kept
                 kept.close()
         return None
+
+    def _new_one(self, conn_params: dict[str, Any]) -> Any:
+        self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        new = Connection.connect(**conn_params, autocommit=True)  # as Django sets it anyway
+        if not has_a_pooler_before_it(new):
+            new.prepare_threshold = _USES_UNTIL_PREPARED
+        return new
+
+    def kept_cursor(self) -> Any:
+        """For a statement of `statements`: after some uses PostgreSQL keeps its plan too."""
+        self.ensure_connection()
+        usual = self.connection.cursor_factory
+        self.connection.cursor_factory = base.ServerBindingCursor
+        try:
+            return self.cursor()
+        finally:
+            self.connection.cursor_factory = usual
 
     def _let_go(self) -> None:
         if self._on_hub:
@@ -83,6 +136,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return False
         idle = base.Database.pq.TransactionStatus.IDLE
         return self.connection.info.transaction_status == idle
+
+
+def has_a_pooler_before_it(connection: Any) -> bool:
+    """Whether what was connected to is not the process that answers."""
+    (answers,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return answers != connection.info.backend_pid
 
 
 def _is_usable(connection: Any) -> bool:

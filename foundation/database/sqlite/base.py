@@ -142,6 +142,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             new.execute("PRAGMA synchronous = NORMAL")  # see durability
         return new
 
+    def kept_cursor(self) -> Any:
+        """For a statement of `statements`: Python's sqlite3 keeps those that it compiled anyway."""
+        return self.cursor()
+
     def _close(self) -> None:
         self._give_turn()
         if self._may_be_kept():
