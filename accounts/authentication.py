@@ -55,12 +55,6 @@ def bearer_of(token: str) -> Bearer:
     return bearer
 
 
-def is_still_valid(user: User) -> bool:
-    """Whether the token that a user came with still lets the user in."""
-    now = _USERS.first(digest=user.token_digest)
-    return now is not None and now.pk == user.pk and now.is_active
-
-
 def _find(bearers: Select[User] | Select[Executor], token: str) -> Bearer | None:
     digest = tokens.digest(token)
     bearer = bearers.first(digest=digest)

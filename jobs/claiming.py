@@ -5,11 +5,12 @@ served first. A claim takes the owner's row and the job's together, and passes o
 being served at this moment, so that nobody is served twice in one turn.
 """
 
+import itertools
 import secrets
 from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery
+from django.db.models import Case, DateTimeField, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
 from accounts.models import Executor, User
@@ -34,10 +35,14 @@ _ATTEMPT_OF_CLAIM = Select(
     Attempt.objects.filter(executor=_EXECUTOR, claim_key=Parameter("key")).order_by()
 )
 _ATTEMPTS_OF_JOB = Select(Attempt.objects.filter(job=_JOB).order_by().only("id"))
+# Of the owners of a batch, in the order of the batch, the first whose row is free.
+_OWNERS = [Parameter(f"owner{place}") for place in range(BATCH)]
 _FREE_USER = Select(
     User.objects.select_for_update(no_key=True, skip_locked=True)
-    .filter(pk=_USER).order_by().only("last_turn")
-)  # fmt: skip
+    .filter(pk__in=_OWNERS)
+    .order_by(Case(*(When(pk=p, then=Value(n)) for n, p in enumerate(_OWNERS))))
+    .only("last_turn")[:1]
+)
 _OTHER_JOBS_OF_USER = Select(
     Job.objects.select_for_update(skip_locked=True)
     .filter(user=_USER, state=State.QUEUED).order_by("id").only("id")
@@ -141,22 +146,29 @@ def _take_next(executor: Executor, asked_at: datetime) -> Job | None:
     transaction that changes them announces what is left (`_end_turn`).
     """
     about = {"executor": executor.pk, "asked_at": asked_at}
-    # On SQLite there is one writer at a time, and it is this transaction.
-    rows_are_locked = connection.features.has_select_for_update
-    busy: set[int] = set()
     candidates, seen = _FIRST_CANDIDATES.all(), 0
     while candidates and seen < MAX_CANDIDATES:
-        for candidate in candidates:
-            if candidate.user_id in busy:
-                continue
-            if rows_are_locked and _FREE_USER.first(user=candidate.user_id) is None:
-                busy.add(candidate.user_id)
-            elif job := _FREE_JOB.first(job=candidate.pk, turn=candidate.turn, **about):
+        last, seen = candidates[-1], seen + len(candidates)
+        while candidates := _from_first_free(candidates):
+            job = _FREE_JOB.first(job=candidates[0].pk, turn=candidates[0].turn, **about)
+            if job:
                 return job
-        seen += len(candidates)
-        last = candidates[-1]
+            candidates = candidates[1:]
         candidates = _NEXT_CANDIDATES.all(turn=last.turn, job=last.pk)
     return None
+
+
+def _from_first_free(candidates: list[Job]) -> list[Job]:
+    """Those from the first on whose owner's row was free, and is locked now."""
+    # On SQLite there is one writer at a time, and it is this transaction.
+    if not candidates or not connection.features.has_select_for_update:
+        return candidates
+    owners = [job.user_id for job in candidates]
+    owners += owners[-1:] * (BATCH - len(owners))
+    owner = _FREE_USER.first(**{f"owner{place}": key for place, key in enumerate(owners)})
+    if owner is None:
+        return []
+    return list(itertools.dropwhile(lambda job: job.user_id != owner.pk, candidates))
 
 
 def _still_serves(executor: Executor) -> bool:

@@ -11,7 +11,8 @@ from django.db import InterfaceError, OperationalError, connection
 from accounts.models import Executor, User
 from foundation.serving import waiters, waiting
 from jobs import cancelling, claiming, submitting
-from jobs.api.v1 import events
+from jobs.api.v1 import answers, events
+from jobs.models import Job
 from jobs.submitting import Submission
 from tests.support.api import Api
 from tests.support.changed import changed
@@ -220,14 +221,14 @@ def test_a_stream_outlives_a_database_that_is_away(
     stream = Stream(api, api.submit()["id"])
     assert stream.next()
     away = [OperationalError("away"), InterfaceError("closed")]
-    is_still_valid = events.is_still_valid
+    whole_event = answers.event
 
-    def asked(user: User) -> bool:
+    def asked(job: Job, place: int | None) -> answers.JobEvent:
         if away:
             raise away.pop()
-        return is_still_valid(user)
+        return whole_event(job, place)
 
-    monkeypatch.setattr(events, "is_still_valid", asked)
+    monkeypatch.setattr(answers, "event", asked)
     claiming.claim(gpu1)
     assert stream.next()[1]["state"] == "running"
     assert not away

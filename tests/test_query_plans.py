@@ -13,7 +13,7 @@ from accounts import authentication
 from accounts.models import Executor, User
 from foundation.database.statements import Parameter, Select
 from jobs import claiming, models, reporting, submitting, transitions
-from jobs.api.v1 import answers, users
+from jobs.api.v1 import answers, events, users
 from jobs.models import Attempt, AuditEntry, Job, OutputFile, OutputPart
 
 FINISHED, QUEUED, PER_USER = 3600, 400, 4
@@ -127,11 +127,12 @@ VALUES = {
     "key": "key0",
     "turn": 3700,
     "user": 7,
+    **{f"owner{place}": 7 + place for place in range(claiming.BATCH)},
 }
 
 
 STATEMENTS = (
-    authentication, answers, claiming, models, reporting, submitting, transitions, users,
+    authentication, answers, claiming, events, models, reporting, submitting, transitions, users,
 )  # fmt: skip
 
 
@@ -154,10 +155,8 @@ def test_every_kept_statement_uses_an_index(full: None) -> None:
             plan = "\n".join(str(row[-1]) for row in cursor.fetchall()).lower()
         assert "using integer primary key" in plan or "index" in plan, (name, plan)
         assert not scans(plan), (name, plan)
-        assert not re.search(r"temp b-tree|\bsort\b|hash|anti join", plan), (
-            name,
-            plan,
-        )  # of many rows
+        if statement is not claiming._FREE_USER:  # which sorts the few rows of a batch
+            assert not re.search(r"temp b-tree|\bsort\b|hash|anti join", plan), (name, plan)
 
 
 def scans(plan: str) -> list[str]:

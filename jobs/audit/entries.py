@@ -44,11 +44,12 @@ def record_account_change(
 def _take_ids(count: int) -> int:
     # Plain SQL: every change of a job passes here, and building a query costs more than it.
     table = AuditCounter._meta.db_table
-    with connection.cursor() as cursor:
-        add = f"UPDATE {table} SET last_id = last_id + %s WHERE id = 1"  # noqa: S608
+    add = f"UPDATE {table} SET last_id = last_id + %s WHERE id = 1 RETURNING last_id"  # noqa: S608
+    with connection.kept_cursor() as cursor:
         cursor.execute(add, [count])
-        if not cursor.rowcount:
+        row = cursor.fetchone()
+        if row is None:
             AuditCounter.objects.get_or_create(pk=1)
             cursor.execute(add, [count])
-        cursor.execute(f"SELECT last_id FROM {table} WHERE id = 1")  # noqa: S608
-        return cursor.fetchone()[0]
+            row = cursor.fetchone()
+        return row[0]

@@ -26,7 +26,7 @@ from jobs.audit.models import AuditEntry
 log = logging.getLogger(__name__)
 
 _BATCH = 500  # entries read at once: a line may be a megabyte
-_GATHER_SECONDS = 0.05  # under load one append serves many commits
+_GATHER_SECONDS = 0.2  # under load one append serves many commits
 _TAIL = 64 * 1024  # bytes read at a time when looking back for the last line
 
 

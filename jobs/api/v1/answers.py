@@ -15,7 +15,9 @@ from jobs.models import Attempt, Job
 from jobs.states import Ending, Outcome, Phase, State
 
 Address = Annotated[str | None, {"format": "uri"}]
-_ATTEMPTS = Select(Attempt.objects.filter(job=Parameter("job")).order_by("number"))
+_OF_JOB = Attempt.objects.filter(job=Parameter("job")).order_by("number")
+_ATTEMPTS = Select(_OF_JOB)
+_ATTEMPTS_WITHOUT_LOGS = Select(_OF_JOB.defer("compile_log", "execute_log"))
 
 
 class JobSummaryAnswer(TypedDict):
@@ -175,23 +177,26 @@ def summary(job: Job, position: int | None) -> JobSummaryAnswer:
 
 def whole(job: Job, position: int | None) -> JobAnswer:
     """A job, its attempts and its result."""
-    attempts = _attempts(job)
-    held = attempts and not (job.state in (State.QUEUED, State.CANCELLED) and not job.started_at)
-    result = next((a for a in attempts if a.ending == Ending.FINISHED), None)
+    attempts = _attempts(job, _ATTEMPTS)
+    result = _that_finished(job, attempts)
     return {
         **summary(job, position),
         "attempts": [_attempt(attempt) for attempt in attempts],
-        "executor": attempts[-1].executor_name if held else None,
-        "result": _result(result) if result and job.state == State.FINISHED else None,
+        "executor": _executor(job, attempts),
+        "result": _result(result) if result else None,
     }
 
 
-def without_logs(job: JobAnswer) -> JobEvent:
+def event(job: Job, position: int | None) -> JobEvent:
     """A job for an event."""
-    result = job["result"]
-    if result is not None:
-        result = {k: v for k, v in result.items() if k not in ("compile_log", "execute_log")}
-    return {**job, "result": result}
+    attempts = _attempts(job, _ATTEMPTS_WITHOUT_LOGS)
+    result = _that_finished(job, attempts)
+    return {
+        **summary(job, position),
+        "attempts": [_attempt(attempt) for attempt in attempts],
+        "executor": _executor(job, attempts),
+        "result": _result_without_logs(result) if result else None,
+    }
 
 
 def claimed(attempt: Attempt) -> ClaimAnswer:
@@ -219,10 +224,22 @@ def reported(job: Job) -> ReportedAnswer:
     return {"job": job.pk, "state": job.state}
 
 
-def _attempts(job: Job) -> list[Attempt]:
+def _attempts(job: Job, select: Select[Attempt]) -> list[Attempt]:
     if job.version == 1:  # new: there can be none
         return []
-    return _ATTEMPTS.all(job=job.pk)
+    return select.all(job=job.pk)
+
+
+def _executor(job: Job, attempts: list[Attempt]) -> str | None:
+    """Who ran it last; of one that waits again, nobody."""
+    held = attempts and not (job.state in (State.QUEUED, State.CANCELLED) and not job.started_at)
+    return attempts[-1].executor_name if held else None
+
+
+def _that_finished(job: Job, attempts: list[Attempt]) -> Attempt | None:
+    if job.state != State.FINISHED:
+        return None
+    return next((a for a in attempts if a.ending == Ending.FINISHED), None)
 
 
 def _attempt(attempt: Attempt) -> AttemptAnswer:
@@ -241,6 +258,12 @@ def _result(attempt: Attempt) -> ResultAnswer:
     return {
         "compile_log": log_text(attempt.compile_log),
         "execute_log": log_text(attempt.execute_log),
+        **_result_without_logs(attempt),
+    }
+
+
+def _result_without_logs(attempt: Attempt) -> ResultWithoutLogs:
+    return {
         "exit_code": attempt.exit_code,
         "signal": attempt.signal,
         "compile_seconds": attempt.compile_seconds,

@@ -20,11 +20,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.views import UserView
-from accounts.authentication import is_still_valid
 from accounts.models import User
 from foundation.api.description import answer, extend_schema, header, request_header
 from foundation.database import connections
-from foundation.problems import NotFound
+from foundation.database.statements import Parameter, Select
 from foundation.serving import waiting
 from jobs.api.v1 import answers
 from jobs.api.v1.users import own_job_of
@@ -39,6 +38,15 @@ COMMENT = b":\n\n"
 
 _EVENT_ID = re.compile("-".join([r"(\d{1,18})"] * 6), re.ASCII)
 _json = JSONRenderer()
+
+# The user's job, while the token that the user came with still lets the user in.
+_BEARER = User.objects.filter(
+    pk=Parameter("user"), token_digest=Parameter("digest"), is_active=True
+).order_by()
+_JOB_OF_BEARER = Select(
+    Job.objects.filter(pk=Parameter("job"), user=_BEARER.values("pk")[:1])
+    .defer("source").order_by()
+)  # fmt: skip
 
 
 class EventId(NamedTuple):
@@ -120,18 +128,15 @@ class _Events:
         return self
 
     def __next__(self) -> bytes:
-        while not self._over:
+        while not self._over and (not self._sent_at or self._wait.sleep(self._until_comment())):
             event = self._looked()
             connections.release()  # sending may take long
             if self._over:
                 connections.wait_until_durable()
-            if event is None and not self._over:
-                event = self._comment()
+            event = event or self._comment()
             if event is not None:
                 self._sent_at = time.monotonic()
                 return event
-            if self._over or not self._wait.sleep(self._until_comment()):
-                break
         raise StopIteration
 
     def close(self) -> None:
@@ -150,16 +155,13 @@ class _Events:
         return max(0.0, self._sent_at + COMMENT_SECONDS - time.monotonic())
 
     def _comment(self) -> bytes | None:
-        return None if self._until_comment() else COMMENT
+        return None if self._over or self._until_comment() else COMMENT
 
     def _look(self) -> bytes | None:
         """The event of what is new; None if nothing is, or there will be nothing more."""
-        if not is_still_valid(self._user):
-            self._over = True
-            return None
-        try:
-            job = own_job_of(self._user, self._job_id)
-        except NotFound:  # purged meanwhile
+        user = self._user
+        job = _JOB_OF_BEARER.first(job=self._job_id, user=user.pk, digest=user.token_digest)
+        if job is None:  # purged meanwhile, or its owner may look at it no longer
             self._over = True
             return None
         place = job.queue_position
@@ -175,7 +177,7 @@ class _Events:
 
 
 def _event_of(job: Job, place: int | None) -> tuple[answers.JobEvent, EventId]:
-    document = answers.without_logs(answers.whole(job, place))
+    document = answers.event(job, place)
     attempts = document["attempts"]
     known = EventId(
         attempt=attempts[-1]["number"] if attempts else 0,
