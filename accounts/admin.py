@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from accounts import operations
 from accounts.forms import NamesForm
-from accounts.models import Executor, Gpu, User
+from accounts.models import Executor, Gpu, Platform, User
 from accounts.signals import account_changed
 from foundation.admin import Subject, TelerunModelAdmin
 
@@ -118,7 +118,9 @@ class BearerAdmin(TelerunModelAdmin):
             actor=request.user.get_username(),
             action=f"{obj._meta.model_name}-changed",
             name=str(obj),
-            changed=[field for part in message for field in part["changed"]["fields"]],
+            changed=[
+                field for part in message for field in part.get("changed", {}).get("fields", [])
+            ],
         )
         return super().log_change(request, obj, message)
 
@@ -167,11 +169,30 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         return super().has_delete_permission(request, obj)
 
 
+class PlatformInline(admin.TabularInline):
+    """What an executor offers: to rename, and to restrict."""
+
+    model = Platform
+    extra = 0
+    can_delete = False
+    fields = ("reported", "slots", "runs", "name", "enabled")
+    readonly_fields = ("reported", "slots", "runs")
+    verbose_name_plural = "platforms"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="languages")
+    def runs(self, platform: Platform) -> str:
+        return ", ".join(platform.languages) or "-"
+
+
 @admin.register(Executor)
 class ExecutorAdmin(BearerAdmin):
     """GPU hosts: which there are, when they were last heard of, what they report."""
 
     auth_key = "executor"
+    inlines = (PlatformInline,)
     actions = ("disable", "enable", *BearerAdmin.actions)
     list_display = ("name", "enabled", "alive", "heard", "has_token", "sandbox", "gpus", "nvcc")
     list_filter = ("enabled",)

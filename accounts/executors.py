@@ -1,4 +1,4 @@
-"""What executors say of themselves: when they were heard of, their host, their GPUs.
+"""What executors say of themselves: when they were heard of, their host, GPUs and platforms.
 
 It is their word alone. What staff set (`Executor.enabled`) is never among it, so that no report
 overwrites a setting; a setting of one GPU would have a table of its own.
@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import platforms
 from accounts.models import Executor, Gpu
 from foundation.database.statements import update
 
@@ -33,6 +34,7 @@ def _keep_report(executor_id: int, about: dict[str, Any], now: datetime) -> None
     """The report and its rows together: the update's lock puts two reports one after the other."""
     update(Executor, {"id": executor_id}, about=about, last_seen_at=now)
     replace_gpus(executor_id, about.get("gpus"))
+    platforms.keep(executor_id, about)
 
 
 def replace_gpus(executor_id: int, reported: Any) -> None:

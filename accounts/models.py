@@ -12,6 +12,10 @@ from django.utils import timezone
 
 from accounts import tokens
 
+CUDA, CPU = "cuda", "cpu"  # platforms that are known whatever the host
+PLATFORM_LENGTH = 40
+PLATFORM_NAME = r"^[a-z0-9][a-z0-9._-]*\Z"
+PLATFORM_RULE = "A platform's name is small letters, digits, '.', '_' and '-', such as h100."
 RESERVED_NAMES = ("system", "command")  # the audit log's names for the queue and for commands
 
 
@@ -49,17 +53,36 @@ class User(TokenBearer, AbstractUser):
 
     token_prefix = tokens.USER_PREFIX
 
+    # A column stays once a release had it: a server that is not upgraded yet may read it.
     last_turn = models.BigIntegerField(
         default=0,
         editable=False,
-        help_text="When the user was last served: the id of that attempt, 0 for never. An id "
-        "only grows, whatever the clock does.",
+        help_text="No longer used: before there were platforms (Turn), when the user was last "
+        "served.",
     )
 
     def clean(self) -> None:
         super().clean()
         if self.username.lower() in RESERVED_NAMES:
             raise ValidationError(f"{self.username!r} is the audit log's own name; choose another.")
+
+
+class Turn(models.Model):
+    """When a user was last served on a platform. No row: never."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
+    platform = models.CharField(max_length=PLATFORM_LENGTH)
+    last_turn = models.BigIntegerField(
+        help_text="The id of that attempt. An id only grows, whatever the clock does."
+    )
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("user", "platform"), name="one_turn_a_platform"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user_id} on {self.platform}"
 
 
 class Executor(TokenBearer):
@@ -117,8 +140,13 @@ class Executor(TokenBearer):
         """Whether it was heard of lately; None if never. An idle one asks once a long poll."""
         if self.last_seen_at is None:
             return None
-        silence = settings.TELERUN_MAX_WAIT_SECONDS + settings.TELERUN_LEASE_SECONDS
-        return timezone.now() - self.last_seen_at < timedelta(seconds=silence)
+        return timezone.now() - self.last_seen_at < self.silence()
+
+    @staticmethod
+    def silence() -> timedelta:
+        """For how long nothing may be heard of one that is alive."""
+        seconds = settings.TELERUN_MAX_WAIT_SECONDS + settings.TELERUN_LEASE_SECONDS
+        return timedelta(seconds=seconds)
 
 
 class Gpu(models.Model):
@@ -147,6 +175,38 @@ class Gpu(models.Model):
 
     def __str__(self) -> str:
         return f"GPU {self.index or '?'} ({self.name or '?'})"
+
+
+class Platform(models.Model):
+    """What an executor offers jobs to run on (accounts/platforms.py).
+
+    `reported`, `slots`, `languages` and `offered_at` are the executor's word; `name` and `enabled`
+    are settings of staff, which no report overwrites.
+    """
+
+    executor = models.ForeignKey(
+        Executor, on_delete=models.CASCADE, related_name="platforms", db_index=False
+    )
+    reported = models.CharField(max_length=PLATFORM_LENGTH, help_text="As the executor calls it.")
+    slots = models.PositiveIntegerField(help_text="Jobs at once; 0: it is offered no longer.")
+    languages = models.JSONField(default=list, blank=True)
+    offered_at = models.DateTimeField(help_text="When it was last reported anew.")
+    name = models.CharField(
+        max_length=PLATFORM_LENGTH,
+        blank=True,
+        validators=[RegexValidator(PLATFORM_NAME, PLATFORM_RULE)],
+        help_text="What jobs ask for; empty: as the executor calls it.",
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: it gets no jobs for it.")
+
+    class Meta:
+        ordering = ("executor", "reported")
+        constraints = (
+            models.UniqueConstraint(fields=("executor", "reported"), name="one_platform_a_name"),
+        )
+
+    def __str__(self) -> str:
+        return self.name or self.reported
 
 
 class FailureCount(models.Model):

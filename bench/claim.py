@@ -64,7 +64,7 @@ def fill(users: int, queued: int, finished: int) -> None:
     reporting.finish(executor, attempt.pk, attempt.lease_token, result)
     user = User.objects.get(username="template")
     turn = f"1000 + i % {users}"
-    copies(user, users, username="'filler' || i", token_digest="NULL", last_turn=turn)
+    copies(user, users, username="'filler' || i", token_digest="NULL")
     first = User.objects.filter(username__startswith="filler").earliest("id").pk
     owner = f"{first - 1} + i % {users} + 1"
     job.refresh_from_db()

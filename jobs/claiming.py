@@ -1,19 +1,23 @@
 """Claiming: which job an executor gets next, and the lease that it gets with it.
 
-Of the jobs that wait, the first by (owner's last turn, id): the least recently served user is
-served first. A claim takes the owner's row and the job's together, and passes over a user who is
-being served at this moment, so that nobody is served twice in one turn.
+Of the jobs that it can run now, the first by (owner's last turn on that platform, id): the least
+recently served user is served first. A claim takes the owner's row and the job's together, and
+passes over a user who is being served at this moment, so that nobody is served twice in one turn.
 """
 
-import itertools
+import heapq
 import secrets
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain, dropwhile, islice
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Case, DateTimeField, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
-from accounts.models import Executor, User
+from accounts.models import CUDA, Executor, Platform, Turn, User
+from accounts.platforms import OLDER_LANGUAGES, Service
 from foundation.database import connections
 from foundation.database.statements import Parameter, Select, insert, update
 from foundation.serving import waiting
@@ -27,9 +31,12 @@ BATCH = 8  # candidates read at once; mostly the first one is free
 MAX_CANDIDATES = 512  # that one claim looks at; those that are not free are announced later
 
 _USER, _JOB, _EXECUTOR = Parameter("user"), Parameter("job"), Parameter("executor")
-_TURN = Parameter("turn")
+_PLATFORM, _TURN = Parameter("platform"), Parameter("turn")
 _EXECUTOR_NOW = Select(
     Executor.objects.filter(pk=_EXECUTOR).order_by().only("enabled", "token_digest")
+)
+_PLATFORM_NOW = Select(
+    Platform.objects.filter(executor=_EXECUTOR, reported=Parameter("reported")).order_by()
 )
 _ATTEMPT_OF_CLAIM = Select(
     Attempt.objects.filter(executor=_EXECUTOR, claim_key=Parameter("key")).order_by()
@@ -41,34 +48,33 @@ _FREE_USER = Select(
     User.objects.select_for_update(no_key=True, skip_locked=True)
     .filter(pk__in=_OWNERS)
     .order_by(Case(*(When(pk=p, then=Value(n)) for n, p in enumerate(_OWNERS))))
-    .only("last_turn")[:1]
+    .only("id")[:1]
 )
 _OTHER_JOBS_OF_USER = Select(
     Job.objects.select_for_update(skip_locked=True)
-    .filter(user=_USER, state=State.QUEUED).order_by("id").only("id")
+    .filter(user=_USER, state=State.QUEUED, platform=_PLATFORM).order_by("id").only("id")
 )  # fmt: skip
 
 
-def _given_back_since() -> QuerySet[Attempt]:
-    """What this executor could not run just now.
+def _given_back_since(job: Any) -> QuerySet[Attempt]:
+    """Attempts at a job that this executor could not run just now.
 
     A host without room gives a job back, and its other workers' requests, made before, would
     take it at once, until no attempt is left.
     """
     asked_at = Parameter("asked_at", DateTimeField())
     return Attempt.objects.filter(
-        job=OuterRef("pk"), executor=_EXECUTOR, ending=Ending.RELEASED, ended_at__gte=asked_at
+        job=job, executor=_EXECUTOR, ending=Ending.RELEASED, ended_at__gte=asked_at
     ).order_by()
 
 
 def _not_given_back(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    # One look at a time, as jobs are read: PostgreSQL makes a join of EXISTS, and of the queue.
-    back = Subquery(_given_back_since().values("pk")[:1])
+    back = Subquery(_given_back_since(OuterRef("pk")).values("pk")[:1])
     return jobs.alias(back=back).filter(back=None)
 
 
-_ANY_FOR_EXECUTOR = Select(_not_given_back(Job.objects.queued()).only("id")[:1])
-_CANDIDATES = Job.objects.queued().only("id", "user", "turn")
+_GIVEN_BACK = Select(_given_back_since(_JOB).only("id")[:1])
+_CANDIDATES = Job.objects.queued(_PLATFORM).only("id", "user", "turn", "language", "is_plain")
 _FIRST_CANDIDATES = Select(_CANDIDATES[:BATCH])
 _NEXT_CANDIDATES = Select(
     _CANDIDATES.filter(turn__gte=_TURN).exclude(turn=_TURN, id__lte=_JOB)[:BATCH]
@@ -81,26 +87,49 @@ _FREE_JOB = Select(
 )  # fmt: skip
 
 
-def claim(
-    executor: Executor, key: str | None = None, asked_at: datetime | None = None
-) -> Attempt | None:
-    """The next job in turn, leased to `executor` as a new attempt; None when none waits.
+_OLDER = Service({CUDA: CUDA}, frozenset(OLDER_LANGUAGES), is_older=True)
 
-    The same `key` gives the same attempt again while that is open: an answer that was lost
-    costs nothing. A request that was held since `asked_at` gets no job that the executor has
-    given back since. Raises ExecutorDisabled.
+
+class _Claim(NamedTuple):
+    """An executor's wish for a job."""
+
+    executor: Executor
+    service: Service
+    key: str | None
+    asked_at: datetime
+
+    def can_run(self, job: Job) -> bool:
+        """Whether the executor knows the job's language, and what else the job needs."""
+        return job.language in self.service.languages and (
+            job.is_plain or not self.service.is_older
+        )
+
+
+def claim(
+    executor: Executor,
+    key: str | None = None,
+    asked_at: datetime | None = None,
+    service: Service = _OLDER,
+) -> Attempt | None:
+    """The next job in turn that `service` is for, leased to `executor` as a new attempt.
+
+    None when none waits. The same `key` gives the same attempt again while that is open: an
+    answer that was lost costs nothing. A request that was held since `asked_at` gets no job that
+    the executor has given back since. Raises ExecutorDisabled.
     """
     if not executor.enabled:
         raise errors.ExecutorDisabled
     before = _ATTEMPT_OF_CLAIM.first(executor=executor.pk, key=key) if key else None
     if before and before.ended_at is None:
         return before
-    asked_at = asked_at or timezone.now()
+    wish = _Claim(executor, service, key, asked_at or timezone.now())
+    candidates = _candidates(wish)
     # An idle executor's look does not take the write lock.
-    if _ANY_FOR_EXECUTOR.first(executor=executor.pk, asked_at=asked_at) is None:
+    first = next((job for job in candidates if not _gave_back(wish, job)), None)
+    if first is None:
         return None
     try:
-        return _claim_next(executor, key, asked_at, before)
+        return _claim_next(wish, chain([first], candidates), before)
     except IntegrityError:  # the same claim, sent twice at once: the other one has it
         if key is None:
             raise
@@ -108,13 +137,38 @@ def claim(
         return other if other and other.ended_at is None else None
 
 
+def _candidates(claim: _Claim) -> Iterator[Job]:
+    """What it can run of the jobs that wait, in turn, read without locks and as needed.
+
+    A probe of the index a platform, merged.
+    """
+    queues = map(_queue, claim.service.names)
+    in_turn = heapq.merge(*queues, key=lambda job: (job.turn, job.pk))
+    return filter(claim.can_run, islice(in_turn, MAX_CANDIDATES))
+
+
+def _queue(platform: str) -> Iterator[Job]:
+    batch = _FIRST_CANDIDATES.all(platform=platform)
+    while batch:
+        yield from batch
+        if len(batch) < BATCH:
+            return
+        last = batch[-1]
+        batch = _NEXT_CANDIDATES.all(platform=platform, turn=last.turn, job=last.pk)
+
+
+def _gave_back(claim: _Claim, job: Job) -> bool:
+    """Whether the executor gave the job back since it asked. `_FREE_JOB` looks for it too."""
+    about = {"executor": claim.executor.pk, "asked_at": claim.asked_at}
+    return _GIVEN_BACK.first(job=job.pk, **about) is not None
+
+
 @transaction.atomic
-def _claim_next(
-    executor: Executor, key: str | None, asked_at: datetime, before: Attempt | None
-) -> Attempt | None:
+def _claim_next(claim: _Claim, candidates: Iterator[Job], before: Attempt | None) -> Attempt | None:
     connections.may_be_lost()
-    job = _take_next(executor, asked_at)
-    if job is None or not _still_serves(executor):
+    executor = claim.executor
+    job = _take_next(claim, candidates)
+    if job is None or not _still_serves(claim, job):
         return None
     now = timezone.now()
     if before:  # that attempt is over and needs its key no longer
@@ -124,7 +178,7 @@ def _claim_next(
         number=_ATTEMPTS_OF_JOB.count(job=job.pk) + 1,
         executor=executor,
         executor_name=executor.name,
-        claim_key=key,
+        claim_key=claim.key,
         lease_token=secrets.token_urlsafe(32),
         lease_expires_at=now + leases.length(),
         started_at=now,
@@ -132,29 +186,25 @@ def _claim_next(
     insert(attempt)
     left = job.attempts_left - 1
     move(job, Event.CLAIMED, phase=Phase.COMPILING, started_at=now, attempts_left=left)
-    _end_turn(job.user_id, attempt.pk)
+    _end_turn(job, attempt.pk)
     request = {"attempt": attempt.number}
     audit.record(Entry(executor.audit_name, Event.CLAIMED, job.pk, request))
     return attempt
 
 
-def _take_next(executor: Executor, asked_at: datetime) -> Job | None:
+def _take_next(claim: _Claim, candidates: Iterator[Job]) -> Job | None:
     """The first job in turn whose owner is not being served, both rows locked.
 
-    Candidates are read without locks. A user whose row is locked is being served, or submits; a
-    candidate whose turn has changed since belongs behind others. Both are passed over: the
-    transaction that changes them announces what is left (`_end_turn`).
+    A user whose row is locked is being served, or submits; a candidate whose turn has changed
+    since it was read belongs behind others. Both are passed over: the transaction that changes
+    them announces what is left (`_end_turn`).
     """
-    about = {"executor": executor.pk, "asked_at": asked_at}
-    candidates, seen = _FIRST_CANDIDATES.all(), 0
-    while candidates and seen < MAX_CANDIDATES:
-        last, seen = candidates[-1], seen + len(candidates)
-        while candidates := _from_first_free(candidates):
-            job = _FREE_JOB.first(job=candidates[0].pk, turn=candidates[0].turn, **about)
-            if job:
+    about = {"executor": claim.executor.pk, "asked_at": claim.asked_at}
+    while batch := list(islice(candidates, BATCH)):
+        while batch := _from_first_free(batch):
+            if job := _FREE_JOB.first(job=batch[0].pk, turn=batch[0].turn, **about):
                 return job
-            candidates = candidates[1:]
-        candidates = _NEXT_CANDIDATES.all(turn=last.turn, job=last.pk)
+            batch = batch[1:]
     return None
 
 
@@ -168,25 +218,31 @@ def _from_first_free(candidates: list[Job]) -> list[Job]:
     owner = _FREE_USER.first(**{f"owner{place}": key for place, key in enumerate(owners)})
     if owner is None:
         return []
-    return list(itertools.dropwhile(lambda job: job.user_id != owner.pk, candidates))
+    return list(dropwhile(lambda job: job.user_id != owner.pk, candidates))
 
 
-def _still_serves(executor: Executor) -> bool:
-    """Whether the executor may have a job now: its request may have been held for long.
+def _still_serves(claim: _Claim, job: Job) -> bool:
+    """Whether the executor may have the job now: its request may have been held for long.
 
     Raises ExecutorDisabled.
     """
-    now = _EXECUTOR_NOW.first(executor=executor.pk)
+    now = _EXECUTOR_NOW.first(executor=claim.executor.pk)
     if now is not None and not now.enabled:
         raise errors.ExecutorDisabled
-    return now is not None and now.token_digest == executor.token_digest
+    if now is None or now.token_digest != claim.executor.token_digest:
+        return False
+    reported = claim.service.names[job.platform]
+    offer = _PLATFORM_NOW.first(executor=claim.executor.pk, reported=reported)
+    return offer is None or (offer.enabled and str(offer) == job.platform)
 
 
-def _end_turn(user_id: int, turn: int) -> None:
-    """The owner was served: their other jobs that wait go behind everyone's."""
-    update(User, {"id": user_id}, last_turn=turn)
-    if others := _OTHER_JOBS_OF_USER.keys(user=user_id):
+def _end_turn(job: Job, turn: int) -> None:
+    """The owner was served: their other jobs that wait for the platform go behind everyone's."""
+    whose = {"user_id": job.user_id, "platform": job.platform}
+    if not update(Turn, whose, last_turn=turn):
+        insert(Turn(**whose, last_turn=turn))
+    if others := _OTHER_JOBS_OF_USER.keys(user=job.user_id, platform=job.platform):
         update(Job, {"id": others, "state": State.QUEUED}, turn=turn)
         # An executor that looked just now passed over them. One job is announced: the claim that
         # takes it announces the next.
-        waiting.announce(others[0], queued=True)
+        waiting.announce(others[0], job.platform)

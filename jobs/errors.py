@@ -36,6 +36,20 @@ class SourceTooLarge(Problem):
     slug = "source-too-large"
 
 
+class FlagRefused(Problem):
+    """The queue does not take one of the compiler flags."""
+
+    status = 422
+    slug = "flag-refused"
+
+
+class UnknownPlatform(Problem):
+    """No host offers this platform."""
+
+    status = 422
+    slug = "unknown-platform"
+
+
 class AlreadyOver(Problem):
     """The job is over already."""
 

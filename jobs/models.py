@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from accounts.models import CUDA, PLATFORM_LENGTH
 from foundation.database.statements import Parameter, Select
 from jobs.audit.models import AuditCounter, AuditEntry
 from jobs.states import FINAL, Ending, Outcome, Phase, State
@@ -16,18 +17,22 @@ __all__ = ("Attempt", "AuditCounter", "AuditEntry", "Job", "OutputFile", "Output
 class JobQuerySet(models.QuerySet["Job"]):
     """The nouns of the queue."""
 
-    def queued(self) -> "JobQuerySet":
-        """Waiting jobs, next to be served first: least recently served user, then oldest."""
-        return self.filter(state=State.QUEUED).order_by("turn", "id")
+    def queued(self, platform: Any = CUDA) -> "JobQuerySet":
+        """Jobs that wait for a platform: least recently served user first, then oldest."""
+        return self.filter(state=State.QUEUED, platform=platform).order_by("turn", "id")
 
     def ahead_of(self, job: "Job") -> "JobQuerySet":
-        """The waiting jobs that are served before `job`."""
-        up_to = self.filter(state=State.QUEUED, turn__lte=job.turn)  # a range of the index
+        """The jobs that wait for the same platform and are served before `job`."""
+        up_to = self.queued(job.platform).filter(turn__lte=job.turn)  # a range of the index
         return up_to.exclude(turn=job.turn, id__gte=job.id)
+
+    def without_texts(self) -> "JobQuerySet":
+        """Without what may be large."""
+        return self.defer("source", "sources", "includes")
 
 
 class Job(models.Model):
-    """A `.cu` file that a user submitted."""
+    """A program that a user submitted."""
 
     # Foreign keys have no index of their own where another one begins with them.
     user = models.ForeignKey(
@@ -39,6 +44,14 @@ class Job(models.Model):
 
     filename = models.CharField(max_length=255)
     args = models.JSONField(default=list, blank=True)
+    language = models.CharField(max_length=10, default="cuda", help_text="By the file's ending.")
+    platform = models.CharField(max_length=PLATFORM_LENGTH, default=CUDA)
+    flags = models.JSONField(default=list, blank=True, help_text="For the compiler.")
+    asm = models.BooleanField(default=False, help_text="Whether the assembler code is wanted.")
+    file_names = models.JSONField(default=list, blank=True, help_text="Of all but the main file.")
+    is_plain = models.BooleanField(
+        default=True, help_text="Whether executors can run it that know one file and no platforms."
+    )
 
     submitted_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
@@ -54,7 +67,10 @@ class Job(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)
     request_digest = models.CharField(max_length=64, blank=True, default="")
 
-    source = models.TextField()  # last: SQLite walks over what stands before a column
+    # Last: SQLite walks over what stands before a column.
+    source = models.TextField()
+    sources = models.JSONField(default=dict, blank=True, help_text="Compiled with it, by name.")
+    includes = models.JSONField(default=dict, blank=True, help_text="Placed beside it, by name.")
 
     objects = JobQuerySet.as_manager()
 
@@ -62,7 +78,7 @@ class Job(models.Model):
         ordering = ("-id",)
         indexes = (
             # Not partial: SQLite does not match a bound parameter with an index's condition.
-            models.Index("state", "turn", "id", name="job_queue"),
+            models.Index("state", "platform", "turn", "id", name="job_platform_queue"),
             models.Index("user", "state", "id", name="job_queued_of_user"),
             models.Index("user", F("id").desc(), name="job_of_user"),
             models.Index("state", F("id").desc(), name="job_in_state"),
@@ -99,7 +115,7 @@ class Job(models.Model):
         """1 for the job that is served next, None for a job that does not wait."""
         if self.state != State.QUEUED:
             return None
-        return _AHEAD.count(turn=self.turn, id=self.id) + 1
+        return _AHEAD.count(platform=self.platform, turn=self.turn, id=self.id) + 1
 
     @property
     def result(self) -> "Attempt | None":
@@ -109,9 +125,8 @@ class Job(models.Model):
         return self.attempts.filter(ending=Ending.FINISHED).first()
 
 
-_AHEAD = Select(
-    Job.objects.ahead_of(Job(turn=Parameter("turn"), id=Parameter("id"))).only("id").order_by()
-)
+_SOME_JOB = Job(platform=Parameter("platform"), turn=Parameter("turn"), id=Parameter("id"))
+_AHEAD = Select(Job.objects.ahead_of(_SOME_JOB).only("id").order_by())
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):

@@ -29,7 +29,9 @@ def now() -> Overview:
     executors = Executor.objects.prefetch_related("gpus")
     return Overview(
         counts=[(state, counts.get(state, 0)) for state in SHOWN_STATES],
-        waiting_since=Job.objects.queued().order_by().aggregate(first=Min("submitted_at"))["first"],
+        waiting_since=Job.objects.filter(state=State.QUEUED)
+        .order_by()
+        .aggregate(first=Min("submitted_at"))["first"],
         executors=[(executor, running.get(executor.pk, [])) for executor in executors],
         nobody_serves=not any(e.enabled and e.is_alive for e in executors),
     )

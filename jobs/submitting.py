@@ -3,26 +3,27 @@
 import functools
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import User
-from courses import limits
+from accounts.models import Turn, User
+from courses import flags, limits
 from foundation.database.statements import Parameter, Select, insert
 from foundation.problems import NotFound
 from foundation.serving import waiting
-from jobs import audit, errors
+from jobs import audit, errors, placing
 from jobs.audit import Entry
 from jobs.digests import digest_of
+from jobs.files import language_of
 from jobs.models import Job
 from jobs.states import Event, State
 from jobs.transitions import move
 
 _USER = Parameter("user")
-_SUBMITTER = Select(
-    User.objects.select_for_update(no_key=True).filter(pk=_USER).only("username", "last_turn")
-)
+_SUBMITTER = Select(User.objects.select_for_update(no_key=True).filter(pk=_USER).only("username"))
+_TURN = Select(Turn.objects.filter(user=_USER, platform=Parameter("platform")).order_by())
 _JOB_OF_KEY = Select(Job.objects.filter(user=_USER, idempotency_key=Parameter("key")).order_by())
 _QUEUED_OF_USER = Select(
     Job.objects.filter(user=_USER, state=State.QUEUED).order_by("id").only("id")
@@ -31,14 +32,32 @@ _QUEUED_OF_USER = Select(
 
 @dataclass(frozen=True)
 class Submission:
-    """What a user sends: the text of a `.cu` file, its name, and the program's arguments."""
+    """What a user sends: a program's files and arguments, and how and where it is to run.
+
+    Of the members after `args` only those that are not empty were given.
+    """
 
     source: str
     filename: str = "program.cu"
     args: list[str] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)  # by name; compiled with `source`
+    includes: dict[str, str] = field(default_factory=dict)  # by name; placed beside it
+    flags: list[str] = field(default_factory=list)  # the compiler's
+    platform: str = ""
+    asm: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """Its members, without those that older clients do not know and that were not given."""
+        always = ("source", "filename", "args")
+        return {k: v for k, v in self.__dict__.items() if v or k in always}
 
     def digest(self) -> str:
-        return digest_of(self.__dict__)
+        return digest_of(self.given())
+
+    def size(self) -> int:
+        """Bytes of all texts, in UTF-8."""
+        texts = [self.source, *self.sources.values(), *self.includes.values()]
+        return sum(len(text.encode()) for text in texts)
 
 
 @transaction.atomic
@@ -48,8 +67,8 @@ def submit(
     """Queues a job for `user`: the job, and whether it is new.
 
     The same `key` with the same submission gives the same job again. With `replace`, the
-    user's queued jobs make way. Raises IdempotencyKeyReused, SourceTooLarge, PendingJob,
-    TooManySubmissions, and NotFound for a user who was deleted.
+    user's queued jobs make way. Raises IdempotencyKeyReused, SourceTooLarge, FlagRefused,
+    UnknownPlatform, PendingJob, TooManySubmissions, and NotFound for a user who was deleted.
     """
     _check_size(submission)
     # One submission of a user at a time, so that counting what is queued means something.
@@ -59,36 +78,54 @@ def submit(
         if job.request_digest != submission.digest():
             raise errors.IdempotencyKeyReused
         return job, False
+    if reason := flags.why_refused(submission.flags):
+        raise errors.FlagRefused(reason)
+    platform = placing.platform_of(submission.filename, submission.platform)
     _check_rate(submitter)
     replaced = _make_room(submitter, replace)
-    job = Job(
-        user=submitter,
-        source=submission.source,
-        filename=submission.filename,
-        args=submission.args,
-        submitted_at=timezone.now(),
-        turn=submitter.last_turn,
-        attempts_left=limits.max_attempts(),
-        idempotency_key=key,
-        request_digest=submission.digest(),
-    )
+    job = _job_of(submitter, submission, platform, key)
     insert(job)
-    waiting.announce(job.pk, queued=True)
+    waiting.announce(job.pk, platform)
     name = submitter.username
     audit.record(
         *(Entry(name, Event.REPLACED, old.pk, {"replaced_by": job.pk}) for old in replaced),
-        Entry(name, Event.SUBMITTED, job.pk, dict(submission.__dict__)),
+        Entry(name, Event.SUBMITTED, job.pk, submission.given()),
     )
     return job, True
 
 
+def _job_of(user: User, submission: Submission, platform: str, key: str | None) -> Job:
+    """A new job of a user's, not yet in the database."""
+    turn = _TURN.first(user=user.pk, platform=platform)
+    needs_more = submission.sources or submission.includes or submission.flags or submission.asm
+    return Job(
+        user=user,
+        source=submission.source,
+        sources=submission.sources,
+        includes=submission.includes,
+        file_names=sorted([*submission.sources, *submission.includes]),
+        filename=submission.filename,
+        language=language_of(submission.filename),
+        args=submission.args,
+        flags=submission.flags,
+        asm=submission.asm,
+        platform=platform,
+        is_plain=not needs_more and language_of(submission.filename) != "python",
+        submitted_at=timezone.now(),
+        turn=turn.last_turn if turn else 0,
+        attempts_left=limits.max_attempts(),
+        idempotency_key=key,
+        request_digest=submission.digest(),
+    )
+
+
 def _check_size(submission: Submission) -> None:
     """Raises SourceTooLarge."""
-    size, maximum = len(submission.source.encode()), limits.max_source_bytes()
+    size, maximum = submission.size(), limits.max_source_bytes()
     if size > maximum:
-        raise errors.SourceTooLarge(
-            f"The source has {size} bytes of UTF-8; the queue takes {maximum}."
-        )
+        several = len(submission.sources) + len(submission.includes)
+        what = f"The {1 + several} files have" if several else "The source has"
+        raise errors.SourceTooLarge(f"{what} {size} bytes of UTF-8; the queue takes {maximum}.")
 
 
 def _check_rate(user: User) -> None:

@@ -46,7 +46,7 @@ def move(job: Job, event: Event, **changes: Any) -> None:
         raise Conflict(f"Job {job.pk} changed at the same moment. Try again.")
     for name, value in changes.items():
         setattr(job, name, value)
-    waiting.announce(job.pk, queued=job.state == State.QUEUED)
+    waiting.announce(job.pk, job.platform if job.state == State.QUEUED else None)
 
 
 def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:

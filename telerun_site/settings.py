@@ -48,7 +48,12 @@ TELERUN_SUBMITS_PER_MINUTE = _integer("TELERUN_SUBMITS_PER_MINUTE", 30, minimum=
 TELERUN_WRONG_TOKENS_PER_MINUTE = _integer("TELERUN_WRONG_TOKENS_PER_MINUTE", 60, minimum=0)
 TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, minimum=0)  # in ten minutes
 TELERUN_PROXIES = set(os.environ.get("TELERUN_PROXIES", "").replace(",", " ").split())
-TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # part of the API: 413 source-too-large
+TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # of all of a job's files: 413 source-too-large
+# The compiler's flags of every job in a language, before its own; one word each.
+TELERUN_FLAGS = {
+    "cuda": os.environ.get("TELERUN_CUDA_FLAGS", "").split(),
+    "cpp": os.environ.get("TELERUN_CPP_FLAGS", "").split(),
+}
 
 # Sent to the executor with every claim; times in seconds, sizes in bytes.
 TELERUN_LIMITS = {
@@ -61,7 +66,7 @@ TELERUN_LIMITS = {
     "disk_bytes": _integer("TELERUN_DISK_BYTES", 1024**3),
     # The database holds these files: few and small ones.
     "output_files": _integer("TELERUN_OUTPUT_FILES", 16, minimum=0, maximum=50),
-    "output_file_bytes": _integer("TELERUN_OUTPUT_FILE_BYTES", 16 * 1024**2, maximum=256 * 1024**2),
+    "output_file_bytes": _integer("TELERUN_OUTPUT_FILE_BYTES", 64 * 1024**2, maximum=256 * 1024**2),
 }
 
 # Largest request body. A JSON string spends at most six bytes on one of ours (\u0000); the

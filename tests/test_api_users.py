@@ -93,7 +93,7 @@ def test_a_source_over_one_mebibyte_of_utf8_is_too_large(as_alice: Api) -> None:
         {"source": "a\ud800b"},
         {"source": SOURCE, "filename": 5},
         {"source": SOURCE, "filename": ""},
-        {"source": SOURCE, "filename": "a/b.cu"},
+        {"source": SOURCE, "filename": "../b.cu"},
         {"source": SOURCE, "filename": "a\nb.cu"},
         {"source": SOURCE, "filename": "a" * 256},
         {"source": SOURCE, "args": "x"},

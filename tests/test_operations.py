@@ -425,7 +425,7 @@ def test_a_claim_tells_of_the_next_job_that_went_behind(
     settings.TELERUN_MAX_QUEUED_PER_USER = 3
     told: list[int] = []
     monkeypatch.setattr(
-        waiting, "announce", lambda job, queued=False: told.append(job) if queued else None
+        waiting, "announce", lambda job, platform=None: platform and told.append(job)
     )
     _, second, third = (submitting.submit(alice, Submission("source"))[0].pk for _ in range(3))
     told.clear()

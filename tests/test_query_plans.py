@@ -84,7 +84,7 @@ def open_attempt_of_a_claim() -> QuerySet[Attempt]:
 # what it is for, the statement, the index that answers it ("job_": any of those on jobs, of which
 # PostgreSQL takes one or another by what it estimates)
 HOT: list[tuple[str, Callable[[], QuerySet], str]] = [
-    ("the next job", lambda: Job.objects.queued()[:1], "job_queue"),
+    ("the next job", lambda: Job.objects.queued()[:1], "job_platform_queue"),
     ("a place in the queue", a_place_in_the_queue, "job_"),
     ("a user's queued jobs", lambda: jobs_of_a_user().filter(state="queued"), "job_"),
     ("a user's jobs, newest first", lambda: jobs_of_a_user()[:50], "job_"),
@@ -125,6 +125,8 @@ VALUES = {
     "id": 3700,
     "job": 50,
     "key": "key0",
+    "platform": "cuda",
+    "reported": "cuda",
     "turn": 3700,
     "user": 7,
     **{f"owner{place}": 7 + place for place in range(claiming.BATCH)},

@@ -214,7 +214,7 @@ def test_what_was_passed_over_is_announced(
     cancelling.cancel(two_and_one["bob"][0], "ta")
     announced: list[int] = []
     monkeypatch.setattr(
-        waiting, "announce", lambda job, queued=False: announced.append(job) if queued else None
+        waiting, "announce", lambda job, platform=None: platform and announced.append(job)
     )
     _, second = overlap(lambda: claiming.claim(gpu1), lambda: claiming.claim(gpu2))
     assert two_and_one["alice"][1] in announced

@@ -165,17 +165,17 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
 
 def test_a_new_job_wakes_one_idle_executor_and_one_who_leaves_passes_it_on(db: None) -> None:
     board = waiters.Waiters()
-    first, *others = (waiters.Waiter(waiters.QUEUE, None, None) for _ in range(3))
+    first, *others = (waiters.Waiter(waiters.QUEUE, None, None, {"cuda"}) for _ in range(3))
     with contextlib.ExitStack() as stack:
         leaving = contextlib.ExitStack()
         leaving.enter_context(board.waiting(first))
         for other in others:
             stack.enter_context(board.waiting(other))
-        board.wake(Change(7, True))
+        board.wake(Change(7, "cuda"))
         assert [w.woken.is_set() for w in (first, *others)] == [True, False, False]
         leaving.close()  # with a job, it may be: another one was announced meanwhile
         assert [w.woken.is_set() for w in others] == [True, False]
-        board.wake(Change(8, False))
+        board.wake(Change(8))
         assert [w.woken.is_set() for w in others] == [True, False]
 
 
@@ -242,7 +242,7 @@ def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.Monke
             waiting_now.release()
             return number if number >= 3 and len(looked) > 5 else None
 
-        if waiting.until(look, 20, HttpRequest(), waiting.QUEUE) is not None:
+        if waiting.until(look, 20, HttpRequest(), waiting.QUEUE, platforms={"cuda"}) is not None:
             found.append(number)
         connection.close()
 
@@ -251,7 +251,7 @@ def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.Monke
         thread.start()
         waiting_now.acquire()
     wait_for(lambda: waiting._waiters.count == 5, "all wait")
-    waiting._waiters.wake(Change(1, True))
+    waiting._waiters.wake(Change(1, "cuda"))
     wait_for(lambda: found, "one takes it", 10)
     waiting.stop()
     for thread in threads:

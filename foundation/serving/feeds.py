@@ -30,10 +30,10 @@ bell = Bell()  # made before the server forks its processes: they all hear it
 
 
 class Change(NamedTuple):
-    """A job changed; if `queued`, it now waits for an executor."""
+    """A job changed; with a platform, it now waits for an executor of that."""
 
     job_id: int
-    queued: bool
+    platform: str | None = None
 
 
 class Feed(Protocol):
@@ -59,14 +59,14 @@ class ChangeReader(Protocol):
 change_reader: Hook[type[ChangeReader]] = Hook("the reader of changes")
 
 
-def announce(job_id: int, *, queued: bool = False) -> None:
-    """Says, in the transaction that does it, that a job changed, and if it now waits.
+def announce(job_id: int, platform: str | None = None) -> None:
+    """Says, in the transaction that does it, that a job changed, and what it now waits for.
 
     PostgreSQL notifies those who listen; on SQLite a bell makes the server's processes read.
     """
     if connection.vendor == "postgresql":
         with connection.kept_cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{job_id} {int(queued)}"])
+            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{job_id} {platform or ''}"])
     else:
         transaction.on_commit(bell.ring)
 
@@ -126,13 +126,13 @@ class _PostgresFeed:
         import psycopg
 
         with psycopg.connect(**parameters, autocommit=True) as other:
-            other.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{NO_JOB} 0"])
+            other.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{NO_JOB} "])
         return any(True for _ in self._connection.notifies(timeout=PROBE_SECONDS, stop_after=1))
 
     def read(self) -> Iterable[Change]:
         for notice in self._connection.notifies(timeout=0):
-            job_id, queued = notice.payload.split()
-            yield Change(int(job_id), queued == "1")
+            job_id, _, platform = notice.payload.partition(" ")
+            yield Change(int(job_id), platform or None)
 
     def close(self) -> None:
         self._connection.close()

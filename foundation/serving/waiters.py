@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from foundation.database import connections
@@ -32,9 +32,17 @@ stopping = greenlets.Event()  # set when this server stops: every wait ends at o
 class Waiter:
     """Sleeps until something happens to its topic."""
 
-    def __init__(self, topic: int, client: socket.socket | None, user: int | None) -> None:
+    def __init__(
+        self,
+        topic: int,
+        client: socket.socket | None,
+        user: int | None,
+        platforms: Collection[str] = (),
+    ) -> None:
+        """`platforms`: for the topic QUEUE, of the jobs that it can take."""
         self.topic = topic
         self.user = user
+        self.platforms = platforms
         self.socket = client
         self.queued_at_look = 0  # how many jobs had been queued when it last began to look
         self.woken = greenlets.Event()
@@ -51,6 +59,7 @@ class Waiters:
         self._refused: Counter[int] = Counter()  # of a user, those that are not told so yet
         self.count = 0
         self.queued = 0  # how many jobs have begun to wait, since this process was started
+        self._last_queued: dict[str, int] = {}  # the last of a platform's among them
 
     @contextlib.contextmanager
     def waiting(self, waiter: Waiter) -> Iterator[None]:
@@ -97,20 +106,21 @@ class Waiters:
             if not waiters:
                 del self._waiters[waiter.topic]
             if waiter.topic == QUEUE and waiter.woken.is_set():
-                self._wake_one()  # it leaves, woken for a job that another can take
+                self._wake_others(waiter)  # it leaves, woken for a job that another can take
 
     def look_seconds(self) -> float:
         """How long a waiter may go without looking."""
         return max(MINIMUM_LOOK_SECONDS, self.count / LOOKS_A_SECOND)
 
     def wake(self, change: "Change") -> None:
-        """Wakes those who wait for the job, and one of those who wait for any if it waits."""
+        """Wakes those who wait for the job, and, if it waits, one of those who can take it."""
         with self._lock:
             for waiter in self._waiters.get(change.job_id, ()):
                 waiter.woken.set()
-            if change.queued:
+            if change.platform is not None:
                 self.queued += 1
-                self._wake_one()
+                self._last_queued[change.platform] = self.queued
+                self._wake_one(change.platform)
 
     def begins_to_look(self, waiter: Waiter) -> bool:
         """Later commits wake it anew. Whether it was woken."""
@@ -120,15 +130,23 @@ class Waiters:
             waiter.queued_at_look = self.queued
             return woken
 
-    def pass_on(self) -> None:
-        """Somebody was woken for a job, and did not take it."""
+    def pass_on(self, waiter: Waiter) -> None:
+        """It was woken for a job, and did not take it."""
         with self._lock:
-            self._wake_one()
+            self._wake_others(waiter)
 
-    def _wake_one(self) -> None:
-        """The first who has not looked since the last job was queued: each looks once for it."""
+    def _wake_others(self, waiter: Waiter) -> None:
+        """For what the waiter may have been woken for."""
+        for platform in waiter.platforms:
+            self._wake_one(platform)
+
+    def _wake_one(self, platform: str) -> None:
+        """The first who can take the platform's jobs and has not looked since the last of them
+        was queued: each looks once for it."""
+        last = self._last_queued.get(platform, 0)
         for waiter in self._waiters.get(QUEUE, ()):
-            if not waiter.woken.is_set() and waiter.queued_at_look < self.queued:
+            is_due = waiter.queued_at_look < last and not waiter.woken.is_set()
+            if is_due and platform in waiter.platforms:
                 waiter.woken.set()
                 return
 

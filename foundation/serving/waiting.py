@@ -7,7 +7,7 @@ few seconds. While it waits it has no transaction and no connection to the datab
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TypeVar
 
 from django.conf import settings
@@ -36,10 +36,12 @@ def until(
     request: HttpRequest,
     topic: int,
     user: int | None = None,
+    platforms: Collection[str] = (),
 ) -> T | None:
     """Calls `look` until it returns something, and returns that; None after `seconds`.
 
-    It looks again when something happened to `topic`, a job's id or QUEUE, and now and then.
+    It looks again when something happened to `topic`, a job's id or QUEUE (then a job of one of
+    the `platforms` waits), and now and then.
     Also None as soon as the client of `request` hung up or this server stops. `look` is
     called at least once, and never for a client that has hung up. Raises TooMuchAtOnce where too
     many of the user's requests wait.
@@ -47,7 +49,7 @@ def until(
     deadline = time.monotonic() + min(seconds, settings.TELERUN_MAX_WAIT_SECONDS)
     if seconds <= 0:
         return look()
-    with begin(request, topic, user) as wait:
+    with begin(request, topic, user, platforms) as wait:
         while True:
             if (found := wait.look(look)) is not None:
                 return found
@@ -57,10 +59,12 @@ def until(
 
 
 @contextlib.contextmanager
-def begin(request: HttpRequest, topic: int, user: int | None = None) -> Iterator["Wait"]:
+def begin(
+    request: HttpRequest, topic: int, user: int | None = None, platforms: Collection[str] = ()
+) -> Iterator["Wait"]:
     """Inside it nothing that happens to `topic` is missed. Raises TooMuchAtOnce."""
     watcher = _running_watcher()
-    waiter = Waiter(topic, request.META.get("gunicorn.socket"), user)
+    waiter = Waiter(topic, request.META.get("gunicorn.socket"), user, platforms)
     with _waiters.waiting(waiter):
         watcher.watch(waiter)
         try:
@@ -83,7 +87,7 @@ class Wait:
             found = look()
         finally:
             if found is None and woken and self._waiter.topic == QUEUE:
-                _waiters.pass_on()
+                _waiters.pass_on(self._waiter)
         return found
 
     def sleep(self, seconds: float) -> bool:

@@ -100,12 +100,14 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     inlines = (AttemptInline,)
     fields = (
         ("user", "filename", "arguments"),
+        ("platform", "compiler_flags", "asm"),
         ("state", "phase", "outcome", "place_in_queue"),
         ("submitted_at", "started_at", "finished_at"),
         ("cancel_requested_at", "attempts_left"),
         "program",
+        "other_files",
     )
-    readonly_fields = ("arguments", "place_in_queue", "program")
+    readonly_fields = ("arguments", "compiler_flags", "place_in_queue", "program", "other_files")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Without the sources, which the one page that shows one reads for itself."""
@@ -113,7 +115,7 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
         return (
             super()
             .get_queryset(request)
-            .defer("source")
+            .without_texts()
             .annotate(executor_name=Subquery(latest.values("executor_name")[:1]))
         )
 
@@ -163,6 +165,20 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     @admin.display
     def arguments(self, job: Job) -> str:
         return printable(json.dumps(job.args, ensure_ascii=False).encode()) if job.args else "-"
+
+    @admin.display(description="compiler flags")
+    def compiler_flags(self, job: Job) -> str:
+        return " ".join(job.flags) or "-"
+
+    @admin.display(description="other files")
+    def other_files(self, job: Job) -> SafeString | str:
+        """Each under its name; those that are compiled by themselves first."""
+        texts = [
+            *((name, "compiled", text) for name, text in sorted(job.sources.items())),
+            *((name, "placed beside it", text) for name, text in sorted(job.includes.items())),
+        ]
+        files = ((name, how, as_text(text.encode())) for name, how, text in texts)
+        return format_html_join("", "<p><b>{}</b> ({})</p>{}", files) or "-"
 
     @admin.display(description="source")
     def program(self, job: Job) -> SafeString | str:

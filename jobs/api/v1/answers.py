@@ -7,13 +7,18 @@ members; more may be added to any answer. Times are datetimes; the renderer writ
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypedDict
 
-from courses import limits
+from accounts.platforms import Service
+from courses import flags, limits
 from foundation.api.answers import LogText, log_text
 from foundation.database.statements import Parameter, Select
-from jobs import leases
+from jobs import leases, placing
 from jobs.models import Attempt, Job
 from jobs.states import Ending, Outcome, Phase, State
 
+WaitingFor = Annotated[
+    Literal["turn", "no-executor"] | None,
+    "Why a queued job waits: its turn, or a host that can run it. More values may come.",
+]
 Address = Annotated[str | None, {"format": "uri"}]
 _OF_JOB = Attempt.objects.filter(job=Parameter("job")).order_by("number")
 _ATTEMPTS = Select(_OF_JOB)
@@ -29,7 +34,10 @@ class JobSummaryAnswer(TypedDict):
     outcome: Annotated[Outcome | None, "Of a finished job."]
     filename: str
     args: list[str]
-    queue_position: Annotated[int | None, "1 is served next."]
+    platform: Annotated[str, "The hardware that it runs on."]
+    flags: Annotated[list[str], "For the compiler, after the course's."]
+    files: Annotated[list[str], "Names of its other files."]
+    queue_position: Annotated[int | None, "1 is served next of those that wait for its platform."]
     submitted_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -71,6 +79,7 @@ class ResultAnswer(TypedDict):
 class JobAnswer(JobSummaryAnswer):
     """A job with its attempts and, if it is finished, its result."""
 
+    waiting_for: WaitingFor
     attempts: list[AttemptAnswer]
     executor: str | None
     result: ResultAnswer | None
@@ -90,6 +99,7 @@ class ResultWithoutLogs(TypedDict):
 class JobEvent(JobSummaryAnswer):
     """A job as an event shows it."""
 
+    waiting_for: WaitingFor
     attempts: list[AttemptAnswer]
     executor: str | None
     result: ResultWithoutLogs | None
@@ -127,7 +137,17 @@ class LimitsAnswer(TypedDict):
     output_file_bytes: int
 
 
-class ClaimedJobAnswer(TypedDict):
+class ClaimedMoreAnswer(TypedDict, total=False):
+    """What an executor gets that names platforms."""
+
+    platform: Annotated[str, "One of those that were asked for."]
+    sources: Annotated[dict[str, str], "Texts by name: compiled and linked with `source`."]
+    includes: Annotated[dict[str, str], "Texts by name: placed beside it."]
+    flags: Annotated[list[str], "For the compiler: the course's, then the job's."]
+    asm: Annotated[bool, "Whether the assembler code is wanted."]
+
+
+class ClaimedJobAnswer(ClaimedMoreAnswer):
     """The job to run."""
 
     id: int
@@ -167,6 +187,9 @@ def summary(job: Job, position: int | None) -> JobSummaryAnswer:
         "outcome": job.outcome or None,
         "filename": job.filename,
         "args": job.args,
+        "platform": job.platform,
+        "flags": job.flags,
+        "files": job.file_names,
         "queue_position": position,
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,
@@ -181,6 +204,7 @@ def whole(job: Job, position: int | None) -> JobAnswer:
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
+        "waiting_for": placing.waits_for(job),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "executor": _executor(job, attempts),
         "result": _result(result) if result else None,
@@ -193,15 +217,23 @@ def event(job: Job, position: int | None) -> JobEvent:
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
+        "waiting_for": placing.waits_for(job),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "executor": _executor(job, attempts),
         "result": _result_without_logs(result) if result else None,
     }
 
 
-def claimed(attempt: Attempt) -> ClaimAnswer:
-    """A claim that got a job."""
+def claimed(attempt: Attempt, service: Service) -> ClaimAnswer:
+    """A claim that got a job. An older executor gets what it knows."""
     job = attempt.job
+    more: ClaimedMoreAnswer = {
+        "platform": service.names.get(job.platform, job.platform),
+        "sources": job.sources,
+        "includes": job.includes,
+        "flags": [*flags.of_the_course(job.language), *job.flags],
+        "asm": job.asm,
+    }
     return {
         "attempt": {
             "id": attempt.pk,
@@ -215,6 +247,7 @@ def claimed(attempt: Attempt) -> ClaimAnswer:
             "filename": job.filename,
             "args": job.args,
             "limits": limits.of_a_job(),
+            **({} if service.is_older else more),
         },
     }
 

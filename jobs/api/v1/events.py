@@ -45,7 +45,7 @@ _BEARER = User.objects.filter(
 ).order_by()
 _JOB_OF_BEARER = Select(
     Job.objects.filter(pk=Parameter("job"), user=_BEARER.values("pk")[:1])
-    .defer("source").order_by()
+    .without_texts().order_by()
 )  # fmt: skip
 
 

@@ -1,12 +1,17 @@
 """The API for executors: claim a job, report on an attempt. Thin, as for users."""
 
+from typing import Any
+
 from django.utils import timezone
 from rest_framework import status
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import executors
+from accounts import executors, platforms
 from accounts.api.views import ExecutorView, report_in
+from accounts.models import Executor
+from accounts.platforms import Service
 from foundation.api.description import (
     FREE_FORM,
     LEASE_LOST,
@@ -39,23 +44,45 @@ class Claims(ExecutorView):
         problems=WITH_BODY,
     )
     def post(self, request: Request) -> Response:
-        executors.seen(request.user, report_in(request))
+        report = report_in(request)
+        service = service_in(request.user, report)
         key = idempotency_key(request)
         # A host that is stopped or cut off cannot hang up. Its request is over before the lease
         # of what it runs is, or it would take the same job again, time after time.
         seconds = min(seconds_to_wait(request), leases.seconds() // 2)
         asked_at = timezone.now()
         attempt = waiting.until(
-            lambda: claiming.claim(request.user, key, asked_at),
+            lambda: claiming.claim(request.user, key, asked_at, service),
             seconds,
             request._request,
             waiting.QUEUE,
+            platforms=service.names,
         )
         if attempt is None:
             response = Response(status=status.HTTP_204_NO_CONTENT)
         else:
-            response = Response(answers.claimed(attempt), status.HTTP_201_CREATED)
+            response = Response(answers.claimed(attempt, service), status.HTTP_201_CREATED)
         return with_wait_applied(request, response, seconds)
+
+
+def service_in(executor: Executor, report: dict[str, Any]) -> Service:
+    """What a claim asks for; the rest of its body is kept as what the executor says of itself.
+
+    Raises ParseError.
+    """
+    about = {name: value for name, value in report.items() if name != "platforms"}
+    executors.seen(executor, about)
+    free = report.get("platforms")
+    if free is not None:
+        is_well_formed = isinstance(free, dict) and len(free) <= platforms.MAX_PLATFORMS
+        if not is_well_formed or not all(map(_is_count, free.values())):
+            raise ParseError("platforms: an object of free slots by platform.")
+        free = {name: slots for name, slots in free.items() if platforms.is_name(name)}
+    return platforms.service(executor, free, about.get("languages"))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 class AttemptHeartbeat(ExecutorView):

@@ -4,12 +4,27 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts import platforms
+from accounts.models import PLATFORM_LENGTH, PLATFORM_RULE
+from courses.flags import MAX_FLAGS
 from foundation.api.inputs import Log, PlainText, ShortList, StrictSerializer, storable
+from jobs import files
 from jobs.states import Outcome, Phase
 
 MAX_ARGS = 100
 MAX_ARG_LENGTH = 4096
 MAX_SECONDS = 1e9
+
+
+class Texts(serializers.DictField):
+    """Texts by name, counted before they are looked at."""
+
+    child = PlainText(allow_blank=True)
+
+    def run_child_validation(self, data: Any) -> Any:
+        if len(data) > files.MAX_FILES:
+            raise serializers.ValidationError(f"At most {files.MAX_FILES} files.")
+        return super().run_child_validation(data)
 
 
 class SubmissionIn(StrictSerializer):
@@ -23,15 +38,34 @@ class SubmissionIn(StrictSerializer):
         default=list,
     )
 
+    sources = Texts(required=False)
+    includes = Texts(required=False)
+    flags = ShortList(child=PlainText(), max_length=MAX_FLAGS, required=False)
+    platform = PlainText(max_length=PLATFORM_LENGTH, required=False)
+    asm = serializers.BooleanField(required=False)
+
     def validate_source(self, value: str) -> str:
         if not value.strip():
             raise serializers.ValidationError("The source is empty.")
         return value
 
     def validate_filename(self, value: str) -> str:
-        if "/" in value or "\\" in value or not value.isprintable():
-            raise serializers.ValidationError("A plain file name, without folders.")
+        if not value.isprintable() or "\\" in value:
+            raise serializers.ValidationError("A plain file name, with / between folders.")
+        if "/" in value and (reason := files.why_bad([value])):
+            raise serializers.ValidationError(reason)
         return value
+
+    def validate_platform(self, value: str) -> str:
+        if not platforms.is_name(value):
+            raise serializers.ValidationError(PLATFORM_RULE)
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        others = [*attrs.get("sources", ()), *attrs.get("includes", ())]
+        if others and (reason := files.why_bad([attrs["filename"], *others])):
+            raise serializers.ValidationError(reason)
+        return attrs
 
 
 class LeaseIn(StrictSerializer):

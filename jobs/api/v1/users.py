@@ -49,7 +49,7 @@ _MAX_JSON = 6  # bytes of a JSON string for one byte of a log: \u0000
 _ETAG = "Differs whenever the job looks different."
 
 _OWN_JOB = Select(
-    Job.objects.filter(pk=Parameter("job"), user=Parameter("user")).defer("source").order_by()
+    Job.objects.filter(pk=Parameter("job"), user=Parameter("user")).without_texts().order_by()
 )
 
 
@@ -111,7 +111,7 @@ class Jobs(UserView):
     )
     def get(self, request: Request) -> Response:
         pages = Pages()
-        jobs = Job.objects.filter(user=request.user).defer("source").order_by("-id")
+        jobs = Job.objects.filter(user=request.user).without_texts().order_by("-id")
         page = pages.paginate_queryset(jobs, request, view=self)
         listed = [answers.summary(job, job.queue_position) for job in page]
         return pages.get_paginated_response(listed)

@@ -1,0 +1,113 @@
+"""Which compiler flags a job may have, by a table.
+
+A sandbox holds the compiler; the table keeps flags away that would only surprise: other output
+files, other compilers, plugins, files of flags. nvcc and g++ have one table: what the compiler of
+a job does not know, it refuses itself.
+"""
+
+import re
+
+from django.conf import settings
+
+MAX_FLAGS = 64
+MAX_FLAG_LENGTH = 200
+
+_NAME = r"[A-Za-z_]\w*"
+_FILE = (
+    r"(?!-)(?!\.\.?(/|$))[\w.+-]+(/(?!\.\.?(/|$))[\w.+-]+)*/?"  # relative, and leads nowhere else
+)
+
+_COMMON = [
+    rf"-D{_NAME}(=[\w.+:\"'()*/ -]*)?",
+    rf"-U{_NAME}",
+    rf"-I(\.|\./)?({_FILE})?",
+    r"-l[A-Za-z0-9_+][A-Za-z0-9_+.-]*",
+    r"--?std=(c|gnu)(\+\+)?\w{2}",
+    r"-O([0-3sg]|fast)?",
+    r"-g",
+    r"-w",
+    r"-pthread",
+]
+_HOST = [
+    r"-W(no-)?[a-z][a-z0-9+-]*(=[a-z0-9-]+)?",
+    r"-(pedantic|static|static-libgcc|static-libstdc\+\+|ansi|s)",
+    r"-m(arch|tune|cpu|prefer-vector-width|branch-cost|fpmath|abi|cmodel)=[a-z0-9.+-]+",
+    r"-m(?!llvm)(no-)?[a-z0-9][a-z0-9.-]*",
+    r"-f(no-)?(openmp|openmp-simd|open(acc)|fast-math|unroll-loops|unroll-all-loops|lto|inline\w*"
+    r"|strict-aliasing|strict-overflow|omit-frame-pointer|finite-math-only|associative-math"
+    r"|reciprocal-math|unsafe-math-optimizations|math-errno|trapping-math|signed-zeros|rounding-math"
+    r"|tree-[a-z-]+|ipa-[a-z-]+|vectorize|slp-vectorize|exceptions|rtti|permissive|PIC|PIE|pic|pie"
+    r"|wrapv|char8_t|concepts|coroutines|signed-char|unsigned-char|common|peel-loops|split-loops"
+    r"|prefetch-loop-arrays|stack-protector(-all|-strong)?|verbose-asm|inline-functions|gcse|web)",
+    r"-f(fp-contract|vect-cost-model|excess-precision|sanitize|max-errors|visibility)=[a-z0-9,-]+",
+]
+_DEVICE = [
+    r"-G|-lineinfo|--generate-line-info|--device-debug",
+    r"--?use_fast_math",
+    r"--?(extended-lambda|expt-extended-lambda|expt-relaxed-constexpr)",
+    r"--?(ftz|prec-div|prec-sqrt|fmad)=(true|false)",
+    r"-rdc=(true|false)|--relocatable-device-code=(true|false)|-dlto|-ewp",
+    r"--?maxrregcount=\d{1,3}",
+    r"--?(cudart)=(none|shared|static)",
+    r"--?default-stream=(legacy|null|per-thread)",
+    r"-(arch|-gpu-architecture)=(sm|compute)_\d{2,3}[af]?|-arch=native",
+    r"-(gencode|-generate-code)=arch=compute_\d{2,3}[af]?"
+    r",code=\[?((sm|compute|lto)_\d{2,3}[af]?,?)+\]?",
+    r"--?(res-usage|resource-usage|restrict|extra-device-vectorization|split-compile=\d{1,2})",
+    r"--?(diag-suppress|diag_suppress|diag-warn|diag-error)=[\w,-]+",
+    r"-Werror=[a-z,-]+",
+]
+_ASSEMBLER = [
+    r"-v|--verbose|-O[0-3]|--opt-level=[0-3]",
+    r"-(dlcm|dscm)=(ca|cg|cs|cv|wb|wt)|--def-(load|store)-cache=(ca|cg|cs|cv|wb|wt)",
+    r"--?(warn-on-spills|warn-spills|warn-on-local-memory-usage|warn-lmem-usage|allow-expensive"
+    r"-optimizations(=(true|false))?|fmad(=(true|false))?|disable-optimizer-constants)",
+    r"--maxrregcount=\d{1,3}|-maxrregcount=\d{1,3}|--register-usage-level=\d{1,2}",
+]
+
+
+def _pattern(parts: list[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{part})" for part in parts), re.ASCII)
+
+
+_ALLOWED = _pattern(_COMMON + _HOST + _DEVICE)
+_FOR_HOST = _pattern(_COMMON + _HOST)
+_FOR_ASSEMBLER = _pattern(_ASSEMBLER)
+_TAKE_A_VALUE = ("-Xcompiler", "-Xptxas", "-gencode", "-arch", "-std", "-maxrregcount")
+_PASSED_ON = re.compile(
+    r"(?:-Xcompiler|--compiler-options|-Xptxas|--ptxas-options)=(.+)", re.DOTALL
+)
+
+
+def why_refused(flags: list[str]) -> str:
+    """Why one of a job's flags is not taken, in a sentence; "" if all are."""
+    if len(flags) > MAX_FLAGS:
+        return f"There are {len(flags)} compiler flags; the queue takes {MAX_FLAGS}."
+    return next((reason for reason in map(_why, flags) if reason), "")
+
+
+def _why(flag: str) -> str:
+    shown = flag if flag.isprintable() else ascii(flag)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    if len(flag) > MAX_FLAG_LENGTH:
+        return f"The compiler flag {shown} is longer than {MAX_FLAG_LENGTH} characters."
+    if not _is_allowed(flag):
+        hint = " Give each flag by itself." if " " in flag.strip() else ""
+        if flag in _TAKE_A_VALUE:
+            hint = f" Write {flag}=VALUE as one flag."
+        return f"The compiler flag {shown} is not one that the queue takes.{hint}"
+    return ""
+
+
+def _is_allowed(flag: str) -> bool:
+    passed_on = _PASSED_ON.fullmatch(flag)
+    if passed_on is None:
+        return _ALLOWED.fullmatch(flag) is not None
+    is_for_host = "ompiler" in flag.partition("=")[0]
+    pattern = _FOR_HOST if is_for_host else _FOR_ASSEMBLER
+    return all(pattern.fullmatch(part) for part in passed_on[1].split(","))
+
+
+def of_the_course(language: str) -> list[str]:
+    """The flags of every job in a language, which come before its own."""
+    return settings.TELERUN_FLAGS.get(language, [])
