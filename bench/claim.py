@@ -21,11 +21,14 @@ django.setup()
 
 from accounts.models import Executor, User  # noqa: E402
 from accounts.operations import create_user  # noqa: E402
+from accounts.platforms import Service  # noqa: E402
 from bench.load import Student  # noqa: E402
 from jobs import claiming, reporting, submitting  # noqa: E402
 from jobs.models import Attempt, Job  # noqa: E402
 from tests.support.api import Api  # noqa: E402
 
+# An executor that takes jobs for three platforms, of which the long queue is made in equal parts.
+SERVICE = Service({name: name for name in ("cuda", "h100", "cpu")}, frozenset({"cuda", "cpp"}))
 COPIES = """INSERT INTO {table} ({columns})
 WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
 SELECT {values} FROM numbers, {table} t WHERE t.id = {pk} ORDER BY i"""
@@ -74,7 +77,8 @@ def fill(users: int, queued: int, finished: int) -> None:
     histories(attempt)
     waiting = Job.objects.queued().first()
     assert waiting
-    copies(waiting, queued, user_id=owner, turn=turn)
+    platform = "CASE i % 3 WHEN 0 THEN 'cuda' WHEN 1 THEN 'h100' ELSE 'cpu' END"
+    copies(waiting, queued, user_id=owner, turn=turn, platform=platform)
     if connection.vendor == "postgresql":
         execute("VACUUM ANALYZE")  # what autovacuum would have done by then
 
@@ -102,7 +106,7 @@ def timed(count: int, function: Callable[[], Any]) -> float:
 
 def claim(executor: Executor) -> None:
     with transaction.atomic():
-        assert claiming.claim(executor, "bench")
+        assert claiming.claim(executor, "bench", service=SERVICE)
         transaction.set_rollback(True)
 
 
