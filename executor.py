@@ -112,31 +112,31 @@ PARTS = (
     (3098, "handouts/executor/sandbox/unconfined.py", 12),
     (3140, "handouts/executor/pipeline/host.py", 36),
     (3317, "handouts/executor/pipeline/held_claims.py", 10),
-    (3352, "handouts/executor/pipeline/places.py", 11),
-    (3394, "handouts/executor/pipeline/room.py", 14),
-    (3508, "handouts/executor/pipeline/shutdown.py", 16),
-    (3568, "handouts/executor/pipeline/heartbeat.py", 16),
-    (3652, "handouts/executor/pipeline/claiming.py", 20),
-    (3751, "handouts/executor/pipeline/endings.py", 17),
-    (3822, "handouts/executor/pipeline/delivery.py", 16),
-    (3871, "handouts/executor/results/spool.py", 11),
-    (3948, "handouts/executor/pipeline/reporting.py", 21),
-    (4047, "handouts/executor/pipeline/handover.py", 17),
-    (4157, "handouts/executor/results/compile_cache.py", 12),
-    (4221, "handouts/executor/pipeline/compiling.py", 28),
-    (4341, "handouts/executor/pipeline/executing.py", 28),
-    (4466, "handouts/executor/pipeline/executor.py", 30),
-    (4564, "handouts/executor/slot/event_loop.py", 12),
-    (4599, "handouts/executor/slot/libc.py", 10),
-    (4629, "handouts/executor/slot/identity.py", 23),
-    (4687, "handouts/executor/machine/memory.py", 6),
-    (4722, "handouts/executor/slot/memory_watch.py", 17),
-    (4879, "handouts/executor/slot/orders.py", 13),
-    (4959, "handouts/executor/slot/bounded_log.py", 5),
-    (4995, "handouts/executor/slot/program_output.py", 11),
-    (5035, "handouts/executor/slot/command_run.py", 23),
-    (5221, "handouts/executor/slot/slot_process.py", 26),
-    (5272, "handouts/executor/main.py", 41),
+    (3357, "handouts/executor/pipeline/places.py", 11),
+    (3399, "handouts/executor/pipeline/room.py", 14),
+    (3517, "handouts/executor/pipeline/shutdown.py", 16),
+    (3577, "handouts/executor/pipeline/heartbeat.py", 16),
+    (3661, "handouts/executor/pipeline/claiming.py", 20),
+    (3760, "handouts/executor/pipeline/endings.py", 17),
+    (3831, "handouts/executor/pipeline/delivery.py", 16),
+    (3880, "handouts/executor/results/spool.py", 11),
+    (3957, "handouts/executor/pipeline/reporting.py", 21),
+    (4056, "handouts/executor/pipeline/handover.py", 17),
+    (4166, "handouts/executor/results/compile_cache.py", 12),
+    (4230, "handouts/executor/pipeline/compiling.py", 28),
+    (4350, "handouts/executor/pipeline/executing.py", 28),
+    (4475, "handouts/executor/pipeline/executor.py", 30),
+    (4573, "handouts/executor/slot/event_loop.py", 12),
+    (4608, "handouts/executor/slot/libc.py", 10),
+    (4638, "handouts/executor/slot/identity.py", 23),
+    (4696, "handouts/executor/machine/memory.py", 6),
+    (4731, "handouts/executor/slot/memory_watch.py", 17),
+    (4888, "handouts/executor/slot/orders.py", 13),
+    (4968, "handouts/executor/slot/bounded_log.py", 5),
+    (5004, "handouts/executor/slot/program_output.py", 11),
+    (5044, "handouts/executor/slot/command_run.py", 23),
+    (5230, "handouts/executor/slot/slot_process.py", 26),
+    (5281, "handouts/executor/main.py", 41),
 )
 
 
@@ -3326,6 +3326,11 @@ class Claim:
         self.was_hung_up = False
         self._connection = connection
 
+    @property
+    def is_coming(self) -> bool:
+        """Whether its next request is made as soon as there is something to name."""
+        return self.is_waiting or self.was_hung_up
+
     def begin(self, platforms: set[str]) -> None:
         """A request for them is made next."""
         self._connection.pick_up()
@@ -3413,9 +3418,7 @@ class Room:
     def wait(self, claim: Claim) -> None:
         """Returns once there is room for a job that nobody else asks for, or none is wanted."""
         with self.changed:
-            if claim not in self._claims:
-                self._claims.append(claim)
-            claim.is_waiting = True
+            self._join(claim)
             while not self._is_closed and not self._free_for(claim, self._claims):
                 self.changed.wait()
 
@@ -3425,10 +3428,16 @@ class Room:
         From now on that request is hung up when it is out of date.
         """
         with self.changed:
+            self._join(claim)
             free = {} if self._is_closed else self._free_for(claim, self._claims)
             if free:
                 claim.begin(set(free))
             return free
+
+    def _join(self, claim: Claim) -> None:
+        claim.is_waiting = True
+        if claim not in self._claims:
+            self._claims.append(claim)
 
     def over(self, claim: Claim) -> None:
         """Its request is over."""
@@ -3484,7 +3493,7 @@ class Room:
         another costs it its connection."""
         free = [(claim, set(self._free_for(claim, self._claims))) for claim in self._claims]
         named = {name for claim in self._claims for name in claim.named}
-        named.update(name for claim, names in free if claim.is_waiting for name in names)
+        named.update(name for claim, names in free if claim.is_coming for name in names)
         for claim, names in free:
             if claim.named and not names <= named:
                 claim.hang_up()

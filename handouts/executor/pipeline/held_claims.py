@@ -19,6 +19,11 @@ class Claim:
         self.was_hung_up = False
         self._connection = connection
 
+    @property
+    def is_coming(self) -> bool:
+        """Whether its next request is made as soon as there is something to name."""
+        return self.is_waiting or self.was_hung_up
+
     def begin(self, platforms: set[str]) -> None:
         """A request for them is made next."""
         self._connection.pick_up()

@@ -33,9 +33,7 @@ class Room:
     def wait(self, claim: Claim) -> None:
         """Returns once there is room for a job that nobody else asks for, or none is wanted."""
         with self.changed:
-            if claim not in self._claims:
-                self._claims.append(claim)
-            claim.is_waiting = True
+            self._join(claim)
             while not self._is_closed and not self._free_for(claim, self._claims):
                 self.changed.wait()
 
@@ -45,10 +43,16 @@ class Room:
         From now on that request is hung up when it is out of date.
         """
         with self.changed:
+            self._join(claim)
             free = {} if self._is_closed else self._free_for(claim, self._claims)
             if free:
                 claim.begin(set(free))
             return free
+
+    def _join(self, claim: Claim) -> None:
+        claim.is_waiting = True
+        if claim not in self._claims:
+            self._claims.append(claim)
 
     def over(self, claim: Claim) -> None:
         """Its request is over."""
@@ -104,7 +108,7 @@ class Room:
         another costs it its connection."""
         free = [(claim, set(self._free_for(claim, self._claims))) for claim in self._claims]
         named = {name for claim in self._claims for name in claim.named}
-        named.update(name for claim, names in free if claim.is_waiting for name in names)
+        named.update(name for claim, names in free if claim.is_coming for name in names)
         for claim, names in free:
             if claim.named and not names <= named:
                 claim.hang_up()
