@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Run the jobs of Telerun's queue on this machine's GPUs.
+"""Run the jobs of Telerun's queue on this machine's GPUs, or on its CPU.
 
     python3 executor.py --nproc-compile 2 --nproc-execute 1
+    python3 executor.py --nproc-compile 2 --nproc-execute 0 --nproc-cpu 4
 
 Needs Python 3.8 or newer, nvcc and bubblewrap on Linux, nothing else. It asks the queue for work
-over outbound HTTPS, compiles with nvcc, runs each program on one GPU, and sends the logs back.
+over outbound HTTPS, compiles it, runs each program on one GPU or none, and sends the logs back.
 Beside this file stands auth.json, from the course staff: {"executor": "...", "token": "..."}, and
 optionally "server" (https://host:port) and "certificate" (a PEM file to trust, relative to
 auth.json). A server.cert beside this file is trusted too.
 
-How it works. Each compile worker claims a job, compiles it and hands it to an execution worker,
-so that the next job compiles while one runs. Compilers and programs are started by slots: one
-child process for each worker, which enforces the limits and leaves no process behind, not even
-when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's own where this
-is started by root, and without network, home, or other processes. One thread sends the heartbeats
-of all jobs in hand, one the results. A result is on disk before it is sent, with the files that
-its program left in ./out/, and what could not be sent is sent by the next start.
+How it works. Each compile worker claims a job that there is room for, compiles it and hands it to
+an execution worker, so that the next job compiles while one runs. Compilers and programs are
+started by slots: one child process for each worker, which enforces the limits and leaves no process
+behind, not even when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's
+own where this is started by root, and without network, home, or other processes. One thread sends
+the heartbeats of all jobs in hand, one the results. A result is on disk before it is sent, with the
+files that its program left in ./out/, and what could not be sent is sent by the next start.
 
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 
@@ -65,78 +66,78 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (148, "handouts/client/errors.py", 6),
-    (169, "handouts/client/words.py", 10),
-    (202, "handouts/client/auth.py", 14),
-    (260, "handouts/client/tracebacks.py", 12),
-    (293, "handouts/executor/base/exit_statuses.py", 5),
-    (304, "handouts/executor/sandbox/uids.py", 12),
-    (346, "handouts/executor/base/options.py", 13),
-    (492, "handouts/executor/base/say.py", 10),
-    (528, "handouts/executor/base/threads.py", 15),
-    (557, "handouts/executor/gate/probe.cu", 0),
-    (584, "handouts/executor/base/limits.py", 5),
-    (598, "handouts/executor/base/text.py", 6),
-    (608, "handouts/client/retries.py", 9),
-    (621, "handouts/executor/machine/gpu.py", 8),
-    (652, "handouts/executor/gate/idle_memory.py", 7),
-    (698, "handouts/executor/gate/kernel_log.py", 10),
-    (776, "handouts/executor/machine/processes.py", 11),
-    (817, "handouts/executor/machine/nvidia_smi.py", 13),
-    (901, "handouts/executor/gate/readings.py", 15),
-    (1021, "handouts/executor/slot/protocol.py", 26),
-    (1141, "handouts/executor/gate/gate.py", 22),
-    (1279, "handouts/executor/machine/architectures.py", 8),
-    (1303, "handouts/executor/machine/cgroups.py", 12),
-    (1391, "handouts/executor/sandbox/command.py", 9),
-    (1424, "handouts/executor/slot/live_output.py", 14),
-    (1464, "handouts/executor/slot/slot.py", 32),
-    (1631, "handouts/executor/gate/probe.py", 20),
-    (1692, "handouts/executor/machine/platforms.py", 7),
-    (1731, "handouts/executor/pipeline/attempt.py", 15),
-    (1824, "handouts/client/answer.py", 8),
-    (1870, "handouts/client/connection.py", 19),
-    (2026, "handouts/executor/base/held_connection.py", 13),
-    (2060, "handouts/executor/machine/gpu_choice.py", 11),
-    (2132, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2219, "handouts/executor/machine/toolchain.py", 14),
-    (2272, "handouts/executor/pipeline/workers.py", 11),
-    (2309, "handouts/executor/machine/device_files.py", 12),
-    (2348, "handouts/executor/results/archive.py", 17),
-    (2425, "handouts/executor/sandbox/init.c", 0),
-    (2602, "handouts/executor/results/outputs.py", 10),
-    (2692, "handouts/executor/sandbox/first_process.py", 20),
-    (2718, "handouts/executor/sandbox/self_test.py", 7),
-    (2771, "handouts/executor/sandbox/system_calls.py", 11),
-    (2917, "handouts/executor/sandbox/bubblewrap.py", 24),
-    (3098, "handouts/executor/sandbox/unconfined.py", 12),
-    (3140, "handouts/executor/pipeline/host.py", 36),
-    (3317, "handouts/executor/pipeline/held_claims.py", 10),
-    (3357, "handouts/executor/pipeline/places.py", 11),
-    (3399, "handouts/executor/pipeline/room.py", 14),
-    (3517, "handouts/executor/pipeline/shutdown.py", 16),
-    (3577, "handouts/executor/pipeline/heartbeat.py", 16),
-    (3661, "handouts/executor/pipeline/claiming.py", 20),
-    (3760, "handouts/executor/pipeline/endings.py", 17),
-    (3831, "handouts/executor/pipeline/delivery.py", 16),
-    (3880, "handouts/executor/results/spool.py", 11),
-    (3957, "handouts/executor/pipeline/reporting.py", 21),
-    (4056, "handouts/executor/pipeline/handover.py", 17),
-    (4166, "handouts/executor/results/compile_cache.py", 12),
-    (4230, "handouts/executor/pipeline/compiling.py", 28),
-    (4350, "handouts/executor/pipeline/executing.py", 28),
-    (4475, "handouts/executor/pipeline/executor.py", 30),
-    (4573, "handouts/executor/slot/event_loop.py", 12),
-    (4608, "handouts/executor/slot/libc.py", 10),
-    (4638, "handouts/executor/slot/identity.py", 23),
-    (4696, "handouts/executor/machine/memory.py", 6),
-    (4731, "handouts/executor/slot/memory_watch.py", 17),
-    (4888, "handouts/executor/slot/orders.py", 13),
-    (4968, "handouts/executor/slot/bounded_log.py", 5),
-    (5004, "handouts/executor/slot/program_output.py", 11),
-    (5044, "handouts/executor/slot/command_run.py", 23),
-    (5230, "handouts/executor/slot/slot_process.py", 26),
-    (5281, "handouts/executor/main.py", 41),
+    (149, "handouts/client/errors.py", 6),
+    (170, "handouts/client/words.py", 10),
+    (203, "handouts/client/auth.py", 14),
+    (261, "handouts/client/tracebacks.py", 12),
+    (294, "handouts/executor/base/exit_statuses.py", 5),
+    (305, "handouts/executor/sandbox/uids.py", 12),
+    (347, "handouts/executor/base/options.py", 13),
+    (493, "handouts/executor/base/say.py", 10),
+    (529, "handouts/executor/base/threads.py", 15),
+    (558, "handouts/executor/gate/probe.cu", 0),
+    (585, "handouts/executor/base/limits.py", 5),
+    (599, "handouts/executor/base/text.py", 6),
+    (609, "handouts/client/retries.py", 9),
+    (622, "handouts/executor/machine/gpu.py", 8),
+    (653, "handouts/executor/gate/idle_memory.py", 7),
+    (699, "handouts/executor/gate/kernel_log.py", 10),
+    (777, "handouts/executor/machine/processes.py", 11),
+    (818, "handouts/executor/machine/nvidia_smi.py", 13),
+    (902, "handouts/executor/gate/readings.py", 15),
+    (1022, "handouts/executor/slot/protocol.py", 26),
+    (1142, "handouts/executor/gate/gate.py", 22),
+    (1280, "handouts/executor/machine/architectures.py", 8),
+    (1304, "handouts/executor/machine/cgroups.py", 12),
+    (1392, "handouts/executor/sandbox/command.py", 9),
+    (1425, "handouts/executor/slot/live_output.py", 14),
+    (1465, "handouts/executor/slot/slot.py", 32),
+    (1632, "handouts/executor/gate/probe.py", 20),
+    (1693, "handouts/executor/machine/platforms.py", 7),
+    (1732, "handouts/executor/pipeline/attempt.py", 15),
+    (1825, "handouts/client/answer.py", 8),
+    (1871, "handouts/client/connection.py", 19),
+    (2027, "handouts/executor/base/held_connection.py", 13),
+    (2061, "handouts/executor/machine/gpu_choice.py", 11),
+    (2133, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2220, "handouts/executor/machine/toolchain.py", 14),
+    (2273, "handouts/executor/pipeline/workers.py", 11),
+    (2310, "handouts/executor/machine/device_files.py", 12),
+    (2349, "handouts/executor/results/archive.py", 17),
+    (2426, "handouts/executor/sandbox/init.c", 0),
+    (2603, "handouts/executor/results/outputs.py", 10),
+    (2693, "handouts/executor/sandbox/first_process.py", 20),
+    (2719, "handouts/executor/sandbox/self_test.py", 7),
+    (2772, "handouts/executor/sandbox/system_calls.py", 11),
+    (2918, "handouts/executor/sandbox/bubblewrap.py", 24),
+    (3099, "handouts/executor/sandbox/unconfined.py", 12),
+    (3141, "handouts/executor/pipeline/host.py", 36),
+    (3318, "handouts/executor/pipeline/held_claims.py", 10),
+    (3358, "handouts/executor/pipeline/places.py", 11),
+    (3400, "handouts/executor/pipeline/room.py", 14),
+    (3518, "handouts/executor/pipeline/shutdown.py", 16),
+    (3578, "handouts/executor/pipeline/heartbeat.py", 16),
+    (3662, "handouts/executor/pipeline/claiming.py", 20),
+    (3761, "handouts/executor/pipeline/endings.py", 17),
+    (3832, "handouts/executor/pipeline/delivery.py", 16),
+    (3881, "handouts/executor/results/spool.py", 11),
+    (3958, "handouts/executor/pipeline/reporting.py", 21),
+    (4057, "handouts/executor/pipeline/handover.py", 17),
+    (4167, "handouts/executor/results/compile_cache.py", 12),
+    (4231, "handouts/executor/pipeline/compiling.py", 28),
+    (4351, "handouts/executor/pipeline/executing.py", 28),
+    (4476, "handouts/executor/pipeline/executor.py", 30),
+    (4574, "handouts/executor/slot/event_loop.py", 12),
+    (4609, "handouts/executor/slot/libc.py", 10),
+    (4639, "handouts/executor/slot/identity.py", 23),
+    (4697, "handouts/executor/machine/memory.py", 6),
+    (4732, "handouts/executor/slot/memory_watch.py", 17),
+    (4889, "handouts/executor/slot/orders.py", 13),
+    (4969, "handouts/executor/slot/bounded_log.py", 5),
+    (5005, "handouts/executor/slot/program_output.py", 11),
+    (5045, "handouts/executor/slot/command_run.py", 23),
+    (5231, "handouts/executor/slot/slot_process.py", 26),
+    (5282, "handouts/executor/main.py", 42),
 )
 
 

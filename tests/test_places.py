@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.scripts import load
 
+pytestmark = pytest.mark.once
 executor = load("executor")
 
 

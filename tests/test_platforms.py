@@ -55,12 +55,16 @@ class Holding:
         name = self._folder / f"job-{len(self._queue.jobs) + 1}"
         return self._queue.submit(
             platform,
-            f'echo "on ${{CUDA_VISIBLE_DEVICES:-no GPU}}"; touch {name}.runs; '
+            f'echo "on ${{CUDA_VISIBLE_DEVICES:-no GPU}}" | tee {name}.part; '
+            f"mv {name}.part {name}.runs; "
             f"until [ -e {name}.go ]; do sleep 0.02; done",
         )
 
     def runs(self, *jobs: int) -> bool:
         return all((self._folder / f"job-{job}.runs").exists() for job in jobs)
+
+    def device(self, job: int) -> str:
+        return (self._folder / f"job-{job}.runs").read_text().strip()[3:]
 
     def wait_until_runs(self, *jobs: int) -> None:
         wait_for(lambda: self.runs(*jobs), f"jobs {jobs} run")
@@ -108,24 +112,39 @@ def test_a_full_kind_keeps_no_other_worker_idle(
 
 
 @pytest.mark.parametrize("compile_workers", [1, 3])
-def test_many_jobs_of_three_platforms(
-    world: World, queue: StubQueue, stub: StubGpus, compile_workers: int
+def test_no_worker_is_idle_while_a_job_waits_that_it_could_run(
+    world: World, queue: StubQueue, stub: StubGpus, holding: Holding, compile_workers: int
 ) -> None:
+    """Forty jobs at random; one after the other ends, and its worker must get the next."""
     host = start(world, queue, stub, "--nproc-cpu", 2, execute=2, compile=compile_workers)
     dice = random.Random(compile_workers)
-    wanted = {}
-    for _ in range(40):
-        platform = dice.choice(["h100", "cuda", "cpu", "a100"])
-        seconds = dice.choice([0, 0, 0.05, 0.2])
-        source = f'echo "on ${{CUDA_VISIBLE_DEVICES:-no GPU}}"; sleep {seconds}'
-        wanted[queue.submit(platform, source)] = platform
-    queue.wait_until_done(*wanted)
     h100, a100 = (gpu["uuid"] for gpu in stub.gpus)
-    allowed = {"h100": {h100}, "a100": {a100}, "cuda": {h100, a100}, "cpu": {"no GPU"}}
-    for job, platform in wanted.items():
-        assert device(queue.results[job]) in allowed[platform]
+    serves = {h100: {"cuda", "h100"}, a100: {"cuda", "a100"}, "no GPU": {"cpu"}}
+    jobs = {}
+    for _ in range(40):
+        platform = dice.choice(["h100", "h100", "cuda", "cpu", "a100"])
+        jobs[holding.submit(platform)] = platform
+    running: dict[int, str] = {}
+
+    def nobody_is_idle() -> bool:
+        """And who runs what they should not fails at once."""
+        running.update({job: holding.device(job) for job in jobs if holding.runs(job)})
+        idle = [h100, a100, "no GPU", "no GPU"]
+        for job in running.keys() - over:
+            idle.remove(running[job])
+        waiting = {jobs[job] for job in jobs.keys() - running.keys()}
+        return all(serves[device].isdisjoint(waiting) for device in idle)
+
+    over: set[int] = set()
+    while over != jobs.keys():
+        wait_for(nobody_is_idle, f"all work; {running} run, and {over} are over")
+        job = dice.choice(sorted(running.keys() - over))
+        over.add(job)
+        holding.let_go(job)
+    queue.wait_until_done(*jobs)
+    assert all(jobs[job] in serves[device] for job, device in running.items())
     assert queue.released == []
-    assert len(queue.given) == len(wanted)
+    assert len(queue.given) == len(jobs)
     assert host.stop() == 0
 
 
