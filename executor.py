@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Run the jobs of Telerun's queue on this machine's GPUs.
+"""Run the jobs of Telerun's queue on this machine's GPUs, or on its CPU.
 
     python3 executor.py --nproc-compile 2 --nproc-execute 1
+    python3 executor.py --nproc-compile 2 --nproc-execute 0 --nproc-cpu 4
 
 Needs Python 3.8 or newer, nvcc and bubblewrap on Linux, nothing else. It asks the queue for work
-over outbound HTTPS, compiles with nvcc, runs each program on one GPU, and sends the logs back.
+over outbound HTTPS, compiles it, runs each program on one GPU or none, and sends the logs back.
 Beside this file stands auth.json, from the course staff: {"executor": "...", "token": "..."}, and
 optionally "server" (https://host:port) and "certificate" (a PEM file to trust, relative to
 auth.json). A server.cert beside this file is trusted too.
 
-How it works. Each compile worker claims a job, compiles it and hands it to an execution worker,
-so that the next job compiles while one runs. Compilers and programs are started by slots: one
-child process for each worker, which enforces the limits and leaves no process behind, not even
-when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's own where this
-is started by root, and without network, home, or other processes. One thread sends the heartbeats
-of all jobs in hand, one the results. A result is on disk before it is sent, with the files that
-its program left in ./out/, and what could not be sent is sent by the next start.
+How it works. Each compile worker claims a job that there is room for, compiles it and hands it to
+an execution worker, so that the next job compiles while one runs. Compilers and programs are
+started by slots: one child process for each worker, which enforces the limits and leaves no process
+behind, not even when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's
+own where this is started by root, and without network, home, or other processes. One thread sends
+the heartbeats of all jobs in hand, one the results. A result is on disk before it is sent, with the
+files that its program left in ./out/, and what could not be sent is sent by the next start.
 
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 
@@ -54,8 +55,9 @@ import threading
 import time
 import urllib.parse
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -64,74 +66,78 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (143, "handouts/client/errors.py", 6),
-    (164, "handouts/client/words.py", 10),
-    (197, "handouts/client/auth.py", 14),
-    (255, "handouts/client/tracebacks.py", 12),
-    (288, "handouts/executor/base/exit_statuses.py", 5),
-    (299, "handouts/executor/sandbox/uids.py", 12),
-    (341, "handouts/executor/base/options.py", 13),
-    (472, "handouts/executor/base/say.py", 10),
-    (508, "handouts/executor/base/threads.py", 15),
-    (539, "handouts/client/retries.py", 9),
-    (552, "handouts/executor/machine/gpu.py", 8),
-    (583, "handouts/executor/gate/idle_memory.py", 7),
-    (629, "handouts/executor/gate/kernel_log.py", 10),
-    (707, "handouts/executor/machine/processes.py", 11),
-    (748, "handouts/executor/machine/nvidia_smi.py", 13),
-    (832, "handouts/executor/gate/readings.py", 15),
-    (952, "handouts/executor/slot/protocol.py", 26),
-    (1072, "handouts/executor/gate/gate.py", 22),
-    (1208, "handouts/executor/gate/probe.cu", 0),
-    (1235, "handouts/executor/base/limits.py", 5),
-    (1249, "handouts/executor/base/text.py", 6),
-    (1259, "handouts/executor/machine/cgroups.py", 12),
-    (1347, "handouts/executor/sandbox/command.py", 9),
-    (1378, "handouts/executor/slot/live_output.py", 14),
-    (1418, "handouts/executor/slot/slot.py", 32),
-    (1585, "handouts/executor/gate/probe.py", 19),
-    (1645, "handouts/executor/pipeline/attempt.py", 15),
-    (1737, "handouts/client/answer.py", 8),
-    (1783, "handouts/client/connection.py", 19),
-    (1939, "handouts/executor/base/held_connection.py", 13),
-    (1973, "handouts/executor/pipeline/gpu_status.py", 8),
-    (1989, "handouts/executor/machine/gpu_choice.py", 11),
-    (2061, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2148, "handouts/executor/machine/toolchain.py", 14),
-    (2201, "handouts/executor/machine/device_files.py", 12),
-    (2240, "handouts/executor/results/archive.py", 17),
-    (2317, "handouts/executor/sandbox/init.c", 0),
-    (2494, "handouts/executor/results/outputs.py", 10),
-    (2584, "handouts/executor/sandbox/first_process.py", 20),
-    (2610, "handouts/executor/sandbox/self_test.py", 7),
-    (2663, "handouts/executor/sandbox/system_calls.py", 11),
-    (2809, "handouts/executor/sandbox/bubblewrap.py", 24),
-    (2990, "handouts/executor/sandbox/unconfined.py", 12),
-    (3032, "handouts/executor/pipeline/host.py", 32),
-    (3182, "handouts/executor/pipeline/held_claims.py", 12),
-    (3214, "handouts/executor/pipeline/shutdown.py", 16),
-    (3274, "handouts/executor/pipeline/heartbeat.py", 16),
-    (3352, "handouts/executor/pipeline/claiming.py", 19),
-    (3442, "handouts/executor/pipeline/endings.py", 17),
-    (3513, "handouts/executor/pipeline/delivery.py", 16),
-    (3562, "handouts/executor/results/spool.py", 11),
-    (3639, "handouts/executor/pipeline/reporting.py", 21),
-    (3738, "handouts/executor/pipeline/handover.py", 16),
-    (3812, "handouts/executor/results/compile_cache.py", 12),
-    (3876, "handouts/executor/pipeline/compiling.py", 27),
-    (3995, "handouts/executor/pipeline/executing.py", 27),
-    (4121, "handouts/executor/pipeline/executor.py", 30),
-    (4215, "handouts/executor/slot/event_loop.py", 12),
-    (4250, "handouts/executor/slot/libc.py", 10),
-    (4280, "handouts/executor/slot/identity.py", 23),
-    (4338, "handouts/executor/machine/memory.py", 6),
-    (4373, "handouts/executor/slot/memory_watch.py", 17),
-    (4530, "handouts/executor/slot/orders.py", 13),
-    (4610, "handouts/executor/slot/bounded_log.py", 5),
-    (4646, "handouts/executor/slot/program_output.py", 11),
-    (4686, "handouts/executor/slot/command_run.py", 23),
-    (4872, "handouts/executor/slot/slot_process.py", 26),
-    (4923, "handouts/executor/main.py", 41),
+    (149, "handouts/client/errors.py", 6),
+    (170, "handouts/client/words.py", 10),
+    (203, "handouts/client/auth.py", 14),
+    (261, "handouts/client/tracebacks.py", 12),
+    (294, "handouts/executor/base/exit_statuses.py", 5),
+    (305, "handouts/executor/sandbox/uids.py", 12),
+    (347, "handouts/executor/base/options.py", 13),
+    (493, "handouts/executor/base/say.py", 10),
+    (529, "handouts/executor/base/threads.py", 15),
+    (558, "handouts/executor/gate/probe.cu", 0),
+    (585, "handouts/executor/base/limits.py", 5),
+    (599, "handouts/executor/base/text.py", 6),
+    (609, "handouts/client/retries.py", 9),
+    (622, "handouts/executor/machine/gpu.py", 8),
+    (653, "handouts/executor/gate/idle_memory.py", 7),
+    (699, "handouts/executor/gate/kernel_log.py", 10),
+    (777, "handouts/executor/machine/processes.py", 11),
+    (818, "handouts/executor/machine/nvidia_smi.py", 13),
+    (902, "handouts/executor/gate/readings.py", 15),
+    (1022, "handouts/executor/slot/protocol.py", 26),
+    (1142, "handouts/executor/gate/gate.py", 22),
+    (1280, "handouts/executor/machine/architectures.py", 8),
+    (1304, "handouts/executor/machine/cgroups.py", 12),
+    (1392, "handouts/executor/sandbox/command.py", 9),
+    (1425, "handouts/executor/slot/live_output.py", 14),
+    (1465, "handouts/executor/slot/slot.py", 32),
+    (1632, "handouts/executor/gate/probe.py", 20),
+    (1693, "handouts/executor/machine/platforms.py", 7),
+    (1732, "handouts/executor/pipeline/attempt.py", 15),
+    (1825, "handouts/client/answer.py", 8),
+    (1871, "handouts/client/connection.py", 19),
+    (2027, "handouts/executor/base/held_connection.py", 13),
+    (2061, "handouts/executor/machine/gpu_choice.py", 11),
+    (2133, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2220, "handouts/executor/machine/toolchain.py", 14),
+    (2273, "handouts/executor/pipeline/workers.py", 11),
+    (2310, "handouts/executor/machine/device_files.py", 12),
+    (2349, "handouts/executor/results/archive.py", 17),
+    (2426, "handouts/executor/sandbox/init.c", 0),
+    (2603, "handouts/executor/results/outputs.py", 10),
+    (2693, "handouts/executor/sandbox/first_process.py", 20),
+    (2719, "handouts/executor/sandbox/self_test.py", 7),
+    (2772, "handouts/executor/sandbox/system_calls.py", 11),
+    (2918, "handouts/executor/sandbox/bubblewrap.py", 24),
+    (3099, "handouts/executor/sandbox/unconfined.py", 12),
+    (3141, "handouts/executor/pipeline/host.py", 36),
+    (3318, "handouts/executor/pipeline/held_claims.py", 10),
+    (3358, "handouts/executor/pipeline/places.py", 11),
+    (3400, "handouts/executor/pipeline/room.py", 14),
+    (3518, "handouts/executor/pipeline/shutdown.py", 16),
+    (3578, "handouts/executor/pipeline/heartbeat.py", 16),
+    (3662, "handouts/executor/pipeline/claiming.py", 20),
+    (3761, "handouts/executor/pipeline/endings.py", 17),
+    (3832, "handouts/executor/pipeline/delivery.py", 16),
+    (3881, "handouts/executor/results/spool.py", 11),
+    (3958, "handouts/executor/pipeline/reporting.py", 21),
+    (4057, "handouts/executor/pipeline/handover.py", 17),
+    (4167, "handouts/executor/results/compile_cache.py", 12),
+    (4231, "handouts/executor/pipeline/compiling.py", 28),
+    (4351, "handouts/executor/pipeline/executing.py", 28),
+    (4476, "handouts/executor/pipeline/executor.py", 30),
+    (4574, "handouts/executor/slot/event_loop.py", 12),
+    (4609, "handouts/executor/slot/libc.py", 10),
+    (4639, "handouts/executor/slot/identity.py", 23),
+    (4697, "handouts/executor/machine/memory.py", 6),
+    (4732, "handouts/executor/slot/memory_watch.py", 17),
+    (4889, "handouts/executor/slot/orders.py", 13),
+    (4969, "handouts/executor/slot/bounded_log.py", 5),
+    (5005, "handouts/executor/slot/program_output.py", 11),
+    (5045, "handouts/executor/slot/command_run.py", 23),
+    (5231, "handouts/executor/slot/slot_process.py", 26),
+    (5282, "handouts/executor/main.py", 42),
 )
 
 
@@ -345,6 +351,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def zero_or_more(text: str) -> int:
+    """A number of workers, or none."""
+    return 0 if text == "0" else positive(text)
+
+
 def spare_uid(text: str) -> int:
     """A uid that is no account's of the system itself."""
     if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
@@ -370,10 +381,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--nproc-execute",
-        type=positive,
+        type=zero_or_more,
         required=True,
         metavar="M",
         help="execution workers, each with a GPU of its own",
+    )
+    parser.add_argument(
+        "--nproc-cpu",
+        type=zero_or_more,
+        default=0,
+        metavar="K",
+        help="execution workers without a GPU, for jobs that need none (default: %(default)s)",
     )
     parser.add_argument(
         "--auth",
@@ -407,7 +425,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     add_machine_options(parser)
     add_sandbox_options(parser)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if not options.nproc_execute and not options.nproc_cpu:
+        parser.error("--nproc-execute and --nproc-cpu are both 0: nothing would run")
+    return options
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -529,6 +550,55 @@ def join(threads: list[threading.Thread]) -> None:
     for thread in threads:
         while thread.is_alive():
             thread.join(1.0)
+
+
+# --- handouts/executor/gate/probe.cu ------------------------------------------------------
+
+
+PROBE_CU = r"""
+#include <cstdio>
+__global__ void fill(unsigned *to, unsigned n) {
+    for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) to[i] = i * 2654435761u;
+}
+#define TRY(call) do { cudaError_t e = (call); if (e) { printf("%s: %s\n", #call, cudaGetErrorString(e)); return 1; } } while (0)
+int main() {
+    const unsigned n = 1 << 20;
+    static unsigned back[n];
+    unsigned *on_gpu;
+    TRY(cudaMalloc(&on_gpu, n * sizeof *on_gpu));
+    fill<<<64, 256>>>(on_gpu, n);
+    TRY(cudaGetLastError());
+    TRY(cudaMemcpy(back, on_gpu, n * sizeof *on_gpu, cudaMemcpyDeviceToHost));
+    for (unsigned i = 0; i < n; i++)
+        if (back[i] != i * 2654435761u) { printf("it computes wrongly\n"); return 1; }
+    TRY(cudaFree(on_gpu));
+    return 43;
+}
+"""
+
+
+# --- handouts/executor/base/limits.py -----------------------------------------------------
+#
+# The limits of a job that an older queue does not send.
+
+
+DEFAULT_LIMITS = {
+    "memory_bytes": 4 << 30,
+    "processes": 256,
+    "disk_bytes": 1 << 30,
+    "output_files": 0,
+    "output_file_bytes": 0,
+}
+
+
+# --- handouts/executor/base/text.py -------------------------------------------------------
+#
+# Bytes as text.
+
+
+def in_text(log: bytes) -> str:
+    """Any bytes as a string that JSON carries without loss (PEP 383)."""
+    return log.decode("utf-8", "surrogateescape")
 
 
 # --- handouts/client/retries.py -----------------------------------------------------------
@@ -1202,53 +1272,28 @@ class Gate:
         return next(self._pauses)
 
 
-# --- handouts/executor/gate/probe.cu ------------------------------------------------------
-
-
-PROBE_CU = r"""
-#include <cstdio>
-__global__ void fill(unsigned *to, unsigned n) {
-    for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) to[i] = i * 2654435761u;
-}
-#define TRY(call) do { cudaError_t e = (call); if (e) { printf("%s: %s\n", #call, cudaGetErrorString(e)); return 1; } } while (0)
-int main() {
-    const unsigned n = 1 << 20;
-    static unsigned back[n];
-    unsigned *on_gpu;
-    TRY(cudaMalloc(&on_gpu, n * sizeof *on_gpu));
-    fill<<<64, 256>>>(on_gpu, n);
-    TRY(cudaGetLastError());
-    TRY(cudaMemcpy(back, on_gpu, n * sizeof *on_gpu, cudaMemcpyDeviceToHost));
-    for (unsigned i = 0; i < n; i++)
-        if (back[i] != i * 2654435761u) { printf("it computes wrongly\n"); return 1; }
-    TRY(cudaFree(on_gpu));
-    return 43;
-}
-"""
-
-
-# --- handouts/executor/base/limits.py -----------------------------------------------------
+# --- handouts/executor/machine/architectures.py -------------------------------------------
 #
-# The limits of a job that an older queue does not send.
+# The architectures that programs are compiled for.
 
 
-DEFAULT_LIMITS = {
-    "memory_bytes": 4 << 30,
-    "processes": 256,
-    "disk_bytes": 1 << 30,
-    "output_files": 0,
-    "output_file_bytes": 0,
-}
+def best_variant(architecture: str, nvcc: str) -> str:
+    """With all that the GPU can: from 9.0 on, much of it is in the "a" variant alone.
+
+    `nvcc`: its version, such as "13.0". Those before 12.0 know no such variants.
+    """
+    number = re.fullmatch(r"sm_(\d+)", architecture)
+    has_variant = number is not None and int(number[1]) >= 90 and not nvcc.startswith("11.")
+    return architecture + "a" if has_variant else architecture
 
 
-# --- handouts/executor/base/text.py -------------------------------------------------------
-#
-# Bytes as text.
-
-
-def in_text(log: bytes) -> str:
-    """Any bytes as a string that JSON carries without loss (PEP 383)."""
-    return log.decode("utf-8", "surrogateescape")
+def architecture_flags(architectures: list[str]) -> list[str]:
+    """nvcc's arguments for a program that runs on all of them; [] is nvcc's own choice."""
+    if len(architectures) == 1 and architectures[0][-1:].isdigit():
+        return ["-arch=" + architectures[0]]
+    # -arch=sm_90a would make the program for compute_90 too, which has not all that 90a has.
+    numbers = [architecture.replace("sm_", "", 1) for architecture in architectures]
+    return [f"-gencode=arch=compute_{number},code=sm_{number}" for number in numbers]
 
 
 # --- handouts/executor/machine/cgroups.py -------------------------------------------------
@@ -1361,7 +1406,9 @@ class SandboxBroken(OSError):
 def environment(nvcc: str, home: str, tmp: str, visible_gpus: str) -> dict[str, str]:
     """The whole environment of a compiler or program: nothing of this process's own."""
     return {
-        "PATH": ":".join([str(Path(nvcc).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "PATH": ":".join(
+            [*([str(Path(nvcc).parent)] if nvcc else []), "/usr/local/bin", "/usr/bin", "/bin"]
+        ),
         "HOME": home,
         "TMPDIR": tmp,
         "LANG": "C.UTF-8",
@@ -1590,11 +1637,11 @@ PROBE_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 20}
 class Probe:
     """Compiled once, when the executor starts."""
 
-    def __init__(self, folder: Path, sandbox: Any, nvcc: str, arch: str | None) -> None:
+    def __init__(self, folder: Path, sandbox: Any, nvcc: str, architectures: list[str]) -> None:
         self._folder = folder
         self._sandbox = sandbox
         self._nvcc = nvcc
-        self._arch = arch
+        self._architectures = architectures
 
     def compile(self, slot: Slot) -> None:
         """Raises BadSetup if nvcc cannot compile for the GPUs here."""
@@ -1603,12 +1650,13 @@ class Probe:
             (self._folder / name).mkdir(parents=True)
         source = self._folder / "src" / "probe.cu"
         source.write_text(PROBE_CU)
-        nvcc = [self._nvcc, f"-arch={self._arch}"]
+        nvcc = [self._nvcc, *architecture_flags(self._architectures)]
         command = self._sandbox.compiler(self._folder, source, nvcc, DEFAULT_LIMITS)
         ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)
         if ended.exit_code != 0:
+            names = ", ".join(self._architectures)
             raise BadSetup(
-                f"{self._nvcc} cannot compile for the GPUs here ({self._arch}): {last_line(ended)}"
+                f"{self._nvcc} cannot compile for the GPUs here ({names}): {last_line(ended)}"
             )
 
     def run(self, slot: Slot, gate: Gate) -> None:
@@ -1637,6 +1685,45 @@ def last_line(ended: Ended) -> str:
     return f"it ended with {how}"
 
 
+# --- handouts/executor/machine/platforms.py -----------------------------------------------
+#
+# Platforms: the names of hardware that jobs ask for.
+
+
+CUDA, CPU = "cuda", "cpu"  # any GPU; none
+LONGEST_PLATFORM = 40  # characters
+
+# Words of a GPU's name that say who sells it, how it is built in, or how much memory it has.
+LEFT_OUT = re.compile(
+    r"nvidia|corporation|geforce|tesla|generation|edition|server|workstation|gpu|graphics"
+    r"|pcie|sxm\d*|nvl\d*|fhhl|ac|lc|hbm\d*e?|gddr\d*x?|[\d.]+[gt]i?b?"
+)
+
+
+def kind_of(name: str) -> str:
+    """The short name of a GPU's kind, from the name that nvidia-smi gives it.
+
+    "NVIDIA H100 80GB HBM3" is "h100". An instance of a GPU that is split has its profile too, as
+    in "h100-mig-1g.10gb". Lower case, [a-z0-9.-], at most LONGEST_PLATFORM characters.
+    """
+    whole, _, profile = name.lower().partition(" mig ")
+    parts = [word for word in words_of(whole) if not LEFT_OUT.fullmatch(word)]
+    kind = "-".join(parts)
+    kind = re.sub(r"\b([a-z]+)-(?=\d{3,4}[a-z]*\b)", r"\1", kind)  # "rtx-4000" is "rtx4000"
+    if kind in ("", CUDA, CPU):
+        kind = "-".join(words_of(whole)) if kind else "gpu"
+        kind = kind if kind not in (CUDA, CPU) else "gpu-" + kind
+    instance = "-mig-" + "-".join(words_of(profile)) if profile else ""
+    instance = instance[:LONGEST_PLATFORM]
+    return (kind[: LONGEST_PLATFORM - len(instance)].strip("-.") + instance).strip("-.")
+
+
+def words_of(text: str) -> list[str]:
+    """Its words of letters, digits and points."""
+    words = [word.strip(".") for word in re.split(r"[^a-z0-9.]+", text)]
+    return [word for word in words if word]
+
+
 # --- handouts/executor/pipeline/attempt.py ------------------------------------------------
 #
 # The jobs that this executor holds the leases of.
@@ -1656,6 +1743,7 @@ class Attempt:
         self.job_id = int(claimed["job"]["id"])
         self.source = str(claimed["job"]["source"])
         self.filename = str(claimed["job"]["filename"])
+        self.platform = str(claimed["job"].get("platform", "cuda"))
         self.args = [str(arg) for arg in claimed["job"]["args"]]
         given = {name: int(value) for name, value in claimed["job"]["limits"].items()}
         self.limits = {**DEFAULT_LIMITS, **given}
@@ -1965,22 +2053,6 @@ class HeldConnection(Queue):
         return connection
 
 
-# --- handouts/executor/pipeline/gpu_status.py ---------------------------------------------
-#
-# Whether this host has a GPU for the next job.
-
-
-class GpuStatus:
-    """Set by the execution workers, read by the compile workers and the heartbeat."""
-
-    def __init__(self, has_gpus: bool) -> None:
-        """Without GPUs (--no-gpu) none is needed."""
-        self.can_run = threading.Event()
-        if not has_gpus:
-            self.can_run.set()
-        self.is_unreported = False  # the queue has to be sent the state of the GPUs
-
-
 # --- handouts/executor/machine/gpu_choice.py ----------------------------------------------
 #
 # Which of the machine's GPUs this executor may use.
@@ -2191,6 +2263,43 @@ def toolkit(nvcc: str) -> Path:
     """What nvcc needs to run: the folder of its toolkit, or just its file if it has none."""
     path = Path(nvcc)
     return path.parent.parent if (path.parent / "nvcc.profile").is_file() else path
+
+
+# --- handouts/executor/pipeline/workers.py ------------------------------------------------
+#
+# Execution workers: what each can run, and whether it can now.
+
+
+class Worker:
+    """A GPU, or a slot of the CPU, that runs one program at a time."""
+
+    def __init__(self, platforms: tuple[str, ...], gate: Gate | None = None) -> None:
+        """`platforms`: those that it serves, the widest first. `gate`: its GPU's, if it has one."""
+        self.platforms = platforms
+        self.gate = gate
+        self.idle = False  # it waits for a job
+
+    @property
+    def works(self) -> bool:
+        """Whether it may have jobs."""
+        return self.gate is None or self.gate.ready
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether its GPU is in quarantine. One that was not tried yet is neither."""
+        return self.gate is not None and bool(self.gate.quarantined)
+
+
+def make_workers(gates: list[Gate], without_gpu: int, cpu_slots: int) -> list[Worker]:
+    """One for each GPU and each slot; `without_gpu`: those of --no-gpu, which serve `cuda`."""
+    workers = [Worker((CUDA, kind_of(gate.gpu.name)), gate) for gate in gates]
+    workers += [Worker((CUDA,)) for _ in range(without_gpu)]
+    return workers + [Worker((CPU,)) for _ in range(cpu_slots)]
+
+
+def offers(workers: list[Worker]) -> dict[str, int]:
+    """How many of them serve each platform, working or not."""
+    return dict(Counter(platform for worker in workers for platform in worker.platforms))
 
 
 # --- handouts/executor/machine/device_files.py --------------------------------------------
@@ -2609,7 +2718,7 @@ def compile_init(path: Path) -> None:
 
 CHECKED = 42  # the exit status if all is well
 
-# Its arguments: the file with the token, nvcc, the scratch folder.
+# Its arguments: the file with the token, nvcc ("" for none), the scratch folder.
 SELF_TEST = f"""\
 if [ -r "$3" ]; then
     echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"
@@ -2621,7 +2730,7 @@ if [ -r "$1" ]; then
 fi
 [ "$(grep -c : /proc/net/dev)" = 1 ] || {{ echo "there is a network in it"; exit 1; }}
 [ "$(id -u)" != 0 ] || {{ echo "programs would be root in it"; exit 1; }}
-"$2" --version >/dev/null || {{
+[ -z "$2" ] || "$2" --version >/dev/null || {{
     echo "$2 does not run in it; name the toolkit's own nvcc with --nvcc," \\
         "and further folders it needs with --sandbox-bind"
     exit 1
@@ -2965,7 +3074,7 @@ def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
     missing = [path for path in resolved if not path.exists()]
     if missing:
         raise BadSetup(f"There is no {missing[0]} to show in the sandbox.")
-    folders = [toolkit(nvcc), *resolved]
+    folders = [*([toolkit(nvcc)] if nvcc else []), *resolved]
     return [str(path) for path in folders if Path("/usr") not in [path, *path.parents]]
 
 
@@ -3042,10 +3151,10 @@ class Host:
         self.options = options
         self.auth = auth
         Queue(auth)  # a bad address or certificate is said now
-        self.nvcc = find_nvcc(options.nvcc)
-        self.nvcc_version = nvcc_version(self.nvcc)
-        self.gpus = [] if options.no_gpu else gpus_for_workers(options)
-        self.arch = options.arch or (self.gpus[0].architecture if self.gpus else None)
+        self.nvcc = nvcc_for(options)  # "" if there is none
+        self.nvcc_version = nvcc_version(self.nvcc) if self.nvcc else None
+        takes_gpus = options.nproc_execute > 0 and not options.no_gpu
+        self.gpus = gpus_for_workers(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
         self.cgroups = Cgroups(own_cgroup())
         self.sandbox: Any = NoSandbox()
@@ -3054,6 +3163,8 @@ class Host:
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
+        without_gpu = options.nproc_execute if options.no_gpu else 0
+        self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
@@ -3094,21 +3205,43 @@ class Host:
             problem = in_text(ended.log).strip() or ended.why
             raise BadSetup(f"The sandbox is not safe to use: {problem}.")
 
+    def architectures(self, platform: str) -> list[str]:
+        """What a job for it is compiled for, such as ["sm_90a"]; [] is the compiler's default."""
+        if platform == CPU:
+            return []
+        if self.options.arch:
+            return [self.options.arch]
+        gpus = [one.gate.gpu for one in self.workers if one.gate and platform in one.platforms]
+        found = {best_variant(gpu.architecture, str(self.nvcc_version)) for gpu in gpus}
+        return sorted(
+            found, key=lambda architecture: (len(architecture.rstrip("af")), architecture)
+        )
+
+    def languages(self) -> list[str]:
+        """Those of the jobs that can be compiled here."""
+        return ["cuda", "cpp"] if self.nvcc else ["cpp"]
+
+    def compiler(self) -> str:
+        """For the log."""
+        return f"nvcc {self.nvcc_version}" if self.nvcc else "no nvcc"
+
     def hardware(self) -> str:
         """For the log."""
-        if not self.gpus:
-            return "no GPU"
-        return f"{len(self.gpus)} x {self.gpus[0].name} ({self.arch})"
+        kinds = Counter(f"{gpu.name} ({gpu.architecture})" for gpu in self.gpus)
+        return ", ".join(f"{count} x {kind}" for kind, count in kinds.items()) or "no GPU"
 
     def about(self) -> dict[str, Any]:
         """What the queue shows staff of this executor."""
         return {
             "version": VERSION,
             "nvcc": self.nvcc_version,
-            "arch": self.arch,
+            "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
             "nproc_compile": self.options.nproc_compile,
             "nproc_execute": self.options.nproc_execute,
+            "nproc_cpu": self.options.nproc_cpu,
+            "offers": offers(self.workers),
+            "languages": self.languages(),
             "sandbox": self.sandbox.about(),
             "limits": self.cgroups.about(),
             "host": socket.gethostname(),
@@ -3146,14 +3279,17 @@ def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
             f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
             "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
         )
-    kinds = sorted({gpu.architecture for gpu in gpus[:wanted]})
-    if len(kinds) > 1 and not options.arch:
-        raise BadSetup(
-            f"The GPUs are of several architectures ({', '.join(kinds)}), and a program is "
-            "compiled for one. Run an executor for each, with CUDA_VISIBLE_DEVICES, or name one "
-            "with --arch."
-        )
     return gpus[:wanted]
+
+
+def nvcc_for(options: argparse.Namespace) -> str:
+    """The path of nvcc; "" on a host that runs nothing on GPUs and has none. Raises BadSetup."""
+    try:
+        return find_nvcc(options.nvcc)
+    except BadSetup:
+        if options.nvcc or options.nproc_execute:
+            raise
+        return ""
 
 
 def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
@@ -3176,34 +3312,202 @@ def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
 
 # --- handouts/executor/pipeline/held_claims.py --------------------------------------------
 #
-# Claims that the queue holds open until it has a job.
+# Claims, which the queue holds open until it has a job.
 
 
-class HeldClaims:
-    """The connections that wait, so that another thread can end their waiting."""
+class Claim:
+    """Asking for one job, by as many requests as that takes, all with one key."""
 
-    def __init__(self) -> None:
-        self._connections: set[HeldConnection] = set()
-        self._lock = threading.Lock()
+    def __init__(self, connection: HeldConnection) -> None:
+        self.key = str(uuid.uuid4())
+        self.named: set[str] = set()  # the platforms in the request that is under way now
+        # Those in any request so far: one that was hung up may have had its answer already.
+        self.may_bring: set[str] = set()
+        self.is_waiting = False  # for a platform that can be named
+        self.was_hung_up = False
+        self._connection = connection
 
-    @contextmanager
-    def holding(self, connection: HeldConnection) -> Iterator[None]:
-        """While a claim is made on the connection."""
-        connection.pick_up()
-        with self._lock:
-            self._connections.add(connection)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._connections.discard(connection)
+    @property
+    def is_coming(self) -> bool:
+        """Whether its next request is made as soon as there is something to name."""
+        return self.is_waiting or self.was_hung_up
+
+    def begin(self, platforms: set[str]) -> None:
+        """A request for them is made next."""
+        self._connection.pick_up()
+        self.is_waiting, self.was_hung_up = False, False
+        self.named = platforms
+        self.may_bring |= platforms
+
+    def over(self) -> None:
+        """The request is over, with or without an answer."""
+        self.named = set()
 
     def hang_up(self) -> None:
-        """Ends all that are held now."""
-        with self._lock:
-            held = list(self._connections)
-        for connection in held:
-            connection.hang_up()
+        """Ends the request that is under way, also one that has not quite begun."""
+        if self.named:
+            self.named, self.was_hung_up = set(), True
+            self._connection.hang_up()
+
+
+# --- handouts/executor/pipeline/places.py -------------------------------------------------
+#
+# How many jobs a host may claim.
+
+
+def free_places(
+    workers: list[Worker], ahead: int, untaken: Iterable[str], pending: list[set[str]]
+) -> dict[str, int]:
+    """For each platform, how many more jobs may be claimed for it; only those above 0.
+
+    The workers of a kind have as many places as are idle, but at least `ahead`, so that the next
+    jobs are compiled while they work. A job that waits for a kind takes one of its places; a job
+    that any GPU can run takes one of all of theirs. So one kind that is full leaves the places of
+    the others as they are.
+
+    `untaken`: the platform of each job that was claimed and that no worker has taken yet;
+    `pending`: of each claim that has no answer yet, the platforms that it may bring a job for.
+    """
+    jobs = Counter(untaken)
+    kinds: dict[tuple[str, ...], list[Worker]] = {}
+    for worker in workers:
+        kinds.setdefault(worker.platforms, []).append(worker)
+    places = {
+        kind: max(sum(worker.works and worker.idle for worker in members), ahead)
+        for kind, members in kinds.items()
+        if any(worker.works for worker in members)
+    }
+    left = {kind: max(0, count - jobs[kind[-1]]) for kind, count in places.items()}
+    free: dict[str, int] = {}
+    for wide in {kind[0] for kind in places}:
+        family = [kind for kind in places if kind[0] == wide]
+        names = {name for kind in family for name in kind}
+        shared = sum(left[kind] for kind in family) - sum(not names.isdisjoint(p) for p in pending)
+        if (wide,) not in family:  # else its jobs are counted already
+            shared -= jobs[wide]
+        free[wide] = shared
+        for kind in family:
+            own = left[kind] - sum(kind[-1] in platforms for platforms in pending)
+            free[kind[-1]] = min(shared, own)
+    return {platform: count for platform, count in free.items() if count > 0}
+
+
+# --- handouts/executor/pipeline/room.py ---------------------------------------------------
+#
+# Which jobs this host has room for.
+
+
+class Room:
+    """The workers, the jobs that were claimed for them, and the claims under way, behind one lock:
+    what is claimed counts at once."""
+
+    def __init__(self, workers: list[Worker], ahead: int) -> None:
+        """`ahead`: how many jobs may wait for the workers of a kind while all of them work."""
+        self.workers = workers
+        self.changed = threading.Condition()  # and the lock of all that is here
+        self.knows_platforms = True  # the queue does: an older one gives jobs for `cuda` alone
+        self._ahead = ahead
+        self._claims: list[Claim] = []
+        self._untaken: list[Attempt] = []
+        self._is_closed = False
+
+    @property
+    def can_run(self) -> bool:
+        """Whether any worker may have jobs."""
+        return any(worker.works for worker in self.workers)
+
+    def wait(self, claim: Claim) -> None:
+        """Returns once there is room for a job that nobody else asks for, or none is wanted."""
+        with self.changed:
+            self._join(claim)
+            while not self._is_closed and not self._free_for(claim, self._claims):
+                self.changed.wait()
+
+    def begin(self, claim: Claim) -> dict[str, int]:
+        """What the claim's next request is to name: free places by platform; {} for no request.
+
+        From now on that request is hung up when it is out of date.
+        """
+        with self.changed:
+            self._join(claim)
+            free = {} if self._is_closed else self._free_for(claim, self._claims)
+            if free:
+                claim.begin(set(free))
+            return free
+
+    def _join(self, claim: Claim) -> None:
+        claim.is_waiting = True
+        if claim not in self._claims:
+            self._claims.append(claim)
+
+    def over(self, claim: Claim) -> None:
+        """Its request is over."""
+        with self.changed:
+            claim.over()
+
+    def end(self, claim: Claim) -> None:
+        """It brought no job. Whoever made it is about to make another."""
+        with self.changed:
+            if claim in self._claims:
+                claim.over()
+                self._claims.remove(claim)
+                self.changed.notify_all()
+
+    def add(self, claim: Claim, attempt: Attempt, knows_platforms: bool) -> None:
+        """The claim brought this job."""
+        with self.changed:
+            claim.over()
+            self._claims.remove(claim)
+            self._untaken.append(attempt)
+            self.knows_platforms = knows_platforms
+            self.update()
+
+    def remove(self, attempt: Attempt) -> None:
+        """It waits for no worker any more: one has it, or it is given up."""
+        with self.changed:
+            if attempt in self._untaken:
+                self._untaken.remove(attempt)
+            self.update()
+
+    def close(self) -> None:
+        """No more jobs are claimed."""
+        with self.changed:
+            self._is_closed = True
+            for claim in self._claims:
+                claim.hang_up()
+            self.changed.notify_all()
+
+    def update(self) -> None:
+        """Something has changed: those who wait look again, and claims that are out of date are
+        made anew."""
+        with self.changed:
+            self.changed.notify_all()
+            for number in reversed(range(len(self._claims))):
+                # Those before it stay: what is left when they are answered is what it may name.
+                claim = self._claims[number]
+                if not claim.named <= set(self._free_for(claim, self._claims[:number])):
+                    claim.hang_up()
+            self._name_what_nobody_names()
+
+    def _name_what_nobody_names(self) -> None:
+        """A platform that got room is named by a claim that waits, if there is one: to hang up
+        another costs it its connection."""
+        free = [(claim, set(self._free_for(claim, self._claims))) for claim in self._claims]
+        named = {name for claim in self._claims for name in claim.named}
+        named.update(name for claim, names in free if claim.is_coming for name in names)
+        for claim, names in free:
+            if claim.named and not names <= named:
+                claim.hang_up()
+                break
+
+    def _free_for(self, claim: Claim, claims: list[Claim]) -> dict[str, int]:
+        """The places that are free, whatever the other ones of `claims` bring."""
+        pending = [other.may_bring for other in claims if other is not claim]
+        untaken = [one.platform for one in self._untaken if not one.taken.is_set()]
+        free = free_places(self.workers, self._ahead, untaken, pending)
+        if not self.knows_platforms:
+            return {name: count for name, count in free.items() if CUDA in free}
+        return free
 
 
 # --- handouts/executor/pipeline/shutdown.py -----------------------------------------------
@@ -3214,9 +3518,9 @@ class HeldClaims:
 class Shutdown:
     """Asked by a signal, by the queue that refuses this executor, or by a host that is unfit."""
 
-    def __init__(self, in_hand: JobsInHand, claims: HeldClaims) -> None:
+    def __init__(self, in_hand: JobsInHand, room: Room) -> None:
         self._in_hand = in_hand
-        self._claims = claims
+        self._room = room
         self.draining = threading.Event()  # no more jobs are claimed
         self.hurry = threading.Event()  # do not wait for a queue that is away
         self.exit_status = STOPPED
@@ -3237,7 +3541,7 @@ class Shutdown:
         """Claims no more jobs."""
         self.draining.set()
         say(why)
-        self._claims.hang_up()
+        self._room.close()
 
     def refused(self, answer: Answer) -> None:
         """The queue refuses this executor: what runs is stopped, and the reason said, once."""
@@ -3278,13 +3582,12 @@ IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
 class Heartbeat:
     """One thread for all jobs: three times a lease and at every change."""
 
-    def __init__(
-        self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, gpu_status: GpuStatus
-    ) -> None:
+    def __init__(self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, room: Room) -> None:
         self._host = host
         self._in_hand = in_hand
         self._shutdown = shutdown
-        self._gpu_status = gpu_status
+        self._room = room
+        self._gpus_changed = False  # and the queue has to be sent their state
         self._connection = HeldConnection(host.auth)
         self._beat_now = threading.Event()
         self._is_over = False
@@ -3292,6 +3595,11 @@ class Heartbeat:
     def notify(self) -> None:
         """Something changed: the next heartbeats are sent at once."""
         self._beat_now.set()
+
+    def report_gpus(self) -> None:
+        """The queue is sent the state of the GPUs at once."""
+        self._gpus_changed = True
+        self.notify()
 
     def end(self) -> None:
         """No more heartbeats; `run` returns."""
@@ -3307,7 +3615,7 @@ class Heartbeat:
                     say(f"Job {attempt.job_id}: stuck; its slot is killed.")
                 if not self._is_over and not attempt.lost:
                     self._renew(attempt)
-            if self._gpu_status.is_unreported or not self._gpu_status.can_run.is_set():
+            if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
             leases = [attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]
             if self._beat_now.wait(min(leases) / 3):
@@ -3328,17 +3636,19 @@ class Heartbeat:
         elif answer.status in (404, 409):
             if self._in_hand.has(attempt):  # not one whose result was just taken
                 attempt.stop(f"the queue took the job away: {answer.detail}", lost=True)
+                self._room.update()
         elif answer.status == 200 and answer.body.get("cancel_requested"):
             attempt.stop("it was cancelled")
+            self._room.update()
 
     def _report_gpus(self) -> None:
         """A claim reports them too, but none is made while no GPU works."""
-        self._gpu_status.is_unreported = False
+        self._gpus_changed = False
         try:
             answer = self._connection.request("PUT", "/executor", self._host.about(), timeout=10)
         except (Unreachable, Untrusted) as error:
             TROUBLE_LOG.retrying(error)
-            self._gpu_status.is_unreported = True
+            self._gpus_changed = True
             return
         if answer.status == 401:
             self._shutdown.refused(answer)
@@ -3360,16 +3670,14 @@ class Claimer:
         self,
         host: Host,
         in_hand: JobsInHand,
-        claims: HeldClaims,
+        room: Room,
         shutdown: Shutdown,
-        gpu_status: GpuStatus,
         heartbeat: Heartbeat,
     ) -> None:
         self._host = host
         self._in_hand = in_hand
-        self._claims = claims
+        self._room = room
         self._shutdown = shutdown
-        self._gpu_status = gpu_status
         self._heartbeat = heartbeat
 
     def claim(self, connection: HeldConnection) -> Attempt | None:
@@ -3377,61 +3685,72 @@ class Claimer:
 
         None if there is no job now, or none is wanted any more.
         """
-        headers = {"Prefer": f"wait={WAIT_SECONDS}", "Idempotency-Key": str(uuid.uuid4())}
-        for delay in delays(maximum=30.0):
-            if self._shutdown.draining.is_set():
-                return None
-            if not self._is_fit(delay):
-                continue
-            answer = self._ask(connection, headers, delay)
-            if answer is None:
-                continue
-            if answer.status in (201, 204):
-                TROUBLE_LOG.over()
-                return self._take(answer) if answer.status == 201 else None
-            if answer.refuses_token or answer.problem == "wrong-token-kind":
-                self._shutdown.refused(answer)
-                return None
-            TROUBLE_LOG.say(f"The queue gives no jobs: {answer.detail}")
-            self._shutdown.draining.wait(max(delay, answer.retry_after))
-        raise AssertionError("delays() never ends")
-
-    def _is_fit(self, delay: float) -> bool:
-        """Whether this host can take a job; if not, waits a little."""
-        if not self._host.has_room_for_a_job():
-            self._shutdown.draining.wait(delay + FULL_DISK_SECONDS)
-            return False
-        return self._gpu_status.can_run.is_set() or self._gpu_status.can_run.wait(1)
+        claim, pauses = Claim(connection), delays(maximum=30.0)
+        try:
+            while not self._shutdown.draining.is_set():
+                self._room.wait(claim)
+                if not self._host.has_room_for_a_job():
+                    self._shutdown.draining.wait(next(pauses) + FULL_DISK_SECONDS)
+                    continue
+                answer = self._ask(claim, connection, pauses)
+                if answer is None:
+                    continue
+                if answer.status in (201, 204):
+                    TROUBLE_LOG.over()
+                    return self._take(claim, answer) if answer.status == 201 else None
+                if answer.refuses_token or answer.problem == "wrong-token-kind":
+                    self._shutdown.refused(answer)
+                    return None
+                TROUBLE_LOG.say(f"The queue gives no jobs: {answer.detail}")
+                self._shutdown.draining.wait(max(next(pauses), answer.retry_after))
+            return None
+        finally:
+            self._room.end(claim)
 
     def _ask(
-        self, connection: HeldConnection, headers: dict[str, str], delay: float
+        self, claim: Claim, connection: HeldConnection, pauses: Iterator[float]
     ) -> Answer | None:
-        """One request; None, after a pause, if there was no answer."""
-        about = self._host.about()
-        try:
-            with self._claims.holding(connection):
-                if self._is_unwanted():  # since it was asked last; now `hang_up` ends it
-                    return None
-                return connection.request("POST", "/claims", about, headers, WAIT_SECONDS + 15)
-        except (Unreachable, Untrusted) as error:
-            if not self._is_unwanted():
-                TROUBLE_LOG.retrying(error)
-                self._shutdown.draining.wait(delay)
+        """One request; None if there was no answer, after a pause if that was trouble."""
+        free = self._room.begin(claim)
+        if not free:
             return None
+        body = {**self._host.about(), "platforms": free}
+        headers = {"Prefer": f"wait={WAIT_SECONDS}", "Idempotency-Key": claim.key}
+        try:
+            return connection.request("POST", "/claims", body, headers, WAIT_SECONDS + 15)
+        except (Unreachable, Untrusted) as error:
+            if not (claim.was_hung_up or self._shutdown.draining.is_set()):
+                TROUBLE_LOG.retrying(error)
+                self._shutdown.draining.wait(next(pauses))
+            return None
+        finally:
+            self._room.over(claim)
 
-    def _is_unwanted(self) -> bool:
-        return self._shutdown.draining.is_set() or not self._gpu_status.can_run.is_set()
-
-    def _take(self, answer: Answer) -> Attempt | None:
+    def _take(self, claim: Claim, answer: Answer) -> Attempt | None:
         try:
             attempt = Attempt(answer.body, self._host.jobs)
         except (KeyError, TypeError, ValueError) as error:
             say(f"The queue sent a job that this executor does not understand ({error!r}).")
             return None
         say(f"Job {attempt.job_id}: claimed (attempt {attempt.id}).")
+        self._look_at_queue("platform" in answer.body["job"])
         self._in_hand.add(attempt)
+        self._room.add(claim, attempt, "platform" in answer.body["job"])
         self._heartbeat.notify()
         return attempt
+
+    def _look_at_queue(self, knows_platforms: bool) -> None:
+        """A queue that is older gives every host any job, and those are for GPUs."""
+        if knows_platforms or not self._room.knows_platforms:
+            return
+        others = {name for worker in self._room.workers for name in worker.platforms} - {CUDA}
+        if not any(CUDA in worker.platforms for worker in self._room.workers):
+            self._shutdown.unfit(
+                "The queue is older than this executor and has only jobs for GPUs, which this "
+                "host does not run: update the queue."
+            )
+        elif others:
+            say("The queue is older than this executor: it has no jobs for one platform alone.")
 
 
 # --- handouts/executor/pipeline/endings.py ------------------------------------------------
@@ -3732,76 +4051,112 @@ class Reporter:
 
 # --- handouts/executor/pipeline/handover.py -----------------------------------------------
 #
-# Between the two halves of the pipeline: compiled jobs on their way to a GPU.
+# Between the two halves of the pipeline: compiled jobs on their way to a worker.
 
 
 IDLE_SECONDS = 15  # how often an idle GPU is looked at
 
 
 class Handover:
-    """The jobs that wait for a GPU; while no GPU works, they go back to the queue."""
+    """The jobs that wait for a worker; those that no GPU can run go back to the queue."""
 
-    def __init__(
-        self,
-        gates: list[Gate],
-        gpu_status: GpuStatus,
-        claims: HeldClaims,
-        reporter: Reporter,
-        heartbeat: Heartbeat,
-    ) -> None:
-        self._gates = gates
-        self._gpu_status = gpu_status
-        self._claims = claims
+    def __init__(self, room: Room, reporter: Reporter, heartbeat: Heartbeat) -> None:
+        self._room = room
         self._reporter = reporter
         self._heartbeat = heartbeat
-        self._compiled: queue.Queue[Attempt | None] = queue.Queue()
-        self._lock = threading.Lock()  # of the queue and `can_run` together
-        self._said_no_gpu = False
+        self._compiled: list[Attempt] = []
+        self._said: set[str] = set()  # the platforms that no GPU here serves now
         self.finishing = threading.Event()  # nothing more will be compiled
 
     def put(self, attempt: Attempt) -> None:
-        """To the execution workers, if there is a GPU at all."""
-        with self._lock:
-            self._compiled.put(attempt)
-            if not self._gpu_status.can_run.is_set():
-                self._give_back_all()
+        """To the execution workers, if one can run it at all."""
+        with self._room.changed:
+            self._compiled.append(attempt)
+            self._room.changed.notify_all()
+        self._give_back()
 
-    def take(self) -> Attempt | None:
-        """The next job; None when there are no more. Raises queue.Empty after IDLE_SECONDS, where
-        there are GPUs to look at."""
-        return self._compiled.get(timeout=IDLE_SECONDS if self._gates else None)
+    def give_up(self, attempt: Attempt) -> None:
+        """It was not compiled: there is room for another."""
+        self._room.remove(attempt)
 
-    def finish(self, workers: int) -> None:
+    def take(self, worker: Worker) -> Attempt | None:
+        """The first job that the worker can run; None when there are no more. Raises queue.Empty
+        after IDLE_SECONDS, where there is a GPU to look at."""
+        ends_at = time.monotonic() + IDLE_SECONDS
+        with self._room.changed:
+            while True:
+                attempt = self._first_for(worker)
+                if attempt is not None or self.finishing.is_set():
+                    self._hand_to(worker, attempt)
+                    return attempt
+                if not worker.idle:
+                    worker.idle = True
+                    self._room.update()
+                left = None if worker.gate is None else ends_at - time.monotonic()
+                if left is not None and left <= 0:
+                    raise queue.Empty
+                self._room.changed.wait(left)
+
+    def _first_for(self, worker: Worker) -> Attempt | None:
+        mine = (one for one in self._compiled if one.platform in worker.platforms)
+        return next(mine, None)
+
+    def _hand_to(self, worker: Worker, attempt: Attempt | None) -> None:
+        worker.idle = False
+        if attempt is not None:
+            self._compiled.remove(attempt)
+            attempt.taken.set()
+            self._room.remove(attempt)
+
+    def finish(self) -> None:
         """No more jobs will be put."""
-        self.finishing.set()
-        for _ in range(workers):
-            self._compiled.put(None)
+        with self._room.changed:
+            self.finishing.set()
+            self._room.changed.notify_all()
 
     def gpus_changed(self) -> None:
         """A GPU passed or was quarantined."""
-        with self._lock:
-            if any(gate.ready for gate in self._gates):
-                self._said_no_gpu = False
-                self._gpu_status.can_run.set()
-            elif all(gate.quarantined for gate in self._gates):
-                if not self._said_no_gpu:
-                    say("No GPU of this host works: claiming no jobs until one does.")
-                self._said_no_gpu = True
-                self._gpu_status.can_run.clear()
-                self._claims.hang_up()
-                self._give_back_all()
-        self._gpu_status.is_unreported = True
-        self._heartbeat.notify()
+        with self._room.changed:
+            serving = self._serving()
+            working = {name for name, workers in serving.items() if any(w.works for w in workers)}
+            broken = {name for name, workers in serving.items() if all_broken(workers)}
+            self._say(broken - self._said, working)
+            self._said = broken | (self._said - working)
+            self._room.update()
+        self._give_back()
+        self._heartbeat.report_gpus()
 
-    def _give_back_all(self) -> None:
-        while True:
-            try:
-                attempt = self._compiled.get_nowait()
-            except queue.Empty:
-                break
-            if attempt is not None:  # workers in quarantine end without being sent None
-                attempt.stop("no GPU of this host works")
-                self._reporter.done(attempt)
+    def _serving(self) -> dict[str, list[Worker]]:
+        """The workers of each platform."""
+        names = {name for worker in self._room.workers for name in worker.platforms}
+        return {name: [w for w in self._room.workers if name in w.platforms] for name in names}
+
+    def _say(self, broken: set[str], working: set[str]) -> None:
+        if CUDA in broken:
+            others = ", ".join(sorted(working))
+            until = f"jobs for {others} alone" if others else "no jobs"
+            say(f"No GPU of this host works: claiming {until} until one does.")
+        elif broken:
+            names = " and no ".join(sorted(broken))
+            say(f"No {names} of this host works: claiming no jobs for it until one does.")
+
+    def _give_back(self) -> None:
+        """What no worker can run, now that their GPUs are broken."""
+        serving = self._serving()
+        with self._room.changed:
+            back = [one for one in self._compiled if all_broken(serving.get(one.platform, []))]
+            self._compiled = [one for one in self._compiled if one not in back]
+            no_gpu = all_broken(serving.get(CUDA, []))
+        for attempt in back:
+            what = "GPU" if no_gpu or attempt.platform == CUDA else attempt.platform
+            attempt.stop(f"no {what} of this host works")
+            self._room.remove(attempt)
+            self._reporter.done(attempt)
+
+
+def all_broken(workers: list[Worker]) -> bool:
+    """Whether none of them can run anything, nor may soon."""
+    return all(worker.is_broken for worker in workers)
 
 
 # --- handouts/executor/results/compile_cache.py -------------------------------------------
@@ -3891,7 +4246,8 @@ class Compiler:
         source = attempt.folder / "src" / source_name(attempt.filename)
         source.write_bytes(attempt.source.encode("utf-8"))
         host = self._host
-        nvcc = [host.nvcc, "-O3"] + ([f"-arch={host.arch}"] if host.arch else [])
+        architectures = host.architectures(attempt.platform)
+        nvcc = [host.nvcc, "-O3", *architecture_flags(architectures)]
         program = attempt.folder / "program"
         key = self._key(attempt, nvcc)
         if self._get_cached(key, attempt, program):
@@ -3905,7 +4261,7 @@ class Compiler:
             "compile_seconds": round(ended.seconds, 4),
             "compile_memory_bytes": ended.memory_bytes,
             "nvcc": host.nvcc_version,
-            "arch": host.arch,
+            "arch": ", ".join(architectures) or None,
         }
         if has_hit_limit(attempt, ended, "compile"):
             return False
@@ -3975,8 +4331,8 @@ class CompileWorker:
             attempt.phase = "waiting"
             self._heartbeat.notify()
             self._handover.put(attempt)
-            attempt.taken.wait()  # claim no more than there is room for
         else:
+            self._handover.give_up(attempt)
             self._reporter.done(attempt)
 
 
@@ -4050,7 +4406,7 @@ def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:
 
 
 class ExecutionWorker:
-    """A thread that owns one GPU, and runs one program at a time on it."""
+    """A thread that owns one GPU, or none, and runs one program at a time on it."""
 
     def __init__(
         self,
@@ -4068,16 +4424,16 @@ class ExecutionWorker:
         self._reporter = reporter
         self._heartbeat = heartbeat
 
-    def run(self, slot: Slot, gate: Gate | None) -> None:
-        """Until nothing more is compiled. `gate`: its GPU's; None on a machine without GPUs."""
-        finishing = self._handover.finishing
+    def run(self, slot: Slot, worker: Worker) -> None:
+        """Until nothing more is compiled."""
+        gate, finishing = worker.gate, self._handover.finishing
         while True:
             if gate is not None and not self._passes(slot, gate):
                 if finishing.wait(gate.pause()):
                     break
                 continue
             try:
-                attempt = self._handover.take()
+                attempt = self._handover.take(worker)
             except queue.Empty:
                 if finishing.is_set():
                     break
@@ -4090,7 +4446,6 @@ class ExecutionWorker:
     def _process(self, attempt: Attempt, slot: Slot, gate: Gate | None) -> None:
         attempt.phase = "executing"
         self._heartbeat.notify()
-        attempt.taken.set()
         step = partial(self._runner.execute, attempt, slot, gate)
         self._faults.guard(attempt, slot, gate, step)
         self._reporter.done(attempt)
@@ -4125,15 +4480,14 @@ class Executor:
     def __init__(self, options: argparse.Namespace, auth: Auth) -> None:
         """Raises BadSetup."""
         self._host = host = Host(options, auth)
-        in_hand, claims = JobsInHand(), HeldClaims()
-        gpu_status = GpuStatus(bool(host.gates))
+        in_hand, room = JobsInHand(), Room(host.workers, options.nproc_compile)
         spool = Spool(host.scratch / "spool")
-        self._shutdown = Shutdown(in_hand, claims)
-        self._heartbeat = Heartbeat(host, in_hand, self._shutdown, gpu_status)
+        self._shutdown = Shutdown(in_hand, room)
+        self._heartbeat = Heartbeat(host, in_hand, self._shutdown, room)
         self._reporter = Reporter(host, spool, in_hand, Delivery(self._shutdown))
-        self._handover = Handover(host.gates, gpu_status, claims, self._reporter, self._heartbeat)
+        self._handover = Handover(room, self._reporter, self._heartbeat)
         faults = HostFaults(host, self._shutdown)
-        claimer = Claimer(host, in_hand, claims, self._shutdown, gpu_status, self._heartbeat)
+        claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat)
         self._compile_worker = CompileWorker(
             host,
             claimer,
@@ -4144,7 +4498,9 @@ class Executor:
             self._heartbeat,
             self._shutdown,
         )
-        self._probe = Probe(host.scratch / "probe", host.sandbox, host.nvcc, host.arch)
+        self._probe = Probe(
+            host.scratch / "probe", host.sandbox, host.nvcc, host.architectures(CUDA)
+        )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),
             self._probe,
@@ -4162,9 +4518,10 @@ class Executor:
         signal.signal(signal.SIGTERM, self._shutdown.on_signal)
         signal.signal(signal.SIGINT, self._shutdown.on_signal)
         host = self._host
-        gates: list[Gate | None] = [*host.gates] or [None] * host.options.nproc_execute
         compile_slots = [host.make_slot(None) for _ in range(host.options.nproc_compile)]
-        execution_slots = [host.make_slot(gate.gpu if gate else None) for gate in gates]
+        execution_slots = [
+            host.make_slot(worker.gate.gpu if worker.gate else None) for worker in host.workers
+        ]
         if host.gates:
             self._probe.compile(compile_slots[0])
         self._say_ready()
@@ -4175,11 +4532,11 @@ class Executor:
             for number, slot in enumerate(compile_slots)
         ]
         runners = [
-            start(self._execution_worker.run, f"execute-{number}", slot, gate)
-            for number, (slot, gate) in enumerate(zip(execution_slots, gates))
+            start(self._execution_worker.run, f"execute-{number}", slot, worker)
+            for number, (slot, worker) in enumerate(zip(execution_slots, host.workers))
         ]
         join(compilers)
-        self._handover.finish(len(runners))
+        self._handover.finish()
         join(runners)
         self._reporter.end(sender)
         self._heartbeat.end()
@@ -4194,10 +4551,12 @@ class Executor:
 
     def _say_ready(self) -> None:
         host, options = self._host, self._host.options
+        offered = ", ".join(f"{name} x {count}" for name, count in offers(host.workers).items())
         say(
-            f"Executor {host.auth.name}: nvcc {host.nvcc_version}, {host.hardware()}, "
+            f"Executor {host.auth.name}: {host.compiler()}, {host.hardware()}, "
+            f"offers {offered}, "
             f"sandbox: {host.sandbox.about()}, limits by {host.cgroups.about()}, "
-            f"{options.nproc_compile} compile and {options.nproc_execute} execution workers, "
+            f"{options.nproc_compile} compile and {len(host.workers)} execution workers, "
             f"queue {host.auth.server}."
         )
         if options.sandbox == "none":

@@ -329,7 +329,8 @@ def test_an_unknown_job_and_somebody_elses(world: World) -> None:
     ("arguments", "words"),
     [
         (["--nproc-compile", 0, "--nproc-execute", 1], "'0' is not a whole number"),
-        (["--nproc-compile", 1, "--nproc-execute", 0], "'0' is not a whole number"),
+        (["--nproc-compile", 1, "--nproc-execute", 0], "--nproc-cpu are both 0"),
+        (["--nproc-compile", 1, "--nproc-execute", 0, "--nproc-cpu", -2], "-2"),
         (["--nproc-compile", -1, "--nproc-execute", 1], "-1"),
         (["--nproc-compile", "x", "--nproc-execute", 1], "'x' is not a whole number"),
         (["--nproc-compile", 1], "--nproc-execute"),

@@ -174,7 +174,7 @@ def test_each_execution_worker_owns_one_gpu(world: World) -> None:
         ).out
     )  # fmt: skip
     assert [gpu["uuid"] for gpu in about["gpus"]] == uuids
-    assert about["arch"] == "sm_90"
+    assert about["arch"] == "sm_90a"
 
 
 def test_sigterm_finishes_what_runs_and_exits_0(world: World) -> None:

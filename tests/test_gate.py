@@ -249,12 +249,19 @@ def test_what_it_cannot_start_with_is_said_in_a_line(
     assert len(host.told().splitlines()) == 1
 
 
-def test_gpus_of_several_architectures_need_a_decision(world: World, stub: StubGpus) -> None:
-    stub.change(1, compute_cap="8.0")
+def test_gpus_of_several_architectures_are_compiled_for_all_of_them(
+    world: World, stub: StubGpus
+) -> None:
+    stub.change(1, name="NVIDIA A100-SXM4-40GB", compute_cap="8.0")
     world.start_server()
-    with pytest.raises(AssertionError, match=r"several architectures \(sm_80, sm_90\)"):
-        start(world, stub, execute=2)
-    start(world, stub, "--arch", "sm_80", name="gpu2", execute=2)
+    host = start(world, stub, execute=2)
+    host.wait_until_told("1 x Stub GPU (sm_90), 1 x NVIDIA A100-SXM4-40GB (sm_80), ")
+    host.wait_until_told("offers cuda x 2, stub x 1, a100 x 1, ")
+    assert world.submit(world.user("alice"), world.source(WHERE)).status == 0
+    told = about(world, world.folder)
+    assert told["arch"] == "sm_80, sm_90a"
+    assert told["offers"] == {"cuda": 2, "stub": 1, "a100": 1}
+    assert host.stop() == 0
 
 
 def test_two_executors_never_share_a_gpu(world: World, stub: StubGpus) -> None:

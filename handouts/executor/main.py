@@ -1,20 +1,21 @@
-"""Run the jobs of Telerun's queue on this machine's GPUs.
+"""Run the jobs of Telerun's queue on this machine's GPUs, or on its CPU.
 
     python3 executor.py --nproc-compile 2 --nproc-execute 1
+    python3 executor.py --nproc-compile 2 --nproc-execute 0 --nproc-cpu 4
 
 Needs Python 3.8 or newer, nvcc and bubblewrap on Linux, nothing else. It asks the queue for work
-over outbound HTTPS, compiles with nvcc, runs each program on one GPU, and sends the logs back.
+over outbound HTTPS, compiles it, runs each program on one GPU or none, and sends the logs back.
 Beside this file stands auth.json, from the course staff: {"executor": "...", "token": "..."}, and
 optionally "server" (https://host:port) and "certificate" (a PEM file to trust, relative to
 auth.json). A server.cert beside this file is trusted too.
 
-How it works. Each compile worker claims a job, compiles it and hands it to an execution worker,
-so that the next job compiles while one runs. Compilers and programs are started by slots: one
-child process for each worker, which enforces the limits and leaves no process behind, not even
-when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's own where this
-is started by root, and without network, home, or other processes. One thread sends the heartbeats
-of all jobs in hand, one the results. A result is on disk before it is sent, with the files that
-its program left in ./out/, and what could not be sent is sent by the next start.
+How it works. Each compile worker claims a job that there is room for, compiles it and hands it to
+an execution worker, so that the next job compiles while one runs. Compilers and programs are
+started by slots: one child process for each worker, which enforces the limits and leaves no process
+behind, not even when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's
+own where this is started by root, and without network, home, or other processes. One thread sends
+the heartbeats of all jobs in hand, one the results. A result is on disk before it is sent, with the
+files that its program left in ./out/, and what could not be sent is sent by the next start.
 
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 

@@ -17,6 +17,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def zero_or_more(text: str) -> int:
+    """A number of workers, or none."""
+    return 0 if text == "0" else positive(text)
+
+
 def spare_uid(text: str) -> int:
     """A uid that is no account's of the system itself."""
     if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
@@ -42,10 +47,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--nproc-execute",
-        type=positive,
+        type=zero_or_more,
         required=True,
         metavar="M",
         help="execution workers, each with a GPU of its own",
+    )
+    parser.add_argument(
+        "--nproc-cpu",
+        type=zero_or_more,
+        default=0,
+        metavar="K",
+        help="execution workers without a GPU, for jobs that need none (default: %(default)s)",
     )
     parser.add_argument(
         "--auth",
@@ -79,7 +91,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     add_machine_options(parser)
     add_sandbox_options(parser)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if not options.nproc_execute and not options.nproc_cpu:
+        parser.error("--nproc-execute and --nproc-cpu are both 0: nothing would run")
+    return options
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
 from handouts.executor.base.text import in_text
 from handouts.executor.gate.gate import Gate
+from handouts.executor.machine.architectures import architecture_flags
 from handouts.executor.machine.gpu import GpuTrouble
 from handouts.executor.slot.protocol import Ended
 from handouts.executor.slot.slot import Slot
@@ -24,11 +25,11 @@ PROBE_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 20}
 class Probe:
     """Compiled once, when the executor starts."""
 
-    def __init__(self, folder: Path, sandbox: Any, nvcc: str, arch: str | None) -> None:
+    def __init__(self, folder: Path, sandbox: Any, nvcc: str, architectures: list[str]) -> None:
         self._folder = folder
         self._sandbox = sandbox
         self._nvcc = nvcc
-        self._arch = arch
+        self._architectures = architectures
 
     def compile(self, slot: Slot) -> None:
         """Raises BadSetup if nvcc cannot compile for the GPUs here."""
@@ -37,12 +38,13 @@ class Probe:
             (self._folder / name).mkdir(parents=True)
         source = self._folder / "src" / "probe.cu"
         source.write_text(PROBE_CU)
-        nvcc = [self._nvcc, f"-arch={self._arch}"]
+        nvcc = [self._nvcc, *architecture_flags(self._architectures)]
         command = self._sandbox.compiler(self._folder, source, nvcc, DEFAULT_LIMITS)
         ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)
         if ended.exit_code != 0:
+            names = ", ".join(self._architectures)
             raise BadSetup(
-                f"{self._nvcc} cannot compile for the GPUs here ({self._arch}): {last_line(ended)}"
+                f"{self._nvcc} cannot compile for the GPUs here ({names}): {last_line(ended)}"
             )
 
     def run(self, slot: Slot, gate: Gate) -> None:

@@ -26,6 +26,7 @@ class Attempt:
         self.job_id = int(claimed["job"]["id"])
         self.source = str(claimed["job"]["source"])
         self.filename = str(claimed["job"]["filename"])
+        self.platform = str(claimed["job"].get("platform", "cuda"))
         self.args = [str(arg) for arg in claimed["job"]["args"]]
         given = {name: int(value) for name, value in claimed["job"]["limits"].items()}
         self.limits = {**DEFAULT_LIMITS, **given}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Iterator
 
 from handouts.client.answer import Answer
 from handouts.client.errors import Unreachable, Untrusted
 from handouts.client.retries import delays
 from handouts.executor.base.held_connection import HeldConnection
 from handouts.executor.base.say import TROUBLE_LOG, say
+from handouts.executor.machine.platforms import CUDA
 from handouts.executor.pipeline.attempt import Attempt, JobsInHand
-from handouts.executor.pipeline.gpu_status import GpuStatus
 from handouts.executor.pipeline.heartbeat import Heartbeat
-from handouts.executor.pipeline.held_claims import HeldClaims
+from handouts.executor.pipeline.held_claims import Claim
 from handouts.executor.pipeline.host import Host
+from handouts.executor.pipeline.room import Room
 from handouts.executor.pipeline.shutdown import Shutdown
 
 WAIT_SECONDS = 25  # how long a claim is held open at the queue
@@ -27,16 +28,14 @@ class Claimer:
         self,
         host: Host,
         in_hand: JobsInHand,
-        claims: HeldClaims,
+        room: Room,
         shutdown: Shutdown,
-        gpu_status: GpuStatus,
         heartbeat: Heartbeat,
     ) -> None:
         self._host = host
         self._in_hand = in_hand
-        self._claims = claims
+        self._room = room
         self._shutdown = shutdown
-        self._gpu_status = gpu_status
         self._heartbeat = heartbeat
 
     def claim(self, connection: HeldConnection) -> Attempt | None:
@@ -44,58 +43,69 @@ class Claimer:
 
         None if there is no job now, or none is wanted any more.
         """
-        headers = {"Prefer": f"wait={WAIT_SECONDS}", "Idempotency-Key": str(uuid.uuid4())}
-        for delay in delays(maximum=30.0):
-            if self._shutdown.draining.is_set():
-                return None
-            if not self._is_fit(delay):
-                continue
-            answer = self._ask(connection, headers, delay)
-            if answer is None:
-                continue
-            if answer.status in (201, 204):
-                TROUBLE_LOG.over()
-                return self._take(answer) if answer.status == 201 else None
-            if answer.refuses_token or answer.problem == "wrong-token-kind":
-                self._shutdown.refused(answer)
-                return None
-            TROUBLE_LOG.say(f"The queue gives no jobs: {answer.detail}")
-            self._shutdown.draining.wait(max(delay, answer.retry_after))
-        raise AssertionError("delays() never ends")
-
-    def _is_fit(self, delay: float) -> bool:
-        """Whether this host can take a job; if not, waits a little."""
-        if not self._host.has_room_for_a_job():
-            self._shutdown.draining.wait(delay + FULL_DISK_SECONDS)
-            return False
-        return self._gpu_status.can_run.is_set() or self._gpu_status.can_run.wait(1)
+        claim, pauses = Claim(connection), delays(maximum=30.0)
+        try:
+            while not self._shutdown.draining.is_set():
+                self._room.wait(claim)
+                if not self._host.has_room_for_a_job():
+                    self._shutdown.draining.wait(next(pauses) + FULL_DISK_SECONDS)
+                    continue
+                answer = self._ask(claim, connection, pauses)
+                if answer is None:
+                    continue
+                if answer.status in (201, 204):
+                    TROUBLE_LOG.over()
+                    return self._take(claim, answer) if answer.status == 201 else None
+                if answer.refuses_token or answer.problem == "wrong-token-kind":
+                    self._shutdown.refused(answer)
+                    return None
+                TROUBLE_LOG.say(f"The queue gives no jobs: {answer.detail}")
+                self._shutdown.draining.wait(max(next(pauses), answer.retry_after))
+            return None
+        finally:
+            self._room.end(claim)
 
     def _ask(
-        self, connection: HeldConnection, headers: dict[str, str], delay: float
+        self, claim: Claim, connection: HeldConnection, pauses: Iterator[float]
     ) -> Answer | None:
-        """One request; None, after a pause, if there was no answer."""
-        about = self._host.about()
-        try:
-            with self._claims.holding(connection):
-                if self._is_unwanted():  # since it was asked last; now `hang_up` ends it
-                    return None
-                return connection.request("POST", "/claims", about, headers, WAIT_SECONDS + 15)
-        except (Unreachable, Untrusted) as error:
-            if not self._is_unwanted():
-                TROUBLE_LOG.retrying(error)
-                self._shutdown.draining.wait(delay)
+        """One request; None if there was no answer, after a pause if that was trouble."""
+        free = self._room.begin(claim)
+        if not free:
             return None
+        body = {**self._host.about(), "platforms": free}
+        headers = {"Prefer": f"wait={WAIT_SECONDS}", "Idempotency-Key": claim.key}
+        try:
+            return connection.request("POST", "/claims", body, headers, WAIT_SECONDS + 15)
+        except (Unreachable, Untrusted) as error:
+            if not (claim.was_hung_up or self._shutdown.draining.is_set()):
+                TROUBLE_LOG.retrying(error)
+                self._shutdown.draining.wait(next(pauses))
+            return None
+        finally:
+            self._room.over(claim)
 
-    def _is_unwanted(self) -> bool:
-        return self._shutdown.draining.is_set() or not self._gpu_status.can_run.is_set()
-
-    def _take(self, answer: Answer) -> Attempt | None:
+    def _take(self, claim: Claim, answer: Answer) -> Attempt | None:
         try:
             attempt = Attempt(answer.body, self._host.jobs)
         except (KeyError, TypeError, ValueError) as error:
             say(f"The queue sent a job that this executor does not understand ({error!r}).")
             return None
         say(f"Job {attempt.job_id}: claimed (attempt {attempt.id}).")
+        self._look_at_queue("platform" in answer.body["job"])
         self._in_hand.add(attempt)
+        self._room.add(claim, attempt, "platform" in answer.body["job"])
         self._heartbeat.notify()
         return attempt
+
+    def _look_at_queue(self, knows_platforms: bool) -> None:
+        """A queue that is older gives every host any job, and those are for GPUs."""
+        if knows_platforms or not self._room.knows_platforms:
+            return
+        others = {name for worker in self._room.workers for name in worker.platforms} - {CUDA}
+        if not any(CUDA in worker.platforms for worker in self._room.workers):
+            self._shutdown.unfit(
+                "The queue is older than this executor and has only jobs for GPUs, which this "
+                "host does not run: update the queue."
+            )
+        elif others:
+            say("The queue is older than this executor: it has no jobs for one platform alone.")

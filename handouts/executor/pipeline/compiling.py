@@ -11,6 +11,7 @@ from pathlib import Path
 
 from handouts.executor.base.held_connection import HeldConnection
 from handouts.executor.base.text import in_text
+from handouts.executor.machine.architectures import architecture_flags
 from handouts.executor.machine.toolchain import host_compiler
 from handouts.executor.pipeline.attempt import Attempt
 from handouts.executor.pipeline.claiming import Claimer
@@ -42,7 +43,8 @@ class Compiler:
         source = attempt.folder / "src" / source_name(attempt.filename)
         source.write_bytes(attempt.source.encode("utf-8"))
         host = self._host
-        nvcc = [host.nvcc, "-O3"] + ([f"-arch={host.arch}"] if host.arch else [])
+        architectures = host.architectures(attempt.platform)
+        nvcc = [host.nvcc, "-O3", *architecture_flags(architectures)]
         program = attempt.folder / "program"
         key = self._key(attempt, nvcc)
         if self._get_cached(key, attempt, program):
@@ -56,7 +58,7 @@ class Compiler:
             "compile_seconds": round(ended.seconds, 4),
             "compile_memory_bytes": ended.memory_bytes,
             "nvcc": host.nvcc_version,
-            "arch": host.arch,
+            "arch": ", ".join(architectures) or None,
         }
         if has_hit_limit(attempt, ended, "compile"):
             return False
@@ -126,8 +128,8 @@ class CompileWorker:
             attempt.phase = "waiting"
             self._heartbeat.notify()
             self._handover.put(attempt)
-            attempt.taken.wait()  # claim no more than there is room for
         else:
+            self._handover.give_up(attempt)
             self._reporter.done(attempt)
 
 

@@ -18,6 +18,7 @@ from handouts.executor.pipeline.handover import Handover
 from handouts.executor.pipeline.heartbeat import Heartbeat
 from handouts.executor.pipeline.host import Host
 from handouts.executor.pipeline.reporting import Reporter
+from handouts.executor.pipeline.workers import Worker
 from handouts.executor.results.outputs import Outputs
 from handouts.executor.results.spool import Spool
 from handouts.executor.slot.protocol import Ended
@@ -82,7 +83,7 @@ def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:
 
 
 class ExecutionWorker:
-    """A thread that owns one GPU, and runs one program at a time on it."""
+    """A thread that owns one GPU, or none, and runs one program at a time on it."""
 
     def __init__(
         self,
@@ -100,16 +101,16 @@ class ExecutionWorker:
         self._reporter = reporter
         self._heartbeat = heartbeat
 
-    def run(self, slot: Slot, gate: Gate | None) -> None:
-        """Until nothing more is compiled. `gate`: its GPU's; None on a machine without GPUs."""
-        finishing = self._handover.finishing
+    def run(self, slot: Slot, worker: Worker) -> None:
+        """Until nothing more is compiled."""
+        gate, finishing = worker.gate, self._handover.finishing
         while True:
             if gate is not None and not self._passes(slot, gate):
                 if finishing.wait(gate.pause()):
                     break
                 continue
             try:
-                attempt = self._handover.take()
+                attempt = self._handover.take(worker)
             except queue.Empty:
                 if finishing.is_set():
                     break
@@ -122,7 +123,6 @@ class ExecutionWorker:
     def _process(self, attempt: Attempt, slot: Slot, gate: Gate | None) -> None:
         attempt.phase = "executing"
         self._heartbeat.notify()
-        attempt.taken.set()
         step = partial(self._runner.execute, attempt, slot, gate)
         self._faults.guard(attempt, slot, gate, step)
         self._reporter.done(attempt)

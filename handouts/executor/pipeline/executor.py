@@ -9,21 +9,21 @@ import signal
 from handouts.client.auth import Auth
 from handouts.executor.base.say import say
 from handouts.executor.base.threads import join, start
-from handouts.executor.gate.gate import Gate
 from handouts.executor.gate.probe import Probe
+from handouts.executor.machine.platforms import CUDA
 from handouts.executor.pipeline.attempt import JobsInHand
 from handouts.executor.pipeline.claiming import Claimer
 from handouts.executor.pipeline.compiling import Compiler, CompileWorker
 from handouts.executor.pipeline.delivery import Delivery
 from handouts.executor.pipeline.endings import HostFaults
 from handouts.executor.pipeline.executing import ExecutionWorker, Runner
-from handouts.executor.pipeline.gpu_status import GpuStatus
 from handouts.executor.pipeline.handover import Handover
 from handouts.executor.pipeline.heartbeat import Heartbeat
-from handouts.executor.pipeline.held_claims import HeldClaims
 from handouts.executor.pipeline.host import Host
 from handouts.executor.pipeline.reporting import Reporter
+from handouts.executor.pipeline.room import Room
 from handouts.executor.pipeline.shutdown import Shutdown
+from handouts.executor.pipeline.workers import offers
 from handouts.executor.results.spool import Spool
 
 
@@ -34,15 +34,14 @@ class Executor:
     def __init__(self, options: argparse.Namespace, auth: Auth) -> None:
         """Raises BadSetup."""
         self._host = host = Host(options, auth)
-        in_hand, claims = JobsInHand(), HeldClaims()
-        gpu_status = GpuStatus(bool(host.gates))
+        in_hand, room = JobsInHand(), Room(host.workers, options.nproc_compile)
         spool = Spool(host.scratch / "spool")
-        self._shutdown = Shutdown(in_hand, claims)
-        self._heartbeat = Heartbeat(host, in_hand, self._shutdown, gpu_status)
+        self._shutdown = Shutdown(in_hand, room)
+        self._heartbeat = Heartbeat(host, in_hand, self._shutdown, room)
         self._reporter = Reporter(host, spool, in_hand, Delivery(self._shutdown))
-        self._handover = Handover(host.gates, gpu_status, claims, self._reporter, self._heartbeat)
+        self._handover = Handover(room, self._reporter, self._heartbeat)
         faults = HostFaults(host, self._shutdown)
-        claimer = Claimer(host, in_hand, claims, self._shutdown, gpu_status, self._heartbeat)
+        claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat)
         self._compile_worker = CompileWorker(
             host,
             claimer,
@@ -53,7 +52,9 @@ class Executor:
             self._heartbeat,
             self._shutdown,
         )
-        self._probe = Probe(host.scratch / "probe", host.sandbox, host.nvcc, host.arch)
+        self._probe = Probe(
+            host.scratch / "probe", host.sandbox, host.nvcc, host.architectures(CUDA)
+        )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),
             self._probe,
@@ -71,9 +72,10 @@ class Executor:
         signal.signal(signal.SIGTERM, self._shutdown.on_signal)
         signal.signal(signal.SIGINT, self._shutdown.on_signal)
         host = self._host
-        gates: list[Gate | None] = [*host.gates] or [None] * host.options.nproc_execute
         compile_slots = [host.make_slot(None) for _ in range(host.options.nproc_compile)]
-        execution_slots = [host.make_slot(gate.gpu if gate else None) for gate in gates]
+        execution_slots = [
+            host.make_slot(worker.gate.gpu if worker.gate else None) for worker in host.workers
+        ]
         if host.gates:
             self._probe.compile(compile_slots[0])
         self._say_ready()
@@ -84,11 +86,11 @@ class Executor:
             for number, slot in enumerate(compile_slots)
         ]
         runners = [
-            start(self._execution_worker.run, f"execute-{number}", slot, gate)
-            for number, (slot, gate) in enumerate(zip(execution_slots, gates))
+            start(self._execution_worker.run, f"execute-{number}", slot, worker)
+            for number, (slot, worker) in enumerate(zip(execution_slots, host.workers))
         ]
         join(compilers)
-        self._handover.finish(len(runners))
+        self._handover.finish()
         join(runners)
         self._reporter.end(sender)
         self._heartbeat.end()
@@ -103,10 +105,12 @@ class Executor:
 
     def _say_ready(self) -> None:
         host, options = self._host, self._host.options
+        offered = ", ".join(f"{name} x {count}" for name, count in offers(host.workers).items())
         say(
-            f"Executor {host.auth.name}: nvcc {host.nvcc_version}, {host.hardware()}, "
+            f"Executor {host.auth.name}: {host.compiler()}, {host.hardware()}, "
+            f"offers {offered}, "
             f"sandbox: {host.sandbox.about()}, limits by {host.cgroups.about()}, "
-            f"{options.nproc_compile} compile and {options.nproc_execute} execution workers, "
+            f"{options.nproc_compile} compile and {len(host.workers)} execution workers, "
             f"queue {host.auth.server}."
         )
         if options.sandbox == "none":

@@ -9,8 +9,8 @@ from handouts.client.errors import Unreachable, Untrusted
 from handouts.executor.base.held_connection import HeldConnection
 from handouts.executor.base.say import TROUBLE_LOG, say
 from handouts.executor.pipeline.attempt import Attempt, JobsInHand
-from handouts.executor.pipeline.gpu_status import GpuStatus
 from handouts.executor.pipeline.host import Host
+from handouts.executor.pipeline.room import Room
 from handouts.executor.pipeline.shutdown import Shutdown
 
 PHASE_SECONDS = 0.05  # how long a job must be in a phase before that is reported
@@ -20,13 +20,12 @@ IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
 class Heartbeat:
     """One thread for all jobs: three times a lease and at every change."""
 
-    def __init__(
-        self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, gpu_status: GpuStatus
-    ) -> None:
+    def __init__(self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, room: Room) -> None:
         self._host = host
         self._in_hand = in_hand
         self._shutdown = shutdown
-        self._gpu_status = gpu_status
+        self._room = room
+        self._gpus_changed = False  # and the queue has to be sent their state
         self._connection = HeldConnection(host.auth)
         self._beat_now = threading.Event()
         self._is_over = False
@@ -34,6 +33,11 @@ class Heartbeat:
     def notify(self) -> None:
         """Something changed: the next heartbeats are sent at once."""
         self._beat_now.set()
+
+    def report_gpus(self) -> None:
+        """The queue is sent the state of the GPUs at once."""
+        self._gpus_changed = True
+        self.notify()
 
     def end(self) -> None:
         """No more heartbeats; `run` returns."""
@@ -49,7 +53,7 @@ class Heartbeat:
                     say(f"Job {attempt.job_id}: stuck; its slot is killed.")
                 if not self._is_over and not attempt.lost:
                     self._renew(attempt)
-            if self._gpu_status.is_unreported or not self._gpu_status.can_run.is_set():
+            if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
             leases = [attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]
             if self._beat_now.wait(min(leases) / 3):
@@ -70,17 +74,19 @@ class Heartbeat:
         elif answer.status in (404, 409):
             if self._in_hand.has(attempt):  # not one whose result was just taken
                 attempt.stop(f"the queue took the job away: {answer.detail}", lost=True)
+                self._room.update()
         elif answer.status == 200 and answer.body.get("cancel_requested"):
             attempt.stop("it was cancelled")
+            self._room.update()
 
     def _report_gpus(self) -> None:
         """A claim reports them too, but none is made while no GPU works."""
-        self._gpu_status.is_unreported = False
+        self._gpus_changed = False
         try:
             answer = self._connection.request("PUT", "/executor", self._host.about(), timeout=10)
         except (Unreachable, Untrusted) as error:
             TROUBLE_LOG.retrying(error)
-            self._gpu_status.is_unreported = True
+            self._gpus_changed = True
             return
         if answer.status == 401:
             self._shutdown.refused(answer)

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from handouts.executor.base.say import TROUBLE_LOG, say
 from handouts.executor.base.text import in_text
 from handouts.executor.gate.gate import Gate
 from handouts.executor.gate.kernel_log import KernelLog
+from handouts.executor.machine.architectures import best_variant
 from handouts.executor.machine.cgroups import Cgroups, own_cgroup
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.gpu_choice import lock_gpu
 from handouts.executor.machine.gpu_discovery import find_gpus, why_no_gpu
+from handouts.executor.machine.platforms import CPU, CUDA
 from handouts.executor.machine.toolchain import find_nvcc, nvcc_version
+from handouts.executor.pipeline.workers import make_workers, offers
 from handouts.executor.sandbox.bubblewrap import Bubblewrap
 from handouts.executor.sandbox.self_test import CHECKED, why_denied
 from handouts.executor.sandbox.unconfined import NoSandbox
@@ -42,10 +46,10 @@ class Host:
         self.options = options
         self.auth = auth
         Queue(auth)  # a bad address or certificate is said now
-        self.nvcc = find_nvcc(options.nvcc)
-        self.nvcc_version = nvcc_version(self.nvcc)
-        self.gpus = [] if options.no_gpu else gpus_for_workers(options)
-        self.arch = options.arch or (self.gpus[0].architecture if self.gpus else None)
+        self.nvcc = nvcc_for(options)  # "" if there is none
+        self.nvcc_version = nvcc_version(self.nvcc) if self.nvcc else None
+        takes_gpus = options.nproc_execute > 0 and not options.no_gpu
+        self.gpus = gpus_for_workers(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
         self.cgroups = Cgroups(own_cgroup())
         self.sandbox: Any = NoSandbox()
@@ -54,6 +58,8 @@ class Host:
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
+        without_gpu = options.nproc_execute if options.no_gpu else 0
+        self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
@@ -94,21 +100,43 @@ class Host:
             problem = in_text(ended.log).strip() or ended.why
             raise BadSetup(f"The sandbox is not safe to use: {problem}.")
 
+    def architectures(self, platform: str) -> list[str]:
+        """What a job for it is compiled for, such as ["sm_90a"]; [] is the compiler's default."""
+        if platform == CPU:
+            return []
+        if self.options.arch:
+            return [self.options.arch]
+        gpus = [one.gate.gpu for one in self.workers if one.gate and platform in one.platforms]
+        found = {best_variant(gpu.architecture, str(self.nvcc_version)) for gpu in gpus}
+        return sorted(
+            found, key=lambda architecture: (len(architecture.rstrip("af")), architecture)
+        )
+
+    def languages(self) -> list[str]:
+        """Those of the jobs that can be compiled here."""
+        return ["cuda", "cpp"] if self.nvcc else ["cpp"]
+
+    def compiler(self) -> str:
+        """For the log."""
+        return f"nvcc {self.nvcc_version}" if self.nvcc else "no nvcc"
+
     def hardware(self) -> str:
         """For the log."""
-        if not self.gpus:
-            return "no GPU"
-        return f"{len(self.gpus)} x {self.gpus[0].name} ({self.arch})"
+        kinds = Counter(f"{gpu.name} ({gpu.architecture})" for gpu in self.gpus)
+        return ", ".join(f"{count} x {kind}" for kind, count in kinds.items()) or "no GPU"
 
     def about(self) -> dict[str, Any]:
         """What the queue shows staff of this executor."""
         return {
             "version": VERSION,
             "nvcc": self.nvcc_version,
-            "arch": self.arch,
+            "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
             "nproc_compile": self.options.nproc_compile,
             "nproc_execute": self.options.nproc_execute,
+            "nproc_cpu": self.options.nproc_cpu,
+            "offers": offers(self.workers),
+            "languages": self.languages(),
             "sandbox": self.sandbox.about(),
             "limits": self.cgroups.about(),
             "host": socket.gethostname(),
@@ -146,14 +174,17 @@ def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
             f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
             "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
         )
-    kinds = sorted({gpu.architecture for gpu in gpus[:wanted]})
-    if len(kinds) > 1 and not options.arch:
-        raise BadSetup(
-            f"The GPUs are of several architectures ({', '.join(kinds)}), and a program is "
-            "compiled for one. Run an executor for each, with CUDA_VISIBLE_DEVICES, or name one "
-            "with --arch."
-        )
     return gpus[:wanted]
+
+
+def nvcc_for(options: argparse.Namespace) -> str:
+    """The path of nvcc; "" on a host that runs nothing on GPUs and has none. Raises BadSetup."""
+    try:
+        return find_nvcc(options.nvcc)
+    except BadSetup:
+        if options.nvcc or options.nproc_execute:
+            raise
+        return ""
 
 
 def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:

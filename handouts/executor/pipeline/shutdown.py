@@ -10,15 +10,15 @@ from handouts.executor.base.exit_statuses import REFUSED, STOPPED, WRONG_USAGE
 from handouts.executor.base.say import say
 from handouts.executor.base.threads import start
 from handouts.executor.pipeline.attempt import JobsInHand
-from handouts.executor.pipeline.held_claims import HeldClaims
+from handouts.executor.pipeline.room import Room
 
 
 class Shutdown:
     """Asked by a signal, by the queue that refuses this executor, or by a host that is unfit."""
 
-    def __init__(self, in_hand: JobsInHand, claims: HeldClaims) -> None:
+    def __init__(self, in_hand: JobsInHand, room: Room) -> None:
         self._in_hand = in_hand
-        self._claims = claims
+        self._room = room
         self.draining = threading.Event()  # no more jobs are claimed
         self.hurry = threading.Event()  # do not wait for a queue that is away
         self.exit_status = STOPPED
@@ -39,7 +39,7 @@ class Shutdown:
         """Claims no more jobs."""
         self.draining.set()
         say(why)
-        self._claims.hang_up()
+        self._room.close()
 
     def refused(self, answer: Answer) -> None:
         """The queue refuses this executor: what runs is stopped, and the reason said, once."""

@@ -180,7 +180,7 @@ def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
     missing = [path for path in resolved if not path.exists()]
     if missing:
         raise BadSetup(f"There is no {missing[0]} to show in the sandbox.")
-    folders = [toolkit(nvcc), *resolved]
+    folders = [*([toolkit(nvcc)] if nvcc else []), *resolved]
     return [str(path) for path in folders if Path("/usr") not in [path, *path.parents]]
 
 

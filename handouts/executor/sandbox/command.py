@@ -23,7 +23,9 @@ class SandboxBroken(OSError):
 def environment(nvcc: str, home: str, tmp: str, visible_gpus: str) -> dict[str, str]:
     """The whole environment of a compiler or program: nothing of this process's own."""
     return {
-        "PATH": ":".join([str(Path(nvcc).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "PATH": ":".join(
+            [*([str(Path(nvcc).parent)] if nvcc else []), "/usr/local/bin", "/usr/bin", "/bin"]
+        ),
         "HOME": home,
         "TMPDIR": tmp,
         "LANG": "C.UTF-8",
