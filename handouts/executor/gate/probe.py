@@ -12,6 +12,7 @@ from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
 from handouts.executor.base.text import in_text
 from handouts.executor.gate.gate import Gate
+from handouts.executor.machine.architectures import architecture_flags
 from handouts.executor.machine.gpu import GpuTrouble
 from handouts.executor.slot.protocol import Ended
 from handouts.executor.slot.slot import Slot
@@ -35,10 +36,11 @@ class Probe:
         shutil.rmtree(str(self._folder), ignore_errors=True)
         for name in ("src", "run", "tmp"):
             (self._folder / name).mkdir(parents=True)
-        source = self._folder / "src" / "probe.cu"
-        source.write_text(PROBE_CU)
-        nvcc = [self._nvcc, f"-arch={self._arch}"]
-        command = self._sandbox.compiler(self._folder, source, nvcc, DEFAULT_LIMITS)
+        flags = architecture_flags([self._arch] if self._arch else [])
+        product = self._sandbox.places(self._folder).program
+        argv = [self._nvcc, *flags, "-o", product, "./probe.cu"]
+        files = {"probe.cu": PROBE_CU}
+        command = self._sandbox.compiler(self._folder, files, argv, DEFAULT_LIMITS)
         ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)
         if ended.exit_code != 0:
             raise BadSetup(

@@ -19,11 +19,13 @@ from handouts.executor.base.say import TROUBLE_LOG, say
 from handouts.executor.base.text import in_text
 from handouts.executor.gate.gate import Gate
 from handouts.executor.gate.kernel_log import KernelLog
+from handouts.executor.machine.architectures import full_architecture
 from handouts.executor.machine.cgroups import Cgroups, own_cgroup
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.gpu_choice import lock_gpu
 from handouts.executor.machine.gpu_discovery import find_gpus, why_no_gpu
-from handouts.executor.machine.toolchain import find_nvcc, nvcc_version
+from handouts.executor.machine.libraries import make_libraries
+from handouts.executor.machine.toolchain import Toolchain
 from handouts.executor.sandbox.bubblewrap import Bubblewrap
 from handouts.executor.sandbox.self_test import CHECKED, why_denied
 from handouts.executor.sandbox.unconfined import NoSandbox
@@ -42,21 +44,40 @@ class Host:
         self.options = options
         self.auth = auth
         Queue(auth)  # a bad address or certificate is said now
-        self.nvcc = find_nvcc(options.nvcc)
-        self.nvcc_version = nvcc_version(self.nvcc)
+        self.toolchain = Toolchain(options)
+        self.nvcc, self.nvcc_version = self.toolchain.nvcc, self.toolchain.nvcc_version
         self.gpus = [] if options.no_gpu else gpus_for_workers(options)
         self.arch = options.arch or (self.gpus[0].architecture if self.gpus else None)
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
         self.cgroups = Cgroups(own_cgroup())
-        self.sandbox: Any = NoSandbox()
+        self.libraries = make_libraries(
+            self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
+        )
+        self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
-            self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
+            self.sandbox = Bubblewrap(
+                options,
+                self.nvcc,
+                self.scratch / "sandbox",
+                self.libraries,
+                self.toolchain.interpreter,
+            )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
+
+    def architectures(self, platform: str) -> list[str]:
+        """Those to compile for; [] for what nvcc takes by itself."""
+        if self.options.arch or not self.gpus:
+            return [self.options.arch] if self.options.arch else []
+        return [full_architecture(self.gpus[0].architecture)]
+
+    def languages(self) -> list[str]:
+        """Those of the jobs that can be run here."""
+        return self.toolchain.languages()
 
     def close(self) -> None:
         """Leaves the cgroups as they were."""
@@ -82,7 +103,11 @@ class Host:
 
     def try_sandbox(self, slot: Slot, gpu: Gpu | None) -> None:
         """Raises BadSetup if it does not hold what it should."""
-        command = self.sandbox.check(self.options.auth.resolve(), self.scratch, self.nvcc, gpu)
+        interpreter = self.toolchain.interpreter
+        python = interpreter.path if interpreter else ""
+        command = self.sandbox.check(
+            self.options.auth.resolve(), self.scratch, self.nvcc, gpu, python
+        )
         try:
             ended = slot.run(command, SELF_TEST_SECONDS, SELF_TEST_LIMITS, lambda: True)
         except OSError as error:
