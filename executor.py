@@ -90,59 +90,59 @@ PARTS = (
     (1350, "handouts/executor/machine/cgroups.py", 12),
     (1438, "handouts/executor/machine/interpreter.py", 13),
     (1482, "handouts/executor/machine/toolchain.py", 15),
-    (1577, "handouts/executor/sandbox/command.py", 12),
-    (1625, "handouts/executor/slot/live_output.py", 14),
-    (1665, "handouts/executor/slot/slot.py", 32),
-    (1832, "handouts/executor/gate/probe.py", 20),
-    (1893, "handouts/executor/base/file_names.py", 7),
-    (1944, "handouts/executor/results/archive.py", 17),
-    (2023, "handouts/executor/pipeline/attempt.py", 18),
-    (2151, "handouts/client/answer.py", 8),
-    (2197, "handouts/client/connection.py", 19),
-    (2353, "handouts/executor/base/held_connection.py", 13),
-    (2387, "handouts/executor/pipeline/gpu_status.py", 8),
-    (2403, "handouts/executor/machine/gpu_choice.py", 11),
-    (2475, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2560, "handouts/executor/machine/driver_stub.c", 0),
-    (2603, "handouts/executor/machine/driver_stub.py", 16),
-    (2647, "handouts/executor/machine/libraries.py", 22),
-    (2741, "handouts/executor/machine/device_files.py", 12),
-    (2780, "handouts/executor/sandbox/bundle.py", 14),
-    (2799, "handouts/executor/sandbox/init.c", 0),
-    (3018, "handouts/executor/results/outputs.py", 10),
-    (3108, "handouts/executor/sandbox/first_process.py", 20),
-    (3134, "handouts/executor/sandbox/self_test.py", 7),
-    (3192, "handouts/executor/sandbox/system_calls.py", 11),
-    (3338, "handouts/executor/sandbox/bubblewrap.py", 29),
-    (3609, "handouts/executor/sandbox/unconfined.py", 15),
-    (3687, "handouts/executor/pipeline/host.py", 34),
-    (3860, "handouts/executor/pipeline/held_claims.py", 12),
-    (3892, "handouts/executor/pipeline/shutdown.py", 16),
-    (3952, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4030, "handouts/executor/pipeline/claiming.py", 19),
-    (4123, "handouts/executor/base/flags.py", 12),
-    (4182, "handouts/executor/pipeline/disassembly.py", 13),
-    (4253, "handouts/executor/pipeline/building.py", 19),
-    (4349, "handouts/executor/pipeline/endings.py", 17),
-    (4420, "handouts/executor/pipeline/delivery.py", 16),
-    (4469, "handouts/executor/results/spool.py", 11),
-    (4546, "handouts/executor/pipeline/reporting.py", 21),
-    (4645, "handouts/executor/pipeline/handover.py", 16),
-    (4719, "handouts/executor/results/compile_cache.py", 15),
-    (4797, "handouts/executor/pipeline/compiling.py", 30),
-    (4957, "handouts/executor/pipeline/executing.py", 31),
-    (5089, "handouts/executor/pipeline/executor.py", 30),
-    (5183, "handouts/executor/slot/event_loop.py", 12),
-    (5218, "handouts/executor/slot/libc.py", 10),
-    (5248, "handouts/executor/slot/identity.py", 23),
-    (5306, "handouts/executor/machine/memory.py", 6),
-    (5341, "handouts/executor/slot/memory_watch.py", 17),
-    (5498, "handouts/executor/slot/orders.py", 13),
-    (5578, "handouts/executor/slot/bounded_log.py", 5),
-    (5614, "handouts/executor/slot/program_output.py", 11),
-    (5654, "handouts/executor/slot/command_run.py", 23),
-    (5840, "handouts/executor/slot/slot_process.py", 26),
-    (5891, "handouts/executor/main.py", 41),
+    (1596, "handouts/executor/sandbox/command.py", 12),
+    (1644, "handouts/executor/slot/live_output.py", 14),
+    (1684, "handouts/executor/slot/slot.py", 32),
+    (1851, "handouts/executor/gate/probe.py", 20),
+    (1912, "handouts/executor/base/file_names.py", 7),
+    (1963, "handouts/executor/results/archive.py", 17),
+    (2042, "handouts/executor/pipeline/attempt.py", 18),
+    (2170, "handouts/client/answer.py", 8),
+    (2216, "handouts/client/connection.py", 19),
+    (2372, "handouts/executor/base/held_connection.py", 13),
+    (2406, "handouts/executor/pipeline/gpu_status.py", 8),
+    (2422, "handouts/executor/machine/gpu_choice.py", 11),
+    (2494, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2579, "handouts/executor/machine/driver_stub.c", 0),
+    (2622, "handouts/executor/machine/driver_stub.py", 16),
+    (2666, "handouts/executor/machine/libraries.py", 22),
+    (2759, "handouts/executor/machine/device_files.py", 12),
+    (2798, "handouts/executor/sandbox/bundle.py", 14),
+    (2817, "handouts/executor/sandbox/init.c", 0),
+    (3036, "handouts/executor/results/outputs.py", 10),
+    (3126, "handouts/executor/sandbox/first_process.py", 20),
+    (3152, "handouts/executor/sandbox/self_test.py", 7),
+    (3210, "handouts/executor/sandbox/system_calls.py", 11),
+    (3356, "handouts/executor/sandbox/bubblewrap.py", 29),
+    (3627, "handouts/executor/sandbox/unconfined.py", 15),
+    (3705, "handouts/executor/pipeline/host.py", 34),
+    (3878, "handouts/executor/pipeline/held_claims.py", 12),
+    (3910, "handouts/executor/pipeline/shutdown.py", 16),
+    (3970, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4048, "handouts/executor/pipeline/claiming.py", 19),
+    (4141, "handouts/executor/base/flags.py", 12),
+    (4200, "handouts/executor/pipeline/disassembly.py", 13),
+    (4271, "handouts/executor/pipeline/building.py", 19),
+    (4367, "handouts/executor/pipeline/endings.py", 17),
+    (4438, "handouts/executor/pipeline/delivery.py", 16),
+    (4487, "handouts/executor/results/spool.py", 11),
+    (4564, "handouts/executor/pipeline/reporting.py", 21),
+    (4663, "handouts/executor/pipeline/handover.py", 16),
+    (4737, "handouts/executor/results/compile_cache.py", 15),
+    (4815, "handouts/executor/pipeline/compiling.py", 30),
+    (4975, "handouts/executor/pipeline/executing.py", 31),
+    (5107, "handouts/executor/pipeline/executor.py", 30),
+    (5201, "handouts/executor/slot/event_loop.py", 12),
+    (5236, "handouts/executor/slot/libc.py", 10),
+    (5266, "handouts/executor/slot/identity.py", 23),
+    (5324, "handouts/executor/machine/memory.py", 6),
+    (5359, "handouts/executor/slot/memory_watch.py", 17),
+    (5516, "handouts/executor/slot/orders.py", 13),
+    (5596, "handouts/executor/slot/bounded_log.py", 5),
+    (5632, "handouts/executor/slot/program_output.py", 11),
+    (5672, "handouts/executor/slot/command_run.py", 23),
+    (5858, "handouts/executor/slot/slot_process.py", 26),
+    (5909, "handouts/executor/main.py", 41),
 )
 
 
@@ -1515,7 +1515,8 @@ def first_program(*names: str) -> str:
 
 def tool_beside(nvcc: str, name: str) -> str:
     """Another of the toolkit's programs, else the system's; "" if there is none."""
-    beside = shutil.which(os.path.join(os.path.dirname(nvcc), name)) if nvcc else None
+    root = toolkit_root(nvcc) if nvcc else None
+    beside = shutil.which(str(root / "bin" / name)) if root else None
     return beside or first_program(name)
 
 
@@ -1567,6 +1568,24 @@ def toolkit(nvcc: str) -> Path:
     """What nvcc needs to run: the folder of its toolkit, or just its file if it has none."""
     path = Path(nvcc)
     return path.parent.parent if (path.parent / "nvcc.profile").is_file() else path
+
+
+def toolkit_root(nvcc: str) -> Path | None:
+    """The folder of nvcc's toolkit, also where nvcc is a script that calls the toolkit's own; None
+    where it has no folder of its own, as in a distribution's packages."""
+    path = toolkit(nvcc)
+    if path.is_dir():
+        return path
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return None
+    for called in re.findall(rb"/[\w./+-]+/nvcc\b", head) if head.startswith(b"#!") else []:
+        behind = toolkit(called.decode())
+        if behind.is_dir():
+            return behind
+    return None
 
 
 # --- handouts/executor/sandbox/command.py -------------------------------------------------
@@ -2678,8 +2697,8 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
 
 def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
     """Those of the toolkit that are there: of libraries, and of stubs of the driver's."""
-    root = toolkit(nvcc)
-    if not root.is_dir():  # a distribution's: its libraries are where the linker looks anyhow
+    root = toolkit_root(nvcc)
+    if root is None:  # a distribution's: its libraries are where the linker looks anyhow
         stubs = sorted(Path("/usr/lib").glob("*-linux-gnu/stubs"))
         return [], [path for path in stubs if (path / "libcuda.so").exists()]
     folders: list[Path] = []
@@ -2713,8 +2732,7 @@ def link_plain_names(folders: list[Path], into: Path) -> None:
 
 def make_driver_stub(nvcc: str, compiler: str, folder: Path) -> None:
     """libcuda.so.1 and libcuda.so; without the toolkit's headers no program could need them."""
-    root = toolkit(nvcc)
-    include = root / "include" if root.is_dir() else Path("/usr/include")
+    include = (toolkit_root(nvcc) or Path("/usr")) / "include"
     functions = driver_functions(include)
     if not functions:
         return

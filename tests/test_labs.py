@@ -394,6 +394,10 @@ def test_a_toolkit_with_its_own_stub_and_libraries_in_many_places(tmp_path: Path
     assert libraries.run == libraries.link[1:]
     assert (tmp_path / "made/libcublas.so").resolve().name == "libcublas.so.13"
     assert not (tmp_path / "made/libcuda.so.1").exists()  # no header says what it would need
+    wrapper = tmp_path / "nvcc"
+    wrapper.write_text(f'#!/bin/sh\nexec {root}/bin/nvcc "$@"\n')
+    assert executor.toolkit_root(str(wrapper)) == root
+    assert executor.toolkit_root("/bin/true") is None
 
 
 # --- What the compiler made ---------------------------------------------------------------
@@ -475,7 +479,7 @@ def test_what_does_not_compile_shows_nothing(lab: Lab) -> None:
 
 
 def test_the_stand_in_has_the_whole_driver_api(tmp_path: Path) -> None:
-    include = Path(executor.toolkit(executor.find_nvcc(NVCC))) / "include"
+    include = (executor.toolkit_root(executor.find_nvcc(NVCC)) or Path("/usr")) / "include"
     names = executor.driver_functions(include)
     need("the toolkit's headers", bool(names))
     assert {"cuInit", "cuMemAlloc_v2", "cuLaunchKernel", "cuTensorMapEncodeTiled"} <= set(names)

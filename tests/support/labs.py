@@ -19,12 +19,12 @@ LIMITS = {
 
 
 def toolkit_with(*needed: str) -> str | None:
-    """An nvcc in whose toolkit all of these files are: this machine's, or that of NVIDIA's wheels in
-    the virtual environment."""
+    """An nvcc in whose toolkit all of these files are: this machine's, or that of NVIDIA's wheels
+    in the virtual environment."""
     wheels = glob.glob(str(ROOT / ".venv/lib/python3*/site-packages/nvidia/cu*/bin/nvcc"))
     for nvcc in [NVCC, "/usr/local/cuda/bin/nvcc", *wheels]:
-        root = Path(nvcc).resolve().parent.parent
-        if Path(nvcc).exists() and all(list(root.glob(pattern)) for pattern in needed):
+        root = Path(nvcc).exists() and executor.toolkit_root(executor.find_nvcc(nvcc))
+        if root and all(list(root.glob(pattern)) for pattern in needed):
             return nvcc
     return None
 

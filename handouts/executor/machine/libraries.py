@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from handouts.executor.base.say import say
 from handouts.executor.machine.driver_stub import compile_stub, driver_functions
-from handouts.executor.machine.toolchain import toolkit
+from handouts.executor.machine.toolchain import toolkit_root
 
 DRIVER_STUB = "libcuda.so.1"
 LOADS_DRIVER = "import ctypes; ctypes.CDLL('libcuda.so.1')"
@@ -53,8 +53,8 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
 
 def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
     """Those of the toolkit that are there: of libraries, and of stubs of the driver's."""
-    root = toolkit(nvcc)
-    if not root.is_dir():  # a distribution's: its libraries are where the linker looks anyhow
+    root = toolkit_root(nvcc)
+    if root is None:  # a distribution's: its libraries are where the linker looks anyhow
         stubs = sorted(Path("/usr/lib").glob("*-linux-gnu/stubs"))
         return [], [path for path in stubs if (path / "libcuda.so").exists()]
     folders: list[Path] = []
@@ -88,8 +88,7 @@ def link_plain_names(folders: list[Path], into: Path) -> None:
 
 def make_driver_stub(nvcc: str, compiler: str, folder: Path) -> None:
     """libcuda.so.1 and libcuda.so; without the toolkit's headers no program could need them."""
-    root = toolkit(nvcc)
-    include = root / "include" if root.is_dir() else Path("/usr/include")
+    include = (toolkit_root(nvcc) or Path("/usr")) / "include"
     functions = driver_functions(include)
     if not functions:
         return

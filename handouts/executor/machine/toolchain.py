@@ -48,7 +48,8 @@ def first_program(*names: str) -> str:
 
 def tool_beside(nvcc: str, name: str) -> str:
     """Another of the toolkit's programs, else the system's; "" if there is none."""
-    beside = shutil.which(os.path.join(os.path.dirname(nvcc), name)) if nvcc else None
+    root = toolkit_root(nvcc) if nvcc else None
+    beside = shutil.which(str(root / "bin" / name)) if root else None
     return beside or first_program(name)
 
 
@@ -100,3 +101,21 @@ def toolkit(nvcc: str) -> Path:
     """What nvcc needs to run: the folder of its toolkit, or just its file if it has none."""
     path = Path(nvcc)
     return path.parent.parent if (path.parent / "nvcc.profile").is_file() else path
+
+
+def toolkit_root(nvcc: str) -> Path | None:
+    """The folder of nvcc's toolkit, also where nvcc is a script that calls the toolkit's own; None
+    where it has no folder of its own, as in a distribution's packages."""
+    path = toolkit(nvcc)
+    if path.is_dir():
+        return path
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return None
+    for called in re.findall(rb"/[\w./+-]+/nvcc\b", head) if head.startswith(b"#!") else []:
+        behind = toolkit(called.decode())
+        if behind.is_dir():
+            return behind
+    return None
