@@ -43,6 +43,7 @@ import random
 import re
 import resource
 import selectors
+import shlex
 import shutil
 import signal
 import socket
@@ -56,7 +57,7 @@ import time
 import urllib.parse
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -66,78 +67,87 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (149, "handouts/client/errors.py", 6),
-    (170, "handouts/client/words.py", 10),
-    (203, "handouts/client/auth.py", 14),
-    (261, "handouts/client/tracebacks.py", 12),
-    (294, "handouts/executor/base/exit_statuses.py", 5),
-    (305, "handouts/executor/sandbox/uids.py", 12),
-    (347, "handouts/executor/base/options.py", 13),
-    (493, "handouts/executor/base/say.py", 10),
-    (529, "handouts/executor/base/threads.py", 15),
-    (558, "handouts/executor/gate/probe.cu", 0),
-    (585, "handouts/executor/base/limits.py", 5),
-    (599, "handouts/executor/base/text.py", 6),
-    (609, "handouts/client/retries.py", 9),
-    (622, "handouts/executor/machine/gpu.py", 8),
-    (653, "handouts/executor/gate/idle_memory.py", 7),
-    (699, "handouts/executor/gate/kernel_log.py", 10),
-    (777, "handouts/executor/machine/processes.py", 11),
-    (818, "handouts/executor/machine/nvidia_smi.py", 13),
-    (902, "handouts/executor/gate/readings.py", 15),
-    (1022, "handouts/executor/slot/protocol.py", 26),
-    (1142, "handouts/executor/gate/gate.py", 22),
-    (1280, "handouts/executor/machine/architectures.py", 8),
-    (1304, "handouts/executor/machine/cgroups.py", 12),
-    (1392, "handouts/executor/sandbox/command.py", 9),
-    (1425, "handouts/executor/slot/live_output.py", 14),
-    (1465, "handouts/executor/slot/slot.py", 32),
-    (1632, "handouts/executor/gate/probe.py", 20),
-    (1693, "handouts/executor/machine/platforms.py", 7),
-    (1732, "handouts/executor/pipeline/attempt.py", 15),
-    (1825, "handouts/client/answer.py", 8),
-    (1871, "handouts/client/connection.py", 19),
-    (2027, "handouts/executor/base/held_connection.py", 13),
-    (2061, "handouts/executor/machine/gpu_choice.py", 11),
-    (2133, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2220, "handouts/executor/machine/toolchain.py", 14),
-    (2273, "handouts/executor/pipeline/workers.py", 11),
-    (2310, "handouts/executor/machine/device_files.py", 12),
-    (2349, "handouts/executor/results/archive.py", 17),
-    (2426, "handouts/executor/sandbox/init.c", 0),
-    (2603, "handouts/executor/results/outputs.py", 10),
-    (2693, "handouts/executor/sandbox/first_process.py", 20),
-    (2719, "handouts/executor/sandbox/self_test.py", 7),
-    (2772, "handouts/executor/sandbox/system_calls.py", 11),
-    (2918, "handouts/executor/sandbox/bubblewrap.py", 24),
-    (3099, "handouts/executor/sandbox/unconfined.py", 12),
-    (3141, "handouts/executor/pipeline/host.py", 36),
-    (3318, "handouts/executor/pipeline/held_claims.py", 10),
-    (3358, "handouts/executor/pipeline/places.py", 11),
-    (3400, "handouts/executor/pipeline/room.py", 14),
-    (3518, "handouts/executor/pipeline/shutdown.py", 16),
-    (3578, "handouts/executor/pipeline/heartbeat.py", 16),
-    (3662, "handouts/executor/pipeline/claiming.py", 20),
-    (3761, "handouts/executor/pipeline/endings.py", 17),
-    (3832, "handouts/executor/pipeline/delivery.py", 16),
-    (3881, "handouts/executor/results/spool.py", 11),
-    (3958, "handouts/executor/pipeline/reporting.py", 21),
-    (4057, "handouts/executor/pipeline/handover.py", 17),
-    (4167, "handouts/executor/results/compile_cache.py", 12),
-    (4231, "handouts/executor/pipeline/compiling.py", 28),
-    (4351, "handouts/executor/pipeline/executing.py", 28),
-    (4476, "handouts/executor/pipeline/executor.py", 30),
-    (4574, "handouts/executor/slot/event_loop.py", 12),
-    (4609, "handouts/executor/slot/libc.py", 10),
-    (4639, "handouts/executor/slot/identity.py", 23),
-    (4697, "handouts/executor/machine/memory.py", 6),
-    (4732, "handouts/executor/slot/memory_watch.py", 17),
-    (4889, "handouts/executor/slot/orders.py", 13),
-    (4969, "handouts/executor/slot/bounded_log.py", 5),
-    (5005, "handouts/executor/slot/program_output.py", 11),
-    (5045, "handouts/executor/slot/command_run.py", 23),
-    (5231, "handouts/executor/slot/slot_process.py", 26),
-    (5282, "handouts/executor/main.py", 42),
+    (159, "handouts/client/errors.py", 6),
+    (180, "handouts/client/words.py", 10),
+    (213, "handouts/client/auth.py", 14),
+    (271, "handouts/client/tracebacks.py", 12),
+    (304, "handouts/executor/base/exit_statuses.py", 5),
+    (318, "handouts/executor/machine/architectures.py", 13),
+    (400, "handouts/executor/sandbox/uids.py", 12),
+    (442, "handouts/executor/base/options.py", 13),
+    (587, "handouts/executor/base/say.py", 10),
+    (623, "handouts/executor/base/threads.py", 15),
+    (652, "handouts/executor/gate/probe.cu", 0),
+    (679, "handouts/executor/base/limits.py", 5),
+    (693, "handouts/executor/base/text.py", 6),
+    (703, "handouts/client/retries.py", 9),
+    (716, "handouts/executor/machine/gpu.py", 8),
+    (747, "handouts/executor/gate/idle_memory.py", 7),
+    (793, "handouts/executor/gate/kernel_log.py", 10),
+    (871, "handouts/executor/machine/processes.py", 11),
+    (912, "handouts/executor/machine/nvidia_smi.py", 13),
+    (996, "handouts/executor/gate/readings.py", 15),
+    (1116, "handouts/executor/slot/protocol.py", 26),
+    (1236, "handouts/executor/gate/gate.py", 22),
+    (1374, "handouts/executor/machine/cgroups.py", 12),
+    (1462, "handouts/executor/machine/interpreter.py", 13),
+    (1506, "handouts/executor/machine/toolchain.py", 15),
+    (1620, "handouts/executor/sandbox/command.py", 12),
+    (1668, "handouts/executor/slot/live_output.py", 14),
+    (1708, "handouts/executor/slot/slot.py", 32),
+    (1875, "handouts/executor/gate/probe.py", 20),
+    (1937, "handouts/executor/machine/platforms.py", 7),
+    (1976, "handouts/executor/base/file_names.py", 7),
+    (2027, "handouts/executor/results/archive.py", 17),
+    (2106, "handouts/executor/pipeline/attempt.py", 18),
+    (2234, "handouts/client/answer.py", 8),
+    (2280, "handouts/client/connection.py", 19),
+    (2436, "handouts/executor/base/held_connection.py", 13),
+    (2470, "handouts/executor/machine/gpu_choice.py", 11),
+    (2542, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2627, "handouts/executor/machine/driver_stub.c", 0),
+    (2670, "handouts/executor/machine/driver_stub.py", 16),
+    (2714, "handouts/executor/machine/libraries.py", 22),
+    (2807, "handouts/executor/pipeline/workers.py", 11),
+    (2844, "handouts/executor/machine/device_files.py", 12),
+    (2883, "handouts/executor/sandbox/bundle.py", 14),
+    (2902, "handouts/executor/sandbox/init.c", 0),
+    (3121, "handouts/executor/results/outputs.py", 10),
+    (3211, "handouts/executor/sandbox/first_process.py", 20),
+    (3237, "handouts/executor/sandbox/self_test.py", 7),
+    (3295, "handouts/executor/sandbox/system_calls.py", 11),
+    (3441, "handouts/executor/sandbox/bubblewrap.py", 29),
+    (3712, "handouts/executor/sandbox/unconfined.py", 15),
+    (3790, "handouts/executor/pipeline/host.py", 37),
+    (3970, "handouts/executor/pipeline/held_claims.py", 10),
+    (4010, "handouts/executor/pipeline/places.py", 11),
+    (4052, "handouts/executor/pipeline/room.py", 14),
+    (4170, "handouts/executor/pipeline/shutdown.py", 16),
+    (4230, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4314, "handouts/executor/pipeline/claiming.py", 20),
+    (4416, "handouts/executor/base/flags.py", 12),
+    (4475, "handouts/executor/pipeline/disassembly.py", 13),
+    (4546, "handouts/executor/pipeline/building.py", 20),
+    (4641, "handouts/executor/pipeline/endings.py", 17),
+    (4712, "handouts/executor/pipeline/delivery.py", 16),
+    (4761, "handouts/executor/results/spool.py", 11),
+    (4838, "handouts/executor/pipeline/reporting.py", 21),
+    (4937, "handouts/executor/pipeline/handover.py", 17),
+    (5047, "handouts/executor/results/compile_cache.py", 15),
+    (5125, "handouts/executor/pipeline/compiling.py", 30),
+    (5285, "handouts/executor/pipeline/executing.py", 32),
+    (5416, "handouts/executor/pipeline/executor.py", 30),
+    (5514, "handouts/executor/slot/event_loop.py", 12),
+    (5549, "handouts/executor/slot/libc.py", 10),
+    (5579, "handouts/executor/slot/identity.py", 23),
+    (5637, "handouts/executor/machine/memory.py", 6),
+    (5672, "handouts/executor/slot/memory_watch.py", 17),
+    (5829, "handouts/executor/slot/orders.py", 13),
+    (5909, "handouts/executor/slot/bounded_log.py", 5),
+    (5945, "handouts/executor/slot/program_output.py", 11),
+    (5985, "handouts/executor/slot/command_run.py", 23),
+    (6171, "handouts/executor/slot/slot_process.py", 26),
+    (6222, "handouts/executor/main.py", 42),
 )
 
 
@@ -297,6 +307,91 @@ WRONG_USAGE = 2  # or setup
 FAILED = 70  # a fault of its own
 
 
+# --- handouts/executor/machine/architectures.py -------------------------------------------
+#
+# Names of GPU architectures, and what nvcc is told to compile for them.
+#
+# An architecture is kept as text: "sm_90", with a suffix "sm_90a" (the features of that one kind of
+# GPU, such as wgmma), or "compute_80:sm_90" where PTX and machine code are of different ones.
+
+
+ARCHITECTURE_KIND = r"\d{2,3}[af]?"
+ONE_ARCHITECTURE = re.compile(rf"(?:sm_)?({ARCHITECTURE_KIND})")
+ARCHITECTURE_PAIR = re.compile(
+    rf"(?:arch=)?compute_({ARCHITECTURE_KIND})(?:,code=|:)"
+    rf"(\[?(?:sm|compute|lto)_{ARCHITECTURE_KIND}(?:,(?:sm|compute|lto)_{ARCHITECTURE_KIND})*\]?)"
+)
+FIRST_WITH_FEATURES = 90  # of its own: from here on a GPU's full set has the suffix a
+NAMES_ARCHITECTURE = re.compile(
+    r"--?(arch|gpu-architecture|gencode|generate-code|code|gpu-code)(=.*)?"
+)
+WHOLE_ARCHITECTURE = re.compile(rf"--?(?:arch|gpu-architecture)=(sm_{ARCHITECTURE_KIND}|native)")
+
+
+def architecture(text: str) -> str:
+    """An option's value: sm_90, 90a, compute_90a:sm_90a, or as nvcc's -gencode takes it.
+
+    Raises ArgumentTypeError.
+    """
+    named = ONE_ARCHITECTURE.fullmatch(text)
+    if named:
+        return "sm_" + named[1]
+    pair = ARCHITECTURE_PAIR.fullmatch(text)
+    if not pair:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an architecture like sm_90, sm_90a or arch=compute_90a,code=sm_90a"
+        )
+    virtual, real = pair[1], pair[2].strip("[]")
+    return real if real == "sm_" + virtual else f"compute_{virtual}:{real}"
+
+
+def full_architecture(of_gpu: str, nvcc: str) -> str:
+    """A GPU's own with all that it can: "sm_90" is sm_90a, and "sm_89" stays what it is.
+
+    `nvcc`: its version, such as "13.0". Those before 12 know no suffixes.
+    """
+    match = re.fullmatch(r"sm_(\d+)", of_gpu)
+    has_suffix = match is not None and int(match[1]) >= FIRST_WITH_FEATURES
+    return of_gpu + "a" if has_suffix and not nvcc.startswith("11.") else of_gpu
+
+
+def architecture_flags(architectures: Iterable[str], with_ptx: bool = False) -> list[str]:
+    """What nvcc is given, so that the program has code for each of them.
+
+    `with_ptx`: its PTX is in the program too, to be read.
+    """
+    names = list(architectures)
+    if len(names) == 1 and re.fullmatch(r"sm_\d+", names[0]):
+        # Short for its code and its PTX. With a suffix it would stand for two kinds of PTX, one of
+        # them without the features: nvcc 13 then fails for a program that uses them.
+        return [f"-arch={names[0]}"]
+    flags = []
+    for name in names:
+        virtual, _, real = name.rpartition(":")
+        virtual = virtual or "compute_" + name[len("sm_") :]
+        codes = real.split(",")
+        codes += [virtual] if with_ptx and virtual not in codes else []
+        flags += [f"-gencode=arch={virtual},code={code}" for code in codes]
+    return flags
+
+
+def job_names_architecture(flags: Iterable[str]) -> bool:
+    """Whether a job's flags say what it is compiled for."""
+    return any(NAMES_ARCHITECTURE.fullmatch(flag) for flag in flags)
+
+
+def with_plain_architectures(flags: Iterable[str], own: Iterable[str]) -> list[str]:
+    """The flags, with -arch=sm_90a and -arch=native (`own`) said as `architecture_flags` does."""
+    told = []
+    for flag in flags:
+        whole = WHOLE_ARCHITECTURE.fullmatch(flag)
+        if whole:
+            told += architecture_flags([whole[1]] if whole[1] != "native" else own)
+        else:
+            told.append(flag)
+    return told
+
+
 # --- handouts/executor/sandbox/uids.py ----------------------------------------------------
 #
 # A uid of its own for each slot, where the executor is started by root.
@@ -361,14 +456,6 @@ def spare_uid(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
         raise argparse.ArgumentTypeError(f"{text!r} is not a uid that can be spared (1000 or more)")
     return int(text)
-
-
-def architecture(text: str) -> str:
-    """As nvcc names one, with or without "sm_"."""
-    match = re.fullmatch(r"(?:sm_)?(\d{2,3}[af]?)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an architecture like sm_90")
-    return "sm_" + match[1]
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -439,10 +526,17 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)",
     )
     parser.add_argument(
+        "--python",
+        metavar="PATH",
+        help="the interpreter of jobs in Python; its prefix is shown in the sandbox "
+        "(default: none, and no such jobs)",
+    )
+    parser.add_argument(
         "--arch",
         type=architecture,
         metavar="SM",
-        help="compile for this architecture (default: the GPU's)",
+        help="compile for this architecture: sm_90, 90a, compute_90a:sm_90a, or as nvcc's -gencode "
+        "takes it (default: the GPU's, with all that it can)",
     )
     parser.add_argument(
         "--no-gpu",
@@ -1272,30 +1366,6 @@ class Gate:
         return next(self._pauses)
 
 
-# --- handouts/executor/machine/architectures.py -------------------------------------------
-#
-# The architectures that programs are compiled for.
-
-
-def best_variant(architecture: str, nvcc: str) -> str:
-    """With all that the GPU can: from 9.0 on, much of it is in the "a" variant alone.
-
-    `nvcc`: its version, such as "13.0". Those before 12.0 know no such variants.
-    """
-    number = re.fullmatch(r"sm_(\d+)", architecture)
-    has_variant = number is not None and int(number[1]) >= 90 and not nvcc.startswith("11.")
-    return architecture + "a" if has_variant else architecture
-
-
-def architecture_flags(architectures: list[str]) -> list[str]:
-    """nvcc's arguments for a program that runs on all of them; [] is nvcc's own choice."""
-    if len(architectures) == 1 and architectures[0][-1:].isdigit():
-        return ["-arch=" + architectures[0]]
-    # -arch=sm_90a would make the program for compute_90 too, which has not all that 90a has.
-    numbers = [architecture.replace("sm_", "", 1) for architecture in architectures]
-    return [f"-gencode=arch=compute_{number},code=sm_{number}" for number in numbers]
-
-
 # --- handouts/executor/machine/cgroups.py -------------------------------------------------
 #
 # Cgroups (version 2), where this process may make some.
@@ -1384,6 +1454,164 @@ def own_cgroup() -> Path | None:
     return Path(places[0]) / names[0] if places and names else None
 
 
+# --- handouts/executor/machine/interpreter.py ---------------------------------------------
+#
+# The Python that runs jobs written in it: the operator's choice.
+
+
+ASK = (
+    "import json, sys; print(json.dumps([sys.executable, '%d.%d.%d' % sys.version_info[:3], "
+    "sys.prefix, sys.base_prefix]))"
+)
+
+
+class Interpreter(NamedTuple):
+    """Where it is, and what must be shown in the sandbox for it."""
+
+    path: str
+    version: str
+    folders: list[str]
+
+
+def find_interpreter(given: str | None) -> Interpreter | None:
+    """None if the operator chose none. Raises BadSetup for what does not run."""
+    if given is None:
+        return None
+    found = shutil.which(given)
+    if not found:
+        raise BadSetup(f"--python {given} is no program.")
+    try:
+        done = subprocess.run(
+            [os.path.abspath(found), "-I", "-c", ASK],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+        )
+        path, version, *prefixes = json.loads(done.stdout.decode("utf-8", "replace"))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        raise BadSetup(f"--python {given} does not run as Python does.") from None
+    # A virtual environment's is a link into the one that it was made from.
+    folders = {os.path.abspath(prefix) for prefix in prefixes}
+    folders.update([os.path.realpath(prefix) for prefix in prefixes])
+    if "/" in folders:
+        raise BadSetup(f"--python {given} stands in /, all of which would be shown to programs.")
+    return Interpreter(path, version, sorted(folders))
+
+
+# --- handouts/executor/machine/toolchain.py -----------------------------------------------
+#
+# What compiles and runs jobs here: nvcc, the host's own compilers, a Python; what each can do.
+
+
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"  # of programs in the sandbox too
+
+
+class Toolchain:
+    """Found once, when the executor starts."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Raises BadSetup for what the operator named and is not there, and for a host that runs
+        CUDA programs without nvcc."""
+        is_needed = bool(options.nvcc or options.nproc_execute)
+        self.nvcc = find_nvcc(options.nvcc, is_needed)  # "" for none, as those below
+        self.nvcc_version = nvcc_version(self.nvcc) if self.nvcc else ""
+        self.cxx = first_program("g++", "clang++")
+        self.cc = first_program("gcc", "clang", "cc")
+        self.interpreter = find_interpreter(options.python)
+        self.cuobjdump = tool_beside(self.nvcc, "cuobjdump")
+        self.nvdisasm = tool_beside(self.nvcc, "nvdisasm")
+
+    def languages(self) -> list[str]:
+        """Those of the jobs that can be run here."""
+        can = {
+            "cuda": self.nvcc,
+            "cpp": self.nvcc or (self.cxx and self.cc),
+            "python": self.interpreter,
+        }
+        return [language for language, means in can.items() if means]
+
+
+def first_program(*names: str) -> str:
+    """The path of the first that every program on this host could call; "" if none is there."""
+    found = (shutil.which(name, path=SYSTEM_PATH) for name in names)
+    return next(filter(None, found), "")
+
+
+def tool_beside(nvcc: str, name: str) -> str:
+    """Another of the toolkit's programs, else the system's; "" if there is none."""
+    root = toolkit_root(nvcc) if nvcc else None
+    beside = shutil.which(str(root / "bin" / name)) if root else None
+    return beside or first_program(name)
+
+
+def find_nvcc(given: str | None, is_needed: bool = True) -> str:
+    """The path of nvcc. Raises BadSetup if there is none; where it is not needed, that is ""."""
+    for candidate in [given] if given else ["nvcc", "/usr/local/cuda/bin/nvcc"]:
+        found = shutil.which(candidate)
+        if found:
+            real = os.path.realpath(found)  # the toolkit is beside the file, not beside the link
+            return real if os.path.basename(real) == "nvcc" else os.path.abspath(found)
+    if not is_needed:
+        return ""
+    problem = f"{given} is no program" if given else "nvcc was not found"
+    raise BadSetup(
+        f"{problem}. Install the CUDA toolkit, put its bin folder on the PATH, "
+        "or name it with --nvcc."
+    )
+
+
+def nvcc_version(nvcc: str) -> str:
+    """Such as "13.0". Raises BadSetup for a compiler that does not start."""
+    try:
+        answer = version_of(nvcc)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BadSetup(f"{nvcc} cannot be run: {error}.") from None
+    release = re.search(r"release ([\d.]+)", answer)
+    if not release:
+        raise BadSetup(f"{nvcc} --version does not answer like nvcc does.")
+    return release[1]
+
+
+def compiler_version(compiler: str) -> str:
+    """The first line of what a compiler says it is; "" if it cannot be asked."""
+    try:
+        return version_of(compiler).partition("\n")[0] if compiler else ""
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def version_of(program: str) -> str:
+    """All that it prints when asked for its version. Raises OSError, SubprocessError."""
+    done = subprocess.run(
+        [program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+    )
+    return done.stdout.decode("utf-8", "replace")
+
+
+def toolkit(nvcc: str) -> Path:
+    """What nvcc needs to run: the folder of its toolkit, or just its file if it has none."""
+    path = Path(nvcc)
+    return path.parent.parent if (path.parent / "nvcc.profile").is_file() else path
+
+
+def toolkit_root(nvcc: str) -> Path | None:
+    """The folder of nvcc's toolkit, also where nvcc is a script that calls the toolkit's own; None
+    where it has no folder of its own, as in a distribution's packages."""
+    path = toolkit(nvcc)
+    if path.is_dir():
+        return path
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return None
+    for called in re.findall(rb"/[\w./+-]+/nvcc\b", head) if head.startswith(b"#!") else []:
+        behind = toolkit(called.decode())
+        if behind.is_dir():
+            return behind
+    return None
+
+
 # --- handouts/executor/sandbox/command.py -------------------------------------------------
 #
 # A command for a slot, inside a sandbox or not.
@@ -1403,17 +1631,32 @@ class SandboxBroken(OSError):
     """The sandbox itself failed, so nothing ran; this host must claim no job."""
 
 
-def environment(nvcc: str, home: str, tmp: str, visible_gpus: str) -> dict[str, str]:
-    """The whole environment of a compiler or program: nothing of this process's own."""
+class Places(NamedTuple):
+    """Where things are inside the sandbox."""
+
+    program: str  # what a compiler makes
+    asm: str  # a folder for what is to be read of the program
+    libraries: str  # the executor's own folder of them; "" for none
+    script: str  # the folder of a script's files
+
+
+def environment(
+    programs: Iterable[str], libraries: Iterable[str], home: str, tmp: str, visible_gpus: str
+) -> dict[str, str]:
+    """The whole environment of a compiler or program: nothing of this process's own.
+
+    `programs`: whose folders are on the PATH before the system's; "" for none.
+    """
+    folders = [str(Path(program).parent) for program in programs if program]
+    found_in = {"LD_LIBRARY_PATH": ":".join(libraries)}
     return {
-        "PATH": ":".join(
-            [*([str(Path(nvcc).parent)] if nvcc else []), "/usr/local/bin", "/usr/bin", "/bin"]
-        ),
+        "PATH": ":".join([*folders, SYSTEM_PATH]),
         "HOME": home,
         "TMPDIR": tmp,
         "LANG": "C.UTF-8",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": visible_gpus,
+        **(found_in if found_in["LD_LIBRARY_PATH"] else {}),
     }
 
 
@@ -1648,10 +1891,11 @@ class Probe:
         shutil.rmtree(str(self._folder), ignore_errors=True)
         for name in ("src", "run", "tmp"):
             (self._folder / name).mkdir(parents=True)
-        source = self._folder / "src" / "probe.cu"
-        source.write_text(PROBE_CU)
-        nvcc = [self._nvcc, *architecture_flags(self._architectures)]
-        command = self._sandbox.compiler(self._folder, source, nvcc, DEFAULT_LIMITS)
+        flags = architecture_flags(self._architectures)
+        product = self._sandbox.places(self._folder).program
+        argv = [self._nvcc, *flags, "-o", product, "./probe.cu"]
+        files = {"probe.cu": PROBE_CU}
+        command = self._sandbox.compiler(self._folder, files, argv, DEFAULT_LIMITS)
         ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)
         if ended.exit_code != 0:
             names = ", ".join(self._architectures)
@@ -1724,11 +1968,142 @@ def words_of(text: str) -> list[str]:
     return [word for word in words if word]
 
 
+# --- handouts/executor/base/file_names.py -------------------------------------------------
+#
+# Which names a job's files may have: each is made in a folder of the job's own.
+
+
+MAX_NAME_BYTES, MAX_PART_BYTES, MAX_PARTS = 255, 100, 8
+
+
+def why_unsafe(names: Iterable[str]) -> str:
+    """Why these files cannot stand in one folder; "" if they can."""
+    taken: dict[str, str] = {}  # by what a disk that knows no case makes of them
+    for name in names:
+        problem = problem_of(name)
+        if problem:
+            return f"a file's name is {name[:100]!a}, which {problem}"
+        if name.casefold() in taken:
+            return f"two files have the names {taken[name.casefold()]!a} and {name!a}"
+        taken[name.casefold()] = name
+    for folded, name in taken.items():
+        parts = folded.split("/")
+        for length in range(1, len(parts)):
+            if "/".join(parts[:length]) in taken:
+                return f"{taken['/'.join(parts[:length])]!a} is a file, and the folder of {name!a}"
+    return ""
+
+
+def problem_of(name: str) -> str:
+    """What is wrong with one name by itself; "" if nothing is."""
+    parts = name.split("/")
+    if not name.isprintable():
+        return "is not printable"
+    if len(name.encode("utf-8")) > MAX_NAME_BYTES or len(parts) > MAX_PARTS:
+        return "is too long"
+    return next(filter(None, map(problem_of_part, parts)), "")
+
+
+def problem_of_part(part: str) -> str:
+    """The same for what stands between two slashes."""
+    if part in ("", ".", ".."):
+        return "leads out of its folder, or nowhere"
+    if "\\" in part:
+        return "has a backslash"
+    if part.startswith("-"):
+        return "would be taken for an option"
+    return "is too long" if len(part.encode("utf-8")) > MAX_PART_BYTES else ""
+
+
+# --- handouts/executor/results/archive.py -------------------------------------------------
+#
+# The archive of what a program left in ./out/.
+#
+# Its bytes go from the sandbox's first process, through a descriptor, into one archive on the
+# host; no name that a program chose is ever the name of a file here. The limits are applied twice:
+# when the archive is written, and to what is read from it (outputs.py).
+
+
+RECORD = re.compile(rb"([a-z]) (\d{1,20}) (\d{1,3})\n")
+
+
+class Found(NamedTuple):
+    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there."""
+
+    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries
+    size: int
+    name: bytes
+    offset: int = 0
+
+
+def unpack(archive: Any) -> Iterator[Found]:
+    """The entries in an archive that the sandbox's first process wrote."""
+    end = os.fstat(archive.fileno()).st_size
+    for line in iter(lambda: archive.readline(64), b""):
+        record = RECORD.fullmatch(line)
+        if not record:
+            return
+        name = archive.read(int(record[3]))
+        kind, size, offset = record[1].decode(), int(record[2]), archive.tell()
+        if kind == "f":
+            kind = "f" if offset + size <= end else "u"
+            archive.seek(offset + size)
+        yield Found(kind, size, name, offset)
+
+
+def gather(folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
+    """The same where there is no sandbox: copies the files in `folder`/out to the archive."""
+    try:
+        opened = os.open(str(folder / "out"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [Found("o", 0, b"out")]
+    try:
+        with archive.open("wb") as file:
+            return list(copy_entries(opened, file, limits))
+    finally:
+        os.close(opened)
+
+
+def copy_entries(folder: int, archive: Any, limits: dict[str, int]) -> Iterator[Found]:
+    """The entries of an open folder, after what comes back was written to the archive."""
+    files, room = limits["output_files"], limits["output_file_bytes"]
+    for name in sorted(os.fsencode(name) for name in os.listdir(folder)):
+        kind, size, source = open_entry(folder, name)
+        if kind == "f":
+            kind = "c" if files < 1 else "b" if size > room else "f"
+        offset = archive.tell()
+        if source is not None:
+            with source:
+                if kind == "f":
+                    archive.write(source.read(size))
+                    kind = "f" if archive.tell() == offset + size else "u"
+                    files, room = files - 1, room - size
+        yield Found(kind, size, name, offset)
+
+
+def open_entry(folder: int, name: bytes) -> tuple[str, int, Any]:
+    """An entry's kind and size, and if it is a plain file, the file open for reading."""
+    try:
+        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(about.st_mode):
+            kinds = {stat.S_IFDIR: "d", stat.S_IFLNK: "l"}
+            return kinds.get(stat.S_IFMT(about.st_mode), "s"), 0, None
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        source = os.fdopen(os.open(name, flags, dir_fd=folder), "rb")
+    except OSError:
+        return "u", 0, None
+    about = os.fstat(source.fileno())
+    return "f" if about.st_nlink == 1 else "h", about.st_size, source
+
+
 # --- handouts/executor/pipeline/attempt.py ------------------------------------------------
 #
 # The jobs that this executor holds the leases of.
 
 
+LANGUAGES = (".cu", ".cpp", ".cc", ".cxx", ".c", ".py")
 OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
 
 
@@ -1740,23 +2115,41 @@ class Attempt:
         self.id = int(claimed["attempt"]["id"])
         self.lease_token = str(claimed["attempt"]["lease_token"])
         self.lease_seconds = float(claimed["attempt"]["lease_seconds"])
-        self.job_id = int(claimed["job"]["id"])
-        self.source = str(claimed["job"]["source"])
-        self.filename = str(claimed["job"]["filename"])
-        self.platform = str(claimed["job"].get("platform", "cuda"))
-        self.args = [str(arg) for arg in claimed["job"]["args"]]
-        given = {name: int(value) for name, value in claimed["job"]["limits"].items()}
+        job = claimed["job"]
+        self.job_id = int(job["id"])
+        self.main = main_name(str(job["filename"]))
+        self.args = [str(arg) for arg in job["args"]]
+        self.platform = str(job.get("platform") or "cuda")  # an older queue sends none of these
+        self.flags = [str(flag) for flag in job.get("flags") or ()]
+        self.asm = bool(job.get("asm"))
+        self.sources = texts(job.get("sources"))
+        includes = texts(job.get("includes"))
+        self.job_files = {self.main: str(job["source"]), **self.sources, **includes}
+        # Nothing of a job whose files cannot be written where they belong is written at all.
+        self.problem = why_unsafe([self.main, *self.sources, *includes])
+        given = {name: int(value) for name, value in job["limits"].items()}
         self.limits = {**DEFAULT_LIMITS, **given}
         self.folder = folder / str(self.id)
         self.phase = "compiling"
         self.report: dict[str, Any] = {}
-        self.files: list[dict[str, Any]] = []  # what its program left in ./out/
+        self.asm_files: list[Found] = []  # what shows its program, in the archive `asm_archive`
+        self.files: list[dict[str, Any]] = []  # what comes back of it
         self.taken = threading.Event()  # an execution worker has it
         self.stop_reason = ""  # if it must not go on; no result is sent then
         self.lost = False  # the lease is another executor's: nothing is reported at all
         self._slot: Slot | None = None
         self._overdue_at = float("inf")  # when what runs should have ended long ago
         self._lock = threading.Lock()
+
+    @property
+    def asm_archive(self) -> Path:
+        """Where its compile leaves `asm_files`."""
+        return self.folder / "asm.archive"
+
+    @property
+    def is_python(self) -> bool:
+        """Whether it is run by an interpreter, and not compiled."""
+        return self.main.endswith(".py")
 
     def stop(self, reason: str, lost: bool = False) -> None:
         """Kills what runs for this job, now and from now on."""
@@ -1788,6 +2181,22 @@ class Attempt:
             self.stop("it could not be stopped in time")
             slot.destroy()
         return stuck
+
+
+def main_name(filename: str) -> str:
+    """The main file's: the student's own, so that error messages name it. What names no language
+    is CUDA."""
+    is_safe = not problem_of(filename)
+    plain = re.sub(r"[^\w.+ /-]" if is_safe else r"[^\w.+ -]", "_", filename)
+    plain = plain if plain.endswith(LANGUAGES) else plain + ".cu"
+    return "program.cu" if problem_of(plain) else plain
+
+
+def texts(files: Any) -> dict[str, str]:
+    """The files of a job by name. Raises TypeError."""
+    if files is not None and not isinstance(files, dict):
+        raise TypeError(f"files are {type(files).__name__}")
+    return {str(name): str(text) for name, text in (files or {}).items()}
 
 
 class JobsInHand:
@@ -2212,57 +2621,182 @@ def place_of_instance(places: dict[str, str], number: str, uuid: str) -> str:
     return places[number]
 
 
-# --- handouts/executor/machine/toolchain.py -----------------------------------------------
+# --- handouts/executor/machine/driver_stub.c ----------------------------------------------
+
+
+DRIVER_STUB_C = r"""
+#include <stdio.h>
+
+enum { OK = 0, NO_DEVICE = 100 };
+
+static int none(void) {
+    static int told;
+    if (!told++) fputs("This host has no NVIDIA driver: calls of the driver API fail.\n", stderr);
+    return NO_DEVICE;
+}
+
+int cuGetErrorName(int error, const char **text) {
+    *text = error == OK ? "CUDA_SUCCESS" : error == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE" : "CUDA_ERROR_UNKNOWN";
+    return OK;
+}
+
+int cuGetErrorString(int error, const char **text) {
+    *text = error == OK ? "no error" : error == NO_DEVICE ? "no CUDA-capable device is detected" : "unknown error";
+    return OK;
+}
+
+int cuDeviceGetCount(int *count) {
+    *count = 0;
+    return none();
+}
+
+int cuDriverGetVersion(int *version) {
+    *version = 0;
+    return none();
+}
+
+/* A line for every other function follows. */
+"""
+
+
+# --- handouts/executor/machine/driver_stub.py ---------------------------------------------
 #
-# nvcc and the host compiler behind it.
+# A stand-in for NVIDIA's driver library, for hosts that have none.
+#
+# Programs that are linked with -lcuda then link and start, and their first call says that there is
+# no GPU. It has every function that the toolkit's headers declare.
 
 
-def find_nvcc(given: str | None) -> str:
-    """The path of nvcc. Raises BadSetup."""
-    for candidate in [given] if given else ["nvcc", "/usr/local/cuda/bin/nvcc"]:
-        found = shutil.which(candidate)
-        if found:
-            real = os.path.realpath(found)  # the toolkit is beside the file, not beside the link
-            return real if os.path.basename(real) == "nvcc" else os.path.abspath(found)
-    problem = f"{given} is no program" if given else "nvcc was not found"
-    raise BadSetup(
-        f"{problem}. Install the CUDA toolkit, put its bin folder on the PATH, "
-        "or name it with --nvcc."
+HEADERS = ("cuda.h", "cudaGL.h", "cudaEGL.h", "cudaVDPAU.h", "cudaProfiler.h")
+DECLARED = re.compile(r"\bCUDAAPI\s+(cu[A-Z]\w*)\s*\(|#\s*define\s+cu[A-Z]\w*\s+(cu[A-Z]\w*)")
+PER_THREAD = re.compile(r"__CUDA_API_(PTSZ|PTDS)\((cu[A-Z]\w*)\)")
+
+
+def driver_functions(include: Path) -> list[str]:
+    """The names of the driver API in a toolkit's headers; [] where there are none."""
+    names = set()
+    for header in HEADERS:
+        try:
+            text = (include / header).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        names.update(one or other for one, other in DECLARED.findall(text))
+        for kind, name in PER_THREAD.findall(text):
+            names.update([name, f"{name}_{kind.lower()}"])
+    return sorted(names)
+
+
+def compile_stub(compiler: str, functions: Iterable[str], library: Path) -> str:
+    """Makes the library; why that failed, "" if it did not."""
+    names = [name for name in functions if f"int {name}(" not in DRIVER_STUB_C]
+    source = library.with_suffix(".c")
+    source.write_text(
+        DRIVER_STUB_C + "".join(f"int {name}(void) {{ return none(); }}\n" for name in names)
     )
-
-
-def nvcc_version(nvcc: str) -> str:
-    """Such as "13.0". Raises BadSetup for a compiler that does not start."""
+    argv = [compiler, "-shared", "-fPIC", "-O1", "-w", "-Wl,-soname,libcuda.so.1"]
+    argv += ["-o", str(library), "-x", "c", str(source)]
     try:
-        answer = version_of(nvcc)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
-        raise BadSetup(f"{nvcc} cannot be run: {error}.") from None
-    release = re.search(r"release ([\d.]+)", answer)
-    if not release:
-        raise BadSetup(f"{nvcc} --version does not answer like nvcc does.")
-    return release[1]
+        return str(error)
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode else ""
 
 
-def host_compiler() -> str:
-    """The first line of what the compiler behind nvcc says it is; "" if it cannot be asked."""
+# --- handouts/executor/machine/libraries.py -----------------------------------------------
+#
+# The libraries of the CUDA toolkit: where programs find them when they are linked, and later.
+#
+# The toolkit is NVIDIA's own (lib64, stubs), a distribution's, or made of NVIDIA's wheels (lib, with
+# files like libcublas.so.13 alone). What is missing is made in a folder of the executor's own: links
+# like libcublas.so, and a stand-in for the driver's library.
+
+
+DRIVER_STUB = "libcuda.so.1"
+LOADS_DRIVER = "import ctypes; ctypes.CDLL('libcuda.so.1')"
+DRIVER_FLAG = re.compile(r"(-l|--?library=)(cuda|:libcuda\.so(\.1)?)|.*-lcuda")
+
+
+class Libraries(NamedTuple):
+    """For the linker, and for what it made."""
+
+    link: Sequence[str] = ()  # folders of the host
+    run: Sequence[str] = ()  # folders where a program finds shared libraries at run time
+    folder: str = ""  # with what was made; "" for none. Sandboxes show it at another place
+    has_driver: bool = True
+
+
+NO_LIBRARIES = Libraries()
+
+
+def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
+    """Looks for them, and makes in `folder` what is missing. Without nvcc there are none."""
+    shutil.rmtree(str(folder), ignore_errors=True)
+    if not nvcc:
+        return NO_LIBRARIES
+    folder.mkdir(parents=True)
+    run, stubs = library_folders(nvcc)
+    has_driver = finds_driver()
+    link_plain_names([*run, *stubs], folder)
+    if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
+        make_driver_stub(nvcc, compiler, folder)
+    link = [str(path) for path in [*stubs, *run]]
+    return Libraries(link, [str(path) for path in run], str(folder), has_driver)
+
+
+def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
+    """Those of the toolkit that are there: of libraries, and of stubs of the driver's."""
+    root = toolkit_root(nvcc)
+    if root is None:  # a distribution's: its libraries are where the linker looks anyhow
+        stubs = sorted(Path("/usr/lib").glob("*-linux-gnu/stubs"))
+        return [], [path for path in stubs if (path / "libcuda.so").exists()]
+    folders: list[Path] = []
+    for path in [root / "lib64", *sorted(root.glob("targets/*/lib")), root / "lib"]:
+        if path.is_dir() and not any(path.samefile(other) for other in folders):
+            folders.append(path)
+    return folders, [path / "stubs" for path in folders if (path / "stubs").is_dir()]
+
+
+def finds_driver() -> bool:
+    """Whether a program of this host, started with an empty environment, finds libcuda.so.1."""
+    argv = [sys.executable, "-I", "-S", "-c", LOADS_DRIVER]
     try:
-        return version_of("g++").partition("\n")[0]
+        done = subprocess.run(
+            argv, env={}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60
+        )
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return False
+    return done.returncode == 0
 
 
-def version_of(program: str) -> str:
-    """All that it prints when asked for its version. Raises OSError, SubprocessError."""
-    done = subprocess.run(
-        [program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
-    )
-    return done.stdout.decode("utf-8", "replace")
+def link_plain_names(folders: list[Path], into: Path) -> None:
+    """Links like libcublas.so, by which linkers look, for files like libcublas.so.13 alone."""
+    for folder in folders:
+        for library in sorted(folder.glob("lib*.so.*")):
+            plain = library.name.partition(".so.")[0] + ".so"
+            link = into / plain
+            if not link.is_symlink() and not any((one / plain).exists() for one in folders):
+                link.symlink_to(library)
 
 
-def toolkit(nvcc: str) -> Path:
-    """What nvcc needs to run: the folder of its toolkit, or just its file if it has none."""
-    path = Path(nvcc)
-    return path.parent.parent if (path.parent / "nvcc.profile").is_file() else path
+def make_driver_stub(nvcc: str, compiler: str, folder: Path) -> None:
+    """libcuda.so.1 and libcuda.so; without the toolkit's headers no program could need them."""
+    include = (toolkit_root(nvcc) or Path("/usr")) / "include"
+    functions = driver_functions(include)
+    if not functions:
+        return
+    problem = compile_stub(compiler, functions, folder / DRIVER_STUB)
+    if problem:
+        say(f"No stand-in for the driver's library could be made: {problem}")
+        return
+    plain = folder / "libcuda.so"
+    if plain.is_symlink():
+        plain.unlink()
+    plain.symlink_to(DRIVER_STUB)
+
+
+def needs_driver(flags: Iterable[str]) -> bool:
+    """Whether a program with these flags is linked with the driver's library."""
+    return any(DRIVER_FLAG.fullmatch(flag) for flag in flags)
 
 
 # --- handouts/executor/pipeline/workers.py ------------------------------------------------
@@ -2337,87 +2871,29 @@ def minor_of(gpu: Gpu, root: Path) -> str:
     raise BadSetup(f"The driver lists no GPU {gpu.uuid} in /proc/driver/nvidia/gpus.")
 
 
-# --- handouts/executor/results/archive.py -------------------------------------------------
+# --- handouts/executor/sandbox/bundle.py --------------------------------------------------
 #
-# The archive of what a program left in ./out/.
+# The files of a job on their way into its sandbox.
 #
-# Its bytes go from the sandbox's first process, through a descriptor, into one archive on the
-# host; no name that a program chose is ever the name of a file here. The limits are applied twice:
-# when the archive is written, and to what is read from it (outputs.py).
+# They go as one descriptor, however many they are: records as in the archive of ./out/ (archive.py),
+# which the sandbox's first process unpacks before the command starts. Their names were checked
+# (file_names.py).
 
 
-RECORD = re.compile(rb"([a-z]) (\d{1,20}) (\d{1,3})\n")
+def pack(files: Mapping[str, str], bundle: Path) -> None:
+    """Writes the file that `take_in` in init.c reads. Raises OSError."""
+    with bundle.open("wb") as out:
+        for name, text in files.items():
+            encoded, content = name.encode("utf-8"), text.encode("utf-8")
+            out.write(b"f %d %d\n" % (len(content), len(encoded)) + encoded + content)
 
 
-class Found(NamedTuple):
-    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there."""
-
-    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries
-    size: int
-    name: bytes
-    offset: int = 0
-
-
-def unpack(archive: Any) -> Iterator[Found]:
-    """The entries in an archive that the sandbox's first process wrote."""
-    end = os.fstat(archive.fileno()).st_size
-    for line in iter(lambda: archive.readline(64), b""):
-        record = RECORD.fullmatch(line)
-        if not record:
-            return
-        name = archive.read(int(record[3]))
-        kind, size, offset = record[1].decode(), int(record[2]), archive.tell()
-        if kind == "f":
-            kind = "f" if offset + size <= end else "u"
-            archive.seek(offset + size)
-        yield Found(kind, size, name, offset)
-
-
-def gather(folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
-    """The same where there is no sandbox: copies the files in `folder`/out to the archive."""
-    try:
-        opened = os.open(str(folder / "out"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return []
-    except OSError:
-        return [Found("o", 0, b"out")]
-    try:
-        with archive.open("wb") as file:
-            return list(copy_entries(opened, file, limits))
-    finally:
-        os.close(opened)
-
-
-def copy_entries(folder: int, archive: Any, limits: dict[str, int]) -> Iterator[Found]:
-    """The entries of an open folder, after what comes back was written to the archive."""
-    files, room = limits["output_files"], limits["output_file_bytes"]
-    for name in sorted(os.fsencode(name) for name in os.listdir(folder)):
-        kind, size, source = open_entry(folder, name)
-        if kind == "f":
-            kind = "c" if files < 1 else "b" if size > room else "f"
-        offset = archive.tell()
-        if source is not None:
-            with source:
-                if kind == "f":
-                    archive.write(source.read(size))
-                    kind = "f" if archive.tell() == offset + size else "u"
-                    files, room = files - 1, room - size
-        yield Found(kind, size, name, offset)
-
-
-def open_entry(folder: int, name: bytes) -> tuple[str, int, Any]:
-    """An entry's kind and size, and if it is a plain file, the file open for reading."""
-    try:
-        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if not stat.S_ISREG(about.st_mode):
-            kinds = {stat.S_IFDIR: "d", stat.S_IFLNK: "l"}
-            return kinds.get(stat.S_IFMT(about.st_mode), "s"), 0, None
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        source = os.fdopen(os.open(name, flags, dir_fd=folder), "rb")
-    except OSError:
-        return "u", 0, None
-    about = os.fstat(source.fileno())
-    return "f" if about.st_nlink == 1 else "h", about.st_size, source
+def lay_out(files: Mapping[str, str], folder: Path) -> None:
+    """The same where there is no sandbox: writes the files into a folder. Raises OSError."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode("utf-8"))
 
 
 # --- handouts/executor/sandbox/init.c -----------------------------------------------------
@@ -2536,20 +3012,62 @@ static const char *hand_out_folder(int run, int to, long files, long long bytes)
     return failed ? "unwritten" : "made";
 }
 
-/* init REPORT PRODUCT PATH ARCHIVE FILES BYTES PROCESSES FILE_BYTES MEMORY_BYTES COMMAND... */
+/* Makes the file of that name and the folders that lead to it. The name was checked before. */
+static int make(int folder, char *name) {
+    for (char *slash = name; (slash = strchr(slash + 1, '/'));) {
+        *slash = 0;
+        int failed = mkdirat(folder, name, 0755) != 0 && errno != EEXIST;
+        *slash = '/';
+        if (failed) return -1;
+    }
+    return openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+}
+
+/* The job's files, for the command: records of kind f, as in an archive. */
+static int take_in(int from, const char *into) {
+    static char buffer[1 << 16];
+    size_t left, length, n;
+    char name[256];
+    int folder = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to;
+    FILE *bundle = fdopen(from, "r");
+    if (!bundle || folder < 0) return -1;
+    while (fscanf(bundle, "f %zu %zu", &left, &length) == 2) {
+        if (getc(bundle) != '\n' || length >= sizeof name || fread(name, 1, length, bundle) != length) return -1;
+        name[length] = 0;
+        if ((to = make(folder, name)) < 0) return -1;
+        for (; left > 0; left -= n) {
+            n = fread(buffer, 1, left < sizeof buffer ? left : sizeof buffer, bundle);
+            if (n == 0 || put(to, buffer, n)) return -1;
+        }
+        if (close(to)) return -1;
+    }
+    int failed = !feof(bundle);
+    fclose(bundle);
+    close(folder);
+    return failed ? -1 : 0;
+}
+
+/* init REPORT PRODUCT PATH ARCHIVE OUT_OF BUNDLE INTO FILES BYTES PROCESSES FILE_BYTES MEMORY_BYTES COMMAND...
+   A descriptor that is -1 stands for none. What is in OUT_OF/out goes to the archive, what is in the bundle
+   to INTO. */
 int main(int argc, char **argv) {
-    int report = atoi(argv[1]), product = atoi(argv[2]), archive = atoi(argv[4]), status = 0, adjust;
-    int run = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (argc < 14) return 125;
+    int report = atoi(argv[1]), product = atoi(argv[2]), archive = atoi(argv[4]), bundle = atoi(argv[6]);
+    int status = 0, adjust, run = open(argv[5], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct pollfd reader = {report, 0, 0};
     struct rusage used;
     const char *made = "none";
-    if (argc < 11 || poll(&reader, 1, 0) != 0) return 125; /* the slot is gone */
+    if (poll(&reader, 1, 0) != 0) return 125; /* the slot is gone */
     fcntl(report, F_SETFD, FD_CLOEXEC);
     if (product >= 0) fcntl(product, F_SETFD, FD_CLOEXEC);
     if (archive >= 0) fcntl(archive, F_SETFD, FD_CLOEXEC);
     if ((adjust = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)) >= 0) {
         if (write(adjust, "1000", 4) != 4) return 125;
         close(adjust);
+    }
+    if (bundle >= 0 && take_in(bundle, argv[7])) {
+        fprintf(stderr, "the job's files cannot be written: %s\n", strerror(errno));
+        return 125;
     }
     int go[2];
     if (pipe2(go, O_CLOEXEC) != 0) return 125;
@@ -2560,14 +3078,14 @@ int main(int argc, char **argv) {
         close(go[1]);
         if (read(go[0], &status, 1) != 0) _exit(127);
         char data[32]; /* far beyond, for what grows faster than the slot looks */
-        snprintf(data, sizeof data, "%llu", 4 * strtoull(argv[9], NULL, 10));
+        snprintf(data, sizeof data, "%llu", 4 * strtoull(argv[12], NULL, 10));
         limit(RLIMIT_CORE, "0");
         limit(RLIMIT_NOFILE, "4096");
-        limit(RLIMIT_NPROC, argv[7]);
-        limit(RLIMIT_FSIZE, argv[8]);
+        limit(RLIMIT_NPROC, argv[10]);
+        limit(RLIMIT_FSIZE, argv[11]);
         limit(RLIMIT_DATA, data);
-        execv(argv[10], argv + 10);
-        fprintf(stderr, "%s cannot be started: %s\n", argv[10], strerror(errno));
+        execv(argv[13], argv + 13);
+        fprintf(stderr, "%s cannot be started: %s\n", argv[13], strerror(errno));
         _exit(127);
     }
     if (child < 0) return 125;
@@ -2583,8 +3101,8 @@ int main(int argc, char **argv) {
     if (archive >= 0 || (product >= 0 && status == 0)) {
         kill(-1, SIGKILL); /* no process is left that could change what is handed out */
         while (wait(NULL) > 0 || errno == EINTR) ;
-        made = product >= 0 ? hand_out(argv[3], product)
-                            : hand_out_folder(run, archive, atol(argv[5]), atoll(argv[6]));
+        if (archive >= 0) made = hand_out_folder(run, archive, atol(argv[8]), atoll(argv[9]));
+        if (product >= 0 && status == 0 && strcmp(made, "unwritten")) made = hand_out(argv[3], product);
     }
     getrusage(RUSAGE_CHILDREN, &used);
     dprintf(report, "%d %.6f %.6f %ld %s\n", status, seconds,
@@ -2718,7 +3236,8 @@ def compile_init(path: Path) -> None:
 
 CHECKED = 42  # the exit status if all is well
 
-# Its arguments: the file with the token, nvcc ("" for none), the scratch folder.
+# Its arguments: the file with the token, nvcc, the scratch folder, Python; nvcc and Python are ""
+# where there is none.
 SELF_TEST = f"""\
 if [ -r "$3" ]; then
     echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"
@@ -2733,6 +3252,10 @@ fi
 [ -z "$2" ] || "$2" --version >/dev/null || {{
     echo "$2 does not run in it; name the toolkit's own nvcc with --nvcc," \\
         "and further folders it needs with --sandbox-bind"
+    exit 1
+}}
+[ -z "$4" ] || "$4" -c "" || {{
+    echo "$4 does not run in it; name one with --python that needs nothing outside of its prefix"
     exit 1
 }}
 exit {CHECKED}
@@ -2927,6 +3450,17 @@ ISOLATION = [
     *("--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--new-session"),
     *("--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
 ]
+WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+LIBRARIES = "/job/lib"
+
+
+class Inside(NamedTuple):
+    """What differs from one command to another."""
+
+    into: str = "/tmp/run"  # the folder that the job's files are unpacked in
+    out_of: str = "/tmp/run"  # the folder whose out/ goes to the archive
+    libraries: Sequence[str] = ()  # where programs find shared ones
+    is_python: bool = False  # whether the interpreter's folders are shown
 
 
 class Bubblewrap:
@@ -2937,11 +3471,22 @@ class Bubblewrap:
     go in and out as open descriptors, never by a path.
     """
 
-    def __init__(self, options: argparse.Namespace, nvcc: str, folder: Path) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        nvcc: str,
+        folder: Path,
+        libraries: Libraries = NO_LIBRARIES,
+        interpreter: Interpreter | None = None,
+    ) -> None:
         """`folder`: for its own files. Raises BadSetup if bubblewrap or a compiler is missing."""
         self._bwrap = find_bwrap()
         self.uids = Uids(options.sandbox_uid_base) if os.geteuid() == 0 else None
-        self.binds = folders_to_bind(nvcc, options.sandbox_bind)
+        self._libraries = libraries
+        self._of_python = outside_usr(interpreter.folders if interpreter else [])
+        shown = folders_to_bind(nvcc, options.sandbox_bind)
+        self._of_python = [path for path in self._of_python if path not in shown]
+        self.binds = [*self._of_python, *shown]
         folder.mkdir(parents=True, exist_ok=True)
         self._init = folder / "init"
         self._filter = folder / "seccomp"
@@ -2975,17 +3520,30 @@ class Bubblewrap:
         files = [Path(node).stat() for nodes in self._nodes.values() for node in nodes]
         return sorted({file.st_gid for file in files if file.st_mode & 0o006 != 0o006})
 
+    def places(self, folder: Path) -> Places:
+        """Where things are of the job in `folder`."""
+        libraries = LIBRARIES if self._libraries.folder else ""
+        return Places("/tmp/program", "/tmp/asm/out", libraries, "/tmp/src")
+
     def compiler(
-        self, folder: Path, source: Path, nvcc: list[str], limits: dict[str, int]
+        self,
+        folder: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        limits: dict[str, int],
+        asm: Path | None = None,
     ) -> Command:
-        """Compiles `source`, to `folder`/program."""
-        files = {
-            "source": (source, os.O_RDONLY),
+        """Runs a compiler in a folder with these files; what is at its `places` then goes to
+        `folder`/program, and to the archive `asm`."""
+        pack(files, folder / "bundle")
+        opened = {
+            "bundle": (folder / "bundle", os.O_RDONLY),
             "product": (folder / "program", os.O_WRONLY | os.O_CREAT | os.O_EXCL),
         }
-        argv = [*nvcc, "-o", "/tmp/program", "./" + source.name]
-        setup = ["--perms", "0644", "--file", "@source", "/tmp/run/" + source.name]
-        return self._command(argv, setup, files, nvcc[0], None, limits)
+        if asm is not None:
+            opened["archive"] = (asm, WRITE_ANEW)
+        inside = Inside(out_of="/tmp/asm", libraries=self._libraries.run)
+        return self._command(argv, ["--dir", "/tmp/asm/out"], opened, argv[0], None, limits, inside)
 
     def program(
         self,
@@ -2999,47 +3557,84 @@ class Bubblewrap:
         """Runs `folder`/program; what it leaves in ./out/ goes to the archive."""
         files = {
             "program": (folder / "program", os.O_RDONLY),
-            "archive": (archive, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+            "archive": (archive, WRITE_ANEW),
         }
         setup = ["--dir", "/tmp/run/out", "--perms", "0555", "--file", "@program", "/job/program"]
-        return self._command(["/job/program", *args], setup, files, nvcc, gpu, limits)
+        inside = Inside(libraries=self._libraries.run)
+        return self._command(["/job/program", *args], setup, files, nvcc, gpu, limits, inside)
+
+    def script(
+        self,
+        folder: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        gpu: Gpu | None,
+        archive: Path,
+        limits: dict[str, int],
+    ) -> Command:
+        """Runs Python with these files at the place of a script; what it leaves in ./out/ goes to
+        the archive."""
+        pack(files, folder / "bundle")
+        opened = {
+            "bundle": (folder / "bundle", os.O_RDONLY),
+            "archive": (archive, WRITE_ANEW),
+        }
+        setup = ["--dir", "/tmp/run/out", "--dir", "/tmp/src"]
+        inside = Inside(into="/tmp/src", is_python=True)
+        return self._command(argv, setup, opened, argv[0], gpu, limits, inside)
 
     def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the program left in ./out/, as its archive says."""
         with archive.open("rb") as file:
             return list(unpack(file))
 
-    def check(self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None) -> Command:
+    def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
+        """What the compiler left to be read, as its archive says."""
+        return self.outputs(folder, archive, limits)
+
+    def check(
+        self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""
+    ) -> Command:
         """A command that ends with CHECKED if the sandbox holds what it should."""
-        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch)]
-        return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS)
+        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch), python]
+        inside = Inside(is_python=True)
+        return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS, inside)
 
     def _command(
         self,
         argv: list[str],
         setup: list[str],
         files: dict[str, tuple[Path, int]],
-        nvcc: str,
+        program: str,
         gpu: Gpu | None,
         limits: dict[str, int],
+        inside: Inside,
     ) -> Command:
         box = [self._bwrap, *self._isolation]
-        env = environment(nvcc, "/tmp/run", "/tmp", gpu.uuid if gpu else "")
+        visible = gpu.uuid if gpu else ""
+        env = environment([program], inside.libraries, "/tmp/run", "/tmp", visible)
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
         box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self._devices(gpu)]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
-            box += ["--ro-bind", f"/tmp/{number}" if self.uids else path, path]
+            if inside.is_python or path not in self._of_python:
+                box += ["--ro-bind", f"/tmp/{number}" if self.uids else path, path]
         box += ["--perms", "0555", "--file", "@init", "/job/init", *setup]
+        if self._libraries.folder and not inside.is_python:
+            box += show_libraries(Path(self._libraries.folder))
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
         box += ["@product" if "product" in files else "-1", "/tmp/program"]
-        box += ["@archive" if "archive" in files else "-1"]
+        box += ["@archive" if "archive" in files else "-1", inside.out_of]
+        box += ["@bundle" if "bundle" in files else "-1", inside.into]
         box += [str(limits[name]) for name in LIMITS_FOR_INIT]
-        files = {**files, "init": (self._init, os.O_RDONLY), "seccomp": (self._filter, os.O_RDONLY)}
-        return Command(box, argv, "/", {}, files)
+        own = {"init": self._init, "seccomp": self._filter}
+        if "@stub" in box:
+            own["stub"] = Path(self._libraries.folder) / DRIVER_STUB
+        opened = {name: (path, os.O_RDONLY) for name, path in own.items()}
+        return Command(box, argv, "/", {}, {**files, **opened})
 
     def _devices(self, gpu: Gpu | None) -> list[str]:
         if gpu is None:
@@ -3074,8 +3669,26 @@ def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
     missing = [path for path in resolved if not path.exists()]
     if missing:
         raise BadSetup(f"There is no {missing[0]} to show in the sandbox.")
-    folders = [*([toolkit(nvcc)] if nvcc else []), *resolved]
-    return [str(path) for path in folders if Path("/usr") not in [path, *path.parents]]
+    return outside_usr([*([toolkit(nvcc)] if nvcc else []), *resolved])
+
+
+def outside_usr(paths: Iterable[str | Path]) -> list[str]:
+    """Those that every sandbox does not show anyhow."""
+    return [str(path) for path in paths if Path("/usr") not in [Path(path), *Path(path).parents]]
+
+
+def show_libraries(folder: Path) -> list[str]:
+    """bwrap's arguments for what was made in the executor's own folder of libraries.
+
+    No bind: for that a slot started by root would have to mount it first.
+    """
+    box = []
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            box += ["--symlink", os.readlink(str(path)), f"{LIBRARIES}/{path.name}"]
+        elif path.name == DRIVER_STUB:
+            box += ["--perms", "0555", "--file", "@stub", f"{LIBRARIES}/{path.name}"]
+    return box
 
 
 def system_folders() -> list[str]:
@@ -3101,16 +3714,30 @@ class NoSandbox:
 
     uids = None
 
+    def __init__(self, libraries: Libraries = NO_LIBRARIES) -> None:
+        self._libraries = libraries
+
     def about(self) -> str:
         """For the log and for staff."""
         return "none"
 
+    def places(self, folder: Path) -> Places:
+        """Where things are of the job in `folder`."""
+        asm, script = str(folder / "asm/out"), str(folder / "src")
+        return Places(str(folder / "program"), asm, self._libraries.folder, script)
+
     def compiler(
-        self, folder: Path, source: Path, nvcc: list[str], limits: dict[str, int]
+        self,
+        folder: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        limits: dict[str, int],
+        asm: Path | None = None,
     ) -> Command:
-        """Compiles `source`, to `folder`/program."""
-        argv = [*nvcc, "-o", str(folder / "program"), "./" + source.name]
-        return Command([], argv, str(source.parent), self._environment(folder, nvcc[0], ""), {})
+        """Runs a compiler in a folder with these files."""
+        lay_out(files, folder / "src")
+        env = self._environment(folder, argv[0], self._libraries.run, None)
+        return Command([], argv, str(folder / "src"), env, {})
 
     def program(
         self,
@@ -3122,15 +3749,37 @@ class NoSandbox:
         limits: dict[str, int],
     ) -> Command:
         """Runs `folder`/program."""
-        env = self._environment(folder, nvcc, gpu.uuid if gpu else "")
+        env = self._environment(folder, nvcc, self._libraries.run, gpu)
         return Command([], [str(folder / "program"), *args], str(folder / "run"), env, {})
+
+    def script(
+        self,
+        folder: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        gpu: Gpu | None,
+        archive: Path,
+        limits: dict[str, int],
+    ) -> Command:
+        """Runs Python with these files at the place of a script."""
+        lay_out(files, folder / "src")
+        env = self._environment(folder, argv[0], (), gpu)
+        return Command([], argv, str(folder / "run"), env, {})
 
     def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the program left in ./out/, copied to the archive."""
         return gather(folder / "run", archive, limits)
 
-    def _environment(self, folder: Path, nvcc: str, visible_gpus: str) -> dict[str, str]:
-        return environment(nvcc, str(folder / "run"), str(folder / "tmp"), visible_gpus)
+    def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
+        """What the compiler left to be read, copied to the archive."""
+        return gather(folder / "asm", archive, limits)
+
+    def _environment(
+        self, folder: Path, program: str, libraries: Sequence[str], gpu: Gpu | None
+    ) -> dict[str, str]:
+        visible = gpu.uuid if gpu else ""
+        home, tmp = str(folder / "run"), str(folder / "tmp")
+        return environment([program], libraries, home, tmp, visible)
 
 
 # --- handouts/executor/pipeline/host.py ---------------------------------------------------
@@ -3151,15 +3800,24 @@ class Host:
         self.options = options
         self.auth = auth
         Queue(auth)  # a bad address or certificate is said now
-        self.nvcc = nvcc_for(options)  # "" if there is none
-        self.nvcc_version = nvcc_version(self.nvcc) if self.nvcc else None
+        self.toolchain = Toolchain(options)
+        self.nvcc, self.nvcc_version = self.toolchain.nvcc, self.toolchain.nvcc_version
         takes_gpus = options.nproc_execute > 0 and not options.no_gpu
         self.gpus = gpus_for_workers(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
         self.cgroups = Cgroups(own_cgroup())
-        self.sandbox: Any = NoSandbox()
+        self.libraries = make_libraries(
+            self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
+        )
+        self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
-            self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
+            self.sandbox = Bubblewrap(
+                options,
+                self.nvcc,
+                self.scratch / "sandbox",
+                self.libraries,
+                self.toolchain.interpreter,
+            )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
@@ -3168,6 +3826,10 @@ class Host:
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
+
+    def languages(self) -> list[str]:
+        """Those of the jobs that can be run here."""
+        return self.toolchain.languages()
 
     def close(self) -> None:
         """Leaves the cgroups as they were."""
@@ -3193,7 +3855,11 @@ class Host:
 
     def try_sandbox(self, slot: Slot, gpu: Gpu | None) -> None:
         """Raises BadSetup if it does not hold what it should."""
-        command = self.sandbox.check(self.options.auth.resolve(), self.scratch, self.nvcc, gpu)
+        interpreter = self.toolchain.interpreter
+        python = interpreter.path if interpreter else ""
+        command = self.sandbox.check(
+            self.options.auth.resolve(), self.scratch, self.nvcc, gpu, python
+        )
         try:
             ended = slot.run(command, SELF_TEST_SECONDS, SELF_TEST_LIMITS, lambda: True)
         except OSError as error:
@@ -3212,14 +3878,10 @@ class Host:
         if self.options.arch:
             return [self.options.arch]
         gpus = [one.gate.gpu for one in self.workers if one.gate and platform in one.platforms]
-        found = {best_variant(gpu.architecture, str(self.nvcc_version)) for gpu in gpus}
+        found = {full_architecture(gpu.architecture, self.nvcc_version) for gpu in gpus}
         return sorted(
             found, key=lambda architecture: (len(architecture.rstrip("af")), architecture)
         )
-
-    def languages(self) -> list[str]:
-        """Those of the jobs that can be compiled here."""
-        return ["cuda", "cpp"] if self.nvcc else ["cpp"]
 
     def compiler(self) -> str:
         """For the log."""
@@ -3234,7 +3896,7 @@ class Host:
         """What the queue shows staff of this executor."""
         return {
             "version": VERSION,
-            "nvcc": self.nvcc_version,
+            "nvcc": self.nvcc_version or None,
             "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
             "nproc_compile": self.options.nproc_compile,
@@ -3280,16 +3942,6 @@ def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
             "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
         )
     return gpus[:wanted]
-
-
-def nvcc_for(options: argparse.Namespace) -> str:
-    """The path of nvcc; "" on a host that runs nothing on GPUs and has none. Raises BadSetup."""
-    try:
-        return find_nvcc(options.nvcc)
-    except BadSetup:
-        if options.nvcc or options.nproc_execute:
-            raise
-        return ""
 
 
 def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
@@ -3753,6 +4405,234 @@ class Claimer:
             say("The queue is older than this executor: it has no jobs for one platform alone.")
 
 
+# --- handouts/executor/base/flags.py ------------------------------------------------------
+#
+# A second look at the compiler's flags, which the queue has allowed by its table.
+#
+# The compiler runs in the sandbox whatever it is told; this keeps a flag from leading it, or what
+# it makes, to another place, so that a job fails with a line that says why.
+
+
+MAX_FLAGS, MAX_FLAG_LENGTH = 64, 200
+LEAD_ELSEWHERE = (  # how those begin
+    *("-o", "--output", "--options-file", "--objdir", "-dump", "-ccbin", "--compiler-bindir"),
+    *("-run", "--run", "-keep-dir", "--keep-dir", "-clean", "--clean", "-target-dir"),
+    *("--target-directory", "-ldir", "--libdevice-directory", "-idp", "--input-drive-prefix"),
+    *("-B", "-specs", "--specs", "-wrapper", "-fplugin", "-iplugindir", "-plugin", "--plugin"),
+    *("--sysroot", "-isysroot", "@"),
+)
+PASSED_ON = re.compile(  # to another program, and what it gets
+    r"(?:-X(?P<short>[a-z]+)|--(?P<long>[a-z]+)-options)=(?P<given>.+)|-W(?P<one>[alp]),(?P<listed>.+)"
+)
+FOR_THE_LINKER = re.compile(
+    r"--(no-)?as-needed|--(no-)?whole-archive|--(start|end)-group|--gc-sections|--export-dynamic"
+    r"|-l[\w.+-]+|-z|now|relro|defs|noexecstack|-O[012]"
+)
+
+
+def why_refused(flags: Sequence[str]) -> str:
+    """Which flag this executor does not give to a compiler, and why; "" if it gives them all."""
+    if len(flags) > MAX_FLAGS:
+        return f"There are {len(flags)} compiler flags; {MAX_FLAGS} are the most."
+    for flag in flags:
+        problem = problem_of_flag(flag)
+        if problem:
+            return f"The flag {flag[:MAX_FLAG_LENGTH]!a} is refused on this host: {problem}."
+    return ""
+
+
+def problem_of_flag(flag: str) -> str:
+    """What is wrong with one; "" if nothing is."""
+    if len(flag) > MAX_FLAG_LENGTH:
+        return f"it has more than {MAX_FLAG_LENGTH} characters"
+    if not re.fullmatch(r"-[^\s]+", flag) or not flag.isprintable():
+        return "a flag is one word that begins with -"
+    if flag in ("-Xlinker", "--linker-options", "--"):
+        return "it changes what the next word means"
+    passed = PASSED_ON.fullmatch(flag)
+    if passed is None:
+        return leads_elsewhere([flag])
+    words = re.split("[,=]", passed["given"] or passed["listed"])
+    if "linker" in (passed["short"], passed["long"]) or passed["one"] == "l":
+        if all(FOR_THE_LINKER.fullmatch(word) for word in words):
+            return ""
+        return "the linker is not told that here"
+    return leads_elsewhere(words)
+
+
+def leads_elsewhere(words: Iterable[str]) -> str:
+    """Whether one of them does, in words."""
+    if any(word.strip("'\"\\").startswith(LEAD_ELSEWHERE) for word in words):
+        return "it names another place or program"
+    return ""
+
+
+# --- handouts/executor/pipeline/disassembly.py --------------------------------------------
+#
+# What the compiler made, as text to be read: `asm` of a job.
+
+
+PTX, SASS, ASSEMBLY = "asm-ptx.txt", "asm-sass.txt", "asm.s"
+KEEPS_ASSEMBLY = "-save-temps=obj"  # a host compiler: beside the program
+KEEPS_ASSEMBLY_OF_NVCC = "-Xcompiler=-save-temps=cwd"  # which tidies up beside what it makes
+
+# Runs the compiler, and where that succeeded, takes apart the very program that it made. Nothing
+# here makes a compile fail. Its arguments: the program, the folder for what it makes, cuobjdump and
+# nvdisasm ("" where there is none), which kinds are wanted, and the compiler's command line.
+SHOW = f"""\
+program=$1 out=$2 cuobjdump=$3 nvdisasm=$4 kinds=$5 here=$PWD
+shift 5
+"$@" || exit
+mkdir -p "$out/../cubins" && cd "$out/../cubins" || exit 0
+case $kinds in *cuda*)
+    if [ -z "$cuobjdump" ]; then
+        echo "asm: this host has no cuobjdump, so there is no {PTX} and no {SASS}."
+    else
+        "$cuobjdump" -ptx "$program" | sed "s|\\"$here/\\(\\./\\)*|\\"|" | cat -s >{PTX}
+        if grep -q '^\\.version' {PTX}; then mv {PTX} "$out"
+        else echo "asm: the program holds no PTX, so there is no {PTX}."; fi
+        if [ "$nvdisasm" ]; then
+            "$cuobjdump" -xelf all "$program" >log || cat log
+            for cubin in *.cubin; do
+                echo "// $cubin"
+                "$nvdisasm" -c -g "$cubin"
+            done | sed "s|\\"$here/\\(\\./\\)*|\\"|" >"$out/{SASS}"
+        else
+            "$cuobjdump" -sass "$program" >"$out/{SASS}"
+        fi
+    fi
+esac
+case $kinds in *host*)
+    for file in "${{program%/*}}"/*.s "$here"/tmpxft_*.s; do
+        case $file in *_dlink.s | *.cudafe1.s) continue ;; esac
+        [ ! -f "$file" ] || cat "$file"
+    done >"$out/{ASSEMBLY}"
+esac
+exit 0
+"""
+
+
+def shown(argv: list[str], kinds: Iterable[str], tools: Toolchain, places: Places) -> list[str]:
+    """The command line of a compiler, and of what then shows its program.
+
+    `kinds`: "cuda" for PTX and SASS, "host" for the assembly that a compiler was told to keep.
+    """
+    given = [places.program, places.asm, tools.cuobjdump, tools.nvdisasm, " ".join(kinds)]
+    return ["/bin/sh", "-c", SHOW, "sh", *given, *argv]
+
+
+def only_ours(found: Iterable[Found]) -> list[Found]:
+    """Of what is in the archive, the files that are asked for: a source may have made others."""
+    names = {name.encode() for name in (PTX, SASS, ASSEMBLY)}
+    return [entry for entry in found if entry.name in names]
+
+
+def append(found: Iterable[Found], of: Path, archive: Path) -> list[Found]:
+    """The same entries in another archive, to whose end the first one's bytes are written.
+
+    Raises OSError.
+    """
+    with of.open("rb") as source, archive.open("ab") as target:
+        begin = target.seek(0, 2)
+        shutil.copyfileobj(source, target)
+    return [entry._replace(offset=begin + entry.offset) for entry in found]
+
+
+# --- handouts/executor/pipeline/building.py -----------------------------------------------
+#
+# How a job becomes a program: which compiler, and what it is told.
+
+
+C, CXX = (".c",), (".cpp", ".cc", ".cxx")
+OPTIMIZED = "-O3"
+
+
+class CannotBuild(Exception):
+    """This host cannot make a program of the job; its message is for the student."""
+
+
+class Build(NamedTuple):
+    """A compile, without the places that differ from one to the next."""
+
+    compiler: list[str]  # and its options
+    is_nvcc: bool
+    sources: list[str]  # as arguments
+    flags: list[str]
+    shows: list[str]  # kinds of what is to be shown of the program
+    needs_driver: bool  # whether it is linked with the driver's library
+
+    def command(self, places: Places, libraries: Libraries) -> list[str]:
+        """The compiler's command line."""
+        is_linked = any(flag.startswith(("-l", "--library", "-library")) for flag in self.flags)
+        folders = [*libraries.link, *([places.libraries] if places.libraries else [])]
+        paths = [f"-L{folder}" for folder in folders] if is_linked else []
+        if self.needs_driver and places.libraries and not libraries.has_driver:
+            pass_on = "-Xlinker=" if self.is_nvcc else "-Wl,"
+            paths.append(f"{pass_on}-rpath={places.libraries}")
+        return [*self.compiler, *paths, "-o", places.program, *self.sources, *self.flags]
+
+    def whole_command(self, places: Places, libraries: Libraries, tools: Toolchain) -> list[str]:
+        """The same, and what shows the program afterwards, if the job wants that."""
+        argv = self.command(places, libraries)
+        return shown(argv, self.shows, tools, places) if self.shows else argv
+
+
+def plan(attempt: Attempt, tools: Toolchain, architectures: list[str]) -> Build:
+    """What compiles the job. Raises CannotBuild."""
+    refused = why_refused(attempt.flags)
+    if refused:
+        raise CannotBuild(refused)
+    names = [attempt.main, *attempt.sources]
+    has_cuda = any(not name.endswith((*C, *CXX)) for name in names)
+    if not has_cuda and (attempt.platform == CPU or not tools.nvcc):
+        return plan_for_host(attempt, tools, names)
+    if not tools.nvcc:
+        raise CannotBuild("This host has no nvcc, so it compiles no CUDA programs.")
+    return plan_for_nvcc(attempt, tools, names, architectures)
+
+
+def plan_for_nvcc(
+    attempt: Attempt, tools: Toolchain, names: list[str], architectures: list[str]
+) -> Build:
+    """CUDA, or C++ for a platform with a GPU."""
+    has_host = any(name.endswith((*C, *CXX)) for name in names)
+    has_cuda = any(not name.endswith((*C, *CXX)) for name in names)
+    shows = [*(["cuda"] if has_cuda else []), *(["host"] if has_host else [])]
+    own = [] if job_names_architecture(attempt.flags) else architectures
+    compiler = [tools.nvcc, OPTIMIZED, *architecture_flags(own, with_ptx=attempt.asm)]
+    if attempt.asm and has_host:
+        compiler.append(KEEPS_ASSEMBLY_OF_NVCC)
+    flags = with_plain_architectures(attempt.flags, architectures)
+    return Build(
+        compiler,
+        is_nvcc=True,
+        sources=["./" + name for name in names],
+        flags=flags,
+        shows=shows if attempt.asm else [],
+        needs_driver=needs_driver(flags),
+    )
+
+
+def plan_for_host(attempt: Attempt, tools: Toolchain, names: list[str]) -> Build:
+    """C and C++ for the CPU. What is linked of both is C++, and its parts in C stay C."""
+    is_c = all(name.endswith(C) for name in names)
+    compiler = tools.cc if is_c else tools.cxx
+    if not compiler:
+        raise CannotBuild(f"This host has no compiler for {'C' if is_c else 'C++'} programs.")
+    sources = []
+    for name in names:
+        one = "./" + name
+        sources += ["-x", "c", one, "-x", "none"] if name.endswith(C) and not is_c else [one]
+    return Build(
+        [compiler, OPTIMIZED, *([KEEPS_ASSEMBLY] if attempt.asm else [])],
+        is_nvcc=False,
+        sources=sources,
+        flags=attempt.flags,
+        shows=["host"] if attempt.asm else [],
+        needs_driver=needs_driver(attempt.flags),
+    )
+
+
 # --- handouts/executor/pipeline/endings.py ------------------------------------------------
 #
 # What the end of a command means for its job.
@@ -4170,7 +5050,7 @@ CACHED_BYTES = 16 << 20  # a larger program is compiled each time
 class CompileCache:
     """Small programs, by a key that stands for all that they were made from.
 
-    An entry is made from one whole source by one toolchain, and only a compiler that succeeded
+    An entry is made from all of a job's files by one toolchain, and only a compiler that succeeded
     makes one. Jobs get copies, so a program can change its own file and no other's.
     """
 
@@ -4182,28 +5062,42 @@ class CompileCache:
         for draft in folder.glob("*.part"):  # of a run that was killed
             shutil.rmtree(str(draft), ignore_errors=True)
 
-    def get(self, key: str, program: Path) -> dict[str, Any] | None:
-        """The report of the compile that made it, and the program at `program`; None if unknown."""
+    def get(self, key: str, files: list[Path]) -> tuple[dict[str, Any], list[Found]] | None:
+        """The report of the compile and what shows its program, and its files where `files` says;
+        None if unknown."""
         entry = self._folder / key
         if not self._maximum:
             return None
         try:
-            report = json.loads((entry / "report.json").read_bytes().decode())
-            shutil.copy(str(entry / "program"), str(program))
+            content = json.loads((entry / "report.json").read_bytes().decode())
+            found = [
+                Found(kind, size, name.encode(), at) for kind, size, name, at in content["asm"]
+            ]
+            for file in files[: 2 if found else 1]:
+                shutil.copy(str(entry / file.name), str(file))
             os.utime(str(entry))
-        except (OSError, ValueError):  # another worker may just have dropped it
+        except (OSError, ValueError, KeyError):  # another worker may just have dropped it
             return None
-        return report
+        return content["report"], found
 
-    def put(self, key: str, program: Path, report: dict[str, Any]) -> None:
-        """Keeps a program. A disk that is full costs no more than the next compile."""
-        if not self._maximum or program.stat().st_size > CACHED_BYTES:
+    def put(
+        self, key: str, files: list[Path], report: dict[str, Any], asm: Sequence[Found] = ()
+    ) -> None:
+        """Keeps a program, the first of the files, and the archive of what shows it, the second.
+
+        A disk that is full costs no more than the next compile.
+        """
+        kept = files[: 2 if asm else 1]
+        if not self._maximum or sum(file.stat().st_size for file in kept) > CACHED_BYTES:
             return
         draft = self._folder / (uuid.uuid4().hex + ".part")
+        entries = [[one.kind, one.size, one.name.decode(), one.offset] for one in asm]
         try:
             draft.mkdir()
-            shutil.copy(str(program), str(draft / "program"))
-            (draft / "report.json").write_bytes(json.dumps(report).encode())
+            for file in kept:
+                shutil.copy(str(file), str(draft / file.name))
+            content = {"report": report, "asm": entries}
+            (draft / "report.json").write_bytes(json.dumps(content).encode())
             draft.rename(self._folder / key)
         except OSError:  # full, or another worker was first
             shutil.rmtree(str(draft), ignore_errors=True)
@@ -4234,25 +5128,52 @@ class Compiler:
     def __init__(self, host: Host, faults: HostFaults) -> None:
         self._host = host
         self._faults = faults
-        self._host_compiler = host_compiler()
+        tools = host.toolchain
+        self._compilers = [compiler_version(compiler) for compiler in (tools.cxx, tools.cc)]
         # A header in a folder of --sandbox-bind may change, and the key would not.
         programs = 0 if host.options.sandbox_bind else host.options.compile_cache
         self._cache = CompileCache(host.scratch / "compiled", programs)
 
     def compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
-        for name in ("src", "run/out", "tmp"):
+        if attempt.problem:
+            attempt.stop(attempt.problem)
+            return False
+        for name in ("src", "run/out", "tmp", "asm/out"):
             (attempt.folder / name).mkdir(parents=True)
-        source = attempt.folder / "src" / source_name(attempt.filename)
-        source.write_bytes(attempt.source.encode("utf-8"))
         host = self._host
-        architectures = host.architectures(attempt.platform)
-        nvcc = [host.nvcc, "-O3", *architecture_flags(architectures)]
-        program = attempt.folder / "program"
-        key = self._key(attempt, nvcc)
-        if self._get_cached(key, attempt, program):
+        try:
+            if attempt.is_python:
+                return self._take_script(attempt)
+            build = plan(attempt, host.toolchain, host.architectures(attempt.platform))
+        except CannotBuild as problem:
+            log = f"{problem}\n"
+            attempt.report = {"compile_log": log, "outcome": "compile_error"}
+            return False
+        key = self._key(attempt, build)
+        if self._get_cached(key, attempt):
             return not attempt.stop_reason
-        command = host.sandbox.compiler(attempt.folder, source, nvcc, attempt.limits)
+        return self._run(attempt, slot, build, key)
+
+    def _take_script(self, attempt: Attempt) -> bool:
+        """A script is run as it is. Raises CannotBuild."""
+        interpreter = self._host.toolchain.interpreter
+        if interpreter is None:
+            raise CannotBuild("This host runs no Python: its executor was given no --python.")
+        if attempt.flags:
+            raise CannotBuild("A Python job is not compiled, and takes no compiler flags.")
+        log = "asm: Python is not compiled, so there is nothing to show.\n" if attempt.asm else ""
+        attempt.report = {"compile_log": log, "compile_seconds": 0.0, "python": interpreter.version}
+        return True
+
+    def _run(self, attempt: Attempt, slot: Slot, build: Build, key: str) -> bool:
+        host = self._host
+        places = host.sandbox.places(attempt.folder)
+        argv = build.whole_command(places, host.libraries, host.toolchain)
+        archive = attempt.asm_archive if build.shows else None
+        command = host.sandbox.compiler(
+            attempt.folder, attempt.job_files, argv, attempt.limits, archive
+        )
         ended = attempt.run(slot, command, attempt.limits["compile_seconds"])
         if not has_finished(attempt, ended):
             return False
@@ -4260,13 +5181,16 @@ class Compiler:
             "compile_log": in_text(ended.log),
             "compile_seconds": round(ended.seconds, 4),
             "compile_memory_bytes": ended.memory_bytes,
-            "nvcc": host.nvcc_version,
-            "arch": ", ".join(architectures) or None,
+            **self._about(build, attempt.platform),
         }
         if has_hit_limit(attempt, ended, "compile"):
             return False
+        program = attempt.folder / "program"
         if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
-            self._cache.put(key, program, attempt.report)
+            if archive is not None:
+                found = host.sandbox.asm(attempt.folder, archive, attempt.limits)
+                attempt.asm_files = only_ours(found)
+            self._cache.put(key, self._of(attempt), attempt.report, attempt.asm_files)
             return True
         if not self._faults.lacks_room(attempt):
             attempt.report.update(
@@ -4274,21 +5198,38 @@ class Compiler:
             )
         return False
 
-    def _get_cached(self, key: str, attempt: Attempt, program: Path) -> bool:
+    def _about(self, build: Build, platform: str) -> dict[str, Any]:
+        """What compiled it, for whom it concerns."""
+        host = self._host
+        words = [Path(build.compiler[0]).name, *build.compiler[1:], *build.sources, *build.flags]
+        members: dict[str, Any] = {"command": " ".join(map(shlex.quote, words))}
+        if build.is_nvcc:
+            arch = ", ".join(host.architectures(platform)) or None
+            members.update(nvcc=host.nvcc_version, arch=arch)
+        return members
+
+    def _of(self, attempt: Attempt) -> list[Path]:
+        """The files that a compile leaves, as the cache keeps them."""
+        return [attempt.folder / "program", attempt.asm_archive]
+
+    def _get_cached(self, key: str, attempt: Attempt) -> bool:
         began = time.monotonic()
-        report = self._cache.get(key, program)
-        if report is None:
+        cached = self._cache.get(key, self._of(attempt))
+        if cached is None:
             return False
+        report, attempt.asm_files = cached
         seconds = round(time.monotonic() - began, 4)
         attempt.report = {**report, "compile_seconds": seconds, "compiled_before": True}
         return True
 
-    def _key(self, attempt: Attempt, nvcc: list[str]) -> str:
-        """All that a compile depends on: the source and its name, the toolchain and its flags."""
-        host = self._host
-        changed = when_changed(Path(host.nvcc))
-        toolchain = [nvcc, host.nvcc_version, changed, self._host_compiler, host.sandbox.about()]
-        made_from = [attempt.source, source_name(attempt.filename), toolchain]
+    def _key(self, attempt: Attempt, build: Build) -> str:
+        """All that a compile depends on: the files and their names, the toolchain, what it is
+        told."""
+        host, tools = self._host, self._host.toolchain
+        programs = [host.nvcc, tools.cxx, tools.cc, tools.cuobjdump, tools.nvdisasm]
+        changed = [when_changed(Path(program)) for program in programs]
+        toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
+        made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
@@ -4336,13 +5277,6 @@ class CompileWorker:
             self._reporter.done(attempt)
 
 
-def source_name(filename: str) -> str:
-    """A file name for the source: the student's own, so that error messages name it."""
-    plain = re.sub(r"[^\w.+ -]", "_", filename)
-    plain = plain if plain.endswith(".cu") else plain + ".cu"
-    return plain if len(plain.encode("utf-8")) <= 200 else "program.cu"
-
-
 # --- handouts/executor/pipeline/executing.py ----------------------------------------------
 #
 # Executing: the second half of the pipeline.
@@ -4360,14 +5294,7 @@ class Runner:
         """Whether the attempt has a result; if not, it was stopped."""
         host = self._host
         archive = self._spool.archive(attempt.id)
-        command = host.sandbox.program(
-            attempt.folder,
-            attempt.args,
-            host.nvcc,
-            gate.gpu if gate else None,
-            archive,
-            attempt.limits,
-        )
+        command = self._command(attempt, gate.gpu if gate else None, archive)
         ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
         if gate is not None and not has_survived(attempt, ended, gate):
             return False
@@ -4386,13 +5313,26 @@ class Runner:
         )
         if ended.signal == signal.SIGXFSZ and "disk_bytes" in attempt.limits:
             attempt.report["limit"] = in_mib(attempt.limits["disk_bytes"]) + " of files"
+        found: list[Found] = []
         if not has_hit_limit(attempt, ended, "execute"):
             attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
             found = host.sandbox.outputs(attempt.folder, archive, attempt.limits)
-            outputs = Outputs(found, attempt.limits)
-            attempt.files = outputs.files
-            attempt.report.update(outputs.report())
+        if attempt.asm_files:
+            found = [*append(attempt.asm_files, attempt.asm_archive, archive), *found]
+        outputs = Outputs(found, attempt.limits)
+        attempt.files = outputs.files
+        attempt.report.update(outputs.report())
         return True
+
+    def _command(self, attempt: Attempt, gpu: Gpu | None, archive: Path) -> Command:
+        """What runs the program, or the script."""
+        host, sandbox, folder = self._host, self._host.sandbox, attempt.folder
+        interpreter = host.toolchain.interpreter
+        if attempt.is_python and interpreter is not None:
+            main = f"{sandbox.places(folder).script}/{attempt.main}"
+            argv = [interpreter.path, "-u", main, *attempt.args]  # -u: a crash loses no line
+            return sandbox.script(folder, attempt.job_files, argv, gpu, archive, attempt.limits)
+        return sandbox.program(folder, attempt.args, host.nvcc, gpu, archive, attempt.limits)
 
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:

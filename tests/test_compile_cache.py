@@ -71,34 +71,35 @@ def test_what_did_not_compile_is_not_kept(world: World) -> None:
 
 def test_few_programs_are_kept_and_the_least_recently_used_go(tmp_path: Path) -> None:
     cache = executor.CompileCache(tmp_path / "cache", 2)
-    program, copy = tmp_path / "program", tmp_path / "copy"
+    program, copy = tmp_path / "program", tmp_path / "copy" / "program"
+    copy.parent.mkdir()
     program.write_bytes(b"program")
     for place, key in enumerate("abc"):
-        cache.put(key, program, {"key": key})
+        cache.put(key, [program], {"key": key})
         age(tmp_path / "cache" / key, place)
         if key == "b":
-            assert cache.get("a", copy) == {"key": "a"}  # used last
+            assert cache.get("a", [copy]) == ({"key": "a"}, [])  # used last
             age(tmp_path / "cache" / "a", 5)
     assert copy.read_bytes() == b"program"
     assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["a", "c"]
-    assert cache.get("b", copy) is None
+    assert cache.get("b", [copy]) is None
 
 
 def test_nothing_is_known_where_none_are_kept(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"x")
-    executor.CompileCache(tmp_path / "cache", 1).put("key", program, {})
-    assert executor.CompileCache(tmp_path / "cache", 1).get("key", program) == {}
-    assert executor.CompileCache(tmp_path / "cache", 0).get("key", program) is None
+    executor.CompileCache(tmp_path / "cache", 1).put("key", [program], {})
+    assert executor.CompileCache(tmp_path / "cache", 1).get("key", [program]) == ({}, [])
+    assert executor.CompileCache(tmp_path / "cache", 0).get("key", [program]) is None
 
 
 def test_a_damaged_entry_is_compiled_again(tmp_path: Path) -> None:
     cache = executor.CompileCache(tmp_path / "cache", 2)
     program = tmp_path / "program"
     program.write_bytes(b"program")
-    cache.put("a", program, {})
+    cache.put("a", [program], {})
     (tmp_path / "cache/a/report.json").write_text(json.dumps({})[:1])
-    assert cache.get("a", tmp_path / "copy") is None
+    assert cache.get("a", [tmp_path / "copy"]) is None
 
 
 def age(entry: Path, seconds: int) -> None:

@@ -114,7 +114,7 @@ def test_what_nvcc_is_told(architectures: list[str], flags: list[str]) -> None:
     ],
 )
 def test_the_variant_that_can_all_of_it(architecture: str, nvcc: str, best: str) -> None:
-    assert executor.best_variant(architecture, nvcc) == best
+    assert executor.full_architecture(architecture, nvcc) == best
 
 
 # --- Free places -------------------------------------------------------------------------

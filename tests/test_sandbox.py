@@ -56,10 +56,8 @@ def slot(box: Any) -> Iterator[Any]:
 
 def build(slot: Any, box: Any, folder: Path, script: str, **limits: int) -> tuple[Any, Path]:
     """Runs a shell script in the compiler's place, in the sandbox; its end, and its product."""
-    source = folder / "prog.cu"
-    source.write_text("the source")
     shell = ["/bin/sh", "-c", script]
-    command = box.compiler(folder, source, shell, {**LIMITS, **limits})
+    command = box.compiler(folder, {"prog.cu": "the source"}, shell, {**LIMITS, **limits})
     return slot.run(command, 20, {**LIMITS, **limits}, lambda: True), folder / "program"
 
 
@@ -195,8 +193,9 @@ options = module.parse(["--nproc-compile", "1", "--nproc-execute", "1",
 box = module.Bubblewrap(options, "/usr/bin/true", pathlib.Path(sys.argv[1]) / "sandbox")
 slot = module.Slot(box)
 limits = {LIMITS!r}
-folder = pathlib.Path(sys.argv[1]); source = folder / "prog.cu"; source.write_text("x")
-command = box.compiler(folder, source, ["/bin/sh", "-c", "setsid sleep 99 & sleep 99"], limits)
+folder = pathlib.Path(sys.argv[1])
+shell = ["/bin/sh", "-c", "setsid sleep 99 & sleep 99"]
+command = box.compiler(folder, {{"prog.cu": "x"}}, shell, limits)
 none = pathlib.Path("/none")
 slot.run(box.check(none, none, "/bin/true", None), 20, limits, lambda: True)  # it is up
 print(slot._process.pid, flush=True)

@@ -93,8 +93,11 @@ def compile_in_sandbox(host: Host, folder: Path, path: Path) -> Path:
     box = executor.Bubblewrap(options, executor.find_nvcc(NVCC), folder / "sandbox")
     slot = executor.Slot(box)
     try:
-        nvcc = [executor.find_nvcc(NVCC), "-O3", f"-arch={host.architecture}"]
-        ended = slot.run(box.compiler(place, path, nvcc, LIMITS), 120, LIMITS, lambda: True)
+        flags = executor.architecture_flags([executor.full_architecture(host.architecture)])
+        argv = [executor.find_nvcc(NVCC), "-O3", *flags, "-o", box.places(place).program]
+        files = {path.name: path.read_text()}
+        command = box.compiler(place, files, [*argv, f"./{path.name}"], LIMITS)
+        ended = slot.run(command, 120, LIMITS, lambda: True)
     finally:
         slot.close()
     assert ended.exit_code == 0, f"{path.name}: {ended.log.decode(errors='replace')[-300:]}"

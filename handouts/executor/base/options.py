@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from handouts.client.auth import HERE
+from handouts.executor.machine.architectures import architecture
 from handouts.executor.sandbox.uids import SANDBOX_UID_BASE, SANDBOX_UIDS
 
 
@@ -27,14 +27,6 @@ def spare_uid(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
         raise argparse.ArgumentTypeError(f"{text!r} is not a uid that can be spared (1000 or more)")
     return int(text)
-
-
-def architecture(text: str) -> str:
-    """As nvcc names one, with or without "sm_"."""
-    match = re.fullmatch(r"(?:sm_)?(\d{2,3}[af]?)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an architecture like sm_90")
-    return "sm_" + match[1]
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -105,10 +97,17 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)",
     )
     parser.add_argument(
+        "--python",
+        metavar="PATH",
+        help="the interpreter of jobs in Python; its prefix is shown in the sandbox "
+        "(default: none, and no such jobs)",
+    )
+    parser.add_argument(
         "--arch",
         type=architecture,
         metavar="SM",
-        help="compile for this architecture (default: the GPU's)",
+        help="compile for this architecture: sm_90, 90a, compute_90a:sm_90a, or as nvcc's -gencode "
+        "takes it (default: the GPU's, with all that it can)",
     )
     parser.add_argument(
         "--no-gpu",

@@ -36,10 +36,11 @@ class Probe:
         shutil.rmtree(str(self._folder), ignore_errors=True)
         for name in ("src", "run", "tmp"):
             (self._folder / name).mkdir(parents=True)
-        source = self._folder / "src" / "probe.cu"
-        source.write_text(PROBE_CU)
-        nvcc = [self._nvcc, *architecture_flags(self._architectures)]
-        command = self._sandbox.compiler(self._folder, source, nvcc, DEFAULT_LIMITS)
+        flags = architecture_flags(self._architectures)
+        product = self._sandbox.places(self._folder).program
+        argv = [self._nvcc, *flags, "-o", product, "./probe.cu"]
+        files = {"probe.cu": PROBE_CU}
+        command = self._sandbox.compiler(self._folder, files, argv, DEFAULT_LIMITS)
         ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)
         if ended.exit_code != 0:
             names = ", ".join(self._architectures)

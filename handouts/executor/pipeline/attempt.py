@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from handouts.executor.base.file_names import problem_of, why_unsafe
 from handouts.executor.base.limits import DEFAULT_LIMITS
+from handouts.executor.results.archive import Found
 from handouts.executor.sandbox.command import Command
 from handouts.executor.slot.protocol import Ended
 from handouts.executor.slot.slot import Slot
 
+LANGUAGES = (".cu", ".cpp", ".cc", ".cxx", ".c", ".py")
 OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
 
 
@@ -23,23 +27,41 @@ class Attempt:
         self.id = int(claimed["attempt"]["id"])
         self.lease_token = str(claimed["attempt"]["lease_token"])
         self.lease_seconds = float(claimed["attempt"]["lease_seconds"])
-        self.job_id = int(claimed["job"]["id"])
-        self.source = str(claimed["job"]["source"])
-        self.filename = str(claimed["job"]["filename"])
-        self.platform = str(claimed["job"].get("platform", "cuda"))
-        self.args = [str(arg) for arg in claimed["job"]["args"]]
-        given = {name: int(value) for name, value in claimed["job"]["limits"].items()}
+        job = claimed["job"]
+        self.job_id = int(job["id"])
+        self.main = main_name(str(job["filename"]))
+        self.args = [str(arg) for arg in job["args"]]
+        self.platform = str(job.get("platform") or "cuda")  # an older queue sends none of these
+        self.flags = [str(flag) for flag in job.get("flags") or ()]
+        self.asm = bool(job.get("asm"))
+        self.sources = texts(job.get("sources"))
+        includes = texts(job.get("includes"))
+        self.job_files = {self.main: str(job["source"]), **self.sources, **includes}
+        # Nothing of a job whose files cannot be written where they belong is written at all.
+        self.problem = why_unsafe([self.main, *self.sources, *includes])
+        given = {name: int(value) for name, value in job["limits"].items()}
         self.limits = {**DEFAULT_LIMITS, **given}
         self.folder = folder / str(self.id)
         self.phase = "compiling"
         self.report: dict[str, Any] = {}
-        self.files: list[dict[str, Any]] = []  # what its program left in ./out/
+        self.asm_files: list[Found] = []  # what shows its program, in the archive `asm_archive`
+        self.files: list[dict[str, Any]] = []  # what comes back of it
         self.taken = threading.Event()  # an execution worker has it
         self.stop_reason = ""  # if it must not go on; no result is sent then
         self.lost = False  # the lease is another executor's: nothing is reported at all
         self._slot: Slot | None = None
         self._overdue_at = float("inf")  # when what runs should have ended long ago
         self._lock = threading.Lock()
+
+    @property
+    def asm_archive(self) -> Path:
+        """Where its compile leaves `asm_files`."""
+        return self.folder / "asm.archive"
+
+    @property
+    def is_python(self) -> bool:
+        """Whether it is run by an interpreter, and not compiled."""
+        return self.main.endswith(".py")
 
     def stop(self, reason: str, lost: bool = False) -> None:
         """Kills what runs for this job, now and from now on."""
@@ -71,6 +93,22 @@ class Attempt:
             self.stop("it could not be stopped in time")
             slot.destroy()
         return stuck
+
+
+def main_name(filename: str) -> str:
+    """The main file's: the student's own, so that error messages name it. What names no language
+    is CUDA."""
+    is_safe = not problem_of(filename)
+    plain = re.sub(r"[^\w.+ /-]" if is_safe else r"[^\w.+ -]", "_", filename)
+    plain = plain if plain.endswith(LANGUAGES) else plain + ".cu"
+    return "program.cu" if problem_of(plain) else plain
+
+
+def texts(files: Any) -> dict[str, str]:
+    """The files of a job by name. Raises TypeError."""
+    if files is not None and not isinstance(files, dict):
+        raise TypeError(f"files are {type(files).__name__}")
+    return {str(name): str(text) for name, text in (files or {}).items()}
 
 
 class JobsInHand:

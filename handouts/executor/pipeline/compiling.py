@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+import shlex
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from handouts.executor.base.held_connection import HeldConnection
 from handouts.executor.base.text import in_text
-from handouts.executor.machine.architectures import architecture_flags
-from handouts.executor.machine.toolchain import host_compiler
+from handouts.executor.machine.toolchain import compiler_version
 from handouts.executor.pipeline.attempt import Attempt
+from handouts.executor.pipeline.building import Build, CannotBuild, plan
 from handouts.executor.pipeline.claiming import Claimer
+from handouts.executor.pipeline.disassembly import only_ours
 from handouts.executor.pipeline.endings import HostFaults, has_finished, has_hit_limit
 from handouts.executor.pipeline.handover import Handover
 from handouts.executor.pipeline.heartbeat import Heartbeat
@@ -31,25 +33,52 @@ class Compiler:
     def __init__(self, host: Host, faults: HostFaults) -> None:
         self._host = host
         self._faults = faults
-        self._host_compiler = host_compiler()
+        tools = host.toolchain
+        self._compilers = [compiler_version(compiler) for compiler in (tools.cxx, tools.cc)]
         # A header in a folder of --sandbox-bind may change, and the key would not.
         programs = 0 if host.options.sandbox_bind else host.options.compile_cache
         self._cache = CompileCache(host.scratch / "compiled", programs)
 
     def compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
-        for name in ("src", "run/out", "tmp"):
+        if attempt.problem:
+            attempt.stop(attempt.problem)
+            return False
+        for name in ("src", "run/out", "tmp", "asm/out"):
             (attempt.folder / name).mkdir(parents=True)
-        source = attempt.folder / "src" / source_name(attempt.filename)
-        source.write_bytes(attempt.source.encode("utf-8"))
         host = self._host
-        architectures = host.architectures(attempt.platform)
-        nvcc = [host.nvcc, "-O3", *architecture_flags(architectures)]
-        program = attempt.folder / "program"
-        key = self._key(attempt, nvcc)
-        if self._get_cached(key, attempt, program):
+        try:
+            if attempt.is_python:
+                return self._take_script(attempt)
+            build = plan(attempt, host.toolchain, host.architectures(attempt.platform))
+        except CannotBuild as problem:
+            log = f"{problem}\n"
+            attempt.report = {"compile_log": log, "outcome": "compile_error"}
+            return False
+        key = self._key(attempt, build)
+        if self._get_cached(key, attempt):
             return not attempt.stop_reason
-        command = host.sandbox.compiler(attempt.folder, source, nvcc, attempt.limits)
+        return self._run(attempt, slot, build, key)
+
+    def _take_script(self, attempt: Attempt) -> bool:
+        """A script is run as it is. Raises CannotBuild."""
+        interpreter = self._host.toolchain.interpreter
+        if interpreter is None:
+            raise CannotBuild("This host runs no Python: its executor was given no --python.")
+        if attempt.flags:
+            raise CannotBuild("A Python job is not compiled, and takes no compiler flags.")
+        log = "asm: Python is not compiled, so there is nothing to show.\n" if attempt.asm else ""
+        attempt.report = {"compile_log": log, "compile_seconds": 0.0, "python": interpreter.version}
+        return True
+
+    def _run(self, attempt: Attempt, slot: Slot, build: Build, key: str) -> bool:
+        host = self._host
+        places = host.sandbox.places(attempt.folder)
+        argv = build.whole_command(places, host.libraries, host.toolchain)
+        archive = attempt.asm_archive if build.shows else None
+        command = host.sandbox.compiler(
+            attempt.folder, attempt.job_files, argv, attempt.limits, archive
+        )
         ended = attempt.run(slot, command, attempt.limits["compile_seconds"])
         if not has_finished(attempt, ended):
             return False
@@ -57,13 +86,16 @@ class Compiler:
             "compile_log": in_text(ended.log),
             "compile_seconds": round(ended.seconds, 4),
             "compile_memory_bytes": ended.memory_bytes,
-            "nvcc": host.nvcc_version,
-            "arch": ", ".join(architectures) or None,
+            **self._about(build, attempt.platform),
         }
         if has_hit_limit(attempt, ended, "compile"):
             return False
+        program = attempt.folder / "program"
         if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
-            self._cache.put(key, program, attempt.report)
+            if archive is not None:
+                found = host.sandbox.asm(attempt.folder, archive, attempt.limits)
+                attempt.asm_files = only_ours(found)
+            self._cache.put(key, self._of(attempt), attempt.report, attempt.asm_files)
             return True
         if not self._faults.lacks_room(attempt):
             attempt.report.update(
@@ -71,21 +103,38 @@ class Compiler:
             )
         return False
 
-    def _get_cached(self, key: str, attempt: Attempt, program: Path) -> bool:
+    def _about(self, build: Build, platform: str) -> dict[str, Any]:
+        """What compiled it, for whom it concerns."""
+        host = self._host
+        words = [Path(build.compiler[0]).name, *build.compiler[1:], *build.sources, *build.flags]
+        members: dict[str, Any] = {"command": " ".join(map(shlex.quote, words))}
+        if build.is_nvcc:
+            arch = ", ".join(host.architectures(platform)) or None
+            members.update(nvcc=host.nvcc_version, arch=arch)
+        return members
+
+    def _of(self, attempt: Attempt) -> list[Path]:
+        """The files that a compile leaves, as the cache keeps them."""
+        return [attempt.folder / "program", attempt.asm_archive]
+
+    def _get_cached(self, key: str, attempt: Attempt) -> bool:
         began = time.monotonic()
-        report = self._cache.get(key, program)
-        if report is None:
+        cached = self._cache.get(key, self._of(attempt))
+        if cached is None:
             return False
+        report, attempt.asm_files = cached
         seconds = round(time.monotonic() - began, 4)
         attempt.report = {**report, "compile_seconds": seconds, "compiled_before": True}
         return True
 
-    def _key(self, attempt: Attempt, nvcc: list[str]) -> str:
-        """All that a compile depends on: the source and its name, the toolchain and its flags."""
-        host = self._host
-        changed = when_changed(Path(host.nvcc))
-        toolchain = [nvcc, host.nvcc_version, changed, self._host_compiler, host.sandbox.about()]
-        made_from = [attempt.source, source_name(attempt.filename), toolchain]
+    def _key(self, attempt: Attempt, build: Build) -> str:
+        """All that a compile depends on: the files and their names, the toolchain, what it is
+        told."""
+        host, tools = self._host, self._host.toolchain
+        programs = [host.nvcc, tools.cxx, tools.cc, tools.cuobjdump, tools.nvdisasm]
+        changed = [when_changed(Path(program)) for program in programs]
+        toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
+        made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
@@ -131,10 +180,3 @@ class CompileWorker:
         else:
             self._handover.give_up(attempt)
             self._reporter.done(attempt)
-
-
-def source_name(filename: str) -> str:
-    """A file name for the source: the student's own, so that error messages name it."""
-    plain = re.sub(r"[^\w.+ -]", "_", filename)
-    plain = plain if plain.endswith(".cu") else plain + ".cu"
-    return plain if len(plain.encode("utf-8")) <= 200 else "program.cu"

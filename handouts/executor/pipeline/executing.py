@@ -5,22 +5,26 @@ from __future__ import annotations
 import queue
 import signal
 from functools import partial
+from pathlib import Path
 
 from handouts.client.words import in_mib
 from handouts.executor.base.say import say
 from handouts.executor.base.text import in_text
 from handouts.executor.gate.gate import Gate
 from handouts.executor.gate.probe import Probe
-from handouts.executor.machine.gpu import GpuTrouble
+from handouts.executor.machine.gpu import Gpu, GpuTrouble
 from handouts.executor.pipeline.attempt import Attempt
+from handouts.executor.pipeline.disassembly import append
 from handouts.executor.pipeline.endings import HostFaults, has_finished, has_hit_limit
 from handouts.executor.pipeline.handover import Handover
 from handouts.executor.pipeline.heartbeat import Heartbeat
 from handouts.executor.pipeline.host import Host
 from handouts.executor.pipeline.reporting import Reporter
 from handouts.executor.pipeline.workers import Worker
+from handouts.executor.results.archive import Found
 from handouts.executor.results.outputs import Outputs
 from handouts.executor.results.spool import Spool
+from handouts.executor.sandbox.command import Command
 from handouts.executor.slot.protocol import Ended
 from handouts.executor.slot.slot import Slot
 
@@ -37,14 +41,7 @@ class Runner:
         """Whether the attempt has a result; if not, it was stopped."""
         host = self._host
         archive = self._spool.archive(attempt.id)
-        command = host.sandbox.program(
-            attempt.folder,
-            attempt.args,
-            host.nvcc,
-            gate.gpu if gate else None,
-            archive,
-            attempt.limits,
-        )
+        command = self._command(attempt, gate.gpu if gate else None, archive)
         ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
         if gate is not None and not has_survived(attempt, ended, gate):
             return False
@@ -63,13 +60,26 @@ class Runner:
         )
         if ended.signal == signal.SIGXFSZ and "disk_bytes" in attempt.limits:
             attempt.report["limit"] = in_mib(attempt.limits["disk_bytes"]) + " of files"
+        found: list[Found] = []
         if not has_hit_limit(attempt, ended, "execute"):
             attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
             found = host.sandbox.outputs(attempt.folder, archive, attempt.limits)
-            outputs = Outputs(found, attempt.limits)
-            attempt.files = outputs.files
-            attempt.report.update(outputs.report())
+        if attempt.asm_files:
+            found = [*append(attempt.asm_files, attempt.asm_archive, archive), *found]
+        outputs = Outputs(found, attempt.limits)
+        attempt.files = outputs.files
+        attempt.report.update(outputs.report())
         return True
+
+    def _command(self, attempt: Attempt, gpu: Gpu | None, archive: Path) -> Command:
+        """What runs the program, or the script."""
+        host, sandbox, folder = self._host, self._host.sandbox, attempt.folder
+        interpreter = host.toolchain.interpreter
+        if attempt.is_python and interpreter is not None:
+            main = f"{sandbox.places(folder).script}/{attempt.main}"
+            argv = [interpreter.path, "-u", main, *attempt.args]  # -u: a crash loses no line
+            return sandbox.script(folder, attempt.job_files, argv, gpu, archive, attempt.limits)
+        return sandbox.program(folder, attempt.args, host.nvcc, gpu, archive, attempt.limits)
 
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:

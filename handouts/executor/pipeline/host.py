@@ -20,13 +20,14 @@ from handouts.executor.base.say import TROUBLE_LOG, say
 from handouts.executor.base.text import in_text
 from handouts.executor.gate.gate import Gate
 from handouts.executor.gate.kernel_log import KernelLog
-from handouts.executor.machine.architectures import best_variant
+from handouts.executor.machine.architectures import full_architecture
 from handouts.executor.machine.cgroups import Cgroups, own_cgroup
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.gpu_choice import lock_gpu
 from handouts.executor.machine.gpu_discovery import find_gpus, why_no_gpu
+from handouts.executor.machine.libraries import make_libraries
 from handouts.executor.machine.platforms import CPU, CUDA
-from handouts.executor.machine.toolchain import find_nvcc, nvcc_version
+from handouts.executor.machine.toolchain import Toolchain
 from handouts.executor.pipeline.workers import make_workers, offers
 from handouts.executor.sandbox.bubblewrap import Bubblewrap
 from handouts.executor.sandbox.self_test import CHECKED, why_denied
@@ -46,15 +47,24 @@ class Host:
         self.options = options
         self.auth = auth
         Queue(auth)  # a bad address or certificate is said now
-        self.nvcc = nvcc_for(options)  # "" if there is none
-        self.nvcc_version = nvcc_version(self.nvcc) if self.nvcc else None
+        self.toolchain = Toolchain(options)
+        self.nvcc, self.nvcc_version = self.toolchain.nvcc, self.toolchain.nvcc_version
         takes_gpus = options.nproc_execute > 0 and not options.no_gpu
         self.gpus = gpus_for_workers(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
         self.cgroups = Cgroups(own_cgroup())
-        self.sandbox: Any = NoSandbox()
+        self.libraries = make_libraries(
+            self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
+        )
+        self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
-            self.sandbox = Bubblewrap(options, self.nvcc, self.scratch / "sandbox")
+            self.sandbox = Bubblewrap(
+                options,
+                self.nvcc,
+                self.scratch / "sandbox",
+                self.libraries,
+                self.toolchain.interpreter,
+            )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
@@ -63,6 +73,10 @@ class Host:
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
+
+    def languages(self) -> list[str]:
+        """Those of the jobs that can be run here."""
+        return self.toolchain.languages()
 
     def close(self) -> None:
         """Leaves the cgroups as they were."""
@@ -88,7 +102,11 @@ class Host:
 
     def try_sandbox(self, slot: Slot, gpu: Gpu | None) -> None:
         """Raises BadSetup if it does not hold what it should."""
-        command = self.sandbox.check(self.options.auth.resolve(), self.scratch, self.nvcc, gpu)
+        interpreter = self.toolchain.interpreter
+        python = interpreter.path if interpreter else ""
+        command = self.sandbox.check(
+            self.options.auth.resolve(), self.scratch, self.nvcc, gpu, python
+        )
         try:
             ended = slot.run(command, SELF_TEST_SECONDS, SELF_TEST_LIMITS, lambda: True)
         except OSError as error:
@@ -107,14 +125,10 @@ class Host:
         if self.options.arch:
             return [self.options.arch]
         gpus = [one.gate.gpu for one in self.workers if one.gate and platform in one.platforms]
-        found = {best_variant(gpu.architecture, str(self.nvcc_version)) for gpu in gpus}
+        found = {full_architecture(gpu.architecture, self.nvcc_version) for gpu in gpus}
         return sorted(
             found, key=lambda architecture: (len(architecture.rstrip("af")), architecture)
         )
-
-    def languages(self) -> list[str]:
-        """Those of the jobs that can be compiled here."""
-        return ["cuda", "cpp"] if self.nvcc else ["cpp"]
 
     def compiler(self) -> str:
         """For the log."""
@@ -129,7 +143,7 @@ class Host:
         """What the queue shows staff of this executor."""
         return {
             "version": VERSION,
-            "nvcc": self.nvcc_version,
+            "nvcc": self.nvcc_version or None,
             "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
             "nproc_compile": self.options.nproc_compile,
@@ -175,16 +189,6 @@ def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
             "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
         )
     return gpus[:wanted]
-
-
-def nvcc_for(options: argparse.Namespace) -> str:
-    """The path of nvcc; "" on a host that runs nothing on GPUs and has none. Raises BadSetup."""
-    try:
-        return find_nvcc(options.nvcc)
-    except BadSetup:
-        if options.nvcc or options.nproc_execute:
-            raise
-        return ""
 
 
 def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:

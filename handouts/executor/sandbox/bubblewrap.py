@@ -7,15 +7,20 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
 from handouts.executor.machine.device_files import device_nodes
 from handouts.executor.machine.gpu import Gpu
+from handouts.executor.machine.interpreter import Interpreter
+from handouts.executor.machine.libraries import DRIVER_STUB, NO_LIBRARIES, Libraries
 from handouts.executor.machine.toolchain import toolkit
 from handouts.executor.results.archive import Found, unpack
-from handouts.executor.sandbox.command import Command, environment
+from handouts.executor.sandbox.bundle import pack
+from handouts.executor.sandbox.command import Command, Places, environment
 from handouts.executor.sandbox.first_process import compile_init
 from handouts.executor.sandbox.self_test import SELF_TEST
 from handouts.executor.sandbox.system_calls import seccomp_filter
@@ -33,6 +38,17 @@ ISOLATION = [
     *("--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--new-session"),
     *("--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
 ]
+WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+LIBRARIES = "/job/lib"
+
+
+class Inside(NamedTuple):
+    """What differs from one command to another."""
+
+    into: str = "/tmp/run"  # the folder that the job's files are unpacked in
+    out_of: str = "/tmp/run"  # the folder whose out/ goes to the archive
+    libraries: Sequence[str] = ()  # where programs find shared ones
+    is_python: bool = False  # whether the interpreter's folders are shown
 
 
 class Bubblewrap:
@@ -43,11 +59,22 @@ class Bubblewrap:
     go in and out as open descriptors, never by a path.
     """
 
-    def __init__(self, options: argparse.Namespace, nvcc: str, folder: Path) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        nvcc: str,
+        folder: Path,
+        libraries: Libraries = NO_LIBRARIES,
+        interpreter: Interpreter | None = None,
+    ) -> None:
         """`folder`: for its own files. Raises BadSetup if bubblewrap or a compiler is missing."""
         self._bwrap = find_bwrap()
         self.uids = Uids(options.sandbox_uid_base) if os.geteuid() == 0 else None
-        self.binds = folders_to_bind(nvcc, options.sandbox_bind)
+        self._libraries = libraries
+        self._of_python = outside_usr(interpreter.folders if interpreter else [])
+        shown = folders_to_bind(nvcc, options.sandbox_bind)
+        self._of_python = [path for path in self._of_python if path not in shown]
+        self.binds = [*self._of_python, *shown]
         folder.mkdir(parents=True, exist_ok=True)
         self._init = folder / "init"
         self._filter = folder / "seccomp"
@@ -81,17 +108,30 @@ class Bubblewrap:
         files = [Path(node).stat() for nodes in self._nodes.values() for node in nodes]
         return sorted({file.st_gid for file in files if file.st_mode & 0o006 != 0o006})
 
+    def places(self, folder: Path) -> Places:
+        """Where things are of the job in `folder`."""
+        libraries = LIBRARIES if self._libraries.folder else ""
+        return Places("/tmp/program", "/tmp/asm/out", libraries, "/tmp/src")
+
     def compiler(
-        self, folder: Path, source: Path, nvcc: list[str], limits: dict[str, int]
+        self,
+        folder: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        limits: dict[str, int],
+        asm: Path | None = None,
     ) -> Command:
-        """Compiles `source`, to `folder`/program."""
-        files = {
-            "source": (source, os.O_RDONLY),
+        """Runs a compiler in a folder with these files; what is at its `places` then goes to
+        `folder`/program, and to the archive `asm`."""
+        pack(files, folder / "bundle")
+        opened = {
+            "bundle": (folder / "bundle", os.O_RDONLY),
             "product": (folder / "program", os.O_WRONLY | os.O_CREAT | os.O_EXCL),
         }
-        argv = [*nvcc, "-o", "/tmp/program", "./" + source.name]
-        setup = ["--perms", "0644", "--file", "@source", "/tmp/run/" + source.name]
-        return self._command(argv, setup, files, nvcc[0], None, limits)
+        if asm is not None:
+            opened["archive"] = (asm, WRITE_ANEW)
+        inside = Inside(out_of="/tmp/asm", libraries=self._libraries.run)
+        return self._command(argv, ["--dir", "/tmp/asm/out"], opened, argv[0], None, limits, inside)
 
     def program(
         self,
@@ -105,47 +145,84 @@ class Bubblewrap:
         """Runs `folder`/program; what it leaves in ./out/ goes to the archive."""
         files = {
             "program": (folder / "program", os.O_RDONLY),
-            "archive": (archive, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+            "archive": (archive, WRITE_ANEW),
         }
         setup = ["--dir", "/tmp/run/out", "--perms", "0555", "--file", "@program", "/job/program"]
-        return self._command(["/job/program", *args], setup, files, nvcc, gpu, limits)
+        inside = Inside(libraries=self._libraries.run)
+        return self._command(["/job/program", *args], setup, files, nvcc, gpu, limits, inside)
+
+    def script(
+        self,
+        folder: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        gpu: Gpu | None,
+        archive: Path,
+        limits: dict[str, int],
+    ) -> Command:
+        """Runs Python with these files at the place of a script; what it leaves in ./out/ goes to
+        the archive."""
+        pack(files, folder / "bundle")
+        opened = {
+            "bundle": (folder / "bundle", os.O_RDONLY),
+            "archive": (archive, WRITE_ANEW),
+        }
+        setup = ["--dir", "/tmp/run/out", "--dir", "/tmp/src"]
+        inside = Inside(into="/tmp/src", is_python=True)
+        return self._command(argv, setup, opened, argv[0], gpu, limits, inside)
 
     def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the program left in ./out/, as its archive says."""
         with archive.open("rb") as file:
             return list(unpack(file))
 
-    def check(self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None) -> Command:
+    def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
+        """What the compiler left to be read, as its archive says."""
+        return self.outputs(folder, archive, limits)
+
+    def check(
+        self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""
+    ) -> Command:
         """A command that ends with CHECKED if the sandbox holds what it should."""
-        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch)]
-        return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS)
+        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch), python]
+        inside = Inside(is_python=True)
+        return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS, inside)
 
     def _command(
         self,
         argv: list[str],
         setup: list[str],
         files: dict[str, tuple[Path, int]],
-        nvcc: str,
+        program: str,
         gpu: Gpu | None,
         limits: dict[str, int],
+        inside: Inside,
     ) -> Command:
         box = [self._bwrap, *self._isolation]
-        env = environment(nvcc, "/tmp/run", "/tmp", gpu.uuid if gpu else "")
+        visible = gpu.uuid if gpu else ""
+        env = environment([program], inside.libraries, "/tmp/run", "/tmp", visible)
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
         box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self._devices(gpu)]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
-            box += ["--ro-bind", f"/tmp/{number}" if self.uids else path, path]
+            if inside.is_python or path not in self._of_python:
+                box += ["--ro-bind", f"/tmp/{number}" if self.uids else path, path]
         box += ["--perms", "0555", "--file", "@init", "/job/init", *setup]
+        if self._libraries.folder and not inside.is_python:
+            box += show_libraries(Path(self._libraries.folder))
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
         box += ["@product" if "product" in files else "-1", "/tmp/program"]
-        box += ["@archive" if "archive" in files else "-1"]
+        box += ["@archive" if "archive" in files else "-1", inside.out_of]
+        box += ["@bundle" if "bundle" in files else "-1", inside.into]
         box += [str(limits[name]) for name in LIMITS_FOR_INIT]
-        files = {**files, "init": (self._init, os.O_RDONLY), "seccomp": (self._filter, os.O_RDONLY)}
-        return Command(box, argv, "/", {}, files)
+        own = {"init": self._init, "seccomp": self._filter}
+        if "@stub" in box:
+            own["stub"] = Path(self._libraries.folder) / DRIVER_STUB
+        opened = {name: (path, os.O_RDONLY) for name, path in own.items()}
+        return Command(box, argv, "/", {}, {**files, **opened})
 
     def _devices(self, gpu: Gpu | None) -> list[str]:
         if gpu is None:
@@ -180,8 +257,26 @@ def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
     missing = [path for path in resolved if not path.exists()]
     if missing:
         raise BadSetup(f"There is no {missing[0]} to show in the sandbox.")
-    folders = [*([toolkit(nvcc)] if nvcc else []), *resolved]
-    return [str(path) for path in folders if Path("/usr") not in [path, *path.parents]]
+    return outside_usr([*([toolkit(nvcc)] if nvcc else []), *resolved])
+
+
+def outside_usr(paths: Iterable[str | Path]) -> list[str]:
+    """Those that every sandbox does not show anyhow."""
+    return [str(path) for path in paths if Path("/usr") not in [Path(path), *Path(path).parents]]
+
+
+def show_libraries(folder: Path) -> list[str]:
+    """bwrap's arguments for what was made in the executor's own folder of libraries.
+
+    No bind: for that a slot started by root would have to mount it first.
+    """
+    box = []
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            box += ["--symlink", os.readlink(str(path)), f"{LIBRARIES}/{path.name}"]
+        elif path.name == DRIVER_STUB:
+            box += ["--perms", "0555", "--file", "@stub", f"{LIBRARIES}/{path.name}"]
+    return box
 
 
 def system_folders() -> list[str]:

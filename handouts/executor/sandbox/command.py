@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from handouts.executor.machine.toolchain import SYSTEM_PATH
 
 
 class Command(NamedTuple):
@@ -20,15 +23,30 @@ class SandboxBroken(OSError):
     """The sandbox itself failed, so nothing ran; this host must claim no job."""
 
 
-def environment(nvcc: str, home: str, tmp: str, visible_gpus: str) -> dict[str, str]:
-    """The whole environment of a compiler or program: nothing of this process's own."""
+class Places(NamedTuple):
+    """Where things are inside the sandbox."""
+
+    program: str  # what a compiler makes
+    asm: str  # a folder for what is to be read of the program
+    libraries: str  # the executor's own folder of them; "" for none
+    script: str  # the folder of a script's files
+
+
+def environment(
+    programs: Iterable[str], libraries: Iterable[str], home: str, tmp: str, visible_gpus: str
+) -> dict[str, str]:
+    """The whole environment of a compiler or program: nothing of this process's own.
+
+    `programs`: whose folders are on the PATH before the system's; "" for none.
+    """
+    folders = [str(Path(program).parent) for program in programs if program]
+    found_in = {"LD_LIBRARY_PATH": ":".join(libraries)}
     return {
-        "PATH": ":".join(
-            [*([str(Path(nvcc).parent)] if nvcc else []), "/usr/local/bin", "/usr/bin", "/bin"]
-        ),
+        "PATH": ":".join([*folders, SYSTEM_PATH]),
         "HOME": home,
         "TMPDIR": tmp,
         "LANG": "C.UTF-8",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": visible_gpus,
+        **(found_in if found_in["LD_LIBRARY_PATH"] else {}),
     }

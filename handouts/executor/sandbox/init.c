@@ -110,20 +110,62 @@ static const char *hand_out_folder(int run, int to, long files, long long bytes)
     return failed ? "unwritten" : "made";
 }
 
-/* init REPORT PRODUCT PATH ARCHIVE FILES BYTES PROCESSES FILE_BYTES MEMORY_BYTES COMMAND... */
+/* Makes the file of that name and the folders that lead to it. The name was checked before. */
+static int make(int folder, char *name) {
+    for (char *slash = name; (slash = strchr(slash + 1, '/'));) {
+        *slash = 0;
+        int failed = mkdirat(folder, name, 0755) != 0 && errno != EEXIST;
+        *slash = '/';
+        if (failed) return -1;
+    }
+    return openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+}
+
+/* The job's files, for the command: records of kind f, as in an archive. */
+static int take_in(int from, const char *into) {
+    static char buffer[1 << 16];
+    size_t left, length, n;
+    char name[256];
+    int folder = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to;
+    FILE *bundle = fdopen(from, "r");
+    if (!bundle || folder < 0) return -1;
+    while (fscanf(bundle, "f %zu %zu", &left, &length) == 2) {
+        if (getc(bundle) != '\n' || length >= sizeof name || fread(name, 1, length, bundle) != length) return -1;
+        name[length] = 0;
+        if ((to = make(folder, name)) < 0) return -1;
+        for (; left > 0; left -= n) {
+            n = fread(buffer, 1, left < sizeof buffer ? left : sizeof buffer, bundle);
+            if (n == 0 || put(to, buffer, n)) return -1;
+        }
+        if (close(to)) return -1;
+    }
+    int failed = !feof(bundle);
+    fclose(bundle);
+    close(folder);
+    return failed ? -1 : 0;
+}
+
+/* init REPORT PRODUCT PATH ARCHIVE OUT_OF BUNDLE INTO FILES BYTES PROCESSES FILE_BYTES MEMORY_BYTES COMMAND...
+   A descriptor that is -1 stands for none. What is in OUT_OF/out goes to the archive, what is in the bundle
+   to INTO. */
 int main(int argc, char **argv) {
-    int report = atoi(argv[1]), product = atoi(argv[2]), archive = atoi(argv[4]), status = 0, adjust;
-    int run = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (argc < 14) return 125;
+    int report = atoi(argv[1]), product = atoi(argv[2]), archive = atoi(argv[4]), bundle = atoi(argv[6]);
+    int status = 0, adjust, run = open(argv[5], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct pollfd reader = {report, 0, 0};
     struct rusage used;
     const char *made = "none";
-    if (argc < 11 || poll(&reader, 1, 0) != 0) return 125; /* the slot is gone */
+    if (poll(&reader, 1, 0) != 0) return 125; /* the slot is gone */
     fcntl(report, F_SETFD, FD_CLOEXEC);
     if (product >= 0) fcntl(product, F_SETFD, FD_CLOEXEC);
     if (archive >= 0) fcntl(archive, F_SETFD, FD_CLOEXEC);
     if ((adjust = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)) >= 0) {
         if (write(adjust, "1000", 4) != 4) return 125;
         close(adjust);
+    }
+    if (bundle >= 0 && take_in(bundle, argv[7])) {
+        fprintf(stderr, "the job's files cannot be written: %s\n", strerror(errno));
+        return 125;
     }
     int go[2];
     if (pipe2(go, O_CLOEXEC) != 0) return 125;
@@ -134,14 +176,14 @@ int main(int argc, char **argv) {
         close(go[1]);
         if (read(go[0], &status, 1) != 0) _exit(127);
         char data[32]; /* far beyond, for what grows faster than the slot looks */
-        snprintf(data, sizeof data, "%llu", 4 * strtoull(argv[9], NULL, 10));
+        snprintf(data, sizeof data, "%llu", 4 * strtoull(argv[12], NULL, 10));
         limit(RLIMIT_CORE, "0");
         limit(RLIMIT_NOFILE, "4096");
-        limit(RLIMIT_NPROC, argv[7]);
-        limit(RLIMIT_FSIZE, argv[8]);
+        limit(RLIMIT_NPROC, argv[10]);
+        limit(RLIMIT_FSIZE, argv[11]);
         limit(RLIMIT_DATA, data);
-        execv(argv[10], argv + 10);
-        fprintf(stderr, "%s cannot be started: %s\n", argv[10], strerror(errno));
+        execv(argv[13], argv + 13);
+        fprintf(stderr, "%s cannot be started: %s\n", argv[13], strerror(errno));
         _exit(127);
     }
     if (child < 0) return 125;
@@ -157,8 +199,8 @@ int main(int argc, char **argv) {
     if (archive >= 0 || (product >= 0 && status == 0)) {
         kill(-1, SIGKILL); /* no process is left that could change what is handed out */
         while (wait(NULL) > 0 || errno == EINTR) ;
-        made = product >= 0 ? hand_out(argv[3], product)
-                            : hand_out_folder(run, archive, atol(argv[5]), atoll(argv[6]));
+        if (archive >= 0) made = hand_out_folder(run, archive, atol(argv[8]), atoll(argv[9]));
+        if (product >= 0 && status == 0 && strcmp(made, "unwritten")) made = hand_out(argv[3], product);
     }
     getrusage(RUSAGE_CHILDREN, &used);
     dprintf(report, "%d %.6f %.6f %ld %s\n", status, seconds,

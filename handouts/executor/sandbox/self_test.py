@@ -6,7 +6,8 @@ from pathlib import Path
 
 CHECKED = 42  # the exit status if all is well
 
-# Its arguments: the file with the token, nvcc ("" for none), the scratch folder.
+# Its arguments: the file with the token, nvcc, the scratch folder, Python; nvcc and Python are ""
+# where there is none.
 SELF_TEST = f"""\
 if [ -r "$3" ]; then
     echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"
@@ -21,6 +22,10 @@ fi
 [ -z "$2" ] || "$2" --version >/dev/null || {{
     echo "$2 does not run in it; name the toolkit's own nvcc with --nvcc," \\
         "and further folders it needs with --sandbox-bind"
+    exit 1
+}}
+[ -z "$4" ] || "$4" -c "" || {{
+    echo "$4 does not run in it; name one with --python that needs nothing outside of its prefix"
     exit 1
 }}
 exit {CHECKED}

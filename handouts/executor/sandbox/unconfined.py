@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from handouts.executor.machine.gpu import Gpu
+from handouts.executor.machine.libraries import NO_LIBRARIES, Libraries
 from handouts.executor.results.archive import Found, gather
-from handouts.executor.sandbox.command import Command, environment
+from handouts.executor.sandbox.bundle import lay_out
+from handouts.executor.sandbox.command import Command, Places, environment
 
 
 class NoSandbox:
@@ -14,16 +17,30 @@ class NoSandbox:
 
     uids = None
 
+    def __init__(self, libraries: Libraries = NO_LIBRARIES) -> None:
+        self._libraries = libraries
+
     def about(self) -> str:
         """For the log and for staff."""
         return "none"
 
+    def places(self, folder: Path) -> Places:
+        """Where things are of the job in `folder`."""
+        asm, script = str(folder / "asm/out"), str(folder / "src")
+        return Places(str(folder / "program"), asm, self._libraries.folder, script)
+
     def compiler(
-        self, folder: Path, source: Path, nvcc: list[str], limits: dict[str, int]
+        self,
+        folder: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        limits: dict[str, int],
+        asm: Path | None = None,
     ) -> Command:
-        """Compiles `source`, to `folder`/program."""
-        argv = [*nvcc, "-o", str(folder / "program"), "./" + source.name]
-        return Command([], argv, str(source.parent), self._environment(folder, nvcc[0], ""), {})
+        """Runs a compiler in a folder with these files."""
+        lay_out(files, folder / "src")
+        env = self._environment(folder, argv[0], self._libraries.run, None)
+        return Command([], argv, str(folder / "src"), env, {})
 
     def program(
         self,
@@ -35,12 +52,34 @@ class NoSandbox:
         limits: dict[str, int],
     ) -> Command:
         """Runs `folder`/program."""
-        env = self._environment(folder, nvcc, gpu.uuid if gpu else "")
+        env = self._environment(folder, nvcc, self._libraries.run, gpu)
         return Command([], [str(folder / "program"), *args], str(folder / "run"), env, {})
+
+    def script(
+        self,
+        folder: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        gpu: Gpu | None,
+        archive: Path,
+        limits: dict[str, int],
+    ) -> Command:
+        """Runs Python with these files at the place of a script."""
+        lay_out(files, folder / "src")
+        env = self._environment(folder, argv[0], (), gpu)
+        return Command([], argv, str(folder / "run"), env, {})
 
     def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the program left in ./out/, copied to the archive."""
         return gather(folder / "run", archive, limits)
 
-    def _environment(self, folder: Path, nvcc: str, visible_gpus: str) -> dict[str, str]:
-        return environment(nvcc, str(folder / "run"), str(folder / "tmp"), visible_gpus)
+    def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
+        """What the compiler left to be read, copied to the archive."""
+        return gather(folder / "asm", archive, limits)
+
+    def _environment(
+        self, folder: Path, program: str, libraries: Sequence[str], gpu: Gpu | None
+    ) -> dict[str, str]:
+        visible = gpu.uuid if gpu else ""
+        home, tmp = str(folder / "run"), str(folder / "tmp")
+        return environment([program], libraries, home, tmp, visible)
