@@ -64,26 +64,26 @@ PARTS = (
     (438, "handouts/submit/compiler_flags.py", 10),
     (496, "handouts/submit/python_imports.py", 13),
     (553, "handouts/submit/source_file.py", 10),
-    (622, "handouts/submit/gather.py", 22),
-    (730, "handouts/submit/together.py", 12),
-    (767, "handouts/submit/data_files.py", 15),
-    (800, "handouts/submit/options.py", 15),
-    (942, "handouts/submit/directives.py", 18),
-    (1029, "handouts/submit/submission.py", 22),
-    (1131, "handouts/submit/hints.py", 14),
-    (1159, "handouts/client/answer.py", 8),
-    (1205, "handouts/client/retries.py", 9),
-    (1218, "handouts/client/connection.py", 19),
-    (1374, "handouts/submit/streams.py", 11),
-    (1419, "handouts/submit/job_events.py", 13),
-    (1482, "handouts/submit/job_lines.py", 9),
-    (1585, "handouts/submit/refusals.py", 11),
-    (1637, "handouts/submit/job_client.py", 22),
-    (1799, "handouts/submit/file_names.py", 14),
-    (1826, "handouts/submit/output_files.py", 16),
-    (1894, "handouts/submit/log_files.py", 15),
-    (1922, "handouts/submit/show.py", 14),
-    (1966, "handouts/submit/main.py", 53),
+    (622, "handouts/submit/gather.py", 23),
+    (729, "handouts/submit/together.py", 12),
+    (766, "handouts/submit/data_files.py", 15),
+    (799, "handouts/submit/options.py", 14),
+    (946, "handouts/submit/directives.py", 19),
+    (1045, "handouts/submit/submission.py", 22),
+    (1147, "handouts/submit/hints.py", 14),
+    (1175, "handouts/client/answer.py", 8),
+    (1221, "handouts/client/retries.py", 9),
+    (1234, "handouts/client/connection.py", 19),
+    (1390, "handouts/submit/streams.py", 11),
+    (1435, "handouts/submit/job_events.py", 13),
+    (1498, "handouts/submit/job_lines.py", 9),
+    (1601, "handouts/submit/refusals.py", 11),
+    (1653, "handouts/submit/job_client.py", 22),
+    (1815, "handouts/submit/file_names.py", 14),
+    (1842, "handouts/submit/output_files.py", 16),
+    (1910, "handouts/submit/log_files.py", 15),
+    (1938, "handouts/submit/show.py", 14),
+    (1982, "handouts/submit/main.py", 53),
 )
 
 
@@ -244,13 +244,13 @@ HEADER_ENDINGS = (".h", ".hh", ".hpp", ".hxx", ".cuh", ".inl", ".inc", ".ipp", "
 NO_CODE = re.compile(
     r"""//(?:\\\r?\n|[^\n])*
     | /\*.*?(?:\*/|\Z)
-    | R"(?P<end>[^ ()\\\s]{0,16})\(.*?\)(?P=end)"
+    | R"(?P<end>[^ ()\\\s]{0,16})\(.*?(?:\)(?P=end)"|\Z)
     | "(?:\\.|[^"\\\n])*"
     | (?<![0-9a-fA-F])'(?:\\.|[^'\\\n])+'
     """,
     re.DOTALL | re.VERBOSE,
 )
-SPACE = r"(?:[ \t]|\\\r?\n)*"
+SPACE = r"[ \t]*(?:\\\r?\n[ \t]*){0,9}"
 INCLUDE = re.compile(
     rf"""^{SPACE}\#{SPACE}include{SPACE}(?:"(?P<quoted>[^"\n]+)"|<(?P<angled>[^>\n]+)>)""",
     re.MULTILINE,
@@ -495,8 +495,8 @@ def include_folders(flags: list[Wish]) -> list[str]:
 
 # Made ready only where there is Python: that takes longer than all else here.
 IMPORT = r"""(?:^|[;:])[ \t]*(?:
-    from[ \t]+(?P<dots>[. ]*)(?P<module>[\w.]*)[ \t]+import[ \t]*
-      (?P<names>\([^)]*\)|(?:\\\r?\n|[^;\n\#])+)
+    from[ \t]+(?P<dots>[. ]{0,99})(?P<module>(?:\w[\w.]*)?)[ \t]+import[ \t]*
+      (?P<names>\([^)]{0,9999}\)?|(?:\\\r?\n|[^;\n\#])+)
   | import[ \t]+(?P<modules>(?:\\\r?\n|[^;\n\#])+)
   )"""
 
@@ -681,9 +681,8 @@ class Gathering:
         """The file that is included, None if it is not here. Raises Stop."""
         place, wanted = f"{name}:{include.line}", include.wanted
         if include.is_quoted and "\\" in wanted:
-            raise refusal_at(
-                place, f'write / in place of \\: #include "{wanted.replace(chr(92), "/")}"'
-            )
+            better = re.sub(r"\\+", "/", wanted)
+            raise refusal_at(place, f'write / in place of \\: #include "{better}"')
         folders = [posixpath.dirname(name)] if include.is_quoted else []
         candidates = [joined_name(folder, wanted) for folder in folders + self._folders]
         for candidate in candidates:
@@ -779,8 +778,8 @@ def take_data(gathering: Gathering, wish: Wish) -> None:
         del gathering.texts[name], gathering.places[name]
     warn(
         printable(
-            f"{wish.place}: {wish.text} is not sent: data files are not served yet, but for text "
-            "of at most 1 MiB beside the program. It will not find it."
+            f"{wish.place}: {wish.text} is not sent, and the program will not find it: data files "
+            "are not served yet, except for text of at most 1 MiB in this folder."
         )
     )
 
@@ -797,12 +796,17 @@ def fits(gathering: Gathering) -> bool:
 # The command line, and those of its options that a directive may hold too.
 
 
+COMPILERS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
+
+
 class Parser(argparse.ArgumentParser):
     """Says what to do about arguments that were meant for the program."""
 
     def error(self, message: str) -> Any:
         if message.startswith("unrecognized arguments"):
-            message += " (put -- before the program's own)"
+            message += " (put -- before the program's own"
+            is_flag = any(word.startswith(COMPILERS) for word in message.split())
+            message += "; for the compiler: --flag=-lcublas)" if is_flag else ")"
         super().error(message)
 
 
@@ -940,6 +944,9 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
 
 
 DIRECTIVE = re.compile(r"(?://+|#+|%+)[ \t]*(TL\+?(?=[\s{]|$)|telerun:)(.*)", re.DOTALL)
+BLOCKS = re.compile(r"\A\s*(?:/\*.*?\*/\s*)*")
+# Such a line further below, meant as one for sure.
+LATE = re.compile(r"[ \t]*(//+|#+|%+)[ \t]*(TL\+?[ \t]*\{|telerun:[ \t]*--)")
 LISTS = {"header_files": "headers", "compile_flags": "flags", "workspace_files": "data"}
 TL_FORM = 'the right form is: TL+ {"platform": "h100", "compile_flags": ["-lcuda"]}'
 
@@ -947,12 +954,16 @@ TL_FORM = 'the right form is: TL+ {"platform": "h100", "compile_flags": ["-lcuda
 def read_directives(source: str, name: str) -> Wishes:
     """What the file called `name` asks for in its first lines. Raises Stop with the line."""
     wishes = Wishes()
+    number = 0
     for number, line in first_lines(source):
         found = DIRECTIVE.match(line)
         if found and found[1] == "telerun:":
             take_words(wishes, found[2], f"{name}:{number}")
         elif found:
             take_object(wishes, found[2], f"{name}:{number}", adds=found[1] == "TL+")
+    for late, line in enumerate(source.split("\n")[number:], number + 1):
+        if LATE.match(line):
+            warn(f"{name}:{late}: is not read: directives stand before the first line of code.")
     return wishes
 
 
@@ -960,18 +971,23 @@ def first_lines(source: str) -> Iterator[tuple[int, str]]:
     """The lines before the first of code, with their numbers: comments, and # lines."""
     in_block = goes_on = False
     for number, line in enumerate(source.split("\n"), 1):
-        text = line.strip()
-        is_whole = not in_block
-        while in_block or text.startswith("/*"):
-            _, end, text = text[0 if in_block else 2 :].partition("*/")
-            text, in_block = text.strip(), not end
-            if in_block:
-                break
-        if text and not in_block and not goes_on and not text.startswith(("//", "#", "%")):
+        begins_in_block = in_block
+        text, in_block = without_blocks(line, in_block)
+        if text and not goes_on and not text.startswith(("//", "#", "%")):
             return
         goes_on = text.endswith("\\") and (goes_on or text.startswith("#"))
-        if is_whole and not in_block:
+        if not begins_in_block and not in_block:
             yield number, text
+
+
+def without_blocks(line: str, in_block: bool) -> tuple[str, bool]:
+    """The line without the block comments it begins with, and whether one goes on after it."""
+    if in_block:
+        _, end, line = line.partition("*/")
+        if not end:
+            return "", True
+    rest = BLOCKS.sub("", line, count=1)
+    return ("", True) if rest.startswith("/*") else (rest.strip(), False)
 
 
 def take_words(wishes: Wishes, text: str, place: str) -> None:

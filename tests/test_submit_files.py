@@ -1,11 +1,13 @@
 """What submit.py finds, checks and sends beside the main file. Real files, no queue."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.processes import ROOT, pythons, run
 from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
@@ -345,6 +347,54 @@ def test_a_module_outside(tmp_path: Path) -> None:
     assert words.startswith("lab.py:2: ../up.py lies outside of the folder of lab.py")
 
 
+@pytest.mark.timeout(60)
+def test_texts_made_to_take_long() -> None:
+    many = 1 << 16
+    for text in ('R"(', "/*", '"', "'", "\\\n", "# ", "//\\\n", '#include "'):
+        list(submit.c_includes(text * many))
+    for text in ("from ", "from x import (\n", "from . ", "import a,", "\\\n"):
+        list(submit.python_imports(text * many))
+    list(submit.python_imports("from " + "." * many))
+    for text in ("/*", "/* */", "# \\\n", "//", "\n"):
+        list(submit.first_lines(text * many))
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("python", pythons())
+def test_every_python_sends_the_same(tmp_path: Path, python: str) -> None:
+    files = {
+        "lab.cu": '// telerun: --flag -lm --with k.cu\n// TL+ {"platform": "cpu"}\n'
+        '#include "a.h"\n#include "none.h"\n',
+        "a.h": "#pragma once\n",
+        "k.cu": '#include "a.h"\n',
+        "m.py": "from pack import one\n",
+        "pack/one.py": "",
+    }
+    write(tmp_path, {**files})
+    script = (
+        "import json, sys; sys.path.insert(0, sys.argv.pop(1)); import submit;"
+        "sent = submit.prepare(submit.parse(sys.argv[1:]));"
+        "print(json.dumps([sent.body, sent.missing, sent.summary]))"
+    )
+    arguments = ["lab.cu", "--with", "m.py", "5", "--flag", "-lz", "--", "-x"]
+    done = run([python, "-B", "-c", script, ROOT, *arguments], cwd=tmp_path)
+    assert done.status == 0, done.err
+    body, missing, summary = json.loads(done.out)
+    assert body == {
+        "source": files["lab.cu"],
+        "filename": "lab.cu",
+        "args": ["5", "-x"],
+        "sources": {"k.cu": files["k.cu"]},
+        "includes": {name: files[name] for name in ("a.h", "m.py", "pack/one.py")},
+        "flags": ["-lm", "-lz"],
+        "platform": "cpu",
+    }
+    assert missing == [["lab.cu:4", "none.h"]]
+    assert summary == (
+        "Sending lab.cu and k.cu with a.h, m.py and pack/one.py, flags -lm -lz, for cpu."
+    )
+
+
 # --- Flags -------------------------------------------------------------------------------
 
 
@@ -372,6 +422,15 @@ def test_flags(tmp_path: Path, arguments: list[str], flags: list[str]) -> None:
 @pytest.mark.parametrize("flag", ["", " ", "-l cuda", "-lcuda ", "-l\ncuda", "-l\u202ecuda"])
 def test_flags_that_are_no_word(tmp_path: Path, flag: str) -> None:
     assert "A flag is one word" in refused(tmp_path, {"lab.cu": "x"}, f"--flag={flag}")
+
+
+def test_flags_that_were_given_bare(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, hint in ((["-lcublas"], True), (["-n"], False)):
+        with pytest.raises(SystemExit):
+            submit.parse(["lab.cu", *words])
+        told = capsys.readouterr().err
+        assert "put -- before the program's own" in told
+        assert ("for the compiler: --flag=-lcublas" in told) == hint
 
 
 def test_the_words_after_two_dashes_are_the_programs(tmp_path: Path) -> None:
@@ -514,6 +573,15 @@ def test_directives_that_are_not_understood(tmp_path: Path, line: str, words: st
     told = refused(tmp_path, {"lab.cu": f"\n{line}\nint main() {{}}"})
     assert told.startswith("lab.cu:2: ")
     assert words in told
+
+
+def test_directives_that_come_too_late(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = 'int x;\n // TL+ {"platform": "h100"}\n//telerun: --asm\n// TL is short, telerun: too\n'
+    assert set(prepared(tmp_path, {"lab.cu": main}).body) == {"source", "filename", "args"}
+    assert capsys.readouterr().err == "".join(
+        f"lab.cu:{line}: is not read: directives stand before the first line of code.\n"
+        for line in (2, 3)
+    )
 
 
 def test_data_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,13 +12,13 @@ HEADER_ENDINGS = (".h", ".hh", ".hpp", ".hxx", ".cuh", ".inl", ".inc", ".ipp", "
 NO_CODE = re.compile(
     r"""//(?:\\\r?\n|[^\n])*
     | /\*.*?(?:\*/|\Z)
-    | R"(?P<end>[^ ()\\\s]{0,16})\(.*?\)(?P=end)"
+    | R"(?P<end>[^ ()\\\s]{0,16})\(.*?(?:\)(?P=end)"|\Z)
     | "(?:\\.|[^"\\\n])*"
     | (?<![0-9a-fA-F])'(?:\\.|[^'\\\n])+'
     """,
     re.DOTALL | re.VERBOSE,
 )
-SPACE = r"(?:[ \t]|\\\r?\n)*"
+SPACE = r"[ \t]*(?:\\\r?\n[ \t]*){0,9}"
 INCLUDE = re.compile(
     rf"""^{SPACE}\#{SPACE}include{SPACE}(?:"(?P<quoted>[^"\n]+)"|<(?P<angled>[^>\n]+)>)""",
     re.MULTILINE,

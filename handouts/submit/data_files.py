@@ -27,8 +27,8 @@ def take_data(gathering: Gathering, wish: Wish) -> None:
         del gathering.texts[name], gathering.places[name]
     warn(
         printable(
-            f"{wish.place}: {wish.text} is not sent: data files are not served yet, but for text "
-            "of at most 1 MiB beside the program. It will not find it."
+            f"{wish.place}: {wish.text} is not sent, and the program will not find it: data files "
+            "are not served yet, except for text of at most 1 MiB in this folder."
         )
     )
 

@@ -12,10 +12,14 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from handouts.client.words import warn
 from handouts.submit.options import SourceParser
 from handouts.submit.wishes import Wish, Wishes, refusal_at
 
 DIRECTIVE = re.compile(r"(?://+|#+|%+)[ \t]*(TL\+?(?=[\s{]|$)|telerun:)(.*)", re.DOTALL)
+BLOCKS = re.compile(r"\A\s*(?:/\*.*?\*/\s*)*")
+# Such a line further below, meant as one for sure.
+LATE = re.compile(r"[ \t]*(//+|#+|%+)[ \t]*(TL\+?[ \t]*\{|telerun:[ \t]*--)")
 LISTS = {"header_files": "headers", "compile_flags": "flags", "workspace_files": "data"}
 TL_FORM = 'the right form is: TL+ {"platform": "h100", "compile_flags": ["-lcuda"]}'
 
@@ -23,12 +27,16 @@ TL_FORM = 'the right form is: TL+ {"platform": "h100", "compile_flags": ["-lcuda
 def read_directives(source: str, name: str) -> Wishes:
     """What the file called `name` asks for in its first lines. Raises Stop with the line."""
     wishes = Wishes()
+    number = 0
     for number, line in first_lines(source):
         found = DIRECTIVE.match(line)
         if found and found[1] == "telerun:":
             take_words(wishes, found[2], f"{name}:{number}")
         elif found:
             take_object(wishes, found[2], f"{name}:{number}", adds=found[1] == "TL+")
+    for late, line in enumerate(source.split("\n")[number:], number + 1):
+        if LATE.match(line):
+            warn(f"{name}:{late}: is not read: directives stand before the first line of code.")
     return wishes
 
 
@@ -36,18 +44,23 @@ def first_lines(source: str) -> Iterator[tuple[int, str]]:
     """The lines before the first of code, with their numbers: comments, and # lines."""
     in_block = goes_on = False
     for number, line in enumerate(source.split("\n"), 1):
-        text = line.strip()
-        is_whole = not in_block
-        while in_block or text.startswith("/*"):
-            _, end, text = text[0 if in_block else 2 :].partition("*/")
-            text, in_block = text.strip(), not end
-            if in_block:
-                break
-        if text and not in_block and not goes_on and not text.startswith(("//", "#", "%")):
+        begins_in_block = in_block
+        text, in_block = without_blocks(line, in_block)
+        if text and not goes_on and not text.startswith(("//", "#", "%")):
             return
         goes_on = text.endswith("\\") and (goes_on or text.startswith("#"))
-        if is_whole and not in_block:
+        if not begins_in_block and not in_block:
             yield number, text
+
+
+def without_blocks(line: str, in_block: bool) -> tuple[str, bool]:
+    """The line without the block comments it begins with, and whether one goes on after it."""
+    if in_block:
+        _, end, line = line.partition("*/")
+        if not end:
+            return "", True
+    rest = BLOCKS.sub("", line, count=1)
+    return ("", True) if rest.startswith("/*") else (rest.strip(), False)
 
 
 def take_words(wishes: Wishes, text: str, place: str) -> None:

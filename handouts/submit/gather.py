@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from pathlib import Path
 
 from handouts.submit.c_includes import CODE_ENDINGS, HEADER_ENDINGS, Include, c_includes
@@ -81,9 +82,8 @@ class Gathering:
         """The file that is included, None if it is not here. Raises Stop."""
         place, wanted = f"{name}:{include.line}", include.wanted
         if include.is_quoted and "\\" in wanted:
-            raise refusal_at(
-                place, f'write / in place of \\: #include "{wanted.replace(chr(92), "/")}"'
-            )
+            better = re.sub(r"\\+", "/", wanted)
+            raise refusal_at(place, f'write / in place of \\: #include "{better}"')
         folders = [posixpath.dirname(name)] if include.is_quoted else []
         candidates = [joined_name(folder, wanted) for folder in folders + self._folders]
         for candidate in candidates:

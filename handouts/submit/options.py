@@ -11,13 +11,17 @@ from typing import Any
 from handouts.client.auth import HERE
 from handouts.submit.wishes import Wish, Wishes
 
+COMPILERS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
+
 
 class Parser(argparse.ArgumentParser):
     """Says what to do about arguments that were meant for the program."""
 
     def error(self, message: str) -> Any:
         if message.startswith("unrecognized arguments"):
-            message += " (put -- before the program's own)"
+            message += " (put -- before the program's own"
+            is_flag = any(word.startswith(COMPILERS) for word in message.split())
+            message += "; for the compiler: --flag=-lcublas)" if is_flag else ")"
         super().error(message)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 # Made ready only where there is Python: that takes longer than all else here.
 IMPORT = r"""(?:^|[;:])[ \t]*(?:
-    from[ \t]+(?P<dots>[. ]*)(?P<module>[\w.]*)[ \t]+import[ \t]*
-      (?P<names>\([^)]*\)|(?:\\\r?\n|[^;\n\#])+)
+    from[ \t]+(?P<dots>[. ]{0,99})(?P<module>(?:\w[\w.]*)?)[ \t]+import[ \t]*
+      (?P<names>\([^)]{0,9999}\)?|(?:\\\r?\n|[^;\n\#])+)
   | import[ \t]+(?P<modules>(?:\\\r?\n|[^;\n\#])+)
   )"""
 
