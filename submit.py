@@ -70,20 +70,20 @@ PARTS = (
     (799, "handouts/submit/options.py", 14),
     (946, "handouts/submit/directives.py", 19),
     (1045, "handouts/submit/submission.py", 22),
-    (1147, "handouts/submit/hints.py", 14),
-    (1175, "handouts/client/answer.py", 8),
-    (1221, "handouts/client/retries.py", 9),
-    (1234, "handouts/client/connection.py", 19),
-    (1390, "handouts/submit/streams.py", 11),
-    (1435, "handouts/submit/job_events.py", 13),
-    (1498, "handouts/submit/job_lines.py", 9),
-    (1601, "handouts/submit/refusals.py", 11),
-    (1653, "handouts/submit/job_client.py", 22),
-    (1815, "handouts/submit/file_names.py", 14),
-    (1842, "handouts/submit/output_files.py", 16),
-    (1910, "handouts/submit/log_files.py", 15),
-    (1938, "handouts/submit/show.py", 14),
-    (1982, "handouts/submit/main.py", 53),
+    (1149, "handouts/submit/hints.py", 14),
+    (1179, "handouts/client/answer.py", 8),
+    (1225, "handouts/client/retries.py", 9),
+    (1238, "handouts/client/connection.py", 19),
+    (1394, "handouts/submit/streams.py", 11),
+    (1439, "handouts/submit/job_events.py", 13),
+    (1502, "handouts/submit/job_lines.py", 9),
+    (1605, "handouts/submit/refusals.py", 11),
+    (1657, "handouts/submit/job_client.py", 22),
+    (1819, "handouts/submit/file_names.py", 14),
+    (1846, "handouts/submit/output_files.py", 16),
+    (1914, "handouts/submit/log_files.py", 15),
+    (1942, "handouts/submit/show.py", 14),
+    (1986, "handouts/submit/main.py", 53),
 )
 
 
@@ -1108,6 +1108,8 @@ def all_wishes(options: argparse.Namespace, source: str) -> Wishes:
     options.beside = [name_of_path(Path(path), folder) for path in options.beside]
     add_wishes(wishes, options, "")
     wishes.flags = joined_flags(wishes.flags)
+    if not wishes.platform.text.isprintable():
+        raise wishes.platform.refuse(f"There is no platform {wishes.platform.text}.")
     return wishes
 
 
@@ -1158,9 +1160,11 @@ def hint_at_arguments(submission: Submission, folder: Path) -> None:
             warn(printable(f"{arg} is an argument for the program; to send it: --with {arg}"))
 
 
-def hint_at_missing(submission: Submission) -> None:
-    """Says which includes were not found, after they may have kept the program from compiling."""
+def hint_at_missing(submission: Submission, compile_log: str) -> None:
+    """Says which includes were not found, where the compiler misses one; the toolkit has others."""
     missing = submission.missing
+    if not any(wanted in compile_log for _, wanted in missing):
+        return
     for place, wanted in missing[:SHOWN_MISSING]:
         warn(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
     if len(missing) > SHOWN_MISSING:
@@ -1994,7 +1998,7 @@ def run(options: argparse.Namespace) -> int:
         job = client.wait(job)
         status = show(job)
         if submission and job.get("outcome") == "compile_error":
-            hint_at_missing(submission)
+            hint_at_missing(submission, job["result"]["compile_log"])
         folder = options.out or Path("telerun-out", str(job["id"]))
         save_logs(job, folder)
         saved = save_files(client, job, folder)

@@ -109,15 +109,22 @@ def test_an_argument_that_is_a_source_gets_a_hint(student: Student) -> None:
     )
 
 
-@pytest.mark.parametrize("outcome", ["compile_error", "runtime_error"])
-def test_what_was_not_found_is_said_where_it_does_not_compile(
-    student: Student, outcome: str
+@pytest.mark.parametrize(
+    ("outcome", "log", "is_said"),
+    [
+        ("compile_error", b"lab.cu:2:10: fatal error: none.cuh: No such file or directory\n", True),
+        ("compile_error", b"lab.cu(9): error: identifier x is undefined\n", False),
+        ("runtime_error", b"none.cuh\n", False),
+    ],
+)
+def test_what_was_not_found_is_said_where_the_compiler_misses_it(
+    student: Student, outcome: str, log: bytes, is_said: bool
 ) -> None:
     student.write(lab__cu='\n#include "none.cuh"\n')
-    status, told = student.submit(StubQueue(201, job(outcome=outcome)), "lab.cu")
+    done = job(outcome=outcome, result=result(log))
+    status, told = student.submit(StubQueue(201, done), "lab.cu")
     assert status == 1
-    words = 'lab.cu:2: "none.cuh" was not found on this machine, and not sent.'
-    assert (words in told) == (outcome == "compile_error")
+    assert ('lab.cu:2: "none.cuh" was not found on this machine, and not sent.' in told) == is_said
 
 
 # --- What is refused ---------------------------------------------------------------------

@@ -301,7 +301,10 @@ def test_arguments_that_name_sources(
 
 def test_includes_that_were_not_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = "".join(f'#include "h{n}.h"\n' for n in range(8))
-    submit.hint_at_missing(prepared(tmp_path, {"lab.cu": lines}))
+    sent = prepared(tmp_path, {"lab.cu": lines})
+    submit.hint_at_missing(sent, "lab.cu(9): error: identifier")
+    assert capsys.readouterr().err == ""
+    submit.hint_at_missing(sent, "lab.cu:1:10: fatal error: h0.h: No such file or directory")
     told = capsys.readouterr().err.splitlines()
     assert told[0] == 'lab.cu:1: "h0.h" was not found on this machine, and not sent.'
     assert len(told) == 6
@@ -450,6 +453,11 @@ def test_platform_and_asm(tmp_path: Path) -> None:
     sent = prepared(tmp_path, {"lab.cu": "x"}, "--platform", "h100", "--asm")
     assert (sent.body["platform"], sent.body["asm"]) == ("h100", True)
     assert sent.summary == "Sending lab.cu, for h100."
+
+
+def test_a_platform_that_is_no_name(tmp_path: Path) -> None:
+    words = refused(tmp_path, {"lab.cu": "x"}, "--platform", "h\udcff\n100")
+    assert words == "There is no platform h\\udcff\\n100."
 
 
 # --- Directives --------------------------------------------------------------------------

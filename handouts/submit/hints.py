@@ -25,9 +25,11 @@ def hint_at_arguments(submission: Submission, folder: Path) -> None:
             warn(printable(f"{arg} is an argument for the program; to send it: --with {arg}"))
 
 
-def hint_at_missing(submission: Submission) -> None:
-    """Says which includes were not found, after they may have kept the program from compiling."""
+def hint_at_missing(submission: Submission, compile_log: str) -> None:
+    """Says which includes were not found, where the compiler misses one; the toolkit has others."""
     missing = submission.missing
+    if not any(wanted in compile_log for _, wanted in missing):
+        return
     for place, wanted in missing[:SHOWN_MISSING]:
         warn(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
     if len(missing) > SHOWN_MISSING:

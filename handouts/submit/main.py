@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         job = client.wait(job)
         status = show(job)
         if submission and job.get("outcome") == "compile_error":
-            hint_at_missing(submission)
+            hint_at_missing(submission, job["result"]["compile_log"])
         folder = options.out or Path("telerun-out", str(job["id"]))
         save_logs(job, folder)
         saved = save_files(client, job, folder)

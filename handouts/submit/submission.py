@@ -85,6 +85,8 @@ def all_wishes(options: argparse.Namespace, source: str) -> Wishes:
     options.beside = [name_of_path(Path(path), folder) for path in options.beside]
     add_wishes(wishes, options, "")
     wishes.flags = joined_flags(wishes.flags)
+    if not wishes.platform.text.isprintable():
+        raise wishes.platform.refuse(f"There is no platform {wishes.platform.text}.")
     return wishes
 
 
