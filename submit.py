@@ -78,12 +78,12 @@ PARTS = (
     (1439, "handouts/submit/job_events.py", 13),
     (1502, "handouts/submit/job_lines.py", 9),
     (1605, "handouts/submit/refusals.py", 11),
-    (1657, "handouts/submit/job_client.py", 22),
-    (1819, "handouts/submit/file_names.py", 14),
-    (1846, "handouts/submit/output_files.py", 16),
-    (1914, "handouts/submit/log_files.py", 15),
-    (1942, "handouts/submit/show.py", 14),
-    (1986, "handouts/submit/main.py", 53),
+    (1658, "handouts/submit/job_client.py", 22),
+    (1820, "handouts/submit/file_names.py", 14),
+    (1847, "handouts/submit/output_files.py", 16),
+    (1915, "handouts/submit/log_files.py", 15),
+    (1948, "handouts/submit/show.py", 14),
+    (1992, "handouts/submit/main.py", 53),
 )
 
 
@@ -556,7 +556,7 @@ MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
 
 def read_source(path: Path) -> str:
     """The text of the source file. Raises Stop for what the queue would not take."""
-    why = trouble_with(path.name) if path.name else ""
+    why = trouble_with(path.name) if path.name not in ("", "..") else ""
     if why:
         name = path.name if path.name.isprintable() else ascii(path.name)
         raise Stop(WRONG_USAGE, f"The queue takes no file of the name {name}: {why}; rename it.")
@@ -796,7 +796,7 @@ def fits(gathering: Gathering) -> bool:
 # The command line, and those of its options that a directive may hold too.
 
 
-COMPILERS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
+FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
 
 
 class Parser(argparse.ArgumentParser):
@@ -805,7 +805,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         if message.startswith("unrecognized arguments"):
             message += " (put -- before the program's own"
-            is_flag = any(word.startswith(COMPILERS) for word in message.split())
+            is_flag = any(word.startswith(FLAG_BEGINNINGS) for word in message.split())
             message += "; for the compiler: --flag=-lcublas)" if is_flag else ")"
         super().error(message)
 
@@ -1610,6 +1610,7 @@ NEWER = {
     "platform": "it knows no platforms",
     "asm": "it knows no --asm",
 }
+UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
 
 
 def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> str:
@@ -1618,7 +1619,7 @@ def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> s
         return answer.detail + asked_for([flag for flag in wishes.flags if is_meant(flag, answer)])
     if answer.problem == "unknown-platform":
         return answer.detail + asked_for([wishes.platform])
-    if answer.status == 400:
+    if answer.status == 400 and UNKNOWN.search(answer.detail):
         named = [key for key in NEWER if key in body and re.search(rf"\b{key}\b", answer.detail)]
         return older_queue(named) if named else ""
     return ""
@@ -1921,17 +1922,22 @@ def save_logs(job: dict[str, Any], folder: Path) -> None:
         return
     taken = {name.lower() for _, name in names_on_disk(result)}
     try:
-        for member, name in LOGS.items():
-            path = folder / free_name(name, taken)
-            log = str(result.get(member) or "").encode("utf-8", "surrogateescape")
-            try:
-                save(Answer(200, {}, log), path)
-            except Stop as stop:
-                warn(printable(f"{path} was not saved: {stop}"))
+        saved = [save_log(result.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
     except OSError as error:
         warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
-        warn(printable(f"The logs are in {folder}."))
+        if all(saved):
+            warn(printable(f"The logs are in {folder}."))
+
+
+def save_log(log: Any, path: Path) -> bool:
+    """Whether the log is in that file now; says why not. Raises OSError."""
+    try:
+        save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path)
+    except Stop as stop:
+        warn(printable(f"{path} was not saved: {stop}"))
+        return False
+    return True
 
 
 # --- handouts/submit/show.py --------------------------------------------------------------

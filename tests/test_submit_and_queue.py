@@ -171,7 +171,8 @@ def test_a_platform_that_there_is_not(student: Student, arguments: list[str]) ->
     [
         ("includes: There is no such member.", "it takes one file only"),
         ("flags: There is no such member.", "it takes no flags"),
-        ("flags, platform: no.", "it takes no flags, it knows no platforms"),
+        ("Unknown members: flags, platform", "it takes no flags, it knows no platforms"),
+        ("flags: Ensure this field has no more than 100 elements.", None),
         ("filename: A plain file name, without folders.", None),
     ],
 )

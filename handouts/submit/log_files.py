@@ -22,14 +22,19 @@ def save_logs(job: dict[str, Any], folder: Path) -> None:
         return
     taken = {name.lower() for _, name in names_on_disk(result)}
     try:
-        for member, name in LOGS.items():
-            path = folder / free_name(name, taken)
-            log = str(result.get(member) or "").encode("utf-8", "surrogateescape")
-            try:
-                save(Answer(200, {}, log), path)
-            except Stop as stop:
-                warn(printable(f"{path} was not saved: {stop}"))
+        saved = [save_log(result.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
     except OSError as error:
         warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
-        warn(printable(f"The logs are in {folder}."))
+        if all(saved):
+            warn(printable(f"The logs are in {folder}."))
+
+
+def save_log(log: Any, path: Path) -> bool:
+    """Whether the log is in that file now; says why not. Raises OSError."""
+    try:
+        save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path)
+    except Stop as stop:
+        warn(printable(f"{path} was not saved: {stop}"))
+        return False
+    return True

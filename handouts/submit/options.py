@@ -11,7 +11,7 @@ from typing import Any
 from handouts.client.auth import HERE
 from handouts.submit.wishes import Wish, Wishes
 
-COMPILERS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
+FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         if message.startswith("unrecognized arguments"):
             message += " (put -- before the program's own"
-            is_flag = any(word.startswith(COMPILERS) for word in message.split())
+            is_flag = any(word.startswith(FLAG_BEGINNINGS) for word in message.split())
             message += "; for the compiler: --flag=-lcublas)" if is_flag else ")"
         super().error(message)
 

@@ -16,6 +16,7 @@ NEWER = {
     "platform": "it knows no platforms",
     "asm": "it knows no --asm",
 }
+UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
 
 
 def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> str:
@@ -24,7 +25,7 @@ def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> s
         return answer.detail + asked_for([flag for flag in wishes.flags if is_meant(flag, answer)])
     if answer.problem == "unknown-platform":
         return answer.detail + asked_for([wishes.platform])
-    if answer.status == 400:
+    if answer.status == 400 and UNKNOWN.search(answer.detail):
         named = [key for key in NEWER if key in body and re.search(rf"\b{key}\b", answer.detail)]
         return older_queue(named) if named else ""
     return ""

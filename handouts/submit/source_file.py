@@ -13,7 +13,7 @@ MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
 
 def read_source(path: Path) -> str:
     """The text of the source file. Raises Stop for what the queue would not take."""
-    why = trouble_with(path.name) if path.name else ""
+    why = trouble_with(path.name) if path.name not in ("", "..") else ""
     if why:
         name = path.name if path.name.isprintable() else ascii(path.name)
         raise Stop(WRONG_USAGE, f"The queue takes no file of the name {name}: {why}; rename it.")
