@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""Submit a CUDA program to Telerun's queue and print what came of it.
+"""Submit a program to Telerun's queue and print what came of it.
 
     python3 submit.py program.cu
+    python3 submit.py program.cu --with kernels.cu --flag=-lcublas --platform h100
 
-The files that it writes to ./out/ are saved in ./telerun-out/JOB/.
+What it includes from its own folder is sent along. A comment in its first lines may stand for
+options: // telerun: --with kernels.cu --flag=-lcublas --platform h100
+
+Its logs, and the files that it writes to ./out/, are saved in ./telerun-out/JOB/.
 
 Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Beside this file stands
 auth.json, from the course staff: {"username": "...", "token": "..."}, and optionally "server"
@@ -28,15 +32,17 @@ import gc
 import http.client
 import json
 import os
+import posixpath
 import random
 import re
+import shlex
 import signal
 import socket
 import ssl
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 TYPE_CHECKING = False  # importing typing takes longer than the program
@@ -46,25 +52,38 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (76, "handouts/client/errors.py", 6),
-    (97, "handouts/client/words.py", 10),
-    (130, "handouts/client/auth.py", 14),
-    (188, "handouts/client/tracebacks.py", 12),
-    (221, "handouts/client/answer.py", 8),
-    (267, "handouts/client/retries.py", 9),
-    (280, "handouts/client/connection.py", 19),
-    (436, "handouts/submit/streams.py", 11),
-    (481, "handouts/submit/job_events.py", 13),
-    (544, "handouts/submit/printable.py", 7),
-    (557, "handouts/submit/job_lines.py", 9),
-    (656, "handouts/submit/stop.py", 5),
-    (679, "handouts/submit/job_client.py", 21),
-    (834, "handouts/submit/options.py", 12),
-    (896, "handouts/submit/file_names.py", 14),
-    (923, "handouts/submit/output_files.py", 16),
-    (985, "handouts/submit/show.py", 14),
-    (1031, "handouts/submit/source_file.py", 9),
-    (1090, "handouts/submit/main.py", 46),
+    (95, "handouts/client/errors.py", 6),
+    (116, "handouts/client/words.py", 10),
+    (149, "handouts/client/auth.py", 14),
+    (207, "handouts/client/tracebacks.py", 12),
+    (240, "handouts/submit/c_includes.py", 8),
+    (290, "handouts/submit/printable.py", 7),
+    (303, "handouts/submit/relative_names.py", 11),
+    (374, "handouts/submit/stop.py", 5),
+    (397, "handouts/submit/wishes.py", 8),
+    (438, "handouts/submit/compiler_flags.py", 10),
+    (496, "handouts/submit/python_imports.py", 13),
+    (553, "handouts/submit/source_file.py", 10),
+    (622, "handouts/submit/gather.py", 23),
+    (729, "handouts/submit/together.py", 12),
+    (766, "handouts/submit/data_files.py", 15),
+    (799, "handouts/submit/options.py", 14),
+    (946, "handouts/submit/directives.py", 19),
+    (1045, "handouts/submit/submission.py", 22),
+    (1149, "handouts/submit/hints.py", 14),
+    (1179, "handouts/client/answer.py", 8),
+    (1225, "handouts/client/retries.py", 9),
+    (1238, "handouts/client/connection.py", 19),
+    (1394, "handouts/submit/streams.py", 11),
+    (1439, "handouts/submit/job_events.py", 13),
+    (1502, "handouts/submit/job_lines.py", 9),
+    (1605, "handouts/submit/refusals.py", 11),
+    (1658, "handouts/submit/job_client.py", 22),
+    (1820, "handouts/submit/file_names.py", 14),
+    (1847, "handouts/submit/output_files.py", 16),
+    (1915, "handouts/submit/log_files.py", 15),
+    (1948, "handouts/submit/show.py", 14),
+    (1992, "handouts/submit/main.py", 53),
 )
 
 
@@ -211,6 +230,945 @@ def traceback_of(error: BaseException) -> str:
 def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
     """For sys.excepthook: what ends this script and is no expected error."""
     sys.stderr.write(traceback_of(error))
+
+
+# --- handouts/submit/c_includes.py --------------------------------------------------------
+#
+# What a file in C, C++ or CUDA includes.
+
+
+CODE_ENDINGS = (".cu", ".cpp", ".cc", ".cxx", ".c")  # compiled by themselves
+HEADER_ENDINGS = (".h", ".hh", ".hpp", ".hxx", ".cuh", ".inl", ".inc", ".ipp", ".tpp", ".tcc")
+
+# Comments, and what may hold something that looks like one.
+NO_CODE = re.compile(
+    r"""//(?:\\\r?\n|[^\n])*
+    | /\*.*?(?:\*/|\Z)
+    | R"(?P<end>[^ ()\\\s]{0,16})\(.*?(?:\)(?P=end)"|\Z)
+    | "(?:\\.|[^"\\\n])*"
+    | (?<![0-9a-fA-F])'(?:\\.|[^'\\\n])+'
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+SPACE = r"[ \t]*(?:\\\r?\n[ \t]*){0,9}"
+INCLUDE = re.compile(
+    rf"""^{SPACE}\#{SPACE}include{SPACE}(?:"(?P<quoted>[^"\n]+)"|<(?P<angled>[^>\n]+)>)""",
+    re.MULTILINE,
+)
+
+
+class Include:
+    """One line that includes a file."""
+
+    def __init__(self, line: int, wanted: str, is_quoted: bool) -> None:
+        self.line = line
+        self.wanted = wanted
+        self.is_quoted = is_quoted  # not <so>
+
+
+def c_includes(text: str) -> Iterator[Include]:
+    """What the text includes, in order; what stands in comments is left out."""
+    code = NO_CODE.sub(without_comment, text)
+    for found in INCLUDE.finditer(code):
+        line = code.count("\n", 0, found.end()) + 1
+        yield Include(line, found["quoted"] or found["angled"], bool(found["quoted"]))
+
+
+def without_comment(found: re.Match[str]) -> str:
+    """What stands for a comment or a string, with as many lines."""
+    text = found[0]
+    if text.startswith(("/", "R")):
+        return "\n" * text.count("\n") or " "
+    return text
+
+
+# --- handouts/submit/printable.py ---------------------------------------------------------
+#
+# Text that is safe to print on a terminal, whoever wrote it.
+
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text with its control characters spelled out."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+# --- handouts/submit/relative_names.py ----------------------------------------------------
+#
+# Names of the files of a submission: relative to the main file's folder, with / on any system.
+
+
+MAX_NAME_BYTES, MAX_PART_BYTES, MAX_PARTS = 255, 100, 8
+
+
+def trouble_with(name: str) -> str:
+    """Why the queue would not take a file of this name; "" if it would."""
+    if "\\" in name or not name.isprintable():
+        return "it has a character that the queue does not take"
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "it does not lead straight to a file"
+    if any(part.startswith("-") for part in parts):
+        return "a part of it begins with a dash"
+    sizes = [len(part.encode("utf-8")) for part in parts]
+    if max(sizes) > MAX_PART_BYTES or sum(sizes) + len(sizes) - 1 > MAX_NAME_BYTES:
+        return f"it is longer than {MAX_PART_BYTES} bytes, or {MAX_NAME_BYTES} with its folders"
+    return f"it lies more than {MAX_PARTS - 1} folders deep" if len(parts) > MAX_PARTS else ""
+
+
+def clash(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that cannot be files side by side on every system."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            return other, name
+    for name in names:
+        folder = posixpath.dirname(name.lower())
+        while folder:
+            if folder in seen:
+                return seen[folder], name
+            folder = posixpath.dirname(folder)
+    return None
+
+
+def joined_name(folder: str, name: str) -> str:
+    """The name as seen from `folder`, without detours; it may lead outside."""
+    return posixpath.normpath(posixpath.join(folder, name))
+
+
+def leads_outside(name: str) -> bool:
+    """Whether the name, without detours, is none below the main file's folder."""
+    return name.startswith(("/", "../")) or name == ".." or bool(re.match("[A-Za-z]:", name))
+
+
+def name_below(root: Path, path: Path) -> str:
+    """The path as a name relative to `root`; one that leads outside if it is not below it."""
+    for plain in (os.path.abspath, os.path.realpath):  # by way of a link it may be below it
+        folder = plain(path.parent)
+        try:
+            name = Path(os.path.relpath(os.path.join(folder, path.name), plain(root))).as_posix()
+        except ValueError:  # another drive of Windows
+            return ".."
+        if not leads_outside(name):
+            break
+    return name
+
+
+def is_really_below(root: Path, path: Path) -> bool:
+    """Whether no link leads out of `root` on the way to the path."""
+    top = os.path.realpath(root)
+    try:
+        return os.path.commonpath([top, os.path.realpath(path)]) == top
+    except ValueError:
+        return False
+
+
+# --- handouts/submit/stop.py --------------------------------------------------------------
+#
+# What the exit status says, and how any part of this program ends it.
+
+
+SUCCEEDED = 0
+PROGRAM_FAILED = 1
+WRONG_USAGE = 2
+REFUSED = 3
+UNREACHABLE = 4
+NO_RESULT = 5
+UNSAVED = 6
+INTERRUPTED = 130
+
+
+class Stop(Exception):
+    """Ends the program with a message and an exit status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+# --- handouts/submit/wishes.py ------------------------------------------------------------
+#
+# What is asked for beside the main file, on the command line and in its directives.
+
+
+class Wish:
+    """A word, and where it stands: a file's name and line, or "" for the command line."""
+
+    def __init__(self, text: str, place: str = "") -> None:
+        self.text = text
+        self.place = place
+
+    def refuse(self, message: str) -> Stop:
+        """The error, to be raised, that says what is wrong with it."""
+        return refusal_at(self.place, message)
+
+
+class Wishes:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self.flags: list[Wish] = []  # for the compiler
+        self.beside: list[Wish] = []  # files, of which sources are compiled too
+        self.headers: list[Wish] = []  # files that are not compiled by themselves
+        self.data: list[Wish] = []  # files that the program reads
+        self.platform = Wish("")
+        self.asm = False
+
+
+def refusal_at(place: str, message: str) -> Stop:
+    """The error for something that stands at `place`."""
+    return Stop(WRONG_USAGE, in_one_line(f"{place}: {message}" if place else message))
+
+
+def in_one_line(text: str) -> str:
+    """The text with all that is no printable character spelled out."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+# --- handouts/submit/compiler_flags.py ----------------------------------------------------
+#
+# Flags for the compiler: each one word, however it was written.
+
+
+# Those whose value may stand as a word of its own, and what joins the two. A value of the first
+# kind may begin with a dash.
+WITH_ANY_VALUE = {
+    "-Xcompiler": "=", "--compiler-options": "=", "-Xptxas": "=", "--ptxas-options": "=",
+    "-Xlinker": "=", "--linker-options": "=", "-Xcudafe": "=", "-Xnvlink": "=",
+}  # fmt: skip
+WITH_VALUE = {
+    "-I": "", "-D": "", "-U": "", "-l": "", "-L": "", "-O": "",
+    "-std": "=", "--std": "=", "-arch": "=", "--gpu-architecture": "=", "-code": "=",
+    "--gpu-code": "=", "-gencode": "=", "--generate-code": "=", "-maxrregcount": "=",
+    "--maxrregcount": "=",
+}  # fmt: skip
+
+
+def joined_flags(flags: list[Wish]) -> list[Wish]:
+    """Each flag as one word: `-Xcompiler` and `-fopenmp` are `-Xcompiler=-fopenmp`. Raises Stop."""
+    joined: list[Wish] = []
+    rest = list(flags)
+    while rest:
+        flag = rest.pop(0)
+        if rest and takes_value(flag.text, rest[0].text):
+            by = WITH_ANY_VALUE.get(flag.text, WITH_VALUE.get(flag.text, ""))
+            flag = Wish(flag.text + by + rest.pop(0).text, flag.place)
+        check_flag(flag)
+        joined.append(flag)
+    return joined
+
+
+def takes_value(flag: str, word: str) -> bool:
+    """Whether the word after the flag is its value."""
+    return flag in WITH_ANY_VALUE or (flag in WITH_VALUE and not word.startswith("-"))
+
+
+def check_flag(flag: Wish) -> None:
+    """Raises Stop for what is no single printable word; what is allowed, the queue knows."""
+    text = flag.text
+    if text.split() != [text] or not text.isprintable():
+        raise flag.refuse(
+            f'A flag is one word without spaces, which "{text}" is not; give each by itself.'
+        )
+
+
+def include_folders(flags: list[Wish]) -> list[str]:
+    """The folders that `-I` names, seen from the main file's; those outside of it are kept too."""
+    texts = [flag.text for flag in flags]
+    values = [text[2:] for text in texts if text.startswith("-I")]
+    values += [text.partition("=")[2] for text in texts if text.startswith("--include-path=")]
+    folders = [joined_name("", value.lstrip("=")) for value in values if value.lstrip("=")]
+    return ["" if folder == posixpath.curdir else folder for folder in folders]
+
+
+# --- handouts/submit/python_imports.py ----------------------------------------------------
+#
+# What a Python file imports, as far as it lies beside it.
+#
+# It is read with regular expressions: the student's Python may be older than the file.
+
+
+# Made ready only where there is Python: that takes longer than all else here.
+IMPORT = r"""(?:^|[;:])[ \t]*(?:
+    from[ \t]+(?P<dots>[. ]{0,99})(?P<module>(?:\w[\w.]*)?)[ \t]+import[ \t]*
+      (?P<names>\([^)]{0,9999}\)?|(?:\\\r?\n|[^;\n\#])+)
+  | import[ \t]+(?P<modules>(?:\\\r?\n|[^;\n\#])+)
+  )"""
+
+
+class Import:
+    """One module that a line may mean: its parts, and the dots before it."""
+
+    def __init__(self, line: int, dots: int, parts: list[str]) -> None:
+        self.line = line
+        self.dots = dots
+        self.parts = parts
+
+
+def python_imports(text: str) -> Iterator[Import]:
+    """The modules that the text may import; some may be no modules but names in one."""
+    for found in re.finditer(IMPORT, text, re.MULTILINE | re.VERBOSE):
+        line = text.count("\n", 0, found.start(found.lastgroup or 0)) + 1
+        if found["modules"]:
+            for module in listed_names(found["modules"]):
+                yield Import(line, 0, module.split("."))
+            continue
+        dots = found["dots"].count(".")
+        parts = [part for part in found["module"].split(".") if part]
+        for name in listed_names(found["names"]):
+            yield Import(line, dots, [*parts, name])
+
+
+def listed_names(names: str) -> list[str]:
+    """The names in a list such as `a as b, c.d`; "*" is kept, and is none of a file."""
+    words = [name.split() for name in re.sub(r"#[^\n]*|[()\\]", " ", names).split(",")]
+    return [parts[0] for parts in words if parts and re.fullmatch(r"[\w.]+|\*", parts[0])]
+
+
+def module_files(root: Path, folder: str, parts: list[str]) -> list[str]:
+    """The names of the files that make the module, sought from `folder` below `root`."""
+    files = []
+    for part in filter(None, parts):
+        base = f"{folder}/{part}" if folder else part
+        if os.path.isfile(root / base / "__init__.py"):
+            files.append(base + "/__init__.py")
+        elif os.path.isfile(root / (base + ".py")):
+            return [*files, base + ".py"]
+        elif not os.path.isdir(root / base):
+            break
+        folder = base
+    return files
+
+
+# --- handouts/submit/source_file.py -------------------------------------------------------
+#
+# What the student hands in, checked before it is sent.
+
+
+MAX_SOURCE_BYTES = 1024 * 1024
+MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
+
+
+def read_source(path: Path) -> str:
+    """The text of the source file. Raises Stop for what the queue would not take."""
+    why = trouble_with(path.name) if path.name not in ("", "..") else ""
+    if why:
+        name = path.name if path.name.isprintable() else ascii(path.name)
+        raise Stop(WRONG_USAGE, f"The queue takes no file of the name {name}: {why}; rename it.")
+    text = read_text(path, str(path))
+    if not text.strip():
+        raise Stop(WRONG_USAGE, f"{path} is empty.")
+    return text
+
+
+def read_text(path: Path, shown: str) -> str:
+    """The text of a file, which errors call `shown`. Raises Stop."""
+    data = read_bytes(path, shown)
+    if b"\0" in data:
+        place = data.index(b"\0")
+        raise Stop(
+            WRONG_USAGE, f"{shown} has a NUL byte at offset {place}: it is not a source file."
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Stop(
+            WRONG_USAGE, f"{shown} is not UTF-8 (byte {error.start}); save it as UTF-8."
+        ) from None
+
+
+def read_bytes(path: Path, shown: str) -> bytes:
+    """The bytes of a file of at most 1 MiB. Raises Stop."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise Stop(WRONG_USAGE, f"{shown} is a folder; name a file.")
+        if size > MAX_SOURCE_BYTES:
+            raise Stop(
+                WRONG_USAGE,
+                f"{shown} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB).",
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise Stop(WRONG_USAGE, f"There is no file {shown}.") from None
+    except OSError as error:
+        raise Stop(WRONG_USAGE, f"{shown} cannot be read: {error.strerror}.") from None
+
+
+def check_arguments(args: list[str]) -> None:
+    """Raises Stop for what the queue would not take."""
+    if len(args) > MAX_ARGS or any(len(arg) > MAX_ARG_LENGTH for arg in args):
+        raise Stop(
+            WRONG_USAGE,
+            f"The queue takes {MAX_ARGS} arguments of {MAX_ARG_LENGTH} characters each; "
+            "put more into the source.",
+        )
+    if any("\ud800" <= character <= "\udfff" for arg in args for character in arg):
+        raise Stop(
+            WRONG_USAGE, "An argument for the program is not UTF-8; the queue takes no other."
+        )
+
+
+# --- handouts/submit/gather.py ------------------------------------------------------------
+#
+# Finding the files that the main file needs, on the student's machine.
+
+
+class Gathering:
+    """The main file, and all that goes with it.
+
+    Files are called by their names relative to the main file's folder; a place is such a name
+    and a line, as in "lab.cu:3", or "" for the command line.
+    """
+
+    def __init__(self, main: Path, source: str, folders: list[str]) -> None:
+        self.root = main.parent
+        self.main = main.name
+        self.texts = {main.name: source}
+        self.places = {main.name: ""}  # where each is asked for
+        self.included: set[str] = set()  # by another file
+        self.missing: list[tuple[str, str]] = []  # a place, and what it includes
+        self._folders = folders  # where the compiler looks, too
+        self._to_read = [main.name]
+
+    def add(self, name: str, place: str) -> None:
+        """Takes the file, unless it is there already. Raises Stop."""
+        if name in self.texts:
+            return
+        if leads_outside(name):
+            raise self._outside(f"{name} lies", place)
+        why = trouble_with(name)
+        if why:
+            raise refusal_at(place, f"The queue takes no file of the name {name}: {why}.")
+        if not is_really_below(self.root, self.root / name):
+            raise self._outside(f"{name} is reached by a link, and lies", place)
+        try:
+            self.texts[name] = read_text(self.root / name, name)
+        except Stop as stop:
+            raise refusal_at(place, str(stop)) from None
+        self.places[name] = place
+        self._to_read.append(name)
+
+    def follow(self) -> None:
+        """Takes all that is included or imported by what is there. Raises Stop."""
+        while self._to_read:
+            name = self._to_read.pop(0)
+            ending = posixpath.splitext(name)[1].lower()
+            if ending == ".py":
+                for module in python_imports(self.texts[name]):
+                    self._take_module(name, module)
+            elif (
+                name == self.main
+                or name in self.included
+                or ending in CODE_ENDINGS + HEADER_ENDINGS
+            ):
+                for include in c_includes(self.texts[name]):
+                    self._take_include(name, include)
+
+    def _take_include(self, name: str, include: Include) -> None:
+        found = self._find(name, include)
+        if found is not None:
+            self.add(found, f"{name}:{include.line}")
+            if found != name:
+                self.included.add(found)
+
+    def _find(self, name: str, include: Include) -> str | None:
+        """The file that is included, None if it is not here. Raises Stop."""
+        place, wanted = f"{name}:{include.line}", include.wanted
+        if include.is_quoted and "\\" in wanted:
+            better = re.sub(r"\\+", "/", wanted)
+            raise refusal_at(place, f'write / in place of \\: #include "{better}"')
+        folders = [posixpath.dirname(name)] if include.is_quoted else []
+        candidates = [joined_name(folder, wanted) for folder in folders + self._folders]
+        for candidate in candidates:
+            is_here = os.path.isfile(self.root / candidate)
+            if is_here and not leads_outside(candidate):
+                return candidate
+            if is_here and include.is_quoted:
+                raise self._outside(f"{wanted} lies", place)
+        if include.is_quoted:
+            self._miss(candidates[0], wanted, place)
+        return None
+
+    def _miss(self, candidate: str, wanted: str, place: str) -> None:
+        """Notes an include that is no file here: it may be the toolkit's. Raises Stop."""
+        if leads_outside(candidate):
+            raise self._outside(f"{wanted} lies", place)
+        if os.path.isdir(self.root / candidate):
+            raise refusal_at(place, f"{candidate} is a folder; include a file.")
+        if os.path.exists(self.root / candidate):
+            raise refusal_at(place, f"{candidate} is no plain file.")
+        self.missing.append((place, wanted))
+
+    def _take_module(self, name: str, module: Import) -> None:
+        folder, place = "", f"{name}:{module.line}"
+        if module.dots:
+            folder = joined_name(posixpath.dirname(name), "../" * (module.dots - 1))
+            folder = "" if folder == "." else folder
+        for found in module_files(self.root, folder, module.parts):
+            self.add(posixpath.normpath(found), place)
+
+    def _outside(self, what: str, place: str) -> Stop:
+        return refusal_at(
+            place,
+            f"{what} outside of the folder of {self.main}, and only what is in it can be sent. "
+            "Put a copy into it.",
+        )
+
+
+# --- handouts/submit/together.py ----------------------------------------------------------
+#
+# What the queue takes of all files of a submission together.
+
+
+MAX_FILES = 256
+
+
+def check_together(gathering: Gathering) -> None:
+    """Raises Stop for more than the queue takes, and for two names that are one on some system."""
+    count, main = len(gathering.texts), gathering.main
+    if count > MAX_FILES:
+        raise Stop(
+            WRONG_USAGE, f"{main} needs {count} files; the queue takes {MAX_FILES} together."
+        )
+    sizes = {name: utf8_size(text) for name, text in gathering.texts.items()}
+    if sum(sizes.values()) > MAX_SOURCE_BYTES:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise Stop(
+            WRONG_USAGE,
+            f"{main} and the files that it needs have {sum(sizes.values())} bytes; the queue takes "
+            f"{MAX_SOURCE_BYTES} (1 MiB) together. The largest of {count}: {largest} "
+            f"({in_size(sizes[largest])}).",
+        )
+    pair = clash(list(gathering.texts))
+    if pair:
+        raise refusal_at(
+            gathering.places[pair[1]],
+            f"{pair[0]} and {pair[1]} would be one file on some systems; rename one.",
+        )
+
+
+def utf8_size(text: str) -> int:
+    """How many bytes of UTF-8 the text has."""
+    return len(text.encode("utf-8"))
+
+
+# --- handouts/submit/data_files.py --------------------------------------------------------
+#
+# Files that the program reads. Data sets are not served yet; a small text file goes along.
+
+
+def take_data(gathering: Gathering, wish: Wish) -> None:
+    """Takes a text file for which there is room; else says that the program will not find it."""
+    name = joined_name("", wish.text)
+    if name in gathering.texts:
+        return
+    try:
+        gathering.add(name, wish.place)
+    except Stop:
+        pass
+    else:
+        if fits(gathering):
+            return
+        del gathering.texts[name], gathering.places[name]
+    warn(
+        printable(
+            f"{wish.place}: {wish.text} is not sent, and the program will not find it: data files "
+            "are not served yet, except for text of at most 1 MiB in this folder."
+        )
+    )
+
+
+def fits(gathering: Gathering) -> bool:
+    """Whether the queue takes it as it is."""
+    size = sum(utf8_size(text) for text in gathering.texts.values())
+    few = len(gathering.texts) <= MAX_FILES
+    return few and size <= MAX_SOURCE_BYTES and not clash(list(gathering.texts))
+
+
+# --- handouts/submit/options.py -----------------------------------------------------------
+#
+# The command line, and those of its options that a directive may hold too.
+
+
+FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what to do about arguments that were meant for the program."""
+
+    def error(self, message: str) -> Any:
+        if message.startswith("unrecognized arguments"):
+            message += " (put -- before the program's own"
+            is_flag = any(word.startswith(FLAG_BEGINNINGS) for word in message.split())
+            message += "; for the compiler: --flag=-lcublas)" if is_flag else ")"
+        super().error(message)
+
+
+class SourceParser(argparse.ArgumentParser):
+    """For a directive: takes the options that say what is sent, and calls `refuse` for others."""
+
+    form = "--flag=FLAG, --platform NAME, --with FILE and --asm are what it takes"
+
+    def __init__(self, refuse: Callable[[str], None]) -> None:
+        super().__init__(add_help=False, allow_abbrev=False, usage="")
+        self._refuse = refuse
+        add_source_options(self)
+
+    def take(self, words: list[str], wishes: Wishes, place: str) -> None:
+        """Adds what the words ask for. Raises what `refuse` raises."""
+        add_wishes(wishes, self.parse_args(with_joined_flags(words)), place)
+
+    def error(self, message: str) -> Any:
+        if message.startswith("unrecognized arguments"):
+            message = message.replace("unrecognized arguments: ", "it takes no ")
+            message += "; " + self.form
+        self._refuse(message)
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is sent."""
+    parser.add_argument(
+        "--with",
+        dest="beside",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="send this file too; a source is compiled and linked with the program",
+    )
+    parser.add_argument(
+        "--flag",
+        dest="flags",
+        action="append",
+        default=[],
+        metavar="FLAG",
+        help="a flag for the compiler, such as --flag=-lcublas",
+    )
+    parser.add_argument(
+        "--platform", metavar="NAME", help="hardware to run on, such as h100 or cpu"
+    )
+    parser.add_argument(
+        "--asm", action="store_true", help="bring back what the compiler made, as text"
+    )
+
+
+def add_wishes(wishes: Wishes, options: argparse.Namespace, place: str) -> None:
+    """Adds what the options of `add_source_options` ask for."""
+    wishes.flags = wishes.flags + [Wish(flag, place) for flag in options.flags]
+    wishes.beside = wishes.beside + [Wish(path, place) for path in options.beside]
+    wishes.asm = wishes.asm or options.asm
+    if options.platform is not None:
+        wishes.platform = Wish(options.platform, place)
+
+
+def with_joined_flags(words: list[str]) -> list[str]:
+    """`--flag -lm` as `--flag=-lm`, which argparse takes though a value begins with a dash."""
+    joined: list[str] = []
+    end = words.index("--") if "--" in words else len(words)
+    for word in words[:end]:
+        if joined and joined[-1] == "--flag":
+            joined[-1] += "=" + word
+        else:
+            joined.append(word)
+    return joined + words[end:]
+
+
+def parse(argv: Any) -> argparse.Namespace:
+    parser = Parser(
+        description="Submit a program to Telerun's queue and print what came of it.",
+        epilog="Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
+        "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",
+    )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
+    parser.add_argument(
+        "args",
+        nargs="*",
+        metavar="ARG",
+        help="arguments for the program; put -- before those that begin with a dash",
+    )
+    add_source_options(parser)
+    parser.add_argument(
+        "--auth",
+        type=Path,
+        default=HERE / "auth.json",
+        metavar="FILE",
+        help="who you are (default: auth.json beside this script)",
+    )
+    parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
+    parser.add_argument(
+        "--override-pending", action="store_true", help="replace your job that waits in the queue"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="save its logs, and the files that the program writes to ./out/, here "
+        "(default: telerun-out/JOB)",
+    )
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument(
+        "--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it"
+    )
+    one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
+    options = parser.parse_intermixed_args(
+        with_joined_flags(sys.argv[1:] if argv is None else argv)
+    )
+    check_combination(parser, options)
+    return options
+
+
+def check_combination(parser: Parser, options: argparse.Namespace) -> None:
+    """Ends the program for options that do not go together."""
+    if (options.file is None) == (options.attach is None and options.cancel is None):
+        parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
+    if options.cancel is not None and options.out is not None:
+        parser.error(
+            "--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files"
+        )
+    about_source = options.flags or options.beside or options.platform is not None or options.asm
+    if options.file is None and about_source:
+        parser.error("--with, --flag, --platform and --asm go with FILE.cu")
+
+
+# --- handouts/submit/directives.py --------------------------------------------------------
+#
+# Directives: comments in the first lines of the main file that say how it is to be submitted.
+#
+# // telerun: --flag=-lcublas --platform h100 --with kernels.cu
+# // TL+ {"platform": "h100", "compile_flags": ["-lcuda"]}
+
+
+DIRECTIVE = re.compile(r"(?://+|#+|%+)[ \t]*(TL\+?(?=[\s{]|$)|telerun:)(.*)", re.DOTALL)
+BLOCKS = re.compile(r"\A\s*(?:/\*.*?\*/\s*)*")
+# Such a line further below, meant as one for sure.
+LATE = re.compile(r"[ \t]*(//+|#+|%+)[ \t]*(TL\+?[ \t]*\{|telerun:[ \t]*--)")
+LISTS = {"header_files": "headers", "compile_flags": "flags", "workspace_files": "data"}
+TL_FORM = 'the right form is: TL+ {"platform": "h100", "compile_flags": ["-lcuda"]}'
+
+
+def read_directives(source: str, name: str) -> Wishes:
+    """What the file called `name` asks for in its first lines. Raises Stop with the line."""
+    wishes = Wishes()
+    number = 0
+    for number, line in first_lines(source):
+        found = DIRECTIVE.match(line)
+        if found and found[1] == "telerun:":
+            take_words(wishes, found[2], f"{name}:{number}")
+        elif found:
+            take_object(wishes, found[2], f"{name}:{number}", adds=found[1] == "TL+")
+    for late, line in enumerate(source.split("\n")[number:], number + 1):
+        if LATE.match(line):
+            warn(f"{name}:{late}: is not read: directives stand before the first line of code.")
+    return wishes
+
+
+def first_lines(source: str) -> Iterator[tuple[int, str]]:
+    """The lines before the first of code, with their numbers: comments, and # lines."""
+    in_block = goes_on = False
+    for number, line in enumerate(source.split("\n"), 1):
+        begins_in_block = in_block
+        text, in_block = without_blocks(line, in_block)
+        if text and not goes_on and not text.startswith(("//", "#", "%")):
+            return
+        goes_on = text.endswith("\\") and (goes_on or text.startswith("#"))
+        if not begins_in_block and not in_block:
+            yield number, text
+
+
+def without_blocks(line: str, in_block: bool) -> tuple[str, bool]:
+    """The line without the block comments it begins with, and whether one goes on after it."""
+    if in_block:
+        _, end, line = line.partition("*/")
+        if not end:
+            return "", True
+    rest = BLOCKS.sub("", line, count=1)
+    return ("", True) if rest.startswith("/*") else (rest.strip(), False)
+
+
+def take_words(wishes: Wishes, text: str, place: str) -> None:
+    """A directive in the words of the command line. Raises Stop."""
+
+    def refuse(why: str) -> None:
+        raise refusal_at(place, f"telerun: is not understood: {why}.")
+
+    parser = SourceParser(refuse)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        refuse(str(error).lower())
+    if not words:
+        refuse(parser.form)
+    parser.take(words, wishes, place)
+
+
+def take_object(wishes: Wishes, text: str, place: str, adds: bool) -> None:
+    """A directive that is a JSON object. Raises Stop."""
+    word = "TL+" if adds else "TL"
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise refusal_at(place, f"what follows {word} is no JSON object; {TL_FORM}")
+    for key, value in content.items():
+        check_member(key, value, place)
+        if key == "platform":
+            wishes.platform = Wish(value, place)
+        else:
+            added = [Wish(text, place) for text in value]
+            before = getattr(wishes, LISTS[key]) if adds else []
+            setattr(wishes, LISTS[key], before + added)
+
+
+def check_member(key: str, value: Any, place: str) -> None:
+    """Raises Stop for a key that there is not, and a value of another type."""
+    if key == "platform":
+        if not isinstance(value, str):
+            raise refusal_at(place, '"platform" is no text; write it as: {"platform": "h100"}')
+    elif key not in LISTS:
+        known = ", ".join(["platform", *LISTS])
+        raise refusal_at(place, f"there is no key {json.dumps(key)}; the keys are: {known}.")
+    elif not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise refusal_at(place, f'"{key}" is no list of texts; write it as: {{"{key}": ["..."]}}')
+
+
+# --- handouts/submit/submission.py --------------------------------------------------------
+#
+# What is sent to the queue: the main file, what goes with it, and what is asked for.
+
+
+SHOWN_FILES = 3  # more are counted
+
+
+class Submission:
+    """A program, ready to be sent."""
+
+    def __init__(self, wishes: Wishes, gathering: Gathering, args: list[str]) -> None:
+        self.main = gathering.main
+        self.wishes = wishes
+        self.missing = gathering.missing
+        named = {wish.text for wish in wishes.beside if is_code(wish.text)}
+        compiled = set() if is_python(self.main) else named - gathering.included
+        others = sorted(name for name in gathering.texts if name != self.main)
+        self.sources = [name for name in others if name in compiled]
+        self.includes = [name for name in others if name not in compiled]
+        self.body: dict[str, Any] = {
+            "source": gathering.texts[self.main],
+            "filename": self.main,
+            "args": args,
+        }
+        asked = {
+            "sources": {name: gathering.texts[name] for name in self.sources},
+            "includes": {name: gathering.texts[name] for name in self.includes},
+            "flags": [flag.text for flag in wishes.flags],
+            "platform": wishes.platform.text,
+            "asm": wishes.asm,
+        }
+        self.body.update({key: value for key, value in asked.items() if value})
+
+    @property
+    def summary(self) -> str:
+        """What is sent, in a line; "" for nothing but the main file."""
+        line = "Sending " + in_a_row([self.main, *self.sources])
+        if self.includes:
+            line += " with " + in_a_row(self.includes)
+        if self.wishes.flags:
+            line += ", flags " + " ".join(self.body["flags"])
+        if self.wishes.platform.text:
+            line += ", for " + self.wishes.platform.text
+        return line + "." if line != f"Sending {self.main}" else ""
+
+
+def prepare(options: argparse.Namespace) -> Submission:
+    """What the command line and the main file ask for. Raises Stop for what cannot be sent."""
+    source = read_source(options.file)
+    check_arguments(options.args)
+    wishes = all_wishes(options, source)
+    gathering = Gathering(options.file, source, include_folders(wishes.flags))
+    for wish in (*wishes.beside, *wishes.headers):
+        gathering.add(wish.text, wish.place)
+    gathering.follow()
+    check_together(gathering)
+    for wish in wishes.data:
+        take_data(gathering, wish)
+    return Submission(wishes, gathering, options.args)
+
+
+def all_wishes(options: argparse.Namespace, source: str) -> Wishes:
+    """Those of the file and of the command line; files by their names. Raises Stop."""
+    folder = options.file.parent
+    wishes = read_directives(source, options.file.name)
+    wishes.beside = [named_by_file(wish) for wish in wishes.beside]
+    wishes.headers = [named_by_file(wish) for wish in wishes.headers]
+    options.beside = [name_of_path(Path(path), folder) for path in options.beside]
+    add_wishes(wishes, options, "")
+    wishes.flags = joined_flags(wishes.flags)
+    if not wishes.platform.text.isprintable():
+        raise wishes.platform.refuse(f"There is no platform {wishes.platform.text}.")
+    return wishes
+
+
+def named_by_file(wish: Wish) -> Wish:
+    """A file that a directive names, seen from the main file's folder. Raises Stop."""
+    if "\\" in wish.text:
+        raise wish.refuse(f"write / in place of \\: {wish.text}")
+    return Wish(joined_name("", wish.text), wish.place)
+
+
+def name_of_path(path: Path, folder: Path) -> str:
+    """The name of a file that the command line names; it may stand beside the main file."""
+    return name_below(folder, path if os.path.exists(path) else folder / path)
+
+
+def is_code(name: str) -> bool:
+    """Whether it is a source of C, C++ or CUDA."""
+    return posixpath.splitext(name)[1].lower() in CODE_ENDINGS
+
+
+def is_python(name: str) -> bool:
+    return name.lower().endswith(".py")
+
+
+def in_a_row(names: list[str]) -> str:
+    """Such as "a, b and c", or "a and 7 more files"."""
+    if len(names) > SHOWN_FILES:
+        return f"{names[0]} and {len(names) - 1} more files"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+# --- handouts/submit/hints.py -------------------------------------------------------------
+#
+# What is said to a student who may have meant something else.
+
+
+SHOWN_MISSING = 5
+
+
+def hint_at_arguments(submission: Submission, folder: Path) -> None:
+    """Says which arguments look like files that were to be sent."""
+    sent = {submission.main, *submission.sources, *submission.includes}
+    for arg in submission.body["args"]:
+        ending = posixpath.splitext(arg)[1].lower()
+        if ending not in (*CODE_ENDINGS, *HEADER_ENDINGS, ".py") or arg in sent:
+            continue
+        if os.path.isfile(arg) or os.path.isfile(folder / arg):
+            warn(printable(f"{arg} is an argument for the program; to send it: --with {arg}"))
+
+
+def hint_at_missing(submission: Submission, compile_log: str) -> None:
+    """Says which includes were not found, where the compiler misses one; the toolkit has others."""
+    missing = submission.missing
+    if not any(wanted in compile_log for _, wanted in missing):
+        return
+    for place, wanted in missing[:SHOWN_MISSING]:
+        warn(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
+    if len(missing) > SHOWN_MISSING:
+        warn(f"And {len(missing) - SHOWN_MISSING} more includes.")
 
 
 # --- handouts/client/answer.py ------------------------------------------------------------
@@ -536,19 +1494,6 @@ class Events:
         return job
 
 
-# --- handouts/submit/printable.py ---------------------------------------------------------
-#
-# Text that is safe to print on a terminal, whoever wrote it.
-
-
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """The text with its control characters spelled out."""
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 # --- handouts/submit/job_lines.py ---------------------------------------------------------
 #
 # What is said of a job, each in one line.
@@ -588,13 +1533,17 @@ def status_line(job: dict[str, Any]) -> str:
     head = f"Job {job['id']}: "
     lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
     again = f" (again: {lost[-1]['executor']} was lost)" if lost else ""
+    if job["state"] == "queued" and job.get("waiting_for") == "no-executor":
+        platform = f" for {job['platform']}" if job.get("platform") else ""
+        return head + printable(f"waiting: no host{platform} is connected") + again
     if job["state"] == "queued":
         place = job.get("queue_position")
         ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
         return head + "waiting, " + ahead + again
+    wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
     doing = {
         "compiling": "compiling",
-        "waiting": "compiled, waiting for a GPU",
+        "waiting": f"compiled, waiting for {wanted}",
         "executing": "running",
     }.get(job.get("phase"), "running")
     stop = ", being cancelled" if job.get("cancel_requested_at") else ""
@@ -648,27 +1597,57 @@ def signal_name(number: int) -> str:
     return f", {name}" if name else ""
 
 
-# --- handouts/submit/stop.py --------------------------------------------------------------
+# --- handouts/submit/refusals.py ----------------------------------------------------------
 #
-# What the exit status says, and how any part of this program ends it.
+# What the queue does not take of a submission, in words that lead to the line.
 
 
-SUCCEEDED = 0
-PROGRAM_FAILED = 1
-WRONG_USAGE = 2
-REFUSED = 3
-UNREACHABLE = 4
-NO_RESULT = 5
-UNSAVED = 6
-INTERRUPTED = 130
+# What an older queue does not know, and what it says of that.
+NEWER = {
+    "sources": "it takes one file only",
+    "includes": "it takes one file only",
+    "flags": "it takes no flags",
+    "platform": "it knows no platforms",
+    "asm": "it knows no --asm",
+}
+UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
 
 
-class Stop(Exception):
-    """Ends the program with a message and an exit status."""
+def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> str:
+    """What the answer says, and where that stands; "" if it is about something else."""
+    if answer.problem == "flag-refused":
+        return answer.detail + asked_for([flag for flag in wishes.flags if is_meant(flag, answer)])
+    if answer.problem == "unknown-platform":
+        return answer.detail + asked_for([wishes.platform])
+    if answer.status == 400 and UNKNOWN.search(answer.detail):
+        named = [key for key in NEWER if key in body and re.search(rf"\b{key}\b", answer.detail)]
+        return older_queue(named) if named else ""
+    return ""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+
+def is_meant(flag: Wish, answer: Answer) -> bool:
+    """Whether the answer names the flag, and no longer word that it is a part of."""
+    pattern = rf"(?<![^\s\"'`(,;:]){re.escape(flag.text)}(?![\w=+-])"
+    return re.search(pattern, answer.detail) is not None
+
+
+def asked_for(wishes: list[Wish]) -> str:
+    """Such as " (lab.cu:3)", "" for what the command line asks for."""
+    places = sorted({wish.place for wish in wishes if wish.place})
+    return f" It stands in {', '.join(places)}." if places else ""
+
+
+def not_taken(job: dict[str, Any], body: dict[str, Any]) -> str:
+    """What an older queue passed over in silence, "" if it took all."""
+    shown = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
+    left = [key for key in NEWER if key in body and shown.get(key, "files") not in job]
+    return older_queue(left) if left else ""
+
+
+def older_queue(members: list[str]) -> str:
+    """Says what the queue does not take."""
+    words = sorted({NEWER[key] for key in members}, reverse=True)
+    return f"This queue is older than this submit.py: {', '.join(words)}."
 
 
 # --- handouts/submit/job_client.py --------------------------------------------------------
@@ -691,15 +1670,19 @@ class Client:
         self._last_line = ""
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
 
-    def submit(self, path: Path, source: str, args: Any, override: bool) -> dict[str, Any]:
+    def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
         """Puts the program into the queue; the job. Sending it again makes no second job."""
         self._submission = (
             "POST",
             "/jobs?override_pending=1" if override else "/jobs",
-            {"source": source, "filename": path.name, "args": args},
+            submission.body,
             {"Idempotency-Key": os.urandom(16).hex()},
         )
-        return self._job(self._persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS))
+        answer = self._persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS)
+        why = refusal_of_wishes(answer, submission.wishes, submission.body)
+        if why:
+            raise Stop(REFUSED, why)
+        return self._job(answer)
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""
@@ -826,65 +1809,6 @@ def refusal(answer: Answer) -> str:
     return answer.detail
 
 
-# --- handouts/submit/options.py -----------------------------------------------------------
-#
-# The command line.
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what to do about arguments that were meant for the program."""
-
-    def error(self, message: str) -> Any:
-        if message.startswith("unrecognized arguments"):
-            message += " (put -- before the program's own)"
-        super().error(message)
-
-
-def parse(argv: Any) -> argparse.Namespace:
-    parser = Parser(
-        description="Submit a CUDA program to Telerun's queue and print what came of it.",
-        epilog="Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
-        "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",
-    )
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
-    parser.add_argument(
-        "args",
-        nargs="*",
-        metavar="ARG",
-        help="arguments for the program; put -- before those that begin with a dash",
-    )
-    parser.add_argument(
-        "--auth",
-        type=Path,
-        default=HERE / "auth.json",
-        metavar="FILE",
-        help="who you are (default: auth.json beside this script)",
-    )
-    parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
-    parser.add_argument(
-        "--override-pending", action="store_true", help="replace your job that waits in the queue"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="save the files that the program writes to ./out/ here (default: telerun-out/JOB)",
-    )
-    one = parser.add_mutually_exclusive_group()
-    one.add_argument(
-        "--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it"
-    )
-    one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
-    options = parser.parse_intermixed_args(argv)
-    if (options.file is None) == (options.attach is None and options.cancel is None):
-        parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
-    if options.cancel is not None and options.out is not None:
-        parser.error(
-            "--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files"
-        )
-    return options
-
-
 # --- handouts/submit/file_names.py --------------------------------------------------------
 #
 # Names for output files on the student's machine.
@@ -925,9 +1849,8 @@ def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
     result = job["result"] or {}
     say_left_out(result.get("details") or {})
     saved = True
-    taken: set[str] = set()
-    for name in listed(result.get("files"), "name"):
-        path = folder / free_name(safe_name(name), taken)
+    for name, name_here in names_on_disk(result):
+        path = folder / name_here
         try:
             message = save(client.file(job["id"], name), path)
         except OSError as error:
@@ -940,6 +1863,13 @@ def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
     if not saved:
         warn(f"The queue keeps the files. To get them: submit.py --attach {job['id']} --out DIR")
     return saved
+
+
+def names_on_disk(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """The result's files: what the queue calls each, and what it is called here."""
+    taken: set[str] = set()
+    names = listed(result.get("files"), "name")
+    return [(name, free_name(safe_name(name), taken)) for name in names]
 
 
 def save(answer: Answer, path: Path) -> str:
@@ -975,6 +1905,39 @@ def say_left_out(details: dict[str, Any]) -> None:
         warn(printable(f"Not saved: {name}: {reason}."))
     if details.get("more_files_left_out"):
         warn(printable(f"Not saved: {details['more_files_left_out']} more."))
+
+
+# --- handouts/submit/log_files.py ---------------------------------------------------------
+#
+# The logs of a job, as files beside those that its program wrote.
+
+
+LOGS = {"compile_log": "compile-log.txt", "execute_log": "execute-log.txt"}
+
+
+def save_logs(job: dict[str, Any], folder: Path) -> None:
+    """Saves both logs of a job that has a result, byte for byte. What goes wrong is only said."""
+    result = job["result"]
+    if result is None:
+        return
+    taken = {name.lower() for _, name in names_on_disk(result)}
+    try:
+        saved = [save_log(result.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
+    except OSError as error:
+        warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
+    else:
+        if all(saved):
+            warn(printable(f"The logs are in {folder}."))
+
+
+def save_log(log: Any, path: Path) -> bool:
+    """Whether the log is in that file now; says why not. Raises OSError."""
+    try:
+        save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path)
+    except Stop as stop:
+        warn(printable(f"{path} was not saved: {stop}"))
+        return False
+    return True
 
 
 # --- handouts/submit/show.py --------------------------------------------------------------
@@ -1023,74 +1986,12 @@ def print_log(title: str, log: str) -> None:
     sys.stdout.flush()
 
 
-# --- handouts/submit/source_file.py -------------------------------------------------------
-#
-# What the student hands in, checked before it is sent.
-
-
-MAX_SOURCE_BYTES = 1024 * 1024
-MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
-
-
-def read_source(path: Path) -> str:
-    """The text of the source file. Raises Stop for what the queue would not take."""
-    if "\\" in path.name or not path.name.isprintable():
-        name = ascii(path.name)
-        raise Stop(WRONG_USAGE, f"The queue takes no file of the name {name}; rename it.")
-    data = read_bytes(path)
-    if not data.strip():
-        raise Stop(WRONG_USAGE, f"{path} is empty.")
-    if b"\0" in data:
-        place = data.index(b"\0")
-        raise Stop(
-            WRONG_USAGE, f"{path} has a NUL byte at offset {place}: it is not a source file."
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Stop(
-            WRONG_USAGE, f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8."
-        ) from None
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of the source file. Raises Stop."""
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise Stop(WRONG_USAGE, f"{path} is a folder; name one .cu file.")
-        if size > MAX_SOURCE_BYTES:
-            raise Stop(
-                WRONG_USAGE, f"{path} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB)."
-            )
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise Stop(WRONG_USAGE, f"There is no file {path}.") from None
-    except OSError as error:
-        raise Stop(WRONG_USAGE, f"{path} cannot be read: {error.strerror}.") from None
-
-
-def check_arguments(args: list[str]) -> None:
-    """Raises Stop for what the queue would not take."""
-    if len(args) > MAX_ARGS or any(len(arg) > MAX_ARG_LENGTH for arg in args):
-        raise Stop(
-            WRONG_USAGE,
-            f"The queue takes {MAX_ARGS} arguments of {MAX_ARG_LENGTH} characters each; "
-            "put more into the source.",
-        )
-    if any("\ud800" <= character <= "\udfff" for arg in args for character in arg):
-        raise Stop(
-            WRONG_USAGE, "An argument for the program is not UTF-8; the queue takes no other."
-        )
-
-
 # --- handouts/submit/main.py --------------------------------------------------------------
 
 
 def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
-    source = read_source(options.file) if options.file else ""
-    check_arguments(options.args)
+    submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
     job: dict[str, Any] | None = None
     try:
@@ -1098,12 +1999,15 @@ def run(options: argparse.Namespace) -> int:
             return cancel(client, options.cancel)
         if options.attach is not None:
             job = client.get(options.attach)
-        else:
-            job = client.submit(options.file, source, options.args, options.override_pending)
-            warn(f"Submitted {options.file} as job {job['id']}.")
+        elif submission:
+            job = submit(client, submission, options)
         job = client.wait(job)
         status = show(job)
-        saved = save_files(client, job, options.out or Path("telerun-out", str(job["id"])))
+        if submission and job.get("outcome") == "compile_error":
+            hint_at_missing(submission, job["result"]["compile_log"])
+        folder = options.out or Path("telerun-out", str(job["id"]))
+        save_logs(job, folder)
+        saved = save_files(client, job, folder)
         return UNSAVED if status == SUCCEEDED and not saved else status
     except KeyboardInterrupt:
         return interrupted(client, job)
@@ -1115,6 +2019,19 @@ def run(options: argparse.Namespace) -> int:
                 f"see it later with: submit.py --attach {job['id']}",
             ) from None
         raise
+
+
+def submit(client: Client, submission: Submission, options: argparse.Namespace) -> dict[str, Any]:
+    """Sends the program, and says what is sent; the job. Raises Stop."""
+    hint_at_arguments(submission, options.file.parent)
+    if submission.summary:
+        warn(submission.summary)
+    job = client.submit(submission, options.override_pending)
+    warn(f"Submitted {options.file} as job {job['id']}.")
+    left_out = not_taken(job, submission.body)
+    if left_out:
+        warn(left_out)
+    return job
 
 
 def cancel(client: Client, job_id: int) -> int:

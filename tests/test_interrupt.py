@@ -1,10 +1,10 @@
 """Ctrl-C while a submission is on its way. A stub queue for the moment, the real one elsewhere."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.support.processes import ROOT
 from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
@@ -40,7 +40,7 @@ def interrupted(away: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[StubQueue,
     queue = StubQueue(away)
     client = submit.Client(queue)
     with pytest.raises(KeyboardInterrupt):
-        client.submit(ROOT / "examples/hello.cu", "source", [], False)
+        client.submit(SimpleNamespace(body={"source": "x"}, wishes=None), False)
     return queue, submit.interrupted(client, None)
 
 

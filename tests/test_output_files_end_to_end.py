@@ -26,8 +26,12 @@ int main() {
 """
 
 
+LOGS = ("compile-log.txt", "execute-log.txt")
+
+
 def saved(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """What is there, but for the logs."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in LOGS}
 
 
 @pytest.mark.parametrize(("sandbox", "python"), [(None, pythons()[0]), ("none", pythons()[-1])])
@@ -135,14 +139,18 @@ def test_a_folder_that_cannot_be_made_is_said(world: World) -> None:
 
 
 @pytest.mark.once
-def test_a_program_without_files_leaves_no_folder(world: World) -> None:
+def test_a_program_without_files_leaves_its_logs(world: World) -> None:
     alice = world.user("alice")
     world.start_server()
     shell_executor(world)
     done = world.submit(alice, world.source("echo hello"))
     assert done.status == 0
     assert "aved" not in done.err
-    assert not (world.folder / "telerun-out").exists()
+    assert "The logs are in telerun-out/1.\n" in done.err
+    folder = world.folder / "telerun-out/1"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "compile-log.txt": b"", "execute-log.txt": b"hello\n",
+    }  # fmt: skip
     spool = world.folder / "scratch/gpu1/spool"
     wait_for(lambda: not list(spool.iterdir()), "nothing is left in the spool")
 

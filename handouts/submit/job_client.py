@@ -6,7 +6,6 @@ import os
 import time
 import urllib.parse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from handouts.client.answer import Answer, is_retryable
@@ -15,8 +14,10 @@ from handouts.client.retries import delays
 from handouts.client.words import warn
 from handouts.submit.job_events import Events
 from handouts.submit.job_lines import is_over, status_line
+from handouts.submit.refusals import refusal_of_wishes
 from handouts.submit.stop import REFUSED, UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
+from handouts.submit.submission import Submission
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
@@ -33,15 +34,19 @@ class Client:
         self._last_line = ""
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
 
-    def submit(self, path: Path, source: str, args: Any, override: bool) -> dict[str, Any]:
+    def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
         """Puts the program into the queue; the job. Sending it again makes no second job."""
         self._submission = (
             "POST",
             "/jobs?override_pending=1" if override else "/jobs",
-            {"source": source, "filename": path.name, "args": args},
+            submission.body,
             {"Idempotency-Key": os.urandom(16).hex()},
         )
-        return self._job(self._persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS))
+        answer = self._persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS)
+        why = refusal_of_wishes(answer, submission.wishes, submission.body)
+        if why:
+            raise Stop(REFUSED, why)
+        return self._job(answer)
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""

@@ -1,8 +1,12 @@
-"""Submit a CUDA program to Telerun's queue and print what came of it.
+"""Submit a program to Telerun's queue and print what came of it.
 
     python3 submit.py program.cu
+    python3 submit.py program.cu --with kernels.cu --flag=-lcublas --platform h100
 
-The files that it writes to ./out/ are saved in ./telerun-out/JOB/.
+What it includes from its own folder is sent along. A comment in its first lines may stand for
+options: // telerun: --with kernels.cu --flag=-lcublas --platform h100
+
+Its logs, and the files that it writes to ./out/, are saved in ./telerun-out/JOB/.
 
 Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Beside this file stands
 auth.json, from the course staff: {"username": "...", "token": "..."}, and optionally "server"
@@ -34,19 +38,21 @@ from handouts.client.auth import read_auth
 from handouts.client.errors import BadSetup, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
+from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.job_client import Client
+from handouts.submit.log_files import save_logs
 from handouts.submit.options import parse
 from handouts.submit.output_files import save_files
+from handouts.submit.refusals import not_taken
 from handouts.submit.show import show
-from handouts.submit.source_file import check_arguments, read_source
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
+from handouts.submit.submission import Submission, prepare
 
 
 def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
-    source = read_source(options.file) if options.file else ""
-    check_arguments(options.args)
+    submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
     job: dict[str, Any] | None = None
     try:
@@ -54,12 +60,15 @@ def run(options: argparse.Namespace) -> int:
             return cancel(client, options.cancel)
         if options.attach is not None:
             job = client.get(options.attach)
-        else:
-            job = client.submit(options.file, source, options.args, options.override_pending)
-            warn(f"Submitted {options.file} as job {job['id']}.")
+        elif submission:
+            job = submit(client, submission, options)
         job = client.wait(job)
         status = show(job)
-        saved = save_files(client, job, options.out or Path("telerun-out", str(job["id"])))
+        if submission and job.get("outcome") == "compile_error":
+            hint_at_missing(submission, job["result"]["compile_log"])
+        folder = options.out or Path("telerun-out", str(job["id"]))
+        save_logs(job, folder)
+        saved = save_files(client, job, folder)
         return UNSAVED if status == SUCCEEDED and not saved else status
     except KeyboardInterrupt:
         return interrupted(client, job)
@@ -71,6 +80,19 @@ def run(options: argparse.Namespace) -> int:
                 f"see it later with: submit.py --attach {job['id']}",
             ) from None
         raise
+
+
+def submit(client: Client, submission: Submission, options: argparse.Namespace) -> dict[str, Any]:
+    """Sends the program, and says what is sent; the job. Raises Stop."""
+    hint_at_arguments(submission, options.file.parent)
+    if submission.summary:
+        warn(submission.summary)
+    job = client.submit(submission, options.override_pending)
+    warn(f"Submitted {options.file} as job {job['id']}.")
+    left_out = not_taken(job, submission.body)
+    if left_out:
+        warn(left_out)
+    return job
 
 
 def cancel(client: Client, job_id: int) -> int:

@@ -18,9 +18,8 @@ def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
     result = job["result"] or {}
     say_left_out(result.get("details") or {})
     saved = True
-    taken: set[str] = set()
-    for name in listed(result.get("files"), "name"):
-        path = folder / free_name(safe_name(name), taken)
+    for name, name_here in names_on_disk(result):
+        path = folder / name_here
         try:
             message = save(client.file(job["id"], name), path)
         except OSError as error:
@@ -33,6 +32,13 @@ def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
     if not saved:
         warn(f"The queue keeps the files. To get them: submit.py --attach {job['id']} --out DIR")
     return saved
+
+
+def names_on_disk(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """The result's files: what the queue calls each, and what it is called here."""
+    taken: set[str] = set()
+    names = listed(result.get("files"), "name")
+    return [(name, free_name(safe_name(name), taken)) for name in names]
 
 
 def save(answer: Answer, path: Path) -> str:

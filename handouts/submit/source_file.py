@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from handouts.submit.relative_names import trouble_with
 from handouts.submit.stop import WRONG_USAGE, Stop
 
 MAX_SOURCE_BYTES = 1024 * 1024
@@ -12,40 +13,48 @@ MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
 
 def read_source(path: Path) -> str:
     """The text of the source file. Raises Stop for what the queue would not take."""
-    if "\\" in path.name or not path.name.isprintable():
-        name = ascii(path.name)
-        raise Stop(WRONG_USAGE, f"The queue takes no file of the name {name}; rename it.")
-    data = read_bytes(path)
-    if not data.strip():
+    why = trouble_with(path.name) if path.name not in ("", "..") else ""
+    if why:
+        name = path.name if path.name.isprintable() else ascii(path.name)
+        raise Stop(WRONG_USAGE, f"The queue takes no file of the name {name}: {why}; rename it.")
+    text = read_text(path, str(path))
+    if not text.strip():
         raise Stop(WRONG_USAGE, f"{path} is empty.")
+    return text
+
+
+def read_text(path: Path, shown: str) -> str:
+    """The text of a file, which errors call `shown`. Raises Stop."""
+    data = read_bytes(path, shown)
     if b"\0" in data:
         place = data.index(b"\0")
         raise Stop(
-            WRONG_USAGE, f"{path} has a NUL byte at offset {place}: it is not a source file."
+            WRONG_USAGE, f"{shown} has a NUL byte at offset {place}: it is not a source file."
         )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Stop(
-            WRONG_USAGE, f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8."
+            WRONG_USAGE, f"{shown} is not UTF-8 (byte {error.start}); save it as UTF-8."
         ) from None
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of the source file. Raises Stop."""
+def read_bytes(path: Path, shown: str) -> bytes:
+    """The bytes of a file of at most 1 MiB. Raises Stop."""
     try:
         size = path.stat().st_size
         if path.is_dir():
-            raise Stop(WRONG_USAGE, f"{path} is a folder; name one .cu file.")
+            raise Stop(WRONG_USAGE, f"{shown} is a folder; name a file.")
         if size > MAX_SOURCE_BYTES:
             raise Stop(
-                WRONG_USAGE, f"{path} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB)."
+                WRONG_USAGE,
+                f"{shown} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB).",
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise Stop(WRONG_USAGE, f"There is no file {path}.") from None
+        raise Stop(WRONG_USAGE, f"There is no file {shown}.") from None
     except OSError as error:
-        raise Stop(WRONG_USAGE, f"{path} cannot be read: {error.strerror}.") from None
+        raise Stop(WRONG_USAGE, f"{shown} cannot be read: {error.strerror}.") from None
 
 
 def check_arguments(args: list[str]) -> None:

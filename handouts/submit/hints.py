@@ -1,0 +1,36 @@
+"""What is said to a student who may have meant something else."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from pathlib import Path
+
+from handouts.client.words import warn
+from handouts.submit.c_includes import CODE_ENDINGS, HEADER_ENDINGS
+from handouts.submit.printable import printable
+from handouts.submit.submission import Submission
+
+SHOWN_MISSING = 5
+
+
+def hint_at_arguments(submission: Submission, folder: Path) -> None:
+    """Says which arguments look like files that were to be sent."""
+    sent = {submission.main, *submission.sources, *submission.includes}
+    for arg in submission.body["args"]:
+        ending = posixpath.splitext(arg)[1].lower()
+        if ending not in (*CODE_ENDINGS, *HEADER_ENDINGS, ".py") or arg in sent:
+            continue
+        if os.path.isfile(arg) or os.path.isfile(folder / arg):
+            warn(printable(f"{arg} is an argument for the program; to send it: --with {arg}"))
+
+
+def hint_at_missing(submission: Submission, compile_log: str) -> None:
+    """Says which includes were not found, where the compiler misses one; the toolkit has others."""
+    missing = submission.missing
+    if not any(wanted in compile_log for _, wanted in missing):
+        return
+    for place, wanted in missing[:SHOWN_MISSING]:
+        warn(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
+    if len(missing) > SHOWN_MISSING:
+        warn(f"And {len(missing) - SHOWN_MISSING} more includes.")

@@ -1,0 +1,40 @@
+"""The logs of a job, as files beside those that its program wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from handouts.client.answer import Answer
+from handouts.client.words import warn
+from handouts.submit.file_names import free_name
+from handouts.submit.output_files import names_on_disk, save
+from handouts.submit.printable import printable
+from handouts.submit.stop import Stop
+
+LOGS = {"compile_log": "compile-log.txt", "execute_log": "execute-log.txt"}
+
+
+def save_logs(job: dict[str, Any], folder: Path) -> None:
+    """Saves both logs of a job that has a result, byte for byte. What goes wrong is only said."""
+    result = job["result"]
+    if result is None:
+        return
+    taken = {name.lower() for _, name in names_on_disk(result)}
+    try:
+        saved = [save_log(result.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
+    except OSError as error:
+        warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
+    else:
+        if all(saved):
+            warn(printable(f"The logs are in {folder}."))
+
+
+def save_log(log: Any, path: Path) -> bool:
+    """Whether the log is in that file now; says why not. Raises OSError."""
+    try:
+        save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path)
+    except Stop as stop:
+        warn(printable(f"{path} was not saved: {stop}"))
+        return False
+    return True

@@ -1,0 +1,56 @@
+"""What the queue does not take of a submission, in words that lead to the line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from handouts.client.answer import Answer
+from handouts.submit.wishes import Wish, Wishes
+
+# What an older queue does not know, and what it says of that.
+NEWER = {
+    "sources": "it takes one file only",
+    "includes": "it takes one file only",
+    "flags": "it takes no flags",
+    "platform": "it knows no platforms",
+    "asm": "it knows no --asm",
+}
+UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
+
+
+def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> str:
+    """What the answer says, and where that stands; "" if it is about something else."""
+    if answer.problem == "flag-refused":
+        return answer.detail + asked_for([flag for flag in wishes.flags if is_meant(flag, answer)])
+    if answer.problem == "unknown-platform":
+        return answer.detail + asked_for([wishes.platform])
+    if answer.status == 400 and UNKNOWN.search(answer.detail):
+        named = [key for key in NEWER if key in body and re.search(rf"\b{key}\b", answer.detail)]
+        return older_queue(named) if named else ""
+    return ""
+
+
+def is_meant(flag: Wish, answer: Answer) -> bool:
+    """Whether the answer names the flag, and no longer word that it is a part of."""
+    pattern = rf"(?<![^\s\"'`(,;:]){re.escape(flag.text)}(?![\w=+-])"
+    return re.search(pattern, answer.detail) is not None
+
+
+def asked_for(wishes: list[Wish]) -> str:
+    """Such as " (lab.cu:3)", "" for what the command line asks for."""
+    places = sorted({wish.place for wish in wishes if wish.place})
+    return f" It stands in {', '.join(places)}." if places else ""
+
+
+def not_taken(job: dict[str, Any], body: dict[str, Any]) -> str:
+    """What an older queue passed over in silence, "" if it took all."""
+    shown = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
+    left = [key for key in NEWER if key in body and shown.get(key, "files") not in job]
+    return older_queue(left) if left else ""
+
+
+def older_queue(members: list[str]) -> str:
+    """Says what the queue does not take."""
+    words = sorted({NEWER[key] for key in members}, reverse=True)
+    return f"This queue is older than this submit.py: {', '.join(words)}."
