@@ -99,45 +99,45 @@ PARTS = (
     (1871, "handouts/client/connection.py", 19),
     (2027, "handouts/executor/base/held_connection.py", 13),
     (2061, "handouts/executor/machine/gpu_choice.py", 11),
-    (2133, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2220, "handouts/executor/machine/toolchain.py", 14),
-    (2273, "handouts/executor/pipeline/workers.py", 11),
-    (2310, "handouts/executor/machine/device_files.py", 12),
-    (2349, "handouts/executor/results/archive.py", 17),
-    (2426, "handouts/executor/sandbox/init.c", 0),
-    (2603, "handouts/executor/results/outputs.py", 10),
-    (2693, "handouts/executor/sandbox/first_process.py", 20),
-    (2719, "handouts/executor/sandbox/self_test.py", 7),
-    (2772, "handouts/executor/sandbox/system_calls.py", 11),
-    (2918, "handouts/executor/sandbox/bubblewrap.py", 24),
-    (3099, "handouts/executor/sandbox/unconfined.py", 12),
-    (3141, "handouts/executor/pipeline/host.py", 36),
+    (2133, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2232, "handouts/executor/machine/toolchain.py", 14),
+    (2285, "handouts/executor/pipeline/workers.py", 11),
+    (2322, "handouts/executor/machine/device_files.py", 12),
+    (2361, "handouts/executor/results/archive.py", 17),
+    (2438, "handouts/executor/sandbox/init.c", 0),
+    (2615, "handouts/executor/results/outputs.py", 10),
+    (2705, "handouts/executor/sandbox/first_process.py", 20),
+    (2731, "handouts/executor/sandbox/self_test.py", 7),
+    (2784, "handouts/executor/sandbox/system_calls.py", 11),
+    (2930, "handouts/executor/sandbox/bubblewrap.py", 24),
+    (3111, "handouts/executor/sandbox/unconfined.py", 12),
+    (3153, "handouts/executor/pipeline/host.py", 36),
     (3318, "handouts/executor/pipeline/held_claims.py", 10),
     (3358, "handouts/executor/pipeline/places.py", 11),
     (3400, "handouts/executor/pipeline/room.py", 14),
     (3518, "handouts/executor/pipeline/shutdown.py", 16),
     (3578, "handouts/executor/pipeline/heartbeat.py", 16),
     (3662, "handouts/executor/pipeline/claiming.py", 20),
-    (3761, "handouts/executor/pipeline/endings.py", 17),
-    (3832, "handouts/executor/pipeline/delivery.py", 16),
-    (3881, "handouts/executor/results/spool.py", 11),
-    (3958, "handouts/executor/pipeline/reporting.py", 21),
-    (4057, "handouts/executor/pipeline/handover.py", 17),
-    (4167, "handouts/executor/results/compile_cache.py", 12),
-    (4231, "handouts/executor/pipeline/compiling.py", 28),
-    (4351, "handouts/executor/pipeline/executing.py", 28),
-    (4476, "handouts/executor/pipeline/executor.py", 30),
-    (4574, "handouts/executor/slot/event_loop.py", 12),
-    (4609, "handouts/executor/slot/libc.py", 10),
-    (4639, "handouts/executor/slot/identity.py", 23),
-    (4697, "handouts/executor/machine/memory.py", 6),
-    (4732, "handouts/executor/slot/memory_watch.py", 17),
-    (4889, "handouts/executor/slot/orders.py", 13),
-    (4969, "handouts/executor/slot/bounded_log.py", 5),
-    (5005, "handouts/executor/slot/program_output.py", 11),
-    (5045, "handouts/executor/slot/command_run.py", 23),
-    (5231, "handouts/executor/slot/slot_process.py", 26),
-    (5282, "handouts/executor/main.py", 42),
+    (3764, "handouts/executor/pipeline/endings.py", 17),
+    (3835, "handouts/executor/pipeline/delivery.py", 16),
+    (3884, "handouts/executor/results/spool.py", 11),
+    (3961, "handouts/executor/pipeline/reporting.py", 21),
+    (4060, "handouts/executor/pipeline/handover.py", 17),
+    (4170, "handouts/executor/results/compile_cache.py", 12),
+    (4234, "handouts/executor/pipeline/compiling.py", 28),
+    (4354, "handouts/executor/pipeline/executing.py", 28),
+    (4479, "handouts/executor/pipeline/executor.py", 30),
+    (4577, "handouts/executor/slot/event_loop.py", 12),
+    (4612, "handouts/executor/slot/libc.py", 10),
+    (4642, "handouts/executor/slot/identity.py", 23),
+    (4700, "handouts/executor/machine/memory.py", 6),
+    (4735, "handouts/executor/slot/memory_watch.py", 17),
+    (4892, "handouts/executor/slot/orders.py", 13),
+    (4972, "handouts/executor/slot/bounded_log.py", 5),
+    (5008, "handouts/executor/slot/program_output.py", 11),
+    (5048, "handouts/executor/slot/command_run.py", 23),
+    (5234, "handouts/executor/slot/slot_process.py", 26),
+    (5285, "handouts/executor/main.py", 42),
 )
 
 
@@ -2158,6 +2158,18 @@ def why_no_gpu() -> str:
     return f"nvidia-smi says: {' '.join(answer.split())[:200] or 'nothing'}"
 
 
+def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
+    """As many GPUs as there are execution workers. Raises BadSetup."""
+    gpus, wanted = find_gpus(), options.nproc_execute
+    if wanted > len(gpus):
+        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
+        raise BadSetup(
+            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
+            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
+        )
+    return gpus[:wanted]
+
+
 def find_instances(gpu: Gpu) -> list[Gpu]:
     """The instances of a GPU that is split (MIG). Raises BadSetup if nvidia-smi is not understood.
 
@@ -2277,7 +2289,7 @@ class Worker:
         """`platforms`: those that it serves, the widest first. `gate`: its GPU's, if it has one."""
         self.platforms = platforms
         self.gate = gate
-        self.idle = False  # it waits for a job
+        self.idle = gate is None  # it waits for a job; a GPU is tried first
 
     @property
     def works(self) -> bool:
@@ -3270,18 +3282,6 @@ class Host:
         return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
 
 
-def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
-    """As many GPUs as there are execution workers. Raises BadSetup."""
-    gpus, wanted = find_gpus(), options.nproc_execute
-    if wanted > len(gpus):
-        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
-        raise BadSetup(
-            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
-            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
-        )
-    return gpus[:wanted]
-
-
 def nvcc_for(options: argparse.Namespace) -> str:
     """The path of nvcc; "" on a host that runs nothing on GPUs and has none. Raises BadSetup."""
     try:
@@ -3714,13 +3714,16 @@ class Claimer:
         free = self._room.begin(claim)
         if not free:
             return None
-        body = {**self._host.about(), "platforms": free}
+        body = self._host.about()
+        if self._room.knows_platforms:  # an older one would keep each of them
+            body["platforms"] = free
         headers = {"Prefer": f"wait={WAIT_SECONDS}", "Idempotency-Key": claim.key}
         try:
             return connection.request("POST", "/claims", body, headers, WAIT_SECONDS + 15)
         except (Unreachable, Untrusted) as error:
             if not (claim.was_hung_up or self._shutdown.draining.is_set()):
                 TROUBLE_LOG.retrying(error)
+                self._room.knows_platforms = True  # perhaps it is away to be updated
                 self._shutdown.draining.wait(next(pauses))
             return None
         finally:
