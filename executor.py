@@ -104,50 +104,50 @@ PARTS = (
     (2280, "handouts/client/connection.py", 19),
     (2436, "handouts/executor/base/held_connection.py", 13),
     (2470, "handouts/executor/machine/gpu_choice.py", 11),
-    (2542, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2627, "handouts/executor/machine/driver_stub.c", 0),
-    (2670, "handouts/executor/machine/driver_stub.py", 16),
-    (2714, "handouts/executor/machine/libraries.py", 22),
-    (2807, "handouts/executor/pipeline/workers.py", 11),
-    (2844, "handouts/executor/machine/device_files.py", 12),
-    (2883, "handouts/executor/sandbox/bundle.py", 14),
-    (2902, "handouts/executor/sandbox/init.c", 0),
-    (3121, "handouts/executor/results/outputs.py", 10),
-    (3211, "handouts/executor/sandbox/first_process.py", 20),
-    (3237, "handouts/executor/sandbox/self_test.py", 7),
-    (3295, "handouts/executor/sandbox/system_calls.py", 11),
-    (3441, "handouts/executor/sandbox/bubblewrap.py", 29),
-    (3712, "handouts/executor/sandbox/unconfined.py", 15),
-    (3790, "handouts/executor/pipeline/host.py", 37),
+    (2542, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2639, "handouts/executor/machine/driver_stub.c", 0),
+    (2682, "handouts/executor/machine/driver_stub.py", 16),
+    (2726, "handouts/executor/machine/libraries.py", 22),
+    (2819, "handouts/executor/pipeline/workers.py", 11),
+    (2856, "handouts/executor/machine/device_files.py", 12),
+    (2895, "handouts/executor/sandbox/bundle.py", 14),
+    (2914, "handouts/executor/sandbox/init.c", 0),
+    (3133, "handouts/executor/results/outputs.py", 10),
+    (3223, "handouts/executor/sandbox/first_process.py", 20),
+    (3249, "handouts/executor/sandbox/self_test.py", 7),
+    (3307, "handouts/executor/sandbox/system_calls.py", 11),
+    (3453, "handouts/executor/sandbox/bubblewrap.py", 29),
+    (3724, "handouts/executor/sandbox/unconfined.py", 15),
+    (3802, "handouts/executor/pipeline/host.py", 37),
     (3970, "handouts/executor/pipeline/held_claims.py", 10),
     (4010, "handouts/executor/pipeline/places.py", 11),
     (4052, "handouts/executor/pipeline/room.py", 14),
     (4170, "handouts/executor/pipeline/shutdown.py", 16),
     (4230, "handouts/executor/pipeline/heartbeat.py", 16),
     (4314, "handouts/executor/pipeline/claiming.py", 20),
-    (4416, "handouts/executor/base/flags.py", 12),
-    (4475, "handouts/executor/pipeline/disassembly.py", 13),
-    (4546, "handouts/executor/pipeline/building.py", 20),
-    (4641, "handouts/executor/pipeline/endings.py", 17),
-    (4712, "handouts/executor/pipeline/delivery.py", 16),
-    (4761, "handouts/executor/results/spool.py", 11),
-    (4838, "handouts/executor/pipeline/reporting.py", 21),
-    (4937, "handouts/executor/pipeline/handover.py", 17),
-    (5047, "handouts/executor/results/compile_cache.py", 15),
-    (5125, "handouts/executor/pipeline/compiling.py", 30),
-    (5285, "handouts/executor/pipeline/executing.py", 32),
-    (5416, "handouts/executor/pipeline/executor.py", 30),
-    (5514, "handouts/executor/slot/event_loop.py", 12),
-    (5549, "handouts/executor/slot/libc.py", 10),
-    (5579, "handouts/executor/slot/identity.py", 23),
-    (5637, "handouts/executor/machine/memory.py", 6),
-    (5672, "handouts/executor/slot/memory_watch.py", 17),
-    (5829, "handouts/executor/slot/orders.py", 13),
-    (5909, "handouts/executor/slot/bounded_log.py", 5),
-    (5945, "handouts/executor/slot/program_output.py", 11),
-    (5985, "handouts/executor/slot/command_run.py", 23),
-    (6171, "handouts/executor/slot/slot_process.py", 26),
-    (6222, "handouts/executor/main.py", 42),
+    (4419, "handouts/executor/base/flags.py", 12),
+    (4478, "handouts/executor/pipeline/disassembly.py", 13),
+    (4549, "handouts/executor/pipeline/building.py", 20),
+    (4644, "handouts/executor/pipeline/endings.py", 17),
+    (4715, "handouts/executor/pipeline/delivery.py", 16),
+    (4764, "handouts/executor/results/spool.py", 11),
+    (4841, "handouts/executor/pipeline/reporting.py", 21),
+    (4940, "handouts/executor/pipeline/handover.py", 17),
+    (5050, "handouts/executor/results/compile_cache.py", 15),
+    (5128, "handouts/executor/pipeline/compiling.py", 30),
+    (5288, "handouts/executor/pipeline/executing.py", 32),
+    (5419, "handouts/executor/pipeline/executor.py", 30),
+    (5517, "handouts/executor/slot/event_loop.py", 12),
+    (5552, "handouts/executor/slot/libc.py", 10),
+    (5582, "handouts/executor/slot/identity.py", 23),
+    (5640, "handouts/executor/machine/memory.py", 6),
+    (5675, "handouts/executor/slot/memory_watch.py", 17),
+    (5832, "handouts/executor/slot/orders.py", 13),
+    (5912, "handouts/executor/slot/bounded_log.py", 5),
+    (5948, "handouts/executor/slot/program_output.py", 11),
+    (5988, "handouts/executor/slot/command_run.py", 23),
+    (6174, "handouts/executor/slot/slot_process.py", 26),
+    (6225, "handouts/executor/main.py", 42),
 )
 
 
@@ -2567,6 +2567,18 @@ def why_no_gpu() -> str:
     return f"nvidia-smi says: {' '.join(answer.split())[:200] or 'nothing'}"
 
 
+def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
+    """As many GPUs as there are execution workers. Raises BadSetup."""
+    gpus, wanted = find_gpus(), options.nproc_execute
+    if wanted > len(gpus):
+        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
+        raise BadSetup(
+            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
+            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
+        )
+    return gpus[:wanted]
+
+
 def find_instances(gpu: Gpu) -> list[Gpu]:
     """The instances of a GPU that is split (MIG). Raises BadSetup if nvidia-smi is not understood.
 
@@ -2811,7 +2823,7 @@ class Worker:
         """`platforms`: those that it serves, the widest first. `gate`: its GPU's, if it has one."""
         self.platforms = platforms
         self.gate = gate
-        self.idle = False  # it waits for a job
+        self.idle = gate is None  # it waits for a job; a GPU is tried first
 
     @property
     def works(self) -> bool:
@@ -3932,18 +3944,6 @@ class Host:
         return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
 
 
-def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
-    """As many GPUs as there are execution workers. Raises BadSetup."""
-    gpus, wanted = find_gpus(), options.nproc_execute
-    if wanted > len(gpus):
-        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
-        raise BadSetup(
-            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
-            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
-        )
-    return gpus[:wanted]
-
-
 def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
     """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
@@ -4366,13 +4366,16 @@ class Claimer:
         free = self._room.begin(claim)
         if not free:
             return None
-        body = {**self._host.about(), "platforms": free}
+        body = self._host.about()
+        if self._room.knows_platforms:  # an older one would keep each of them
+            body["platforms"] = free
         headers = {"Prefer": f"wait={WAIT_SECONDS}", "Idempotency-Key": claim.key}
         try:
             return connection.request("POST", "/claims", body, headers, WAIT_SECONDS + 15)
         except (Unreachable, Untrusted) as error:
             if not (claim.was_hung_up or self._shutdown.draining.is_set()):
                 TROUBLE_LOG.retrying(error)
+                self._room.knows_platforms = True  # perhaps it is away to be updated
                 self._shutdown.draining.wait(next(pauses))
             return None
         finally:

@@ -291,6 +291,9 @@ def test_a_host_with_gpus_and_cpu_slots_at_an_older_queue(
     holding.let_go(*jobs)
     queue.wait_until_done(*jobs)
     assert all(device(result) == stub.gpus[0]["uuid"] for result in queue.results.values())
+    assert "platforms" not in queue.claims[-1].body
+    queue.wait_until_done(queue.submit("cuda", "true"))  # the queue was updated meanwhile
+    queue.wait_until_named("cuda", "h100", "cpu")
     assert host.stop() == 0
 
 

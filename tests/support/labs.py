@@ -63,7 +63,7 @@ class Lab:
             self.options, executor.Auth("lab", "secret-token", "https://localhost:1", [])
         )
         self.spool = executor.Spool(self.host.scratch / "spool")
-        shutdown = executor.Shutdown(executor.JobsInHand(), executor.HeldClaims())
+        shutdown = executor.Shutdown(executor.JobsInHand(), executor.Room(self.host.workers, 1))
         faults = executor.HostFaults(self.host, shutdown)
         self._compiler = executor.Compiler(self.host, faults)
         self._runner = executor.Runner(self.host, self.spool, faults)

@@ -29,7 +29,7 @@ class StubClaim:
 
     def __init__(self, key: str, body: dict[str, Any], connection: int) -> None:
         self.key = key
-        self.platforms: dict[str, int] = body.get("platforms", {})
+        self.platforms: dict[str, int] = body.get("platforms", {"cuda": 1})
         self.body = body
         self.connection = connection  # which of all connections, by number
         self.is_held = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from xml.etree import ElementTree
@@ -38,6 +39,18 @@ def why_no_gpu() -> str:
     except GpuTrouble as trouble:
         return str(trouble)
     return f"nvidia-smi says: {' '.join(answer.split())[:200] or 'nothing'}"
+
+
+def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
+    """As many GPUs as there are execution workers. Raises BadSetup."""
+    gpus, wanted = find_gpus(), options.nproc_execute
+    if wanted > len(gpus):
+        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
+        raise BadSetup(
+            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
+            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
+        )
+    return gpus[:wanted]
 
 
 def find_instances(gpu: Gpu) -> list[Gpu]:

@@ -72,13 +72,16 @@ class Claimer:
         free = self._room.begin(claim)
         if not free:
             return None
-        body = {**self._host.about(), "platforms": free}
+        body = self._host.about()
+        if self._room.knows_platforms:  # an older one would keep each of them
+            body["platforms"] = free
         headers = {"Prefer": f"wait={WAIT_SECONDS}", "Idempotency-Key": claim.key}
         try:
             return connection.request("POST", "/claims", body, headers, WAIT_SECONDS + 15)
         except (Unreachable, Untrusted) as error:
             if not (claim.was_hung_up or self._shutdown.draining.is_set()):
                 TROUBLE_LOG.retrying(error)
+                self._room.knows_platforms = True  # perhaps it is away to be updated
                 self._shutdown.draining.wait(next(pauses))
             return None
         finally:

@@ -24,7 +24,7 @@ from handouts.executor.machine.architectures import full_architecture
 from handouts.executor.machine.cgroups import Cgroups, own_cgroup
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.gpu_choice import lock_gpu
-from handouts.executor.machine.gpu_discovery import find_gpus, why_no_gpu
+from handouts.executor.machine.gpu_discovery import gpus_for_workers
 from handouts.executor.machine.libraries import make_libraries
 from handouts.executor.machine.platforms import CPU, CUDA
 from handouts.executor.machine.toolchain import Toolchain
@@ -177,18 +177,6 @@ class Host:
     def is_full(self) -> bool:
         """Whether a command that runs without a sandbox may have failed for lack of room."""
         return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
-
-
-def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
-    """As many GPUs as there are execution workers. Raises BadSetup."""
-    gpus, wanted = find_gpus(), options.nproc_execute
-    if wanted > len(gpus):
-        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
-        raise BadSetup(
-            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
-            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
-        )
-    return gpus[:wanted]
 
 
 def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:

@@ -15,7 +15,7 @@ class Worker:
         """`platforms`: those that it serves, the widest first. `gate`: its GPU's, if it has one."""
         self.platforms = platforms
         self.gate = gate
-        self.idle = False  # it waits for a job
+        self.idle = gate is None  # it waits for a job; a GPU is tried first
 
     @property
     def works(self) -> bool:
