@@ -122,27 +122,27 @@ PARTS = (
     (4048, "handouts/executor/pipeline/claiming.py", 19),
     (4141, "handouts/executor/base/flags.py", 12),
     (4200, "handouts/executor/pipeline/disassembly.py", 13),
-    (4271, "handouts/executor/pipeline/building.py", 19),
-    (4367, "handouts/executor/pipeline/endings.py", 17),
-    (4438, "handouts/executor/pipeline/delivery.py", 16),
-    (4487, "handouts/executor/results/spool.py", 11),
-    (4564, "handouts/executor/pipeline/reporting.py", 21),
-    (4663, "handouts/executor/pipeline/handover.py", 16),
-    (4737, "handouts/executor/results/compile_cache.py", 15),
-    (4815, "handouts/executor/pipeline/compiling.py", 30),
-    (4975, "handouts/executor/pipeline/executing.py", 31),
-    (5107, "handouts/executor/pipeline/executor.py", 30),
-    (5201, "handouts/executor/slot/event_loop.py", 12),
-    (5236, "handouts/executor/slot/libc.py", 10),
-    (5266, "handouts/executor/slot/identity.py", 23),
-    (5324, "handouts/executor/machine/memory.py", 6),
-    (5359, "handouts/executor/slot/memory_watch.py", 17),
-    (5516, "handouts/executor/slot/orders.py", 13),
-    (5596, "handouts/executor/slot/bounded_log.py", 5),
-    (5632, "handouts/executor/slot/program_output.py", 11),
-    (5672, "handouts/executor/slot/command_run.py", 23),
-    (5858, "handouts/executor/slot/slot_process.py", 26),
-    (5909, "handouts/executor/main.py", 41),
+    (4271, "handouts/executor/pipeline/building.py", 20),
+    (4368, "handouts/executor/pipeline/endings.py", 17),
+    (4439, "handouts/executor/pipeline/delivery.py", 16),
+    (4488, "handouts/executor/results/spool.py", 11),
+    (4565, "handouts/executor/pipeline/reporting.py", 21),
+    (4664, "handouts/executor/pipeline/handover.py", 16),
+    (4738, "handouts/executor/results/compile_cache.py", 15),
+    (4816, "handouts/executor/pipeline/compiling.py", 30),
+    (4976, "handouts/executor/pipeline/executing.py", 31),
+    (5108, "handouts/executor/pipeline/executor.py", 30),
+    (5202, "handouts/executor/slot/event_loop.py", 12),
+    (5237, "handouts/executor/slot/libc.py", 10),
+    (5267, "handouts/executor/slot/identity.py", 23),
+    (5325, "handouts/executor/machine/memory.py", 6),
+    (5360, "handouts/executor/slot/memory_watch.py", 17),
+    (5517, "handouts/executor/slot/orders.py", 13),
+    (5597, "handouts/executor/slot/bounded_log.py", 5),
+    (5633, "handouts/executor/slot/program_output.py", 11),
+    (5673, "handouts/executor/slot/command_run.py", 23),
+    (5859, "handouts/executor/slot/slot_process.py", 26),
+    (5910, "handouts/executor/main.py", 41),
 )
 
 
@@ -4271,6 +4271,7 @@ def append(found: Iterable[Found], of: Path, archive: Path) -> list[Found]:
 CPU = "cpu"  # the platform of jobs that want no GPU
 C, CXX = (".c",), (".cpp", ".cc", ".cxx")
 OPTIMIZED = "-O3"
+LINKS = re.compile(r"-l|--?library|.*[=,]-l")  # flags that name a library
 
 
 class CannotBuild(Exception):
@@ -4289,7 +4290,7 @@ class Build(NamedTuple):
 
     def command(self, places: Places, libraries: Libraries) -> list[str]:
         """The compiler's command line."""
-        is_linked = any(flag.startswith(("-l", "--library", "-library")) for flag in self.flags)
+        is_linked = any(map(LINKS.match, self.flags))
         folders = [*libraries.link, *([places.libraries] if places.libraries else [])]
         paths = [f"-L{folder}" for folder in folders] if is_linked else []
         if self.needs_driver and places.libraries and not libraries.has_driver:
@@ -4917,7 +4918,7 @@ class Compiler:
         told."""
         host, tools = self._host, self._host.toolchain
         programs = [host.nvcc, tools.cxx, tools.cc, tools.cuobjdump, tools.nvdisasm]
-        changed = [when_changed(Path(program)) for program in programs]
+        changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
