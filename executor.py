@@ -127,27 +127,27 @@ PARTS = (
     (4314, "handouts/executor/pipeline/claiming.py", 20),
     (4419, "handouts/executor/base/flags.py", 12),
     (4478, "handouts/executor/pipeline/disassembly.py", 13),
-    (4549, "handouts/executor/pipeline/building.py", 20),
-    (4644, "handouts/executor/pipeline/endings.py", 17),
-    (4715, "handouts/executor/pipeline/delivery.py", 16),
-    (4764, "handouts/executor/results/spool.py", 11),
-    (4841, "handouts/executor/pipeline/reporting.py", 21),
-    (4940, "handouts/executor/pipeline/handover.py", 17),
-    (5050, "handouts/executor/results/compile_cache.py", 15),
-    (5128, "handouts/executor/pipeline/compiling.py", 30),
-    (5288, "handouts/executor/pipeline/executing.py", 32),
-    (5419, "handouts/executor/pipeline/executor.py", 30),
-    (5517, "handouts/executor/slot/event_loop.py", 12),
-    (5552, "handouts/executor/slot/libc.py", 10),
-    (5582, "handouts/executor/slot/identity.py", 23),
-    (5640, "handouts/executor/machine/memory.py", 6),
-    (5675, "handouts/executor/slot/memory_watch.py", 17),
-    (5832, "handouts/executor/slot/orders.py", 13),
-    (5912, "handouts/executor/slot/bounded_log.py", 5),
-    (5948, "handouts/executor/slot/program_output.py", 11),
-    (5988, "handouts/executor/slot/command_run.py", 23),
-    (6174, "handouts/executor/slot/slot_process.py", 26),
-    (6225, "handouts/executor/main.py", 42),
+    (4549, "handouts/executor/pipeline/building.py", 21),
+    (4645, "handouts/executor/pipeline/endings.py", 17),
+    (4716, "handouts/executor/pipeline/delivery.py", 16),
+    (4765, "handouts/executor/results/spool.py", 11),
+    (4842, "handouts/executor/pipeline/reporting.py", 21),
+    (4941, "handouts/executor/pipeline/handover.py", 17),
+    (5051, "handouts/executor/results/compile_cache.py", 15),
+    (5129, "handouts/executor/pipeline/compiling.py", 30),
+    (5289, "handouts/executor/pipeline/executing.py", 32),
+    (5420, "handouts/executor/pipeline/executor.py", 30),
+    (5518, "handouts/executor/slot/event_loop.py", 12),
+    (5553, "handouts/executor/slot/libc.py", 10),
+    (5583, "handouts/executor/slot/identity.py", 23),
+    (5641, "handouts/executor/machine/memory.py", 6),
+    (5676, "handouts/executor/slot/memory_watch.py", 17),
+    (5833, "handouts/executor/slot/orders.py", 13),
+    (5913, "handouts/executor/slot/bounded_log.py", 5),
+    (5949, "handouts/executor/slot/program_output.py", 11),
+    (5989, "handouts/executor/slot/command_run.py", 23),
+    (6175, "handouts/executor/slot/slot_process.py", 26),
+    (6226, "handouts/executor/main.py", 42),
 )
 
 
@@ -4548,6 +4548,7 @@ def append(found: Iterable[Found], of: Path, archive: Path) -> list[Found]:
 
 C, CXX = (".c",), (".cpp", ".cc", ".cxx")
 OPTIMIZED = "-O3"
+LINKS = re.compile(r"-l|--?library|.*[=,]-l")  # flags that name a library
 
 
 class CannotBuild(Exception):
@@ -4566,7 +4567,7 @@ class Build(NamedTuple):
 
     def command(self, places: Places, libraries: Libraries) -> list[str]:
         """The compiler's command line."""
-        is_linked = any(flag.startswith(("-l", "--library", "-library")) for flag in self.flags)
+        is_linked = any(map(LINKS.match, self.flags))
         folders = [*libraries.link, *([places.libraries] if places.libraries else [])]
         paths = [f"-L{folder}" for folder in folders] if is_linked else []
         if self.needs_driver and places.libraries and not libraries.has_driver:
@@ -5230,7 +5231,7 @@ class Compiler:
         told."""
         host, tools = self._host, self._host.toolchain
         programs = [host.nvcc, tools.cxx, tools.cc, tools.cuobjdump, tools.nvdisasm]
-        changed = [when_changed(Path(program)) for program in programs]
+        changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

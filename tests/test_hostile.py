@@ -1,4 +1,4 @@
-"""Programs that mean harm, `tests/hostile/*.cu`, each with the outcome it must get: real nvcc, the
+"""Programs that mean harm, `tests/hostile/`, each with the outcome it must get: real nvcc, the
 real sandbox, one executor. After each a healthy job, which must find no trace of it."""
 
 import ast
@@ -22,13 +22,16 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
 
 FOLDER = ROOT / "tests" / "hostile"
 HEALTHY = "healthy"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.cu") if path.stem != HEALTHY)
+PROGRAMS = {path.stem: path for path in FOLDER.iterdir() if path.is_file()}
+NAMES = sorted(PROGRAMS.keys() - {HEALTHY})
+HEADER = r"^(?://|#) (?!ruff)(\w+): (.+)$"  # lines that say what must become of a program
 # What is worth trying again where all slots and the executor itself have one uid.
 SMALL_CUT = [
     "daemon", "exit_137", "fork_bomb", "forges_a_result", "incbin_token", "include_token",
     "kill_everything", "looks_for_the_token", "memory_hog_in_children", "network", "out_changed",
     "out_large", "out_links", "out_many", "out_names", "out_replaced", "proc",
-    "reads_other_folders", "system_calls",
+    "reads_other_folders", "system_calls", "include_passwd", "python_kills_everything",
+    "python_looks_around",
 ]  # fmt: skip
 LIMITS = {
     "TELERUN_SUBMITS_PER_MINUTE": 0,
@@ -40,6 +43,8 @@ LIMITS = {
 }
 HASTY = {**LIMITS, "TELERUN_EXECUTE_SECONDS": 3}  # for programs that use up their time
 USER = own_uids("a user")  # no account has it
+PYTHON = "/usr/bin/python3"
+RUNS_PYTHON = ("--python", PYTHON)  # an executor's options
 # A file for the table of what became of each program (`make corpus`): then all of them are tried
 # as an ordinary user too.
 TABLE = os.environ.get("TELERUN_CORPUS_TABLE")
@@ -65,14 +70,14 @@ class Course:
 
     def run(self, name: str) -> dict[str, Any]:
         """Submits one of the programs and returns its job once it is over."""
-        source = (FOLDER / f"{name}.cu").read_text()
+        source = PROGRAMS[name].read_text()
         for word, value in (
             ("AUTH", self.auth),
             ("SCRATCH", self.scratch),
             ("PORT", self.world.port),
         ):
             source = source.replace(f"@{word}@", str(value))
-        body = {"source": source, "filename": f"{name}.cu"}
+        body = {"source": source, "filename": PROGRAMS[name].name}
         status, _, job = self.world.request(self.alice, "POST", "/jobs", body)
         assert status == 201, job
         while job["state"] in ("queued", "running"):
@@ -89,9 +94,7 @@ class Course:
         self.got = job["outcome"] or job["state"]
         result = job["result"] or {}
         logs = result.get("compile_log", "") + result.get("execute_log", "")
-        wanted = dict(
-            re.findall(r"^// (\w+): (.+)$", (FOLDER / f"{name}.cu").read_text(), re.MULTILINE)
-        )
+        wanted = dict(re.findall(HEADER, PROGRAMS[name].read_text(), re.MULTILINE))
         found = []
         if job["outcome"] not in wanted.pop("outcome").split():
             found.append(f"outcome {job['outcome']}")
@@ -139,8 +142,8 @@ def note(name: str, whose: str, got: str, after: str) -> None:
     """A line of the table, if one is wanted."""
     if not TABLE:
         return
-    about = (FOLDER / f"{name}.cu").read_text()
-    expected = re.search(r"^// outcome: (.+)$", about, re.MULTILINE)[1].replace(" ", " or ")
+    told = dict(re.findall(HEADER, PROGRAMS[name].read_text(), re.MULTILINE))
+    expected = told["outcome"].replace(" ", " or ")
     with open(TABLE, "a") as file:
         if not file.tell():
             file.write(
@@ -163,11 +166,12 @@ def nothing_left(uids: range) -> Iterator[None]:
 def new_course(folder: Path, first: int, limits: dict[str, int]) -> Iterator[Course]:
     """An executor started by root if the tests are, and so with a uid for each worker."""
     need("bubblewrap", has_sandbox())
+    need(PYTHON, Path(PYTHON).exists())
     uids = range(first, first + 3) if os.getuid() == 0 else range(0)
     with nothing_left(uids), World(folder, **limits) as world:
         auth = world.executor("gpu1")
         world.start_server()
-        executor = world.start_executor(auth, "--sandbox-uid-base", first)
+        executor = world.start_executor(auth, "--sandbox-uid-base", first, *RUNS_PYTHON)
         yield Course(world, auth, folder / "scratch")
         assert executor.stop() == 0
 
@@ -185,7 +189,7 @@ def hasty_course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
 
 
 def uses_up_its_time(name: str) -> bool:
-    return "// outcome: runtime_timeout" in (FOLDER / f"{name}.cu").read_text()
+    return " outcome: runtime_timeout" in PROGRAMS[name].read_text()
 
 
 @pytest.mark.long(100)
@@ -233,7 +237,7 @@ def reachable_nvcc(home: Path) -> Path:
 def course_of_a_user(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Course]:
     """An executor that an ordinary user started."""
     need("bubblewrap", has_sandbox())
-    need("/usr/bin/python3", Path("/usr/bin/python3").exists())
+    need(PYTHON, Path(PYTHON).exists())
     folder = tmp_path_factory.mktemp("user")
     uids = range(USER, USER + 1)
     with World(folder, **{**LIMITS, "TELERUN_EXECUTE_SECONDS": 8}) as world:
@@ -246,8 +250,8 @@ def course_of_a_user(tmp_path_factory: pytest.TempPathFactory, home: Path) -> It
         executor = Process(
             "executor",
             folder / "executor.log",
-            ["/usr/bin/python3", home / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1,
-             "--no-gpu", "--nvcc", reachable_nvcc(home), "--min-free-mib", 16],
+            [PYTHON, home / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1,
+             "--no-gpu", "--nvcc", reachable_nvcc(home), "--min-free-mib", 16, *RUNS_PYTHON],
             env={"PATH": "/usr/bin:/bin"}, user=USER, group=USER, extra_groups=[], cwd=home,
         )  # fmt: skip
         world.processes.append(executor)

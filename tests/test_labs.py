@@ -152,6 +152,36 @@ def test_a_job_with_an_unsafe_name_is_given_back_and_nothing_written(
     assert sorted(lab.folder.rglob("*")) == before
 
 
+def test_names_mean_nothing_to_a_shell(lab: Lab) -> None:
+    """nvcc calls its parts by way of one; the sandbox holds what that would start."""
+    evil = "a;touch evil $(touch evil) `touch evil` '\".h"
+    source = f"#include <cstdio>\n#include <{evil}>\nint main() {{ puts(EVIL); }}\n"
+    job = {"includes": {evil: '#define EVIL "no more than a name"\n'}, "flags": ["-I."]}
+    for platform in ("cpu", "cuda"):
+        over = lab.run("main.cpp", source, platform=platform, **job)
+        assert over.log == "no more than a name\n", over.compile_log
+    over = lab.run("main $(touch evil).cu", "int main() {}", sources={"b'$(exit 7)'.cu": "int b;"})
+    assert over.outcome in ("succeeded", "compile_error")
+    assert not list(lab.folder.rglob("evil*"))
+
+
+HARMFUL = [
+    ["-include/etc/passwd"], ["-include/proc/self/environ"], ["-I/", "-I/proc"], ["-L/", "-lx"],
+    ["-DX=$(touch${IFS}/tmp/program)", "-DY=`id`", "-DZ=;reboot"], ["-x"], ["-c"], ["-E"], ["-M"],
+    ["-Xptxas=--help"], ["-Xcompiler=-MF,/job/x"], ["-time", "-dryrun"], ["--help"], ["-shared"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("flags", HARMFUL, ids=" ".join)
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_flags_that_mean_harm_end_in_the_sandbox(lab: Lab, flags: list[str], platform: str) -> None:
+    over = lab.run("main.cpp", "int main() {}", platform=platform, flags=flags)
+    assert over.outcome in ("succeeded", "compile_error", "runtime_error")
+    assert over.given_back == ""
+    assert "secret-token" not in over.compile_log
+    assert lab.run("after.cpp", "int main() {}", platform="cpu").outcome == "succeeded"
+
+
 def test_one_file_cannot_be_the_folder_of_another() -> None:
     assert (
         executor.why_unsafe(["main.cu", "a/b.h", "A"]) == "'A' is a file, and the folder of 'a/b.h'"
@@ -353,11 +383,18 @@ def test_an_interpreter_that_is_none_is_refused() -> None:
 
 def test_a_program_of_the_driver_api_links_and_says_that_there_is_no_gpu(lab: Lab) -> None:
     need("a host without NVIDIA's driver", not lab.host.libraries.has_driver)
-    for job in ({"flags": ["-lcuda"]}, {"flags": ["-lcuda", "-lcudart"]}):
-        over = lab.run("driver.cu", DRIVER, **job)
+    for flags in (["-lcuda"], ["-lcuda", "-lcudart"], ["-Xlinker=--no-as-needed,-lcuda"]):
+        over = lab.run("driver.cu", DRIVER, flags=flags)
         assert over.outcome == "succeeded", over.compile_log + over.log
         assert "This host has no NVIDIA driver" in over.log
         assert "100: no CUDA-capable device is detected" in over.log
+
+
+def test_toolkit_libraries_link_for_the_cpu_too(lab: Lab) -> None:
+    source = 'extern "C" int cudaGetDeviceCount(int *);\n'
+    source += "int main() { int n; return cudaGetDeviceCount(&n); }\n"
+    over = lab.run("main.cpp", source, platform="cpu", flags=["-lcudart"])
+    assert (over.outcome, over.report["exit_code"]) == ("runtime_error", 35), over.compile_log
 
 
 def test_the_stand_in_changes_nothing_for_other_programs(lab: Lab) -> None:

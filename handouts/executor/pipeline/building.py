@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from handouts.executor.base.flags import why_refused
@@ -19,6 +20,7 @@ from handouts.executor.sandbox.command import Places
 
 C, CXX = (".c",), (".cpp", ".cc", ".cxx")
 OPTIMIZED = "-O3"
+LINKS = re.compile(r"-l|--?library|.*[=,]-l")  # flags that name a library
 
 
 class CannotBuild(Exception):
@@ -37,7 +39,7 @@ class Build(NamedTuple):
 
     def command(self, places: Places, libraries: Libraries) -> list[str]:
         """The compiler's command line."""
-        is_linked = any(flag.startswith(("-l", "--library", "-library")) for flag in self.flags)
+        is_linked = any(map(LINKS.match, self.flags))
         folders = [*libraries.link, *([places.libraries] if places.libraries else [])]
         paths = [f"-L{folder}" for folder in folders] if is_linked else []
         if self.needs_driver and places.libraries and not libraries.has_driver:

@@ -132,7 +132,7 @@ class Compiler:
         told."""
         host, tools = self._host, self._host.toolchain
         programs = [host.nvcc, tools.cxx, tools.cc, tools.cuobjdump, tools.nvdisasm]
-        changed = [when_changed(Path(program)) for program in programs]
+        changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
