@@ -44,6 +44,11 @@ $(VENV)/nvcc: requirements-nvcc.txt | $(BIN)/python
 	  ls $(CURDIR)/$(VENV)/lib/python3*/site-packages/nvidia/cu*/bin/nvcc; fi > $@.part
 	@mv $@.part $@
 
+# What labs are linked with: the tests try both the machine's own toolkit and NVIDIA's wheels.
+$(VENV)/toolkit: requirements-toolkit.txt requirements-nvcc.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-toolkit.txt
+	@touch $@
+
 venv: $(VENV)/server
 
 demo: $(VENV)/server $(VENV)/nvcc
@@ -56,7 +61,7 @@ AT_ONCE ?= 5
 test hardening quick: export PYTHONDONTWRITEBYTECODE :=
 test: TESTS := not hardening
 hardening: TESTS := hardening
-test hardening: $(VENV)/tests $(VENV)/nvcc
+test hardening: $(VENV)/tests $(VENV)/nvcc $(VENV)/toolkit
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m pytest -n $(AT_ONCE) -m "$(TESTS)"
 	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(AT_ONCE) -m "$(TESTS) and not once"
 

@@ -37,6 +37,7 @@ class Service(NamedTuple):
     """What one executor takes jobs for, at this moment."""
 
     names: dict[str, str]  # of jobs' platforms: what the executor calls each
+    known: dict[str, str]  # the same of all that it ever offered
     languages: frozenset[str]
     is_older: bool = False  # it names no platforms: it takes plain jobs alone
 
@@ -84,8 +85,9 @@ def service(executor: Executor, free: dict[str, int] | None, languages: Any) -> 
         for name in wanted
         if name not in rows or rows[name].enabled
     }
-    known = OLDER_LANGUAGES if is_older else languages_in(languages)
-    return Service(names, frozenset(known), is_older)
+    known = {str(row): row.reported for row in rows.values()}
+    knows = OLDER_LANGUAGES if is_older else languages_in(languages)
+    return Service(names, known, frozenset(knows), is_older)
 
 
 def keep(executor_id: int, about: dict[str, Any]) -> None:

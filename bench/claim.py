@@ -28,7 +28,8 @@ from jobs.models import Attempt, Job  # noqa: E402
 from tests.support.api import Api  # noqa: E402
 
 # An executor that takes jobs for three platforms, of which the long queue is made in equal parts.
-SERVICE = Service({name: name for name in ("cuda", "h100", "cpu")}, frozenset({"cuda", "cpp"}))
+NAMES = {name: name for name in ("cuda", "h100", "cpu")}
+SERVICE = Service(NAMES, NAMES, frozenset({"cuda", "cpp"}))
 COPIES = """INSERT INTO {table} ({columns})
 WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
 SELECT {values} FROM numbers, {table} t WHERE t.id = {pk} ORDER BY i"""

@@ -87,7 +87,7 @@ _FREE_JOB = Select(
 )  # fmt: skip
 
 
-_OLDER = Service({CUDA: CUDA}, frozenset(OLDER_LANGUAGES), is_older=True)
+_OLDER = Service({CUDA: CUDA}, {CUDA: CUDA}, frozenset(OLDER_LANGUAGES), is_older=True)
 
 
 class _Claim(NamedTuple):
