@@ -65,84 +65,87 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (154, "handouts/client/errors.py", 6),
-    (175, "handouts/client/words.py", 10),
-    (208, "handouts/client/auth.py", 14),
-    (266, "handouts/client/tracebacks.py", 12),
-    (299, "handouts/executor/base/exit_statuses.py", 5),
-    (313, "handouts/executor/machine/architectures.py", 13),
-    (391, "handouts/executor/sandbox/uids.py", 12),
-    (433, "handouts/executor/base/options.py", 13),
-    (563, "handouts/executor/base/say.py", 10),
-    (599, "handouts/executor/base/threads.py", 15),
-    (630, "handouts/client/retries.py", 9),
-    (643, "handouts/executor/machine/gpu.py", 8),
-    (674, "handouts/executor/gate/idle_memory.py", 7),
-    (720, "handouts/executor/gate/kernel_log.py", 10),
-    (798, "handouts/executor/machine/processes.py", 11),
-    (839, "handouts/executor/machine/nvidia_smi.py", 13),
-    (923, "handouts/executor/gate/readings.py", 15),
-    (1043, "handouts/executor/slot/protocol.py", 26),
-    (1163, "handouts/executor/gate/gate.py", 22),
-    (1299, "handouts/executor/gate/probe.cu", 0),
-    (1326, "handouts/executor/base/limits.py", 5),
-    (1340, "handouts/executor/base/text.py", 6),
-    (1350, "handouts/executor/machine/cgroups.py", 12),
-    (1438, "handouts/executor/machine/interpreter.py", 13),
-    (1482, "handouts/executor/machine/toolchain.py", 15),
-    (1596, "handouts/executor/sandbox/command.py", 12),
-    (1644, "handouts/executor/slot/live_output.py", 14),
-    (1684, "handouts/executor/slot/slot.py", 32),
-    (1851, "handouts/executor/gate/probe.py", 20),
-    (1912, "handouts/executor/base/file_names.py", 7),
-    (1963, "handouts/executor/results/archive.py", 17),
-    (2042, "handouts/executor/pipeline/attempt.py", 18),
-    (2170, "handouts/client/answer.py", 8),
-    (2216, "handouts/client/connection.py", 19),
-    (2372, "handouts/executor/base/held_connection.py", 13),
-    (2406, "handouts/executor/pipeline/gpu_status.py", 8),
-    (2422, "handouts/executor/machine/gpu_choice.py", 11),
-    (2494, "handouts/executor/machine/gpu_discovery.py", 15),
-    (2579, "handouts/executor/machine/driver_stub.c", 0),
-    (2622, "handouts/executor/machine/driver_stub.py", 16),
-    (2666, "handouts/executor/machine/libraries.py", 22),
-    (2759, "handouts/executor/machine/device_files.py", 12),
-    (2798, "handouts/executor/sandbox/bundle.py", 14),
-    (2817, "handouts/executor/sandbox/init.c", 0),
-    (3036, "handouts/executor/results/outputs.py", 10),
-    (3126, "handouts/executor/sandbox/first_process.py", 20),
-    (3152, "handouts/executor/sandbox/self_test.py", 7),
-    (3210, "handouts/executor/sandbox/system_calls.py", 11),
-    (3356, "handouts/executor/sandbox/bubblewrap.py", 29),
-    (3627, "handouts/executor/sandbox/unconfined.py", 15),
-    (3705, "handouts/executor/pipeline/host.py", 34),
-    (3878, "handouts/executor/pipeline/held_claims.py", 12),
-    (3910, "handouts/executor/pipeline/shutdown.py", 16),
-    (3970, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4048, "handouts/executor/pipeline/claiming.py", 19),
-    (4141, "handouts/executor/base/flags.py", 12),
-    (4200, "handouts/executor/pipeline/disassembly.py", 13),
-    (4271, "handouts/executor/pipeline/building.py", 20),
-    (4368, "handouts/executor/pipeline/endings.py", 17),
-    (4439, "handouts/executor/pipeline/delivery.py", 16),
-    (4488, "handouts/executor/results/spool.py", 11),
-    (4565, "handouts/executor/pipeline/reporting.py", 21),
-    (4664, "handouts/executor/pipeline/handover.py", 16),
-    (4738, "handouts/executor/results/compile_cache.py", 15),
-    (4816, "handouts/executor/pipeline/compiling.py", 30),
-    (4976, "handouts/executor/pipeline/executing.py", 31),
-    (5108, "handouts/executor/pipeline/executor.py", 30),
-    (5202, "handouts/executor/slot/event_loop.py", 12),
-    (5237, "handouts/executor/slot/libc.py", 10),
-    (5267, "handouts/executor/slot/identity.py", 23),
-    (5325, "handouts/executor/machine/memory.py", 6),
-    (5360, "handouts/executor/slot/memory_watch.py", 17),
-    (5517, "handouts/executor/slot/orders.py", 13),
-    (5597, "handouts/executor/slot/bounded_log.py", 5),
-    (5633, "handouts/executor/slot/program_output.py", 11),
-    (5673, "handouts/executor/slot/command_run.py", 23),
-    (5859, "handouts/executor/slot/slot_process.py", 26),
-    (5910, "handouts/executor/main.py", 41),
+    (157, "handouts/client/errors.py", 6),
+    (178, "handouts/client/words.py", 10),
+    (211, "handouts/client/auth.py", 14),
+    (269, "handouts/client/tracebacks.py", 12),
+    (302, "handouts/executor/base/exit_statuses.py", 5),
+    (316, "handouts/executor/machine/architectures.py", 13),
+    (394, "handouts/executor/sandbox/uids.py", 12),
+    (436, "handouts/executor/base/options.py", 13),
+    (566, "handouts/executor/base/say.py", 10),
+    (602, "handouts/executor/base/threads.py", 15),
+    (633, "handouts/client/retries.py", 9),
+    (646, "handouts/executor/machine/gpu.py", 8),
+    (677, "handouts/executor/gate/idle_memory.py", 7),
+    (723, "handouts/executor/gate/kernel_log.py", 10),
+    (801, "handouts/executor/machine/processes.py", 11),
+    (842, "handouts/executor/machine/nvidia_smi.py", 13),
+    (926, "handouts/executor/gate/readings.py", 15),
+    (1046, "handouts/executor/slot/protocol.py", 26),
+    (1166, "handouts/executor/gate/gate.py", 22),
+    (1302, "handouts/executor/gate/probe.cu", 0),
+    (1329, "handouts/executor/base/limits.py", 5),
+    (1343, "handouts/executor/base/text.py", 6),
+    (1353, "handouts/executor/machine/cgroups.py", 12),
+    (1441, "handouts/executor/machine/interpreter.py", 13),
+    (1485, "handouts/executor/machine/toolchain.py", 15),
+    (1599, "handouts/executor/sandbox/command.py", 12),
+    (1647, "handouts/executor/slot/live_output.py", 14),
+    (1687, "handouts/executor/slot/slot.py", 32),
+    (1854, "handouts/executor/gate/probe.py", 20),
+    (1915, "handouts/executor/base/file_names.py", 7),
+    (1966, "handouts/executor/results/archive.py", 17),
+    (2045, "handouts/executor/pipeline/attempt.py", 18),
+    (2173, "handouts/client/answer.py", 8),
+    (2219, "handouts/client/connection.py", 19),
+    (2375, "handouts/executor/base/held_connection.py", 13),
+    (2409, "handouts/executor/pipeline/gpu_status.py", 8),
+    (2425, "handouts/executor/machine/gpu_choice.py", 11),
+    (2497, "handouts/executor/machine/gpu_discovery.py", 15),
+    (2582, "handouts/executor/machine/driver_stub.c", 0),
+    (2625, "handouts/executor/machine/driver_stub.py", 16),
+    (2669, "handouts/executor/machine/libraries.py", 22),
+    (2766, "handouts/executor/sandbox/bundle.py", 14),
+    (2787, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (2820, "handouts/executor/sandbox/init.c", 0),
+    (3039, "handouts/executor/results/outputs.py", 10),
+    (3129, "handouts/executor/sandbox/first_process.py", 21),
+    (3182, "handouts/executor/machine/device_files.py", 12),
+    (3217, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3253, "handouts/executor/sandbox/self_test.py", 7),
+    (3311, "handouts/executor/sandbox/shown.py", 13),
+    (3360, "handouts/executor/sandbox/system_calls.py", 11),
+    (3506, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (3676, "handouts/executor/sandbox/unconfined.py", 15),
+    (3754, "handouts/executor/pipeline/host.py", 34),
+    (3927, "handouts/executor/pipeline/held_claims.py", 12),
+    (3959, "handouts/executor/pipeline/shutdown.py", 16),
+    (4019, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4097, "handouts/executor/pipeline/claiming.py", 19),
+    (4190, "handouts/executor/base/flags.py", 12),
+    (4249, "handouts/executor/pipeline/disassembly.py", 13),
+    (4320, "handouts/executor/pipeline/building.py", 20),
+    (4417, "handouts/executor/pipeline/endings.py", 17),
+    (4488, "handouts/executor/pipeline/delivery.py", 16),
+    (4537, "handouts/executor/results/spool.py", 11),
+    (4614, "handouts/executor/pipeline/reporting.py", 21),
+    (4713, "handouts/executor/pipeline/handover.py", 16),
+    (4787, "handouts/executor/results/compile_cache.py", 15),
+    (4865, "handouts/executor/pipeline/compiling.py", 30),
+    (5025, "handouts/executor/pipeline/executing.py", 31),
+    (5157, "handouts/executor/pipeline/executor.py", 30),
+    (5251, "handouts/executor/slot/event_loop.py", 12),
+    (5286, "handouts/executor/slot/libc.py", 10),
+    (5316, "handouts/executor/slot/identity.py", 23),
+    (5374, "handouts/executor/machine/memory.py", 6),
+    (5409, "handouts/executor/slot/memory_watch.py", 17),
+    (5566, "handouts/executor/slot/orders.py", 13),
+    (5646, "handouts/executor/slot/bounded_log.py", 5),
+    (5682, "handouts/executor/slot/program_output.py", 11),
+    (5722, "handouts/executor/slot/command_run.py", 23),
+    (5908, "handouts/executor/slot/slot_process.py", 26),
+    (5959, "handouts/executor/main.py", 41),
 )
 
 
@@ -2751,41 +2754,6 @@ def needs_driver(flags: Iterable[str]) -> bool:
     return any(DRIVER_FLAG.fullmatch(flag) for flag in flags)
 
 
-# --- handouts/executor/machine/device_files.py --------------------------------------------
-#
-# The device files of a GPU.
-
-
-def device_nodes(gpu: Gpu, root: Path = Path("/")) -> list[str]:
-    """The device files of one GPU and no other. Raises BadSetup.
-
-    `nvidia-smi` and the driver number GPUs differently, so the file is the one whose
-    "Device Minor" has this UUID.
-    """
-    minor = minor_of(gpu, root)
-    nodes = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia" + minor]
-    # An instance (MIG) has two files more: of its part of the GPU, and of the part of that.
-    parts = gpu.instance.split("/") if gpu.instance else []
-    for place in ["/".join(parts[: n + 1]) for n in range(len(parts))]:
-        access = root / f"proc/driver/nvidia/capabilities/gpu{minor}/mig/{place}/access"
-        text = access.read_text() if access.exists() else ""
-        number = re.search(r"DeviceFileMinor:\s*(\d+)", text)
-        if not number:
-            raise BadSetup(f"The driver does not say which device files are those of {gpu.uuid}.")
-        nodes.append("nvidia-caps/nvidia-cap" + number[1])
-    return ["/dev/" + node for node in nodes if (root / "dev" / node).exists()]
-
-
-def minor_of(gpu: Gpu, root: Path) -> str:
-    """The number of its device file. Raises BadSetup."""
-    for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
-        lines = [line for line in information.read_text().splitlines() if ":" in line]
-        fields = dict(line.split(":", 1) for line in lines)
-        if fields.get("GPU UUID", "").strip() == (gpu.whole or gpu.uuid):
-            return fields["Device Minor"].strip()
-    raise BadSetup(f"The driver lists no GPU {gpu.uuid} in /proc/driver/nvidia/gpus.")
-
-
 # --- handouts/executor/sandbox/bundle.py --------------------------------------------------
 #
 # The files of a job on their way into its sandbox.
@@ -2809,6 +2777,41 @@ def lay_out(files: Mapping[str, str], folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode("utf-8"))
+
+
+# --- handouts/executor/sandbox/bwrap_program.py -------------------------------------------
+#
+# bubblewrap's own program: where it is, and what it can.
+
+
+ISOLATION = [
+    *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
+    *("--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--new-session"),
+    *("--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
+]
+
+
+def find_bwrap() -> str:
+    """The path of bubblewrap's program. Raises BadSetup."""
+    found = shutil.which("bwrap")
+    if not found:
+        raise BadSetup(
+            "bubblewrap is missing, and no program runs without it: apt install bubblewrap "
+            "(--sandbox none would run programs as this user)."
+        )
+    return os.path.abspath(found)
+
+
+def options_of(bwrap: str) -> bytes:
+    """What it says of its own options."""
+    return subprocess.run(
+        [bwrap, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ).stdout
+
+
+def isolation(supported: bytes) -> list[str]:
+    """What keeps a command from everything outside, as far as this bubblewrap can."""
+    return ISOLATION + (["--disable-userns"] if b"--disable-userns" in supported else [])
 
 
 # --- handouts/executor/sandbox/init.c -----------------------------------------------------
@@ -3123,6 +3126,15 @@ def spelled_out(name: bytes) -> str:
 # out what the compiler made, or the program left in ./out/, without following links.
 
 
+LIMITS_FOR_INIT = (  # in the order of init.c's arguments
+    "output_files",
+    "output_file_bytes",
+    "processes",
+    "disk_bytes",
+    "memory_bytes",
+)
+
+
 def compile_init(path: Path) -> None:
     """Compiles INIT_C with the host compiler that nvcc needs too. Raises BadSetup."""
     source = path.with_suffix(".c")
@@ -3142,6 +3154,95 @@ def compile_init(path: Path) -> None:
     raise BadSetup(
         f"No host compiler works here, and nvcc needs one as well: apt install g++. {complaint}"
     )
+
+
+class Inside(NamedTuple):
+    """What differs from one command to another."""
+
+    into: str = "/tmp/run"  # the folder that the job's files are unpacked in
+    out_of: str = "/tmp/run"  # the folder whose out/ goes to the archive
+    libraries: Sequence[str] = ()  # where programs find shared ones
+    is_python: bool = False  # whether the interpreter's folders are shown
+
+
+def first_process(files: Iterable[str], inside: Inside, limits: Mapping[str, int]) -> list[str]:
+    """Its command line, up to the command. `files`: names of what is open for it."""
+    argv = ["/job/init", "@report"]
+    argv += ["@product" if "product" in files else "-1", "/tmp/program"]
+    argv += ["@archive" if "archive" in files else "-1", inside.out_of]
+    argv += ["@bundle" if "bundle" in files else "-1", inside.into]
+    return argv + [str(limits[name]) for name in LIMITS_FOR_INIT]
+
+
+# --- handouts/executor/machine/device_files.py --------------------------------------------
+#
+# The device files of a GPU.
+
+
+def device_nodes(gpu: Gpu, root: Path = Path("/")) -> list[str]:
+    """The device files of one GPU and no other. Raises BadSetup.
+
+    `nvidia-smi` and the driver number GPUs differently, so the file is the one whose
+    "Device Minor" has this UUID.
+    """
+    minor = minor_of(gpu, root)
+    nodes = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia" + minor]
+    # An instance (MIG) has two files more: of its part of the GPU, and of the part of that.
+    parts = gpu.instance.split("/") if gpu.instance else []
+    for place in ["/".join(parts[: n + 1]) for n in range(len(parts))]:
+        access = root / f"proc/driver/nvidia/capabilities/gpu{minor}/mig/{place}/access"
+        text = access.read_text() if access.exists() else ""
+        number = re.search(r"DeviceFileMinor:\s*(\d+)", text)
+        if not number:
+            raise BadSetup(f"The driver does not say which device files are those of {gpu.uuid}.")
+        nodes.append("nvidia-caps/nvidia-cap" + number[1])
+    return ["/dev/" + node for node in nodes if (root / "dev" / node).exists()]
+
+
+def minor_of(gpu: Gpu, root: Path) -> str:
+    """The number of its device file. Raises BadSetup."""
+    for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
+        lines = [line for line in information.read_text().splitlines() if ":" in line]
+        fields = dict(line.split(":", 1) for line in lines)
+        if fields.get("GPU UUID", "").strip() == (gpu.whole or gpu.uuid):
+            return fields["Device Minor"].strip()
+    raise BadSetup(f"The driver lists no GPU {gpu.uuid} in /proc/driver/nvidia/gpus.")
+
+
+# --- handouts/executor/sandbox/gpu_devices.py ---------------------------------------------
+#
+# The device files of this executor's GPUs.
+
+
+class GpuDevices:
+    """Of each GPU, by its UUID; none until they are found."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, list[str]] = {}
+
+    def find(self, gpus: list[Gpu]) -> None:
+        """Raises BadSetup."""
+        self._nodes = {gpu.uuid: device_nodes(gpu) for gpu in gpus}
+        every = {node for nodes in self._nodes.values() for node in nodes}
+        if gpus and "/dev/nvidia-uvm" not in every:
+            raise BadSetup(
+                "/dev/nvidia-uvm is missing: nvidia-modprobe -u -c 0 makes it (as root)."
+            )
+
+    @property
+    def groups(self) -> list[int]:
+        """The groups that the device files ask for, where not everybody may use them."""
+        files = [Path(node).stat() for nodes in self._nodes.values() for node in nodes]
+        return sorted({file.st_gid for file in files if file.st_mode & 0o006 != 0o006})
+
+    def shown(self, gpu: Gpu | None) -> list[str]:
+        """bwrap's arguments for those of one GPU."""
+        if gpu is None:
+            return []
+        binds = ["--ro-bind", "/sys", "/sys"]
+        for node in self._nodes[gpu.uuid]:
+            binds += ["--dev-bind", node, node]
+        return binds
 
 
 # --- handouts/executor/sandbox/self_test.py -----------------------------------------------
@@ -3200,6 +3301,55 @@ def kernel_setting(name: str) -> str:
         return Path("/proc/sys/" + name).read_text().strip()
     except OSError:
         return ""
+
+
+# --- handouts/executor/sandbox/shown.py ---------------------------------------------------
+#
+# What of the host every command sees in the sandbox.
+
+
+LIBRARIES = "/job/lib"  # where the executor's own folder of libraries is shown
+
+
+def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
+    """What commands see beside the system's own folders. Raises BadSetup."""
+    resolved = [path.resolve() for path in more]
+    missing = [path for path in resolved if not path.exists()]
+    if missing:
+        raise BadSetup(f"There is no {missing[0]} to show in the sandbox.")
+    return outside_usr([*([toolkit(nvcc)] if nvcc else []), *resolved])
+
+
+def outside_usr(paths: Iterable[str | Path]) -> list[str]:
+    """Those that every sandbox does not show anyhow."""
+    return [str(path) for path in paths if Path("/usr") not in [Path(path), *Path(path).parents]]
+
+
+def show_libraries(folder: Path) -> list[str]:
+    """bwrap's arguments for what was made in the executor's own folder of libraries.
+
+    No bind: for that a slot started by root would have to mount it first.
+    """
+    box = []
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            box += ["--symlink", os.readlink(str(path)), f"{LIBRARIES}/{path.name}"]
+        elif path.name == DRIVER_STUB:
+            box += ["--perms", "0555", "--file", "@stub", f"{LIBRARIES}/{path.name}"]
+    return box
+
+
+def system_folders() -> list[str]:
+    """bwrap's arguments for /usr and what belongs to it."""
+    binds = ["--ro-bind", "/usr", "/usr"]
+    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
+        if os.path.islink(name):
+            binds += ["--symlink", os.readlink(name), name]
+        elif os.path.isdir(name):
+            binds += ["--ro-bind", name, name]
+    for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/nvcc.profile"):
+        binds += ["--ro-bind-try", name, name]
+    return binds
 
 
 # --- handouts/executor/sandbox/system_calls.py --------------------------------------------
@@ -3353,29 +3503,7 @@ def filter_sockets(column: int) -> bytes:
 # The sandbox: bubblewrap around the compiler and around the program.
 
 
-LIMITS_FOR_INIT = (  # in the order of init.c's arguments
-    "output_files",
-    "output_file_bytes",
-    "processes",
-    "disk_bytes",
-    "memory_bytes",
-)
-ISOLATION = [
-    *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
-    *("--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--new-session"),
-    *("--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
-]
 WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-LIBRARIES = "/job/lib"
-
-
-class Inside(NamedTuple):
-    """What differs from one command to another."""
-
-    into: str = "/tmp/run"  # the folder that the job's files are unpacked in
-    out_of: str = "/tmp/run"  # the folder whose out/ goes to the archive
-    libraries: Sequence[str] = ()  # where programs find shared ones
-    is_python: bool = False  # whether the interpreter's folders are shown
 
 
 class Bubblewrap:
@@ -3411,10 +3539,8 @@ class Bubblewrap:
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
         self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
-        self._isolation = ISOLATION + (
-            ["--disable-userns"] if b"--disable-userns" in supported else []
-        )
-        self._nodes: dict[str, list[str]] = {}
+        self._isolation = isolation(supported)
+        self.devices = GpuDevices()
 
     def about(self) -> str:
         """For the log and for staff."""
@@ -3422,18 +3548,12 @@ class Bubblewrap:
 
     def use(self, gpus: list[Gpu]) -> None:
         """Finds the device files of the GPUs. Raises BadSetup."""
-        self._nodes = {gpu.uuid: device_nodes(gpu) for gpu in gpus}
-        every = {node for nodes in self._nodes.values() for node in nodes}
-        if gpus and "/dev/nvidia-uvm" not in every:
-            raise BadSetup(
-                "/dev/nvidia-uvm is missing: nvidia-modprobe -u -c 0 makes it (as root)."
-            )
+        self.devices.find(gpus)
 
     @property
     def groups(self) -> list[int]:
-        """The groups that the device files ask for, where not everybody may use them."""
-        files = [Path(node).stat() for nodes in self._nodes.values() for node in nodes]
-        return sorted({file.st_gid for file in files if file.st_mode & 0o006 != 0o006})
+        """The groups that a slot must be in to use them."""
+        return self.devices.groups
 
     def places(self, folder: Path) -> Places:
         """Where things are of the job in `folder`."""
@@ -3531,7 +3651,7 @@ class Bubblewrap:
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
-        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self._devices(gpu)]
+        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self.devices.shown(gpu)]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             if inside.is_python or path not in self._of_python:
@@ -3540,83 +3660,12 @@ class Bubblewrap:
         if self._libraries.folder and not inside.is_python:
             box += show_libraries(Path(self._libraries.folder))
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
-        box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
-        box += ["@product" if "product" in files else "-1", "/tmp/program"]
-        box += ["@archive" if "archive" in files else "-1", inside.out_of]
-        box += ["@bundle" if "bundle" in files else "-1", inside.into]
-        box += [str(limits[name]) for name in LIMITS_FOR_INIT]
+        box += ["--seccomp", "@seccomp", "--", *first_process(files, inside, limits)]
         own = {"init": self._init, "seccomp": self._filter}
         if "@stub" in box:
             own["stub"] = Path(self._libraries.folder) / DRIVER_STUB
         opened = {name: (path, os.O_RDONLY) for name, path in own.items()}
         return Command(box, argv, "/", {}, {**files, **opened})
-
-    def _devices(self, gpu: Gpu | None) -> list[str]:
-        if gpu is None:
-            return []
-        binds = ["--ro-bind", "/sys", "/sys"]
-        for node in self._nodes[gpu.uuid]:
-            binds += ["--dev-bind", node, node]
-        return binds
-
-
-def find_bwrap() -> str:
-    """The path of bubblewrap's program. Raises BadSetup."""
-    found = shutil.which("bwrap")
-    if not found:
-        raise BadSetup(
-            "bubblewrap is missing, and no program runs without it: apt install bubblewrap "
-            "(--sandbox none would run programs as this user)."
-        )
-    return os.path.abspath(found)
-
-
-def options_of(bwrap: str) -> bytes:
-    """What it says of its own options."""
-    return subprocess.run(
-        [bwrap, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ).stdout
-
-
-def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
-    """What commands see beside the system's own folders. Raises BadSetup."""
-    resolved = [path.resolve() for path in more]
-    missing = [path for path in resolved if not path.exists()]
-    if missing:
-        raise BadSetup(f"There is no {missing[0]} to show in the sandbox.")
-    return outside_usr([*([toolkit(nvcc)] if nvcc else []), *resolved])
-
-
-def outside_usr(paths: Iterable[str | Path]) -> list[str]:
-    """Those that every sandbox does not show anyhow."""
-    return [str(path) for path in paths if Path("/usr") not in [Path(path), *Path(path).parents]]
-
-
-def show_libraries(folder: Path) -> list[str]:
-    """bwrap's arguments for what was made in the executor's own folder of libraries.
-
-    No bind: for that a slot started by root would have to mount it first.
-    """
-    box = []
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink():
-            box += ["--symlink", os.readlink(str(path)), f"{LIBRARIES}/{path.name}"]
-        elif path.name == DRIVER_STUB:
-            box += ["--perms", "0555", "--file", "@stub", f"{LIBRARIES}/{path.name}"]
-    return box
-
-
-def system_folders() -> list[str]:
-    """bwrap's arguments for /usr and what belongs to it."""
-    binds = ["--ro-bind", "/usr", "/usr"]
-    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
-        if os.path.islink(name):
-            binds += ["--symlink", os.readlink(name), name]
-        elif os.path.isdir(name):
-            binds += ["--ro-bind", name, name]
-    for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/nvcc.profile"):
-        binds += ["--ro-bind-try", name, name]
-    return binds
 
 
 # --- handouts/executor/sandbox/unconfined.py ----------------------------------------------
