@@ -105,47 +105,47 @@ PARTS = (
     (2497, "handouts/executor/machine/gpu_discovery.py", 15),
     (2582, "handouts/executor/machine/driver_stub.c", 0),
     (2625, "handouts/executor/machine/driver_stub.py", 16),
-    (2669, "handouts/executor/machine/libraries.py", 22),
-    (2766, "handouts/executor/sandbox/bundle.py", 14),
-    (2787, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (2820, "handouts/executor/sandbox/init.c", 0),
-    (3039, "handouts/executor/results/outputs.py", 10),
-    (3129, "handouts/executor/sandbox/first_process.py", 21),
-    (3182, "handouts/executor/machine/device_files.py", 12),
-    (3217, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3253, "handouts/executor/sandbox/self_test.py", 7),
-    (3311, "handouts/executor/sandbox/shown.py", 13),
-    (3360, "handouts/executor/sandbox/system_calls.py", 11),
-    (3506, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3676, "handouts/executor/sandbox/unconfined.py", 15),
-    (3754, "handouts/executor/pipeline/host.py", 34),
-    (3927, "handouts/executor/pipeline/held_claims.py", 12),
-    (3959, "handouts/executor/pipeline/shutdown.py", 16),
-    (4019, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4097, "handouts/executor/pipeline/claiming.py", 19),
-    (4190, "handouts/executor/base/flags.py", 12),
-    (4249, "handouts/executor/pipeline/disassembly.py", 13),
-    (4320, "handouts/executor/pipeline/building.py", 20),
-    (4417, "handouts/executor/pipeline/endings.py", 17),
-    (4488, "handouts/executor/pipeline/delivery.py", 16),
-    (4537, "handouts/executor/results/spool.py", 11),
-    (4614, "handouts/executor/pipeline/reporting.py", 21),
-    (4713, "handouts/executor/pipeline/handover.py", 16),
-    (4787, "handouts/executor/results/compile_cache.py", 15),
-    (4865, "handouts/executor/pipeline/compiling.py", 30),
-    (5025, "handouts/executor/pipeline/executing.py", 31),
-    (5157, "handouts/executor/pipeline/executor.py", 30),
-    (5251, "handouts/executor/slot/event_loop.py", 12),
-    (5286, "handouts/executor/slot/libc.py", 10),
-    (5316, "handouts/executor/slot/identity.py", 23),
-    (5374, "handouts/executor/machine/memory.py", 6),
-    (5409, "handouts/executor/slot/memory_watch.py", 17),
-    (5566, "handouts/executor/slot/orders.py", 13),
-    (5646, "handouts/executor/slot/bounded_log.py", 5),
-    (5682, "handouts/executor/slot/program_output.py", 11),
-    (5722, "handouts/executor/slot/command_run.py", 23),
-    (5908, "handouts/executor/slot/slot_process.py", 26),
-    (5959, "handouts/executor/main.py", 41),
+    (2668, "handouts/executor/machine/libraries.py", 22),
+    (2765, "handouts/executor/sandbox/bundle.py", 14),
+    (2786, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (2819, "handouts/executor/sandbox/init.c", 0),
+    (3038, "handouts/executor/results/outputs.py", 10),
+    (3128, "handouts/executor/sandbox/first_process.py", 21),
+    (3181, "handouts/executor/machine/device_files.py", 12),
+    (3216, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3252, "handouts/executor/sandbox/self_test.py", 7),
+    (3310, "handouts/executor/sandbox/shown.py", 13),
+    (3359, "handouts/executor/sandbox/system_calls.py", 11),
+    (3505, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (3675, "handouts/executor/sandbox/unconfined.py", 15),
+    (3753, "handouts/executor/pipeline/host.py", 34),
+    (3926, "handouts/executor/pipeline/held_claims.py", 12),
+    (3958, "handouts/executor/pipeline/shutdown.py", 16),
+    (4018, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4096, "handouts/executor/pipeline/claiming.py", 19),
+    (4189, "handouts/executor/base/flags.py", 12),
+    (4248, "handouts/executor/pipeline/disassembly.py", 13),
+    (4319, "handouts/executor/pipeline/building.py", 20),
+    (4416, "handouts/executor/pipeline/endings.py", 17),
+    (4487, "handouts/executor/pipeline/delivery.py", 16),
+    (4536, "handouts/executor/results/spool.py", 11),
+    (4613, "handouts/executor/pipeline/reporting.py", 21),
+    (4712, "handouts/executor/pipeline/handover.py", 16),
+    (4786, "handouts/executor/results/compile_cache.py", 15),
+    (4864, "handouts/executor/pipeline/compiling.py", 30),
+    (5024, "handouts/executor/pipeline/executing.py", 31),
+    (5156, "handouts/executor/pipeline/executor.py", 30),
+    (5250, "handouts/executor/slot/event_loop.py", 12),
+    (5285, "handouts/executor/slot/libc.py", 10),
+    (5315, "handouts/executor/slot/identity.py", 23),
+    (5373, "handouts/executor/machine/memory.py", 6),
+    (5408, "handouts/executor/slot/memory_watch.py", 17),
+    (5565, "handouts/executor/slot/orders.py", 13),
+    (5645, "handouts/executor/slot/bounded_log.py", 5),
+    (5681, "handouts/executor/slot/program_output.py", 11),
+    (5721, "handouts/executor/slot/command_run.py", 23),
+    (5907, "handouts/executor/slot/slot_process.py", 26),
+    (5958, "handouts/executor/main.py", 41),
 )
 
 
@@ -2610,7 +2610,7 @@ int cuDriverGetVersion(int *version) {
     return none();
 }
 
-/* A line for every other function follows. */
+/* An alias of none() for every other function follows. */
 """
 
 
@@ -2645,9 +2645,8 @@ def compile_stub(compiler: str, functions: Iterable[str], library: Path) -> str:
     """Makes the library; why that failed, "" if it did not."""
     names = [name for name in functions if f"int {name}(" not in DRIVER_STUB_C]
     source = library.with_suffix(".c")
-    source.write_text(
-        DRIVER_STUB_C + "".join(f"int {name}(void) {{ return none(); }}\n" for name in names)
-    )
+    aliases = (f'int {name}(void) __attribute__((alias("none")));\n' for name in names)
+    source.write_text(DRIVER_STUB_C + "".join(aliases))  # ten times faster than functions
     argv = [compiler, "-shared", "-fPIC", "-O1", "-w", "-Wl,-soname,libcuda.so.1"]
     argv += ["-o", str(library), "-x", "c", str(source)]
     try:
