@@ -28,4 +28,4 @@ int cuDriverGetVersion(int *version) {
     return none();
 }
 
-/* A line for every other function follows. */
+/* An alias of none() for every other function follows. */

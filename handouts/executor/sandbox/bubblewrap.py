@@ -5,50 +5,32 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
-from handouts.executor.machine.device_files import device_nodes
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.interpreter import Interpreter
 from handouts.executor.machine.libraries import DRIVER_STUB, NO_LIBRARIES, Libraries
-from handouts.executor.machine.toolchain import toolkit
 from handouts.executor.results.archive import Found, unpack
 from handouts.executor.sandbox.bundle import pack
+from handouts.executor.sandbox.bwrap_program import find_bwrap, isolation, options_of
 from handouts.executor.sandbox.command import Command, Places, environment
-from handouts.executor.sandbox.first_process import compile_init
+from handouts.executor.sandbox.first_process import Inside, compile_init, first_process
+from handouts.executor.sandbox.gpu_devices import GpuDevices
 from handouts.executor.sandbox.self_test import SELF_TEST
+from handouts.executor.sandbox.shown import (
+    LIBRARIES,
+    folders_to_bind,
+    outside_usr,
+    show_libraries,
+    system_folders,
+)
 from handouts.executor.sandbox.system_calls import seccomp_filter
 from handouts.executor.sandbox.uids import Uids
 
-LIMITS_FOR_INIT = (  # in the order of init.c's arguments
-    "output_files",
-    "output_file_bytes",
-    "processes",
-    "disk_bytes",
-    "memory_bytes",
-)
-ISOLATION = [
-    *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
-    *("--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--new-session"),
-    *("--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
-]
 WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-LIBRARIES = "/job/lib"
-
-
-class Inside(NamedTuple):
-    """What differs from one command to another."""
-
-    into: str = "/tmp/run"  # the folder that the job's files are unpacked in
-    out_of: str = "/tmp/run"  # the folder whose out/ goes to the archive
-    libraries: Sequence[str] = ()  # where programs find shared ones
-    is_python: bool = False  # whether the interpreter's folders are shown
 
 
 class Bubblewrap:
@@ -84,10 +66,8 @@ class Bubblewrap:
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
         self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
-        self._isolation = ISOLATION + (
-            ["--disable-userns"] if b"--disable-userns" in supported else []
-        )
-        self._nodes: dict[str, list[str]] = {}
+        self._isolation = isolation(supported)
+        self.devices = GpuDevices()
 
     def about(self) -> str:
         """For the log and for staff."""
@@ -95,18 +75,12 @@ class Bubblewrap:
 
     def use(self, gpus: list[Gpu]) -> None:
         """Finds the device files of the GPUs. Raises BadSetup."""
-        self._nodes = {gpu.uuid: device_nodes(gpu) for gpu in gpus}
-        every = {node for nodes in self._nodes.values() for node in nodes}
-        if gpus and "/dev/nvidia-uvm" not in every:
-            raise BadSetup(
-                "/dev/nvidia-uvm is missing: nvidia-modprobe -u -c 0 makes it (as root)."
-            )
+        self.devices.find(gpus)
 
     @property
     def groups(self) -> list[int]:
-        """The groups that the device files ask for, where not everybody may use them."""
-        files = [Path(node).stat() for nodes in self._nodes.values() for node in nodes]
-        return sorted({file.st_gid for file in files if file.st_mode & 0o006 != 0o006})
+        """The groups that a slot must be in to use them."""
+        return self.devices.groups
 
     def places(self, folder: Path) -> Places:
         """Where things are of the job in `folder`."""
@@ -204,7 +178,7 @@ class Bubblewrap:
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
-        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self._devices(gpu)]
+        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self.devices.shown(gpu)]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             if inside.is_python or path not in self._of_python:
@@ -213,80 +187,9 @@ class Bubblewrap:
         if self._libraries.folder and not inside.is_python:
             box += show_libraries(Path(self._libraries.folder))
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
-        box += ["--seccomp", "@seccomp", "--", "/job/init", "@report"]
-        box += ["@product" if "product" in files else "-1", "/tmp/program"]
-        box += ["@archive" if "archive" in files else "-1", inside.out_of]
-        box += ["@bundle" if "bundle" in files else "-1", inside.into]
-        box += [str(limits[name]) for name in LIMITS_FOR_INIT]
+        box += ["--seccomp", "@seccomp", "--", *first_process(files, inside, limits)]
         own = {"init": self._init, "seccomp": self._filter}
         if "@stub" in box:
             own["stub"] = Path(self._libraries.folder) / DRIVER_STUB
         opened = {name: (path, os.O_RDONLY) for name, path in own.items()}
         return Command(box, argv, "/", {}, {**files, **opened})
-
-    def _devices(self, gpu: Gpu | None) -> list[str]:
-        if gpu is None:
-            return []
-        binds = ["--ro-bind", "/sys", "/sys"]
-        for node in self._nodes[gpu.uuid]:
-            binds += ["--dev-bind", node, node]
-        return binds
-
-
-def find_bwrap() -> str:
-    """The path of bubblewrap's program. Raises BadSetup."""
-    found = shutil.which("bwrap")
-    if not found:
-        raise BadSetup(
-            "bubblewrap is missing, and no program runs without it: apt install bubblewrap "
-            "(--sandbox none would run programs as this user)."
-        )
-    return os.path.abspath(found)
-
-
-def options_of(bwrap: str) -> bytes:
-    """What it says of its own options."""
-    return subprocess.run(
-        [bwrap, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ).stdout
-
-
-def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
-    """What commands see beside the system's own folders. Raises BadSetup."""
-    resolved = [path.resolve() for path in more]
-    missing = [path for path in resolved if not path.exists()]
-    if missing:
-        raise BadSetup(f"There is no {missing[0]} to show in the sandbox.")
-    return outside_usr([*([toolkit(nvcc)] if nvcc else []), *resolved])
-
-
-def outside_usr(paths: Iterable[str | Path]) -> list[str]:
-    """Those that every sandbox does not show anyhow."""
-    return [str(path) for path in paths if Path("/usr") not in [Path(path), *Path(path).parents]]
-
-
-def show_libraries(folder: Path) -> list[str]:
-    """bwrap's arguments for what was made in the executor's own folder of libraries.
-
-    No bind: for that a slot started by root would have to mount it first.
-    """
-    box = []
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink():
-            box += ["--symlink", os.readlink(str(path)), f"{LIBRARIES}/{path.name}"]
-        elif path.name == DRIVER_STUB:
-            box += ["--perms", "0555", "--file", "@stub", f"{LIBRARIES}/{path.name}"]
-    return box
-
-
-def system_folders() -> list[str]:
-    """bwrap's arguments for /usr and what belongs to it."""
-    binds = ["--ro-bind", "/usr", "/usr"]
-    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
-        if os.path.islink(name):
-            binds += ["--symlink", os.readlink(name), name]
-        elif os.path.isdir(name):
-            binds += ["--ro-bind", name, name]
-    for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/nvcc.profile"):
-        binds += ["--ro-bind-try", name, name]
-    return binds

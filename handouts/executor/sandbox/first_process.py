@@ -9,12 +9,22 @@ out what the compiler made, or the program left in ./out/, without following lin
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from handouts.executor.sandbox.init_c import INIT_C
 
 from handouts.client.errors import BadSetup
 from handouts.executor.results.outputs import NAMED
+
+LIMITS_FOR_INIT = (  # in the order of init.c's arguments
+    "output_files",
+    "output_file_bytes",
+    "processes",
+    "disk_bytes",
+    "memory_bytes",
+)
 
 
 def compile_init(path: Path) -> None:
@@ -36,3 +46,21 @@ def compile_init(path: Path) -> None:
     raise BadSetup(
         f"No host compiler works here, and nvcc needs one as well: apt install g++. {complaint}"
     )
+
+
+class Inside(NamedTuple):
+    """What differs from one command to another."""
+
+    into: str = "/tmp/run"  # the folder that the job's files are unpacked in
+    out_of: str = "/tmp/run"  # the folder whose out/ goes to the archive
+    libraries: Sequence[str] = ()  # where programs find shared ones
+    is_python: bool = False  # whether the interpreter's folders are shown
+
+
+def first_process(files: Iterable[str], inside: Inside, limits: Mapping[str, int]) -> list[str]:
+    """Its command line, up to the command. `files`: names of what is open for it."""
+    argv = ["/job/init", "@report"]
+    argv += ["@product" if "product" in files else "-1", "/tmp/program"]
+    argv += ["@archive" if "archive" in files else "-1", inside.out_of]
+    argv += ["@bundle" if "bundle" in files else "-1", inside.into]
+    return argv + [str(limits[name]) for name in LIMITS_FOR_INIT]
