@@ -11,7 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import claiming, classroom, gpu, lives, overhead, polling, servers, slow_disk, waiting
+from bench import (
+    claiming,
+    classroom,
+    gpu,
+    lives,
+    overhead,
+    polling,
+    servers,
+    slow_disk,
+    stalls,
+    waiting,
+)
 from bench.place import Plan, choose_database, leave_database, say
 from bench.report import Table
 
@@ -35,6 +46,7 @@ ROWS = [
     Row("H", "300 students at once", classroom.measure),
     Row("I", "polling, the older way", polling.measure, ("sqlite",)),
     Row("J", "a slow disk", slow_disk.measure, ("sqlite",)),
+    Row("K", "the hub's longest stall", stalls.measure),
 ]
 
 
