@@ -69,7 +69,8 @@ class TypedAnswer(OpenApiSerializerExtension):
             return auto_schema.resolve_serializer(answer, direction).ref
 
         properties = {name: schema_of(hint, component) for name, hint in hints.items()}
-        schema = build_object_type(properties=properties, required=list(properties))
+        required = [name for name in properties if name in self.target.__required_keys__]
+        schema = build_object_type(properties=properties, required=required)
         return {**schema, "description": (self.target.__doc__ or "").strip()}
 
 

@@ -40,13 +40,13 @@ def status_line(job: dict[str, Any]) -> str:
     head = f"Job {job['id']}: "
     lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
     again = f" (again: {lost[-1]['executor']} was lost)" if lost else ""
-    if job["state"] == "queued" and job.get("waiting_for") == "no-executor":
-        platform = f" for {job['platform']}" if job.get("platform") else ""
-        return head + printable(f"waiting: no host{platform} is connected") + again
     if job["state"] == "queued":
         place = job.get("queue_position")
         ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
-        return head + "waiting, " + ahead + again
+        if job.get("waiting_for") == "no-executor":
+            platform = f" for {job['platform']}" if job.get("platform") else ""
+            ahead += f", but no host{platform} is connected"
+        return head + printable("waiting, " + ahead) + again
     wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
     doing = {
         "compiling": "compiling",

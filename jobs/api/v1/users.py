@@ -86,7 +86,10 @@ class Jobs(UserView):
         ],
         responses={201: answer("The job.", answers.JobAnswer)},
         problems=WITH_BODY,
-        own_problems={409: "`pending-job`: `job` is its id", 422: "`idempotency-key-reused`"},
+        own_problems={
+            409: "`pending-job`: `job` is its id",
+            422: "`idempotency-key-reused`, `flag-refused`, `unknown-platform`",
+        },
     )
     def post(self, request: Request) -> Response:
         data = validated(SubmissionIn, request)
