@@ -118,9 +118,7 @@ class BearerAdmin(TelerunModelAdmin):
             actor=request.user.get_username(),
             action=f"{obj._meta.model_name}-changed",
             name=str(obj),
-            changed=[
-                field for part in message for field in part.get("changed", {}).get("fields", [])
-            ],
+            changed=[field for part in message for field in _changed(part)],
         )
         return super().log_change(request, obj, message)
 
@@ -274,6 +272,13 @@ class ExecutorAdmin(BearerAdmin):
     @admin.display(description="what it told of itself")
     def report(self, executor: Executor) -> SafeString:
         return format_html('<pre class="text">{}</pre>', json.dumps(executor.about, indent=2))
+
+
+def _changed(part: dict[str, Any]) -> list[str]:
+    """The fields in a part of Django's message; those of another row with its name."""
+    changed = part.get("changed", {})
+    row = f"{changed['object']}: " if "object" in changed else ""
+    return [row + field for field in changed.get("fields", [])]
 
 
 def _quarantined(gpu: Gpu) -> str:

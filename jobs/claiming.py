@@ -52,7 +52,7 @@ _FREE_USER = Select(
 )
 _OTHER_JOBS_OF_USER = Select(
     Job.objects.select_for_update(skip_locked=True)
-    .filter(user=_USER, state=State.QUEUED, platform=_PLATFORM).order_by("id").only("id")
+    .filter(user=_USER, state=State.QUEUED).order_by("id").only("id", "platform")
 )  # fmt: skip
 
 
@@ -237,12 +237,17 @@ def _still_serves(claim: _Claim, job: Job) -> bool:
 
 
 def _end_turn(job: Job, turn: int) -> None:
-    """The owner was served: their other jobs that wait for the platform go behind everyone's."""
+    """The owner was served: their other jobs that wait for the platform go behind everyone's.
+
+    `_take_next` passes over an owner who is being served: what it passed over is announced.
+    """
     whose = {"user_id": job.user_id, "platform": job.platform}
     if not update(Turn, whose, last_turn=turn):
         insert(Turn(**whose, last_turn=turn))
-    if others := _OTHER_JOBS_OF_USER.keys(user=job.user_id, platform=job.platform):
-        update(Job, {"id": others, "state": State.QUEUED}, turn=turn)
-        # An executor that looked just now passed over them. One job is announced: the claim that
-        # takes it announces the next.
-        waiting.announce(others[0], job.platform)
+    others = _OTHER_JOBS_OF_USER.all(user=job.user_id)
+    if behind := [other.pk for other in others if other.platform == job.platform]:
+        update(Job, {"id": behind, "state": State.QUEUED}, turn=turn)
+    # An executor that looked just now passed over them all. One job a platform is announced: the
+    # claim that takes it announces the next.
+    for platform, first in {other.platform: other.pk for other in reversed(others)}.items():
+        waiting.announce(first, platform)

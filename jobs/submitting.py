@@ -26,7 +26,7 @@ _SUBMITTER = Select(User.objects.select_for_update(no_key=True).filter(pk=_USER)
 _TURN = Select(Turn.objects.filter(user=_USER, platform=Parameter("platform")).order_by())
 _JOB_OF_KEY = Select(Job.objects.filter(user=_USER, idempotency_key=Parameter("key")).order_by())
 _QUEUED_OF_USER = Select(
-    Job.objects.filter(user=_USER, state=State.QUEUED).order_by("id").only("id")
+    Job.objects.filter(user=_USER, state=State.QUEUED).order_by("id").only("id", "platform")
 )
 
 
@@ -152,13 +152,17 @@ def _job_before_the_latest(count: int) -> Select[Job]:
 def _make_room(user: User, replace: bool) -> list[Job]:
     """Raises PendingJob if the user has no room in the queue, or with `replace` makes some."""
     if not replace:
-        pending = _QUEUED_OF_USER.keys(user=user.pk)
+        pending = _QUEUED_OF_USER.all(user=user.pk)
         if len(pending) >= limits.max_queued_jobs():
+            first = pending[0].pk
             raise errors.PendingJob(
-                f"You have a job in the queue already: job {pending[0]}. "
+                f"You have a job in the queue already: job {first}. "
                 "Wait for it, cancel it, or replace it with --override-pending.",
-                job=pending[0],
+                job=first,
             )
+        # A claim passes over who submits at this moment: what it passed over is announced.
+        for platform, job in {job.platform: job.pk for job in pending}.items():
+            waiting.announce(job, platform)
         return []
     # A job that is being claimed at this moment is locked, and no longer in the way.
     queued = Job.objects.filter(user=user, state=State.QUEUED).order_by("id")

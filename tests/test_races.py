@@ -14,7 +14,9 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts import executors, platforms
 from accounts.models import Executor, User
+from accounts.platforms import Service
 from foundation.problems import NotFound
 from foundation.serving import waiting
 from jobs import (
@@ -220,6 +222,79 @@ def test_what_was_passed_over_is_announced(
     assert two_and_one["alice"][1] in announced
     second = second or claiming.claim(gpu2)
     assert second.job_id == two_and_one["alice"][1]
+
+
+# --- Platforms ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_each(alice: User, gpu1: Executor, gpu2: Executor, settings: Any) -> dict[str, Service]:
+    """Two jobs of alice's wait, for a platform each; an executor for each platform."""
+    settings.TELERUN_MAX_QUEUED_PER_USER = 5
+    services = {}
+    for executor, name in ((gpu1, "h100"), (gpu2, "cpu")):
+        executors.seen(executor, {"offers": {name: 1}, "languages": ["cuda", "cpp"]})
+        submitting.submit(alice, Submission("x", "a.cpp", platform=name))
+        services[name] = platforms.service(executor, {name: 1}, ["cuda", "cpp"])
+    return services
+
+
+@pytest.mark.parametrize(("first", "second"), [("h100", "cpu"), ("cpu", "h100")])
+def test_who_passed_over_a_user_on_another_platform_is_told_of_what_waits(
+    overlap: Overlap,
+    one_each: dict[str, Service],
+    gpu1: Executor,
+    gpu2: Executor,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    second: str,
+) -> None:
+    """A claim of the same user's job for other hardware: no host sleeps while a job waits."""
+    told: list[str] = []
+    monkeypatch.setattr(
+        waiting, "announce", lambda job, platform=None: platform and told.append(platform)
+    )
+    executor = {"h100": gpu1, "cpu": gpu2}
+
+    def claim(name: str) -> Attempt | None:
+        return claiming.claim(executor[name], service=one_each[name])
+
+    one, two = overlap(lambda: claim(first), lambda: claim(second))
+    assert one.job.platform == first
+    assert two is not None or second in told
+    two = two or claim(second)
+    assert two.job.platform == second
+
+
+def test_who_passed_over_a_user_that_submits_is_told_of_what_waits(
+    overlap: Overlap,
+    one_each: dict[str, Service],
+    alice: User,
+    gpu1: Executor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(
+        waiting, "announce", lambda job, platform=None: platform and told.append(platform)
+    )
+    new, claimed = overlap(
+        lambda: submitting.submit(alice, Submission("x", "a.cpp", platform="cpu")),
+        lambda: claiming.claim(gpu1, service=one_each["h100"]),
+    )
+    assert new[0].platform == "cpu"
+    assert claimed is not None or "h100" in told
+
+
+def test_a_submission_that_comes_just_after_a_claim_of_its_owner_waits_behind(
+    overlap: Overlap, one_each: dict[str, Service], alice: User, gpu1: Executor
+) -> None:
+    """It carries the turn that the claim gave its owner, on that platform alone."""
+    attempt, new = overlap(
+        lambda: claiming.claim(gpu1, service=one_each["h100"]),
+        lambda: submitting.submit(alice, Submission("x", "a.cpp", platform="h100")),
+    )
+    assert new[0].turn == attempt.pk
+    assert Job.objects.get(platform="cpu").turn == 0
 
 
 # --- Result against sweep ----------------------------------------------------------------
