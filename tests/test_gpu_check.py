@@ -16,7 +16,7 @@ from tests.gpu_check import checks, host, table
 from tests.support.gpus import StubGpus
 from tests.support.processes import ROOT, run
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
 BY_NAME = {one.test.__name__: one for one in table.CHECKS}
 
 # What the programs of tests/gpu say on a GPU that is well, as shell.

@@ -17,7 +17,7 @@ from tests.support.gpus import StubGpus
 from tests.support.processes import ROOT, Process, World, run, wait_for
 from tests.support.stub_queue import StubClaim, StubQueue
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
 
 H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-40GB"
 

@@ -14,7 +14,7 @@ from tests.support.labs import Lab, executor, toolkit_with
 from tests.support.processes import NVCC, has_sandbox
 from tests.support.stubs import fake_nvcc
 
-pytestmark = [pytest.mark.once, pytest.mark.processes]
+pytestmark = [pytest.mark.once, pytest.mark.processes, pytest.mark.hardening]
 LIBRARIES = ("lib*/libcublas.so*", "lib*/libcurand.so*", "bin/cuobjdump", "bin/nvdisasm")
 
 HEADER = '#pragma once\n#include "deep/constant.h"\nint twice(int n);\n'
