@@ -40,6 +40,7 @@ LIMITS = {
     "TELERUN_MEMORY_BYTES": 512 << 20,
     "TELERUN_PROCESSES": 64,
     "TELERUN_DISK_BYTES": 64 << 20,
+    "TELERUN_OUTPUT_FILE_BYTES": 16 << 20,
 }
 HASTY = {**LIMITS, "TELERUN_EXECUTE_SECONDS": 3}  # for programs that use up their time
 USER = own_uids("a user")  # no account has it
