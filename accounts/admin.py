@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from accounts import operations
 from accounts.forms import NamesForm
 from accounts.models import Executor, Gpu, Platform, User
-from accounts.signals import account_changed
+from accounts.signals import account_changed, platform_renamed
 from foundation.admin import Subject, TelerunModelAdmin
 
 admin.site.unregister(Group)  # staff are staff; there are no finer roles
@@ -217,6 +217,15 @@ class ExecutorAdmin(BearerAdmin):
 
     def create(self, name: str, actor: str) -> tuple[Executor, str]:
         return operations.create_executor(name, actor)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Tells of platforms that have another name now."""
+        rows = [one for one in formset.forms if "name" in one.changed_data]
+        before = [one.initial.get("name") or one.instance.reported for one in rows]
+        super().save_formset(request, form, formset, change)
+        actor = request.user.get_username()
+        for old, row in zip(before, rows, strict=True):
+            platform_renamed.send(type(self), actor=actor, old=old, new=str(row.instance))
 
     def applies(self, action: str, obj: Executor) -> bool:
         if action in ("enable", "disable"):

@@ -190,6 +190,9 @@ class Platform(models.Model):
     reported = models.CharField(max_length=PLATFORM_LENGTH, help_text="As the executor calls it.")
     slots = models.PositiveIntegerField(help_text="Jobs at once; 0: it is offered no longer.")
     languages = models.JSONField(default=list, blank=True)
+    is_older = models.BooleanField(
+        default=False, help_text="The executor names no platforms: it takes plain jobs alone."
+    )
     offered_at = models.DateTimeField(help_text="When it was last reported anew.")
     name = models.CharField(
         max_length=PLATFORM_LENGTH,

@@ -31,15 +31,24 @@ class Offer(NamedTuple):
     name: str
     languages: frozenset[str]
     is_there: bool  # whether an executor that offers it was heard of just now
+    is_older: bool  # it takes plain jobs alone
+
+    def runs(self, language: str, is_plain: bool) -> bool:
+        """Whether jobs of the kind run on it."""
+        return language in self.languages and (is_plain or not self.is_older)
 
 
 class Service(NamedTuple):
     """What one executor takes jobs for, at this moment."""
 
-    names: dict[str, str]  # of jobs' platforms: what the executor calls each
-    known: dict[str, str]  # the same of all that it ever offered
+    names: dict[str, str]  # of jobs' platforms: what the executor calls one that is free
     languages: frozenset[str]
     is_older: bool = False  # it names no platforms: it takes plain jobs alone
+    others: dict[str, str] = {}  # noqa: RUF012  (never changed)  of those that are not free
+
+    def called(self, platform: str) -> str:
+        """What the executor calls a job's platform."""
+        return self.names.get(platform) or self.others.get(platform, platform)
 
 
 class _Kept:
@@ -68,7 +77,12 @@ def _offered() -> list[Offer]:
     lately = timezone.now() - LATELY
     executors = {executor.pk: executor for executor in _EXECUTORS.all()}
     return [
-        Offer(str(row), frozenset(row.languages), bool(row.slots and executor.is_alive))
+        Offer(
+            str(row),
+            frozenset(row.languages),
+            bool(row.slots and executor.is_alive),
+            row.is_older,
+        )
         for row in _PLATFORMS.all()
         if (executor := executors.get(row.executor_id))
         and (row.offered_at if not row.slots else executor.last_seen_at or lately) >= lately
@@ -85,9 +99,9 @@ def service(executor: Executor, free: dict[str, int] | None, languages: Any) -> 
         for name in wanted
         if name not in rows or rows[name].enabled
     }
-    known = {str(row): row.reported for row in rows.values()}
     knows = OLDER_LANGUAGES if is_older else languages_in(languages)
-    return Service(names, known, frozenset(knows), is_older)
+    others = {str(row): row.reported for row in rows.values() if row.slots}
+    return Service(names, frozenset(knows), is_older, others)
 
 
 def keep(executor_id: int, about: dict[str, Any]) -> None:
@@ -104,13 +118,14 @@ def keep(executor_id: int, about: dict[str, Any]) -> None:
                 reported=name,
                 slots=slots,
                 languages=languages,
+                is_older="offers" not in about,
                 offered_at=now,
             )
             for name, slots in offers.items()
         ],
         update_conflicts=True,
         unique_fields=("executor", "reported"),
-        update_fields=("slots", "languages", "offered_at"),
+        update_fields=("slots", "languages", "is_older", "offered_at"),
     )
 
 

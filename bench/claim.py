@@ -29,7 +29,7 @@ from tests.support.api import Api  # noqa: E402
 
 # An executor that takes jobs for three platforms, of which the long queue is made in equal parts.
 NAMES = {name: name for name in ("cuda", "h100", "cpu")}
-SERVICE = Service(NAMES, NAMES, frozenset({"cuda", "cpp"}))
+SERVICE = Service(NAMES, frozenset({"cuda", "cpp"}))
 COPIES = """INSERT INTO {table} ({columns})
 WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
 SELECT {values} FROM numbers, {table} t WHERE t.id = {pk} ORDER BY i"""

@@ -18,13 +18,13 @@ _FILE = (
 )
 
 _COMMON = [
-    rf"-D{_NAME}(=[\w.+:\"'()*/ -]*)?",
+    rf"-D{_NAME}(=[\w.+:\"'()*/<>,-]*)?",
     rf"-U{_NAME}",
-    rf"-I(\.|\./)?({_FILE})?",
-    r"-l[A-Za-z0-9_+][A-Za-z0-9_+.-]*",
+    rf"-I(\.|(\./)?{_FILE})",
+    r"-l(?!ib$|ib-|ink$|ink-|dir)[A-Za-z0-9_+][A-Za-z0-9_+.-]*",  # -lib and -link are nvcc's own
     r"--?std=(c|gnu)(\+\+)?\w{2}",
     r"-O([0-3sg]|fast)?",
-    r"-g",
+    r"-g([0-3]|gdb[0-3]?)?",
     r"-w",
     r"-pthread",
 ]
@@ -39,18 +39,23 @@ _HOST = [
     r"|tree-[a-z-]+|ipa-[a-z-]+|vectorize|slp-vectorize|exceptions|rtti|permissive|PIC|PIE|pic|pie"
     r"|wrapv|char8_t|concepts|coroutines|signed-char|unsigned-char|common|peel-loops|split-loops"
     r"|prefetch-loop-arrays|stack-protector(-all|-strong)?|verbose-asm|inline-functions|gcse|web)",
-    r"-f(fp-contract|vect-cost-model|excess-precision|sanitize|max-errors|visibility)=[a-z0-9,-]+",
+    r"-f(fp-contract|vect-cost-model|excess-precision|max-errors|visibility)=[a-z0-9,-]+",
+    r"-fsanitize=(undefined|signed-integer-overflow|bounds|null|shift|integer-divide-by-zero)"
+    r"|-fopt-info(-[a-z]+)*",
 ]
 _DEVICE = [
     r"-G|-lineinfo|--generate-line-info|--device-debug",
     r"--?use_fast_math",
     r"--?(extended-lambda|expt-extended-lambda|expt-relaxed-constexpr)",
     r"--?(ftz|prec-div|prec-sqrt|fmad)=(true|false)",
-    r"-rdc=(true|false)|--relocatable-device-code=(true|false)|-dlto|-ewp",
+    r"-rdc=(true|false)|--relocatable-device-code=(true|false)|-ewp",
     r"--?maxrregcount=\d{1,3}",
     r"--?(cudart)=(none|shared|static)",
     r"--?default-stream=(legacy|null|per-thread)",
-    r"-(arch|-gpu-architecture)=(sm|compute)_\d{2,3}[af]?|-arch=native",
+    r"-(arch|-gpu-architecture)=(sm|compute)_\d{2,3}[af]?|-arch=(native|all|all-major)",
+    r"--?(code|gpu-code)=((sm|compute|lto)_\d{2,3}[af]?,?)+",
+    r"-(t|-threads)=\d{1,2}",
+    r"-Xcudafe=--(diag_suppress|diag_warning|diag_error|display_error_number)(=[\w,]+)?",
     r"-(gencode|-generate-code)=arch=compute_\d{2,3}[af]?"
     r",code=\[?((sm|compute|lto)_\d{2,3}[af]?,?)+\]?",
     r"--?(res-usage|resource-usage|restrict|extra-device-vectorization|split-compile=\d{1,2})",

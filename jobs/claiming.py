@@ -13,11 +13,20 @@ from itertools import chain, dropwhile, islice
 from typing import Any, NamedTuple
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Case, DateTimeField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import (
+    BooleanField,
+    Case,
+    DateTimeField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from django.utils import timezone
 
-from accounts.models import CUDA, Executor, Platform, Turn, User
-from accounts.platforms import OLDER_LANGUAGES, Service
+from accounts.models import CUDA, Executor, Turn, User
+from accounts.platforms import LANGUAGES, OLDER_LANGUAGES, Service
 from foundation.database import connections
 from foundation.database.statements import Parameter, Select, insert, update
 from foundation.serving import waiting
@@ -34,9 +43,6 @@ _USER, _JOB, _EXECUTOR = Parameter("user"), Parameter("job"), Parameter("executo
 _PLATFORM, _TURN = Parameter("platform"), Parameter("turn")
 _EXECUTOR_NOW = Select(
     Executor.objects.filter(pk=_EXECUTOR).order_by().only("enabled", "token_digest")
-)
-_PLATFORM_NOW = Select(
-    Platform.objects.filter(executor=_EXECUTOR, reported=Parameter("reported")).order_by()
 )
 _ATTEMPT_OF_CLAIM = Select(
     Attempt.objects.filter(executor=_EXECUTOR, claim_key=Parameter("key")).order_by()
@@ -74,7 +80,13 @@ def _not_given_back(jobs: QuerySet[Job]) -> QuerySet[Job]:
 
 
 _GIVEN_BACK = Select(_given_back_since(_JOB).only("id")[:1])
-_CANDIDATES = Job.objects.queued(_PLATFORM).only("id", "user", "turn", "language", "is_plain")
+_KNOWN = [Parameter(f"language{place}") for place in range(len(LANGUAGES))]
+_PLAIN = [Parameter(f"plain{place}", BooleanField()) for place in range(2)]
+_CANDIDATES = (
+    Job.objects.queued(_PLATFORM)
+    .filter(language__in=_KNOWN, is_plain__in=_PLAIN)
+    .only("id", "user", "turn")
+)
 _FIRST_CANDIDATES = Select(_CANDIDATES[:BATCH])
 _NEXT_CANDIDATES = Select(
     _CANDIDATES.filter(turn__gte=_TURN).exclude(turn=_TURN, id__lte=_JOB)[:BATCH]
@@ -87,7 +99,7 @@ _FREE_JOB = Select(
 )  # fmt: skip
 
 
-_OLDER = Service({CUDA: CUDA}, {CUDA: CUDA}, frozenset(OLDER_LANGUAGES), is_older=True)
+_OLDER = Service({CUDA: CUDA}, frozenset(OLDER_LANGUAGES), is_older=True)
 
 
 class _Claim(NamedTuple):
@@ -98,11 +110,13 @@ class _Claim(NamedTuple):
     key: str | None
     asked_at: datetime
 
-    def can_run(self, job: Job) -> bool:
-        """Whether the executor knows the job's language, and what else the job needs."""
-        return job.language in self.service.languages and (
-            job.is_plain or not self.service.is_older
-        )
+    def kinds(self) -> dict[str, Any]:
+        """Parameters: the languages that the executor knows, and whether it takes plain jobs
+        alone."""
+        known = sorted(self.service.languages) or [""]
+        known += known[-1:] * (len(LANGUAGES) - len(known))
+        plain = {"plain0": True, "plain1": self.service.is_older}
+        return {**plain, **{f"language{place}": name for place, name in enumerate(known)}}
 
 
 def claim(
@@ -142,19 +156,18 @@ def _candidates(claim: _Claim) -> Iterator[Job]:
 
     A probe of the index a platform, merged.
     """
-    queues = map(_queue, claim.service.names)
-    in_turn = heapq.merge(*queues, key=lambda job: (job.turn, job.pk))
-    return filter(claim.can_run, islice(in_turn, MAX_CANDIDATES))
+    queues = (_queue(platform, claim.kinds()) for platform in claim.service.names)
+    return islice(heapq.merge(*queues, key=lambda job: (job.turn, job.pk)), MAX_CANDIDATES)
 
 
-def _queue(platform: str) -> Iterator[Job]:
-    batch = _FIRST_CANDIDATES.all(platform=platform)
+def _queue(platform: str, kinds: dict[str, Any]) -> Iterator[Job]:
+    batch = _FIRST_CANDIDATES.all(platform=platform, **kinds)
     while batch:
         yield from batch
         if len(batch) < BATCH:
             return
         last = batch[-1]
-        batch = _NEXT_CANDIDATES.all(platform=platform, turn=last.turn, job=last.pk)
+        batch = _NEXT_CANDIDATES.all(platform=platform, turn=last.turn, job=last.pk, **kinds)
 
 
 def _gave_back(claim: _Claim, job: Job) -> bool:
@@ -168,7 +181,7 @@ def _claim_next(claim: _Claim, candidates: Iterator[Job], before: Attempt | None
     connections.may_be_lost()
     executor = claim.executor
     job = _take_next(claim, candidates)
-    if job is None or not _still_serves(claim, job):
+    if job is None or not _still_serves(executor):
         return None
     now = timezone.now()
     if before:  # that attempt is over and needs its key no longer
@@ -221,19 +234,15 @@ def _from_first_free(candidates: list[Job]) -> list[Job]:
     return list(dropwhile(lambda job: job.user_id != owner.pk, candidates))
 
 
-def _still_serves(claim: _Claim, job: Job) -> bool:
-    """Whether the executor may have the job now: its request may have been held for long.
+def _still_serves(executor: Executor) -> bool:
+    """Whether the executor may have a job now: its request may have been held for long.
 
     Raises ExecutorDisabled.
     """
-    now = _EXECUTOR_NOW.first(executor=claim.executor.pk)
+    now = _EXECUTOR_NOW.first(executor=executor.pk)
     if now is not None and not now.enabled:
         raise errors.ExecutorDisabled
-    if now is None or now.token_digest != claim.executor.token_digest:
-        return False
-    reported = claim.service.names[job.platform]
-    offer = _PLATFORM_NOW.first(executor=claim.executor.pk, reported=reported)
-    return offer is None or (offer.enabled and str(offer) == job.platform)
+    return now is not None and now.token_digest == executor.token_digest
 
 
 def _end_turn(job: Job, turn: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from accounts.models import CPU, CUDA
 
 MAX_FILES = 256
-MAX_NAME_BYTES, MAX_PARTS = 255, 8
+MAX_NAME_BYTES, MAX_PART_BYTES, MAX_PARTS = 255, 100, 8
 
 _LANGUAGES = {
     ".cpp": "cpp",
@@ -39,13 +39,13 @@ def why_bad(names: Iterable[str]) -> str:
     for name in names:
         if reason := _why_bad_name(name):
             return reason
-        if name.lower() in seen:
-            other = seen[name.lower()]
+        if name.casefold() in seen:
+            other = seen[name.casefold()]
             same = "twice" if other == name else f"and {other}, which differ only in case"
             return f"There is a file {name} {same}."
-        seen[name.lower()] = name
+        seen[name.casefold()] = name
     for name in seen:
-        folder = name.rpartition("/")[0]
+        folder = name.rpartition("/")[0]  # folded, as all of `seen`
         while folder:
             if folder in seen:
                 return f"{seen[folder]} is a file and a folder."
@@ -63,5 +63,7 @@ def _why_bad_name(name: str) -> str:
     if any(part.startswith("-") for part in parts):
         return f"A file may not be called {shown}: its name begins with a dash."
     if len(parts) > MAX_PARTS or len(name.encode()) > MAX_NAME_BYTES:
+        return f"The name {shown} is too long."
+    if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
         return f"The name {shown} is too long."
     return ""

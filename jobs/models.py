@@ -78,7 +78,11 @@ class Job(models.Model):
         ordering = ("-id",)
         indexes = (
             # Not partial: SQLite does not match a bound parameter with an index's condition.
-            models.Index("state", "platform", "turn", "id", name="job_platform_queue"),
+            # What follows the order is looked at on the way (which jobs an executor can run).
+            models.Index(
+                *("state", "platform", "turn", "id", "language", "is_plain"),
+                name="job_platform_queue",
+            ),
             models.Index("user", "state", "id", name="job_queued_of_user"),
             models.Index("user", F("id").desc(), name="job_of_user"),
             models.Index("state", F("id").desc(), name="job_in_state"),

@@ -1,9 +1,15 @@
 """Where a job may run: the platform that it asks for, or the one of its language."""
 
+from typing import Any
+
+from django.db import transaction
+
 from accounts import platforms
 from accounts.models import CUDA
 from accounts.platforms import Offer
-from jobs import errors
+from foundation.serving import waiting as serving
+from jobs import audit, errors
+from jobs.audit import Entry
 from jobs.files import language_of, platforms_for
 from jobs.models import Job
 from jobs.states import State
@@ -11,40 +17,66 @@ from jobs.states import State
 _WORDS = {"cuda": "CUDA", "cpp": "C++", "python": "Python"}
 
 
-def platform_of(filename: str, wanted: str = "") -> str:
+def platform_of(filename: str, wanted: str = "", *, is_plain: bool = True) -> str:
     """The platform for a program of this name. Raises UnknownPlatform if nobody offers one.
 
     A host that was there lately counts: the job waits for it. CUDA is what the queue is for, and
     is waited for before the first host has come.
     """
-    language = language_of(filename)
-    candidates = (wanted,) if wanted else platforms_for(language)
-    found = _first_offered(candidates, language, platforms.offered())
+    kind = (language_of(filename), is_plain)
+    candidates = (wanted,) if wanted else platforms_for(kind[0])
+    found = _first_offered(candidates, kind, platforms.offered())
     if found is None:  # a host may just have come
         offered = platforms.offered(now=True)
-        found = _first_offered(candidates, language, offered)
+        found = _first_offered(candidates, kind, offered)
         if found is None:
-            raise errors.UnknownPlatform(_why_not(candidates[0], language, offered))
+            raise errors.UnknownPlatform(_why_not(candidates[0], kind, offered))
     return found
 
 
-def _first_offered(candidates: tuple[str, ...], language: str, offered: list[Offer]) -> str | None:
-    for candidate in candidates:
-        if any(offer.name == candidate and language in offer.languages for offer in offered):
-            return candidate
-    if CUDA in candidates and language != "python":
-        return None if any(offer.name == CUDA for offer in offered) else CUDA
-    return None
+def _first_offered(
+    candidates: tuple[str, ...], kind: tuple[str, bool], offered: list[Offer]
+) -> str | None:
+    """The first with a host that is there; else the first that was offered lately."""
+    fit = [offer for offer in offered if offer.runs(*kind)]
+    there = {offer.name for offer in fit if offer.is_there}
+    lately = {offer.name for offer in fit}
+    for names in (there, lately):
+        for candidate in candidates:
+            if candidate in names:
+                return candidate
+    is_awaited = CUDA in candidates and kind[0] != "python"
+    return CUDA if is_awaited and not any(offer.name == CUDA for offer in offered) else None
 
 
-def _why_not(platform: str, language: str, offered: list[Offer]) -> str:
+def _why_not(platform: str, kind: tuple[str, bool], offered: list[Offer]) -> str:
+    language, is_plain = kind
     names = sorted({offer.name for offer in offered})
-    fit = sorted({offer.name for offer in offered if language in offer.languages})
     there = f"there is {', '.join(names)}" if names else "no host has come yet"
     if platform not in names:
         return f"No host offers the platform {platform}; {there}."
+    if not is_plain and any(o.name == platform and o.runs(language, True) for o in offered):
+        return (
+            f"The hosts of the platform {platform} are older than this queue, and take one file "
+            "without compiler flags. Tell the course staff."
+        )
+    fit = sorted({offer.name for offer in offered if offer.runs(*kind)})
     for_this = f"; {', '.join(fit)} do" if fit else ""
     return f"No host of the platform {platform} runs {_WORDS[language]} programs{for_this}."
+
+
+def follow_new_name(actor: str, old: str, new: str, **_signal: Any) -> None:
+    """Receives accounts.signals.platform_renamed: if nobody offers the old name any longer, the
+    jobs that wait for it wait for the new one."""
+    if any(offer.name == old for offer in platforms.offered(now=True)):
+        return
+    with transaction.atomic():
+        waiting = Job.objects.select_for_update().filter(state=State.QUEUED, platform=old)
+        for job in waiting.without_texts():
+            Job.objects.filter(pk=job.pk).update(platform=new, version=job.version + 1)
+            serving.announce(job.pk, new)
+            request = {"platform": new, "was": old}
+            audit.record(Entry(actor, "platform-changed", job.pk, request))
 
 
 def waits_for(job: Job) -> str | None:
@@ -52,6 +84,7 @@ def waits_for(job: Job) -> str | None:
     if job.state != State.QUEUED:
         return None
     for offer in platforms.offered():
-        if offer.name == job.platform and job.language in offer.languages and offer.is_there:
+        is_for_it = offer.name == job.platform and offer.runs(job.language, job.is_plain)
+        if is_for_it and offer.is_there:
             return "turn"
     return "no-executor"

@@ -54,6 +54,11 @@ class Submission:
     def digest(self) -> str:
         return digest_of(self.given())
 
+    def is_plain(self) -> bool:
+        """Whether executors can run it that know one file and no platforms."""
+        more = self.sources or self.includes or self.flags or self.asm
+        return not more and language_of(self.filename) != "python"
+
     def size(self) -> int:
         """Bytes of all texts, in UTF-8."""
         texts = [self.source, *self.sources.values(), *self.includes.values()]
@@ -78,9 +83,10 @@ def submit(
         if job.request_digest != submission.digest():
             raise errors.IdempotencyKeyReused
         return job, False
-    if reason := flags.why_refused(submission.flags):
-        raise errors.FlagRefused(reason)
-    platform = placing.platform_of(submission.filename, submission.platform)
+    _check_flags(submission)
+    platform = placing.platform_of(
+        submission.filename, submission.platform, is_plain=submission.is_plain()
+    )
     _check_rate(submitter)
     replaced = _make_room(submitter, replace)
     job = _job_of(submitter, submission, platform, key)
@@ -97,7 +103,6 @@ def submit(
 def _job_of(user: User, submission: Submission, platform: str, key: str | None) -> Job:
     """A new job of a user's, not yet in the database."""
     turn = _TURN.first(user=user.pk, platform=platform)
-    needs_more = submission.sources or submission.includes or submission.flags or submission.asm
     return Job(
         user=user,
         source=submission.source,
@@ -110,7 +115,7 @@ def _job_of(user: User, submission: Submission, platform: str, key: str | None) 
         flags=submission.flags,
         asm=submission.asm,
         platform=platform,
-        is_plain=not needs_more and language_of(submission.filename) != "python",
+        is_plain=submission.is_plain(),
         submitted_at=timezone.now(),
         turn=turn.last_turn if turn else 0,
         attempts_left=limits.max_attempts(),
@@ -126,6 +131,16 @@ def _check_size(submission: Submission) -> None:
         several = len(submission.sources) + len(submission.includes)
         what = f"The {1 + several} files have" if several else "The source has"
         raise errors.SourceTooLarge(f"{what} {size} bytes of UTF-8; the queue takes {maximum}.")
+
+
+def _check_flags(submission: Submission) -> None:
+    """Raises FlagRefused."""
+    if reason := flags.why_refused(submission.flags):
+        raise errors.FlagRefused(reason)
+    if submission.flags and language_of(submission.filename) == "python":
+        raise errors.FlagRefused(
+            f"The compiler flag {submission.flags[0]} is of no use: Python is not compiled."
+        )
 
 
 def _check_rate(user: User) -> None:

@@ -9,11 +9,12 @@ from django.utils import timezone
 
 from accounts import executors, platforms
 from accounts.models import Executor, Platform, Turn, User
-from foundation.serving import waiters
+from foundation.serving import waiters, waiting
 from foundation.serving.feeds import Change
 from jobs import claiming, errors, placing, submitting
-from jobs.models import Job
+from jobs.models import AuditEntry, Job
 from jobs.submitting import Submission
+from tests.support.admin import browser, staff
 from tests.support.api import Api, problem
 
 BIG = {"cuda": 2, "h100": 2, "cpu": 4}
@@ -168,14 +169,82 @@ def test_staff_rename_and_restrict_and_no_report_overwrites_it(alice: User, gpu1
     assert served(gpu1, "cuda") == ""
 
 
-def test_a_platform_that_staff_take_away_during_a_held_claim_gets_no_job(
-    alice: User, gpu1: Executor
+@pytest.mark.parametrize("change", [{"enabled": False}, {"name": "other"}])
+def test_a_platform_that_staff_change_during_a_held_claim_gets_no_job_and_stops_no_other(
+    as_alice: Api, as_gpu1: Api, gpu1: Executor, change: dict[str, Any]
 ) -> None:
-    host(gpu1, {"cuda": 1})
-    service = platforms.service(gpu1, {"cuda": 1}, ["cuda"])
-    submit(alice)
-    gpu1.platforms.update(enabled=False)
-    assert claiming.claim(gpu1, service=service) is None
+    host(gpu1, {"cuda": 1, "h100": 1})
+    for platform in ("h100", "cuda"):
+        assert as_alice.post("/jobs", {"source": "x", "platform": platform}).status_code == 201
+
+    def taken() -> list[str]:
+        return list(Job.objects.exclude(state="queued").values_list("platform", flat=True))
+
+    look = claiming.claim
+    changed = []
+
+    def claim(*arguments: Any) -> Any:  # the first look is over before staff change it
+        if not changed:
+            changed.append(gpu1.platforms.filter(reported="h100").update(**change))
+            return None
+        return look(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claiming, "claim", claim)
+        patch.setattr(waiters, "MINIMUM_LOOK_SECONDS", 0.1)
+        body = {"offers": {"cuda": 1, "h100": 1}, "languages": ["cuda"]}
+        body["platforms"] = {"h100": 1, "cuda": 1}
+        answer = as_gpu1.post("/claims", body, Prefer="wait=5")
+    assert answer.json()["job"]["platform"] == "cuda"
+    assert taken() == ["cuda"]
+
+
+def test_two_kinds_of_one_name_are_told_apart_by_what_is_free(
+    as_alice: Api, as_gpu1: Api, gpu1: Executor
+) -> None:
+    about = {"offers": {"h100": 1, "h200": 1}, "languages": ["cuda"]}
+    as_gpu1.post("/claims", about)
+    gpu1.platforms.update(name="hopper")
+    for kind in ("h100", "h200"):
+        as_alice.post("/jobs", {"source": "x", "platform": "hopper"})
+        claim = as_gpu1.post("/claims", {**about, "platforms": {kind: 1}}).json()
+        assert claim["job"]["platform"] == kind
+    as_alice.post("/jobs", {"source": "x", "platform": "hopper"})
+    about["offers"] = {"h200": 1}  # the other one was taken out
+    claim = as_gpu1.post("/claims", {**about, "platforms": {"h200": 1}}).json()
+    assert claim["job"]["platform"] == "h200"
+
+
+def test_a_default_platform_is_one_whose_host_is_there(
+    alice: User, gpu1: Executor, gpu2: Executor
+) -> None:
+    host(gpu1, {"cpu": 1})
+    host(gpu2, {"cuda": 1})
+    assert submit(alice, filename="a.cpp").platform == "cpu"
+    Executor.objects.filter(pk=gpu1.pk).update(last_seen_at=timezone.now() - timedelta(days=6))
+    assert submit(alice, filename="a.cpp").platform == "cuda"
+    assert submit(alice, "cpu", "a.cpp").platform == "cpu"  # asked for: it waits
+
+
+def test_what_waits_follows_a_platform_to_its_new_name(alice: User, gpu1: Executor) -> None:
+    host(gpu1, {"h100": 1})
+    job = submit(alice, "h100")
+    client, url = browser(staff("ta")), f"/admin/accounts/executor/{gpu1.pk}/change/"
+    form = {
+        "name": "gpu1",
+        "platforms-TOTAL_FORMS": 1,
+        "platforms-INITIAL_FORMS": 1,
+        "platforms-0-id": gpu1.platforms.get().pk,
+        "platforms-0-executor": gpu1.pk,
+        "platforms-0-name": "hopper",
+        "platforms-0-enabled": "on",
+    }
+    assert client.post(url, form).status_code == 302
+    job.refresh_from_db()
+    assert (job.platform, placing.waits_for(job)) == ("hopper", "turn")
+    entries = AuditEntry.objects.filter(username="ta").values_list("action", "job_id")
+    assert ("platform-changed", job.pk) in entries
+    assert client.post(url, {**form, "platforms-0-name": "Hopper x"}).status_code == 200  # refused
 
 
 def test_an_executor_gets_jobs_in_languages_that_it_knows(alice: User, gpu1: Executor) -> None:
@@ -232,9 +301,10 @@ def test_a_place_is_among_those_that_wait_for_the_same_platform(
 
 
 def test_many_jobs_that_it_cannot_run_hide_none_that_it_can(
-    alice: User, gpu1: Executor, settings: Any
+    alice: User, gpu1: Executor, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.TELERUN_MAX_QUEUED_PER_USER = settings.TELERUN_SUBMITS_PER_MINUTE = 100
+    monkeypatch.setattr(claiming, "MAX_CANDIDATES", claiming.BATCH)
     host(gpu1, {"cpu": 1})
     for _ in range(3 * claiming.BATCH):
         submit(alice, "cpu", "a.py")
@@ -274,6 +344,23 @@ def test_who_was_woken_in_vain_wakes_another_for_the_same_platform() -> None:
     )
     with board.waiting(one), board.waiting(cpu), board.waiting(two):
         board.wake(Change(1, "cuda"))
-        assert board.begins_to_look(one)
-        board.pass_on(one)
+        board.pass_on(board.begins_to_look(one))
         assert [cpu.woken.is_set(), two.woken.is_set()] == [False, True]
+
+
+def test_who_was_woken_for_one_and_takes_another_wakes_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A CPU job comes, and wakes a host of both; then a job for its GPU, which it takes."""
+    board = waiters.Waiters()
+    monkeypatch.setattr(waiting, "_waiters", board)
+    both = waiters.Waiter(waiters.QUEUE, None, None, {"cuda", "cpu"})
+    cpu = waiters.Waiter(waiters.QUEUE, None, None, {"cpu"})
+    with board.waiting(both), board.waiting(cpu):
+        board.wake(Change(1, "cpu"))
+        board.wake(Change(2, "cuda"))
+        assert [both.woken.is_set(), cpu.woken.is_set()] == [True, False]
+        assert waiting.Wait(both).look(lambda: "cuda") == "cuda"
+        assert cpu.woken.is_set()
+        waiting.Wait(cpu).look(lambda: "cpu")
+        assert not both.woken.is_set()

@@ -19,6 +19,7 @@ MANY = {
     "flags": ["-lcublas", "-std=c++20"],
     "asm": True,
 }
+PLAIN_HOST = {"nvcc": "13.0"}
 NEW_HOST = {"offers": {"cuda": 1}, "languages": ["cuda", "cpp"], "platforms": {"cuda": 1}}
 
 
@@ -37,7 +38,7 @@ def test_an_executor_that_names_platforms_gets_all_of_it(
 ) -> None:
     settings.TELERUN_FLAGS = {"cuda": ["-lineinfo"]}
     as_alice.post("/jobs", MANY)
-    assert as_gpu1.post("/claims", {"nvcc": "13.0"}).status_code == 204  # an older one
+    assert as_gpu1.post("/claims", PLAIN_HOST).status_code == 204  # an older one
     claimed = as_gpu1.post("/claims", NEW_HOST).json()["job"]
     assert claimed["flags"] == ["-lineinfo", "-lcublas", "-std=c++20"]
     assert {name: claimed[name] for name in ("sources", "includes", "asm", "platform")} == {
@@ -95,6 +96,8 @@ def test_one_mebibyte_is_for_all_files_together(as_alice: Api) -> None:
         (["lab.cu/x.h"], "folder"),
         (["a/" * 8 + "b.h"], "long"),
         (["a" * 256], "long"),
+        (["a" * 101], "long"),
+        (["straße.h", "strasse.h"], "case"),
         ([f"{n}.h" for n in range(256)], "257 files"),
     ],
 )
@@ -142,13 +145,15 @@ TAKEN = [
     *("-O3", "-Ofast", "-g", "-G", "-lineinfo", "-w", "-Xcompiler=-fopenmp"),
     "-Xcompiler=-Wall,-Wextra",
     *("-Xptxas=-v", "-Xptxas=-O3,-dlcm=cg", "--ptxas-options=-v", "--extended-lambda"),
-    *("--expt-relaxed-constexpr", "-rdc=true", "-dlto", "--use_fast_math", "-maxrregcount=64"),
+    *("--expt-relaxed-constexpr", "-rdc=true", "--use_fast_math", "-maxrregcount=64"),
     *("-arch=sm_90a", "-gencode=arch=compute_90a,code=sm_90a"),
     "-gencode=arch=compute_80,code=[sm_80,compute_80]",
     *("-DN=3", "-DNAME", "-UNDEBUG", "-I.", "-Iinclude", "-I./a/b", "-march=native"),
     *("-mavx512f", "-mno-avx2", "-fopenmp", "-ffast-math", "-fno-exceptions", "-funroll-loops"),
-    *("-Wno-unused", "-fsanitize=address,undefined", "-pthread", "-static"),
-    *("-diag-suppress=177,20012", "-fmad=false"),
+    *("-Wno-unused", "-fsanitize=undefined", "-pthread", "-static"),
+    *("-diag-suppress=177,20012", "-fmad=false", "-code=sm_90a", "--gpu-code=sm_90a,compute_90"),
+    *("-Xcudafe=--diag_suppress=177", "-fopt-info-vec-missed", "-g3", "-ggdb", "-DN=1<<20"),
+    *("-DT=std::vector<float>", "-t=4", "--threads=0", "-arch=all", "-lcublasLt", "-libverbs"),
 ]  # fmt: skip
 REFUSED = [
     *("-o", "-o/tmp/x", "-o /tmp/x", "-ccbin", "-ccbin=/bin/sh", "--compiler-bindir=/bin"),
@@ -157,6 +162,7 @@ REFUSED = [
     *("-l:libx.so", "-l/x", "-include", "-include=/etc/passwd", "-run", "--run", "--keep"),
     *("-Xlinker=-x", "-Xcompiler=-o,x", "-Xcompiler=-fplugin=x", "-Xcompiler=-Wl,-x", "-Xptxas=-o"),
     *("-c", "-E", "-M", "-MD", "-shared", "-x", "cu", "", " ", "-D X", "-save-temps", "-mllvm"),
+    *("-lib", "-link", "-ldir=/x", "-I", "-dlto", "-fsanitize=address", "-DX=a b", "-t=x"),
     *("-Xcompiler=@f", "-DX=$(id)", "-DX=`id`", "-DX=1;id", "-g\n", "-\u202eg", "-fdump-tree-all"),
     *("-fprofile-use=/x", "-D" + "N" * 300, "-Xcompiler", "-g -G", "-odir=x", "-dumpdir"),
 ]  # fmt: skip
@@ -192,3 +198,19 @@ def test_a_job_of_a_replayed_key_is_found_though_its_flags_are_refused_now(
     job, _ = submitting.submit(alice, flagged, "key")
     monkeypatch.setattr(flags, "why_refused", lambda flags: "refused")
     assert submitting.submit(alice, flagged, "key") == (job, False)
+
+
+def test_python_takes_no_flags(as_alice: Api, as_gpu1: Api) -> None:
+    as_gpu1.post("/claims", {**NEW_HOST, "languages": ["python"]})
+    body = {"source": "x", "filename": "a.py", "flags": ["-g"]}
+    assert problem(as_alice.post("/jobs", body)) == (422, "flag-refused")
+
+
+def test_where_all_hosts_are_older_more_than_one_file_is_refused(
+    as_alice: Api, as_gpu1: Api
+) -> None:
+    as_gpu1.post("/claims", PLAIN_HOST)
+    answer = as_alice.post("/jobs", MANY)
+    assert problem(answer) == (422, "unknown-platform")
+    assert "older" in answer.json()["detail"]
+    assert as_alice.post("/jobs", {"source": "x"}).status_code == 201

@@ -18,7 +18,8 @@ def turns_and_platforms(apps, schema_editor):
         reported = executor.about.get('nproc_execute') if isinstance(executor.about, dict) else None
         slots = reported if type(reported) is int and 0 < reported <= 10000 else 1
         Platform.objects.create(executor=executor, reported='cuda', slots=slots,
-                                languages=['cuda', 'cpp'], offered_at=executor.last_seen_at)
+                                languages=['cuda', 'cpp'], is_older=True,
+                                offered_at=executor.last_seen_at)
 
 
 class Migration(migrations.Migration):
@@ -35,6 +36,7 @@ class Migration(migrations.Migration):
                 ('reported', models.CharField(help_text='As the executor calls it.', max_length=40)),
                 ('slots', models.PositiveIntegerField(help_text='Jobs at once; 0: it is offered no longer.')),
                 ('languages', models.JSONField(blank=True, default=list)),
+                ('is_older', models.BooleanField(default=False, help_text='The executor names no platforms: it takes plain jobs alone.')),
                 ('offered_at', models.DateTimeField(help_text='When it was last reported anew.')),
                 ('name', models.CharField(blank=True, help_text='What jobs ask for; empty: as the executor calls it.', max_length=40, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9._-]*\\Z', "A platform's name is small letters, digits, '.', '_' and '-', such as h100.")])),
                 ('enabled', models.BooleanField(default=True, help_text='Off: it gets no jobs for it.')),

@@ -46,6 +46,7 @@ class Waiter:
         self.socket = client
         self.queued_at_look = 0  # how many jobs had been queued when it last began to look
         self.woken = greenlets.Event()
+        self.woken_for: set[str] = set()  # platforms whose jobs nobody else was woken for
         self.hung_up = False
 
 
@@ -106,7 +107,7 @@ class Waiters:
             if not waiters:
                 del self._waiters[waiter.topic]
             if waiter.topic == QUEUE and waiter.woken.is_set():
-                self._wake_others(waiter)  # it leaves, woken for a job that another can take
+                self._wake_others(waiter.woken_for)  # it leaves, and another can take it
 
     def look_seconds(self) -> float:
         """How long a waiter may go without looking."""
@@ -122,22 +123,21 @@ class Waiters:
                 self._last_queued[change.platform] = self.queued
                 self._wake_one(change.platform)
 
-    def begins_to_look(self, waiter: Waiter) -> bool:
-        """Later commits wake it anew. Whether it was woken."""
+    def begins_to_look(self, waiter: Waiter) -> set[str]:
+        """Later commits wake it anew. For which platforms' jobs it was woken."""
         with self._lock:
-            woken = waiter.woken.is_set()
+            woken_for, waiter.woken_for = waiter.woken_for, set()
             waiter.woken.clear()
             waiter.queued_at_look = self.queued
-            return woken
+            return woken_for
 
-    def pass_on(self, waiter: Waiter) -> None:
-        """It was woken for a job, and did not take it."""
+    def pass_on(self, platforms: set[str]) -> None:
+        """Somebody was woken for jobs of these platforms, and did not take one of each."""
         with self._lock:
-            self._wake_others(waiter)
+            self._wake_others(platforms)
 
-    def _wake_others(self, waiter: Waiter) -> None:
-        """For what the waiter may have been woken for."""
-        for platform in waiter.platforms:
+    def _wake_others(self, platforms: set[str]) -> None:
+        for platform in platforms:
             self._wake_one(platform)
 
     def _wake_one(self, platform: str) -> None:
@@ -147,6 +147,7 @@ class Waiters:
         for waiter in self._waiters.get(QUEUE, ()):
             is_due = waiter.queued_at_look < last and not waiter.woken.is_set()
             if is_due and platform in waiter.platforms:
+                waiter.woken_for.add(platform)
                 waiter.woken.set()
                 return
 

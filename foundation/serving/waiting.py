@@ -37,11 +37,12 @@ def until(
     topic: int,
     user: int | None = None,
     platforms: Collection[str] = (),
+    platform_of: Callable[[T], str] = str,
 ) -> T | None:
     """Calls `look` until it returns something, and returns that; None after `seconds`.
 
     It looks again when something happened to `topic`, a job's id or QUEUE (then a job of one of
-    the `platforms` waits), and now and then.
+    the `platforms` waits; `platform_of` says which one what was found is of), and now and then.
     Also None as soon as the client of `request` hung up or this server stops. `look` is
     called at least once, and never for a client that has hung up. Raises TooMuchAtOnce where too
     many of the user's requests wait.
@@ -51,7 +52,7 @@ def until(
         return look()
     with begin(request, topic, user, platforms) as wait:
         while True:
-            if (found := wait.look(look)) is not None:
+            if (found := wait.look(look, platform_of)) is not None:
                 return found
             left = deadline - time.monotonic()
             if left <= 0 or not wait.sleep(left):
@@ -79,15 +80,19 @@ class Wait:
     def __init__(self, waiter: Waiter) -> None:
         self._waiter = waiter
 
-    def look(self, look: Callable[[], T | None]) -> T | None:
-        """What `look` finds. Who was woken for a job and takes none lets the next one look."""
-        woken = _waiters.begins_to_look(self._waiter)
+    def look(self, look: Callable[[], T | None], platform_of: Callable[[T], str] = str) -> T | None:
+        """What `look` finds; `platform_of` says of a job that was taken which platform's it was.
+
+        Who was woken for a job and takes none, or another one, lets the next one look.
+        """
+        woken_for = _waiters.begins_to_look(self._waiter)
         found = None
         try:
             found = look()
         finally:
-            if found is None and woken and self._waiter.topic == QUEUE:
-                _waiters.pass_on(self._waiter)
+            if found is not None and woken_for:
+                woken_for.discard(platform_of(found))
+            _waiters.pass_on(woken_for)
         return found
 
     def sleep(self, seconds: float) -> bool:

@@ -4,6 +4,14 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def languages(apps, schema_editor):
+    """By the files' endings, as of every new job."""
+    jobs = apps.get_model('jobs', 'Job').objects
+    jobs.filter(filename__iendswith='.py').update(language='python', is_plain=False)
+    for ending in ('.cpp', '.cc', '.cxx', '.c'):
+        jobs.filter(filename__iendswith=ending).update(language='cpp')
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -56,8 +64,9 @@ class Migration(migrations.Migration):
             name='sources',
             field=models.JSONField(blank=True, default=dict, help_text='Compiled with it, by name.'),
         ),
+        migrations.RunPython(languages, migrations.RunPython.noop),
         migrations.AddIndex(
             model_name='job',
-            index=models.Index(models.F('state'), models.F('platform'), models.F('turn'), models.F('id'), name='job_platform_queue'),
+            index=models.Index(models.F('state'), models.F('platform'), models.F('turn'), models.F('id'), models.F('language'), models.F('is_plain'), name='job_platform_queue'),
         ),
     ]

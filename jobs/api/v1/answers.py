@@ -228,7 +228,7 @@ def claimed(attempt: Attempt, service: Service) -> ClaimAnswer:
     """A claim that got a job. An older executor gets what it knows."""
     job = attempt.job
     more: ClaimedMoreAnswer = {
-        "platform": service.known.get(job.platform, job.platform),
+        "platform": service.called(job.platform),
         "sources": job.sources,
         "includes": job.includes,
         "flags": [*flags.of_the_course(job.language), *job.flags],

@@ -10,7 +10,6 @@ from rest_framework.response import Response
 
 from accounts import executors, platforms
 from accounts.api.views import ExecutorView, report_in
-from accounts.models import Executor
 from accounts.platforms import Service
 from foundation.api.description import (
     FREE_FORM,
@@ -45,40 +44,45 @@ class Claims(ExecutorView):
     )
     def post(self, request: Request) -> Response:
         report = report_in(request)
-        service = service_in(request.user, report)
+        about = {name: value for name, value in report.items() if name != "platforms"}
+        free = free_places_in(report)
+        executors.seen(request.user, about)
         key = idempotency_key(request)
         # A host that is stopped or cut off cannot hang up. Its request is over before the lease
         # of what it runs is, or it would take the same job again, time after time.
         seconds = min(seconds_to_wait(request), leases.seconds() // 2)
         asked_at = timezone.now()
+
+        def service() -> Service:  # staff may rename and restrict platforms at any time
+            return platforms.service(request.user, free, about.get("languages"))
+
         attempt = waiting.until(
-            lambda: claiming.claim(request.user, key, asked_at, service),
+            lambda: claiming.claim(request.user, key, asked_at, service()),
             seconds,
             request._request,
             waiting.QUEUE,
-            platforms=service.names,
+            platforms=service().names,
+            platform_of=lambda attempt: attempt.job.platform,
         )
         if attempt is None:
             response = Response(status=status.HTTP_204_NO_CONTENT)
         else:
-            response = Response(answers.claimed(attempt, service), status.HTTP_201_CREATED)
+            response = Response(answers.claimed(attempt, service()), status.HTTP_201_CREATED)
         return with_wait_applied(request, response, seconds)
 
 
-def service_in(executor: Executor, report: dict[str, Any]) -> Service:
-    """What a claim asks for; the rest of its body is kept as what the executor says of itself.
+def free_places_in(report: dict[str, Any]) -> dict[str, int] | None:
+    """The free places by platform that a claim's body names; None if it names none.
 
     Raises ParseError.
     """
-    about = {name: value for name, value in report.items() if name != "platforms"}
-    executors.seen(executor, about)
     free = report.get("platforms")
-    if free is not None:
-        is_well_formed = isinstance(free, dict) and len(free) <= platforms.MAX_PLATFORMS
-        if not is_well_formed or not all(map(_is_count, free.values())):
-            raise ParseError("platforms: an object of free slots by platform.")
-        free = {name: slots for name, slots in free.items() if platforms.is_name(name)}
-    return platforms.service(executor, free, about.get("languages"))
+    if free is None:
+        return None
+    is_well_formed = isinstance(free, dict) and len(free) <= platforms.MAX_PLATFORMS
+    if not is_well_formed or not all(map(_is_count, free.values())):
+        raise ParseError("platforms: an object of free slots by platform.")
+    return {name: slots for name, slots in free.items() if platforms.is_name(name)}
 
 
 def _is_count(value: Any) -> bool:
