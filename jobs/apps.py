@@ -16,13 +16,13 @@ class JobsConfig(AppConfig):
         from accounts.signals import account_changed, platform_renamed
         from foundation.admin import history_address
         from foundation.serving.feeds import change_reader
-        from jobs import checks, placing, retention  # noqa: F401  (checks registers itself)
+        from jobs import checks, retention, staff  # noqa: F401  (checks registers itself)
         from jobs.admin.audit import address_of_history
         from jobs.audit.entries import record_account_change
         from jobs.changes import JobChanges
 
         account_changed.connect(record_account_change)
-        platform_renamed.connect(placing.follow_new_name)
+        platform_renamed.connect(staff.follow_new_name)
         pre_delete.connect(retention.note_jobs, sender=User)
         post_delete.connect(retention.record_jobs, sender=User)
         has_belongings.register(retention.has_jobs)

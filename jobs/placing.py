@@ -1,15 +1,9 @@
 """Where a job may run: the platform that it asks for, or the one of its language."""
 
-from typing import Any
-
-from django.db import transaction
-
 from accounts import platforms
 from accounts.models import CUDA
 from accounts.platforms import Offer
-from foundation.serving import waiting as serving
-from jobs import audit, errors
-from jobs.audit import Entry
+from jobs import errors
 from jobs.files import language_of, platforms_for
 from jobs.models import Job
 from jobs.states import State
@@ -63,20 +57,6 @@ def _why_not(platform: str, kind: tuple[str, bool], offered: list[Offer]) -> str
     fit = sorted({offer.name for offer in offered if offer.runs(*kind)})
     for_this = f"; {', '.join(fit)} do" if fit else ""
     return f"No host of the platform {platform} runs {_WORDS[language]} programs{for_this}."
-
-
-def follow_new_name(actor: str, old: str, new: str, **_signal: Any) -> None:
-    """Receives accounts.signals.platform_renamed: if nobody offers the old name any longer, the
-    jobs that wait for it wait for the new one."""
-    if any(offer.name == old for offer in platforms.offered(now=True)):
-        return
-    with transaction.atomic():
-        waiting = Job.objects.select_for_update().filter(state=State.QUEUED, platform=old)
-        for job in waiting.without_texts():
-            Job.objects.filter(pk=job.pk).update(platform=new, version=job.version + 1)
-            serving.announce(job.pk, new)
-            request = {"platform": new, "was": old}
-            audit.record(Entry(actor, "platform-changed", job.pk, request))
 
 
 def waits_for(job: Job) -> str | None:

@@ -1,8 +1,12 @@
-"""What only staff do to a job: have it run again."""
+"""What only staff do to jobs: have one run again, name the platform that they wait for otherwise."""
+
+from typing import Any
 
 from django.db import transaction
 
+from accounts import platforms
 from courses import limits
+from foundation.serving import waiting
 from jobs import audit
 from jobs.audit import Entry
 from jobs.models import Job
@@ -41,3 +45,17 @@ def requeue(job_id: int, actor: str) -> Job:
     request = {"reason": f"by {actor}", "was_over": was_over}
     audit.record(Entry(actor, Event.REQUEUED, job.pk, request))
     return job
+
+
+def follow_new_name(actor: str, old: str, new: str, **_signal: Any) -> None:
+    """Receives accounts.signals.platform_renamed: if nobody offers the old name any longer, the
+    jobs that wait for it wait for the new one."""
+    if any(offer.name == old for offer in platforms.offered(now=True)):
+        return
+    with transaction.atomic():
+        queued = Job.objects.select_for_update().filter(state=State.QUEUED, platform=old)
+        for job in queued.without_texts():
+            Job.objects.filter(pk=job.pk).update(platform=new, version=job.version + 1)
+            waiting.announce(job.pk, new)
+            request = {"platform": new, "was": old}
+            audit.record(Entry(actor, "platform-changed", job.pk, request))
