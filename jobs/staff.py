@@ -1,4 +1,4 @@
-"""What only staff do to jobs: have one run again, name the platform that they wait for otherwise."""
+"""What only staff do: have a job run again, name the platform otherwise that jobs wait for."""
 
 from typing import Any
 
