@@ -100,57 +100,57 @@ PARTS = (
     (1979, "handouts/executor/base/file_names.py", 7),
     (2030, "handouts/executor/results/archive.py", 17),
     (2109, "handouts/executor/pipeline/attempt.py", 18),
-    (2237, "handouts/client/answer.py", 8),
-    (2283, "handouts/client/connection.py", 19),
-    (2439, "handouts/executor/base/held_connection.py", 13),
-    (2473, "handouts/executor/machine/gpu_choice.py", 11),
-    (2545, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2642, "handouts/executor/machine/driver_stub.c", 0),
-    (2685, "handouts/executor/machine/driver_stub.py", 16),
-    (2728, "handouts/executor/machine/libraries.py", 22),
-    (2821, "handouts/executor/pipeline/workers.py", 11),
-    (2862, "handouts/executor/sandbox/bundle.py", 14),
-    (2883, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (2916, "handouts/executor/sandbox/init.c", 0),
-    (3135, "handouts/executor/results/outputs.py", 10),
-    (3225, "handouts/executor/sandbox/first_process.py", 21),
-    (3278, "handouts/executor/machine/device_files.py", 12),
-    (3313, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3349, "handouts/executor/sandbox/self_test.py", 7),
-    (3407, "handouts/executor/sandbox/shown.py", 13),
-    (3456, "handouts/executor/sandbox/system_calls.py", 11),
-    (3602, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3772, "handouts/executor/sandbox/unconfined.py", 15),
-    (3850, "handouts/executor/pipeline/host.py", 37),
-    (4018, "handouts/executor/pipeline/held_claims.py", 10),
-    (4058, "handouts/executor/pipeline/places.py", 11),
-    (4100, "handouts/executor/pipeline/room.py", 14),
-    (4218, "handouts/executor/pipeline/shutdown.py", 16),
-    (4278, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4362, "handouts/executor/pipeline/claiming.py", 20),
-    (4467, "handouts/executor/base/flags.py", 12),
-    (4526, "handouts/executor/pipeline/disassembly.py", 13),
-    (4597, "handouts/executor/pipeline/building.py", 21),
-    (4693, "handouts/executor/pipeline/endings.py", 17),
-    (4764, "handouts/executor/pipeline/delivery.py", 16),
-    (4813, "handouts/executor/results/spool.py", 11),
-    (4890, "handouts/executor/pipeline/reporting.py", 21),
-    (4989, "handouts/executor/pipeline/handover.py", 17),
-    (5099, "handouts/executor/results/compile_cache.py", 15),
-    (5177, "handouts/executor/pipeline/compiling.py", 30),
-    (5337, "handouts/executor/pipeline/executing.py", 32),
-    (5468, "handouts/executor/pipeline/executor.py", 30),
-    (5566, "handouts/executor/slot/event_loop.py", 12),
-    (5601, "handouts/executor/slot/libc.py", 10),
-    (5631, "handouts/executor/slot/identity.py", 23),
-    (5689, "handouts/executor/machine/memory.py", 6),
-    (5724, "handouts/executor/slot/memory_watch.py", 17),
-    (5881, "handouts/executor/slot/orders.py", 13),
-    (5961, "handouts/executor/slot/bounded_log.py", 5),
-    (5997, "handouts/executor/slot/program_output.py", 11),
-    (6037, "handouts/executor/slot/command_run.py", 23),
-    (6223, "handouts/executor/slot/slot_process.py", 26),
-    (6274, "handouts/executor/main.py", 42),
+    (2261, "handouts/client/answer.py", 8),
+    (2307, "handouts/client/connection.py", 19),
+    (2463, "handouts/executor/base/held_connection.py", 13),
+    (2497, "handouts/executor/machine/gpu_choice.py", 11),
+    (2569, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2666, "handouts/executor/machine/driver_stub.c", 0),
+    (2709, "handouts/executor/machine/driver_stub.py", 16),
+    (2752, "handouts/executor/machine/libraries.py", 22),
+    (2845, "handouts/executor/pipeline/workers.py", 11),
+    (2886, "handouts/executor/sandbox/bundle.py", 13),
+    (2910, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (2943, "handouts/executor/sandbox/init.c", 0),
+    (3162, "handouts/executor/results/outputs.py", 10),
+    (3252, "handouts/executor/sandbox/first_process.py", 21),
+    (3305, "handouts/executor/machine/device_files.py", 12),
+    (3340, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3376, "handouts/executor/sandbox/self_test.py", 7),
+    (3434, "handouts/executor/sandbox/shown.py", 13),
+    (3483, "handouts/executor/sandbox/system_calls.py", 11),
+    (3629, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (3806, "handouts/executor/sandbox/unconfined.py", 15),
+    (3889, "handouts/executor/pipeline/host.py", 37),
+    (4057, "handouts/executor/pipeline/held_claims.py", 10),
+    (4097, "handouts/executor/pipeline/places.py", 11),
+    (4139, "handouts/executor/pipeline/room.py", 14),
+    (4257, "handouts/executor/pipeline/shutdown.py", 16),
+    (4317, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4401, "handouts/executor/pipeline/claiming.py", 20),
+    (4506, "handouts/executor/base/flags.py", 12),
+    (4584, "handouts/executor/pipeline/disassembly.py", 13),
+    (4655, "handouts/executor/pipeline/building.py", 21),
+    (4751, "handouts/executor/pipeline/endings.py", 17),
+    (4822, "handouts/executor/pipeline/delivery.py", 16),
+    (4871, "handouts/executor/results/spool.py", 11),
+    (4948, "handouts/executor/pipeline/reporting.py", 21),
+    (5047, "handouts/executor/pipeline/handover.py", 17),
+    (5157, "handouts/executor/results/compile_cache.py", 15),
+    (5235, "handouts/executor/pipeline/compiling.py", 30),
+    (5398, "handouts/executor/pipeline/executing.py", 32),
+    (5533, "handouts/executor/pipeline/executor.py", 30),
+    (5631, "handouts/executor/slot/event_loop.py", 12),
+    (5666, "handouts/executor/slot/libc.py", 10),
+    (5696, "handouts/executor/slot/identity.py", 23),
+    (5754, "handouts/executor/machine/memory.py", 6),
+    (5789, "handouts/executor/slot/memory_watch.py", 17),
+    (5946, "handouts/executor/slot/orders.py", 13),
+    (6026, "handouts/executor/slot/bounded_log.py", 5),
+    (6062, "handouts/executor/slot/program_output.py", 11),
+    (6102, "handouts/executor/slot/command_run.py", 23),
+    (6288, "handouts/executor/slot/slot_process.py", 26),
+    (6339, "handouts/executor/main.py", 42),
 )
 
 
@@ -2120,16 +2120,21 @@ class Attempt:
         self.lease_seconds = float(claimed["attempt"]["lease_seconds"])
         job = claimed["job"]
         self.job_id = int(job["id"])
-        self.main = main_name(str(job["filename"]))
         self.args = [str(arg) for arg in job["args"]]
         self.platform = str(job.get("platform") or "cuda")  # an older queue sends none of these
         self.flags = [str(flag) for flag in job.get("flags") or ()]
         self.asm = bool(job.get("asm"))
         self.sources = texts(job.get("sources"))
         includes = texts(job.get("includes"))
-        self.job_files = {self.main: str(job["source"]), **self.sources, **includes}
+        self.main = main_name(str(job["filename"]), [*self.sources, *includes])
         # Nothing of a job whose files cannot be written where they belong is written at all.
         self.problem = why_unsafe([self.main, *self.sources, *includes])
+        if not self.is_python:
+            self.main = with_small_ending(self.main)
+            self.sources = {with_small_ending(name): t for name, t in self.sources.items()}
+        self.job_files = {self.main: str(job["source"]), **self.sources, **includes}
+        # What its program finds where it runs. What is in out/ there would come back.
+        self.beside = {name: t for name, t in includes.items() if name.split("/")[0] != "out"}
         given = {name: int(value) for name, value in job["limits"].items()}
         self.limits = {**DEFAULT_LIMITS, **given}
         self.folder = folder / str(self.id)
@@ -2152,7 +2157,7 @@ class Attempt:
     @property
     def is_python(self) -> bool:
         """Whether it is run by an interpreter, and not compiled."""
-        return self.main.endswith(".py")
+        return has_ending(self.main, ".py")
 
     def stop(self, reason: str, lost: bool = False) -> None:
         """Kills what runs for this job, now and from now on."""
@@ -2186,13 +2191,32 @@ class Attempt:
         return stuck
 
 
-def main_name(filename: str) -> str:
+def main_name(filename: str, others: list[str]) -> str:
     """The main file's: the student's own, so that error messages name it. What names no language
-    is CUDA."""
-    is_safe = not problem_of(filename)
-    plain = re.sub(r"[^\w.+ /-]" if is_safe else r"[^\w.+ -]", "_", filename)
-    plain = plain if plain.endswith(LANGUAGES) else plain + ".cu"
-    return "program.cu" if problem_of(plain) else plain
+    is CUDA.
+
+    A name that is not safe, or that gets an ending, is made one that no other file has.
+    """
+    has_language = has_ending(filename, *LANGUAGES)
+    if has_language and not problem_of(filename):
+        return filename
+    ending = "." + filename.rpartition(".")[2].lower() if has_language else ".cu"
+    plain = filename if not problem_of(filename) else re.sub(r"[^\w.+ -]", "_", filename)
+    wishes = [plain if has_language else plain + ending, "program" + ending]
+    wishes += [f"program-{number}{ending}" for number in range(2, len(others) + 3)]
+    return next((name for name in wishes if not why_unsafe([name, *others])), wishes[1])
+
+
+def has_ending(name: str, *endings: str) -> bool:
+    """Whether it has one of these, in small letters or in capitals: LAB.PY is Python."""
+    return name.lower().endswith(endings)
+
+
+def with_small_ending(name: str) -> str:
+    """The name by which compilers know its language: LAB.CU is CUDA for the queue alone. No other
+    file has it, since none differs by capitals only."""
+    stem, dot, ending = name.rpartition(".")
+    return stem + dot + ending.lower() if has_ending(name, *LANGUAGES) else name
 
 
 def texts(files: Any) -> dict[str, str]:
@@ -2859,6 +2883,9 @@ def offers(workers: list[Worker]) -> dict[str, int]:
 # (file_names.py).
 
 
+NO_FILES: Mapping[str, str] = {}
+
+
 def pack(files: Mapping[str, str], bundle: Path) -> None:
     """Writes the file that `take_in` in init.c reads. Raises OSError."""
     with bundle.open("wb") as out:
@@ -3041,7 +3068,7 @@ static int make(int folder, char *name) {
 static int take_in(int from, const char *into) {
     static char buffer[1 << 16];
     size_t left, length, n;
-    char name[256];
+    char name[512]; /* the longest is 255, after a folder's */
     int folder = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to;
     FILE *bundle = fdopen(from, "r");
     if (!bundle || folder < 0) return -1;
@@ -3684,10 +3711,14 @@ class Bubblewrap:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs `folder`/program; what it leaves in ./out/ goes to the archive."""
+        """Runs `folder`/program in a folder with the files `beside`; what it leaves in ./out/ goes
+        to the archive."""
+        pack(beside, folder / "beside")
         files = {
             "program": (folder / "program", os.O_RDONLY),
+            "bundle": (folder / "beside", os.O_RDONLY),
             "archive": (archive, WRITE_ANEW),
         }
         setup = ["--dir", "/tmp/run/out", "--perms", "0555", "--file", "@program", "/job/program"]
@@ -3702,16 +3733,19 @@ class Bubblewrap:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs Python with these files at the place of a script; what it leaves in ./out/ goes to
-        the archive."""
-        pack(files, folder / "bundle")
+        """Runs Python with these files at the place of a script, in a folder with the files
+        `beside`; what it leaves in ./out/ goes to the archive."""
+        at_their_places = {"src/" + name: text for name, text in files.items()}
+        at_their_places.update({"run/" + name: text for name, text in beside.items()})
+        pack(at_their_places, folder / "bundle")
         opened = {
             "bundle": (folder / "bundle", os.O_RDONLY),
             "archive": (archive, WRITE_ANEW),
         }
         setup = ["--dir", "/tmp/run/out", "--dir", "/tmp/src"]
-        inside = Inside(into="/tmp/src", is_python=True)
+        inside = Inside(into="/tmp", is_python=True)
         return self._command(argv, setup, opened, argv[0], gpu, limits, inside)
 
     def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
@@ -3807,8 +3841,10 @@ class NoSandbox:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs `folder`/program."""
+        """Runs `folder`/program in a folder with the files `beside`."""
+        lay_out(beside, folder / "run")
         env = self._environment(folder, nvcc, self._libraries.run, gpu)
         return Command([], [str(folder / "program"), *args], str(folder / "run"), env, {})
 
@@ -3820,9 +3856,12 @@ class NoSandbox:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs Python with these files at the place of a script."""
+        """Runs Python with these files at the place of a script, in a folder with the files
+        `beside`."""
         lay_out(files, folder / "src")
+        lay_out(beside, folder / "run")
         env = self._environment(folder, argv[0], (), gpu)
         return Command([], argv, str(folder / "run"), env, {})
 
@@ -4464,7 +4503,7 @@ class Claimer:
 # it makes, to another place, so that a job fails with a line that says why.
 
 
-MAX_FLAGS, MAX_FLAG_LENGTH = 64, 200
+MAX_FLAGS, MAX_FLAG_LENGTH = 128, 200  # a course's and a job's own
 LEAD_ELSEWHERE = (  # how those begin
     *("-o", "--output", "--options-file", "--objdir", "-dump", "-ccbin", "--compiler-bindir"),
     *("-run", "--run", "-keep-dir", "--keep-dir", "-clean", "--clean", "-target-dir"),
@@ -4479,6 +4518,25 @@ FOR_THE_LINKER = re.compile(
     r"--(no-)?as-needed|--(no-)?whole-archive|--(start|end)-group|--gc-sections|--export-dynamic"
     r"|-l[\w.+-]+|-z|now|relro|defs|noexecstack|-O[012]"
 )
+
+# What compilers for the CPU alone know, by how it begins, and what of that is nvcc's own.
+HOST_COMPILER_S = re.compile(
+    r"-(f|m|W|pedantic|ansi$|pthread$|pipe$|O(fast|[gsz])?$|g.+|std=(gnu|c\d|iso)|nostd|funroll)"
+)
+ALSO_NVCC_S = re.compile(
+    r"-(fatbin|fdevice-|fmad|force-|forward-|frandom-seed|ftemplate-|ftz|gen|m=?(32|64)$|maxrregcount"
+    r"|minimal|Wdefault-stream-launch|Werror=|Wext-lambda|Wmissing-launch-bounds|Wreorder"
+    r"|Wno-deprecated-(gpu-targets|declarations)|std=c\+\+)"
+)
+
+
+def for_nvcc(flags: Iterable[str]) -> list[str]:
+    """The same flags as nvcc takes them: those of a compiler for the CPU are passed on to it."""
+    told = []
+    for flag in flags:
+        is_host_s = HOST_COMPILER_S.match(flag) and not ALSO_NVCC_S.match(flag)
+        told.append("-Xcompiler=" + flag.replace(",", "\\,") if is_host_s else flag)
+    return told
 
 
 def why_refused(flags: Sequence[str]) -> str:
@@ -4654,7 +4712,7 @@ def plan_for_nvcc(
     compiler = [tools.nvcc, OPTIMIZED, *architecture_flags(own, with_ptx=attempt.asm)]
     if attempt.asm and has_host:
         compiler.append(KEEPS_ASSEMBLY_OF_NVCC)
-    flags = with_plain_architectures(attempt.flags, architectures)
+    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
     return Build(
         compiler,
         is_nvcc=True,
@@ -5188,9 +5246,8 @@ class Compiler:
 
     def compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
-        if attempt.problem:
-            attempt.stop(attempt.problem)
-            return False
+        if attempt.problem:  # any other host would say the same
+            return not_built(attempt, f"This host does not compile it: {attempt.problem}.")
         for name in ("src", "run/out", "tmp", "asm/out"):
             (attempt.folder / name).mkdir(parents=True)
         host = self._host
@@ -5199,9 +5256,7 @@ class Compiler:
                 return self._take_script(attempt)
             build = plan(attempt, host.toolchain, host.architectures(attempt.platform))
         except CannotBuild as problem:
-            log = f"{problem}\n"
-            attempt.report = {"compile_log": log, "outcome": "compile_error"}
-            return False
+            return not_built(attempt, str(problem))
         key = self._key(attempt, build)
         if self._get_cached(key, attempt):
             return not attempt.stop_reason
@@ -5283,6 +5338,12 @@ class Compiler:
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+
+
+def not_built(attempt: Attempt, why: str) -> bool:
+    """There is no program to run, for a reason that is the student's to know."""
+    attempt.report = {"compile_log": why + "\n", "outcome": "compile_error"}
+    return False
 
 
 class CompileWorker:
@@ -5383,8 +5444,12 @@ class Runner:
         if attempt.is_python and interpreter is not None:
             main = f"{sandbox.places(folder).script}/{attempt.main}"
             argv = [interpreter.path, "-u", main, *attempt.args]  # -u: a crash loses no line
-            return sandbox.script(folder, attempt.job_files, argv, gpu, archive, attempt.limits)
-        return sandbox.program(folder, attempt.args, host.nvcc, gpu, archive, attempt.limits)
+            return sandbox.script(
+                folder, attempt.job_files, argv, gpu, archive, attempt.limits, attempt.beside
+            )
+        return sandbox.program(
+            folder, attempt.args, host.nvcc, gpu, archive, attempt.limits, attempt.beside
+        )
 
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:

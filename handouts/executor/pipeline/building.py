@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from handouts.executor.base.flags import why_refused
+from handouts.executor.base.flags import for_nvcc, why_refused
 from handouts.executor.machine.architectures import (
     architecture_flags,
     job_names_architecture,
@@ -78,7 +78,7 @@ def plan_for_nvcc(
     compiler = [tools.nvcc, OPTIMIZED, *architecture_flags(own, with_ptx=attempt.asm)]
     if attempt.asm and has_host:
         compiler.append(KEEPS_ASSEMBLY_OF_NVCC)
-    flags = with_plain_architectures(attempt.flags, architectures)
+    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
     return Build(
         compiler,
         is_nvcc=True,

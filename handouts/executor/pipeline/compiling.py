@@ -41,9 +41,8 @@ class Compiler:
 
     def compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
-        if attempt.problem:
-            attempt.stop(attempt.problem)
-            return False
+        if attempt.problem:  # any other host would say the same
+            return not_built(attempt, f"This host does not compile it: {attempt.problem}.")
         for name in ("src", "run/out", "tmp", "asm/out"):
             (attempt.folder / name).mkdir(parents=True)
         host = self._host
@@ -52,9 +51,7 @@ class Compiler:
                 return self._take_script(attempt)
             build = plan(attempt, host.toolchain, host.architectures(attempt.platform))
         except CannotBuild as problem:
-            log = f"{problem}\n"
-            attempt.report = {"compile_log": log, "outcome": "compile_error"}
-            return False
+            return not_built(attempt, str(problem))
         key = self._key(attempt, build)
         if self._get_cached(key, attempt):
             return not attempt.stop_reason
@@ -136,6 +133,12 @@ class Compiler:
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+
+
+def not_built(attempt: Attempt, why: str) -> bool:
+    """There is no program to run, for a reason that is the student's to know."""
+    attempt.report = {"compile_log": why + "\n", "outcome": "compile_error"}
+    return False
 
 
 class CompileWorker:

@@ -78,8 +78,12 @@ class Runner:
         if attempt.is_python and interpreter is not None:
             main = f"{sandbox.places(folder).script}/{attempt.main}"
             argv = [interpreter.path, "-u", main, *attempt.args]  # -u: a crash loses no line
-            return sandbox.script(folder, attempt.job_files, argv, gpu, archive, attempt.limits)
-        return sandbox.program(folder, attempt.args, host.nvcc, gpu, archive, attempt.limits)
+            return sandbox.script(
+                folder, attempt.job_files, argv, gpu, archive, attempt.limits, attempt.beside
+            )
+        return sandbox.program(
+            folder, attempt.args, host.nvcc, gpu, archive, attempt.limits, attempt.beside
+        )
 
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+NO_FILES: Mapping[str, str] = {}
+
 
 def pack(files: Mapping[str, str], bundle: Path) -> None:
     """Writes the file that `take_in` in init.c reads. Raises OSError."""
