@@ -16,7 +16,7 @@ from handouts.executor.machine.toolchain import compiler_version
 from handouts.executor.pipeline.attempt import Attempt
 from handouts.executor.pipeline.building import Build, CannotBuild, plan
 from handouts.executor.pipeline.claiming import Claimer
-from handouts.executor.pipeline.disassembly import only_ours
+from handouts.executor.pipeline.disassembly import LISTINGS, only_ours
 from handouts.executor.pipeline.endings import HostFaults, has_finished, has_hit_limit
 from handouts.executor.pipeline.handover import Handover
 from handouts.executor.pipeline.heartbeat import Heartbeat
@@ -41,6 +41,8 @@ class Compiler:
 
     def compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
+        if attempt.stop_reason:
+            return False
         if attempt.problem:  # any other host would say the same
             return not_built(attempt, f"This host does not compile it: {attempt.problem}.")
         for name in ("src", "run/out", "tmp", "asm/out"):
@@ -71,12 +73,12 @@ class Compiler:
     def _run(self, attempt: Attempt, slot: Slot, build: Build, key: str) -> bool:
         host = self._host
         places = host.sandbox.places(attempt.folder)
-        argv = build.whole_command(places, host.libraries, host.toolchain)
+        limits = {**attempt.limits, "output_files": len(LISTINGS)}  # they are not the program's own
+        seconds = limits["compile_seconds"]
+        argv = build.whole_command(places, host.libraries, host.toolchain, seconds)
         archive = attempt.asm_archive if build.shows else None
-        command = host.sandbox.compiler(
-            attempt.folder, attempt.job_files, argv, attempt.limits, archive
-        )
-        ended = attempt.run(slot, command, attempt.limits["compile_seconds"])
+        command = host.sandbox.compiler(attempt.folder, attempt.job_files, argv, limits, archive)
+        ended = attempt.run(slot, command, seconds)
         if not has_finished(attempt, ended):
             return False
         attempt.report = {
@@ -90,7 +92,7 @@ class Compiler:
         program = attempt.folder / "program"
         if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
             if archive is not None:
-                found = host.sandbox.asm(attempt.folder, archive, attempt.limits)
+                found = host.sandbox.asm(attempt.folder, archive, limits)
                 attempt.asm_files = only_ours(found)
             self._cache.put(key, self._of(attempt), attempt.report, attempt.asm_files)
             return True

@@ -14,7 +14,7 @@ from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.interpreter import Interpreter
 from handouts.executor.machine.libraries import DRIVER_STUB, NO_LIBRARIES, Libraries
 from handouts.executor.results.archive import Found, unpack
-from handouts.executor.sandbox.bundle import NO_FILES, pack
+from handouts.executor.sandbox.bundle import NO_FILES, pack, placed
 from handouts.executor.sandbox.bwrap_program import find_bwrap, isolation, options_of
 from handouts.executor.sandbox.command import Command, Places, environment
 from handouts.executor.sandbox.first_process import Inside, compile_init, first_process
@@ -139,11 +139,8 @@ class Bubblewrap:
         limits: dict[str, int],
         beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs Python with these files at the place of a script, in a folder with the files
-        `beside`; what it leaves in ./out/ goes to the archive."""
-        at_their_places = {"src/" + name: text for name, text in files.items()}
-        at_their_places.update({"run/" + name: text for name, text in beside.items()})
-        pack(at_their_places, folder / "bundle")
+        """Runs Python with these files at the place of a script, otherwise as `program` does."""
+        pack(placed({"src": files, "run": beside}), folder / "bundle")
         opened = {
             "bundle": (folder / "bundle", os.O_RDONLY),
             "archive": (archive, WRITE_ANEW),

@@ -21,6 +21,15 @@ def pack(files: Mapping[str, str], bundle: Path) -> None:
             out.write(b"f %d %d\n" % (len(content), len(encoded)) + encoded + content)
 
 
+def placed(folders: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The files of several folders as those of the folder above."""
+    return {
+        f"{folder}/{name}": text
+        for folder, files in folders.items()
+        for name, text in files.items()
+    }
+
+
 def lay_out(files: Mapping[str, str], folder: Path) -> None:
     """The same where there is no sandbox: writes the files into a folder. Raises OSError."""
     for name, text in files.items():
