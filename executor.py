@@ -100,57 +100,57 @@ PARTS = (
     (1979, "handouts/executor/base/file_names.py", 7),
     (2030, "handouts/executor/results/archive.py", 17),
     (2109, "handouts/executor/pipeline/attempt.py", 18),
-    (2237, "handouts/client/answer.py", 8),
-    (2283, "handouts/client/connection.py", 19),
-    (2439, "handouts/executor/base/held_connection.py", 13),
-    (2473, "handouts/executor/machine/gpu_choice.py", 11),
-    (2545, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2642, "handouts/executor/machine/driver_stub.c", 0),
-    (2685, "handouts/executor/machine/driver_stub.py", 16),
-    (2728, "handouts/executor/machine/libraries.py", 22),
-    (2821, "handouts/executor/pipeline/workers.py", 11),
-    (2862, "handouts/executor/sandbox/bundle.py", 14),
-    (2883, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (2916, "handouts/executor/sandbox/init.c", 0),
-    (3135, "handouts/executor/results/outputs.py", 10),
-    (3225, "handouts/executor/sandbox/first_process.py", 21),
-    (3278, "handouts/executor/machine/device_files.py", 12),
-    (3313, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3349, "handouts/executor/sandbox/self_test.py", 7),
-    (3407, "handouts/executor/sandbox/shown.py", 13),
-    (3456, "handouts/executor/sandbox/system_calls.py", 11),
-    (3602, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3772, "handouts/executor/sandbox/unconfined.py", 15),
-    (3850, "handouts/executor/pipeline/host.py", 37),
-    (4018, "handouts/executor/pipeline/held_claims.py", 10),
-    (4058, "handouts/executor/pipeline/places.py", 11),
-    (4100, "handouts/executor/pipeline/room.py", 14),
-    (4218, "handouts/executor/pipeline/shutdown.py", 16),
-    (4278, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4362, "handouts/executor/pipeline/claiming.py", 20),
-    (4467, "handouts/executor/base/flags.py", 12),
-    (4526, "handouts/executor/pipeline/disassembly.py", 13),
-    (4597, "handouts/executor/pipeline/building.py", 21),
-    (4693, "handouts/executor/pipeline/endings.py", 17),
-    (4764, "handouts/executor/pipeline/delivery.py", 16),
-    (4813, "handouts/executor/results/spool.py", 11),
-    (4890, "handouts/executor/pipeline/reporting.py", 21),
-    (4989, "handouts/executor/pipeline/handover.py", 17),
-    (5099, "handouts/executor/results/compile_cache.py", 15),
-    (5177, "handouts/executor/pipeline/compiling.py", 30),
-    (5337, "handouts/executor/pipeline/executing.py", 32),
-    (5468, "handouts/executor/pipeline/executor.py", 30),
-    (5566, "handouts/executor/slot/event_loop.py", 12),
-    (5601, "handouts/executor/slot/libc.py", 10),
-    (5631, "handouts/executor/slot/identity.py", 23),
-    (5689, "handouts/executor/machine/memory.py", 6),
-    (5724, "handouts/executor/slot/memory_watch.py", 17),
-    (5881, "handouts/executor/slot/orders.py", 13),
-    (5961, "handouts/executor/slot/bounded_log.py", 5),
-    (5997, "handouts/executor/slot/program_output.py", 11),
-    (6037, "handouts/executor/slot/command_run.py", 23),
-    (6223, "handouts/executor/slot/slot_process.py", 26),
-    (6274, "handouts/executor/main.py", 42),
+    (2261, "handouts/client/answer.py", 8),
+    (2307, "handouts/client/connection.py", 19),
+    (2463, "handouts/executor/base/held_connection.py", 13),
+    (2497, "handouts/executor/machine/gpu_choice.py", 11),
+    (2569, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2666, "handouts/executor/machine/driver_stub.c", 0),
+    (2709, "handouts/executor/machine/driver_stub.py", 16),
+    (2752, "handouts/executor/machine/libraries.py", 22),
+    (2862, "handouts/executor/pipeline/workers.py", 11),
+    (2903, "handouts/executor/sandbox/bundle.py", 13),
+    (2936, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (2969, "handouts/executor/sandbox/init.c", 0),
+    (3188, "handouts/executor/results/outputs.py", 10),
+    (3288, "handouts/executor/sandbox/first_process.py", 21),
+    (3341, "handouts/executor/machine/device_files.py", 12),
+    (3376, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3412, "handouts/executor/sandbox/self_test.py", 7),
+    (3470, "handouts/executor/sandbox/shown.py", 13),
+    (3519, "handouts/executor/sandbox/system_calls.py", 11),
+    (3665, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (3839, "handouts/executor/sandbox/unconfined.py", 15),
+    (3922, "handouts/executor/pipeline/host.py", 37),
+    (4090, "handouts/executor/pipeline/held_claims.py", 10),
+    (4130, "handouts/executor/pipeline/places.py", 11),
+    (4172, "handouts/executor/pipeline/room.py", 14),
+    (4290, "handouts/executor/pipeline/shutdown.py", 16),
+    (4350, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4434, "handouts/executor/pipeline/claiming.py", 21),
+    (4579, "handouts/executor/base/flags.py", 12),
+    (4657, "handouts/executor/pipeline/disassembly.py", 14),
+    (4754, "handouts/executor/pipeline/building.py", 22),
+    (4877, "handouts/executor/pipeline/endings.py", 17),
+    (4948, "handouts/executor/pipeline/delivery.py", 16),
+    (4997, "handouts/executor/results/spool.py", 11),
+    (5074, "handouts/executor/pipeline/reporting.py", 21),
+    (5173, "handouts/executor/pipeline/handover.py", 17),
+    (5283, "handouts/executor/results/compile_cache.py", 15),
+    (5361, "handouts/executor/pipeline/compiling.py", 30),
+    (5526, "handouts/executor/pipeline/executing.py", 32),
+    (5662, "handouts/executor/pipeline/executor.py", 30),
+    (5760, "handouts/executor/slot/event_loop.py", 12),
+    (5795, "handouts/executor/slot/libc.py", 10),
+    (5825, "handouts/executor/slot/identity.py", 23),
+    (5883, "handouts/executor/machine/memory.py", 6),
+    (5918, "handouts/executor/slot/memory_watch.py", 17),
+    (6075, "handouts/executor/slot/orders.py", 13),
+    (6155, "handouts/executor/slot/bounded_log.py", 5),
+    (6191, "handouts/executor/slot/program_output.py", 11),
+    (6231, "handouts/executor/slot/command_run.py", 23),
+    (6417, "handouts/executor/slot/slot_process.py", 26),
+    (6468, "handouts/executor/main.py", 42),
 )
 
 
@@ -2120,16 +2120,21 @@ class Attempt:
         self.lease_seconds = float(claimed["attempt"]["lease_seconds"])
         job = claimed["job"]
         self.job_id = int(job["id"])
-        self.main = main_name(str(job["filename"]))
         self.args = [str(arg) for arg in job["args"]]
         self.platform = str(job.get("platform") or "cuda")  # an older queue sends none of these
         self.flags = [str(flag) for flag in job.get("flags") or ()]
         self.asm = bool(job.get("asm"))
         self.sources = texts(job.get("sources"))
         includes = texts(job.get("includes"))
-        self.job_files = {self.main: str(job["source"]), **self.sources, **includes}
+        self.main = main_name(str(job["filename"]), [*self.sources, *includes])
         # Nothing of a job whose files cannot be written where they belong is written at all.
         self.problem = why_unsafe([self.main, *self.sources, *includes])
+        if not self.is_python:
+            self.main = with_small_ending(self.main)
+            self.sources = {with_small_ending(name): t for name, t in self.sources.items()}
+        self.job_files = {self.main: str(job["source"]), **self.sources, **includes}
+        # What its program finds where it runs. What is in out/ there would come back.
+        self.beside = {name: t for name, t in includes.items() if name.split("/")[0] != "out"}
         given = {name: int(value) for name, value in job["limits"].items()}
         self.limits = {**DEFAULT_LIMITS, **given}
         self.folder = folder / str(self.id)
@@ -2152,7 +2157,7 @@ class Attempt:
     @property
     def is_python(self) -> bool:
         """Whether it is run by an interpreter, and not compiled."""
-        return self.main.endswith(".py")
+        return has_ending(self.main, ".py")
 
     def stop(self, reason: str, lost: bool = False) -> None:
         """Kills what runs for this job, now and from now on."""
@@ -2186,13 +2191,32 @@ class Attempt:
         return stuck
 
 
-def main_name(filename: str) -> str:
+def main_name(filename: str, others: list[str]) -> str:
     """The main file's: the student's own, so that error messages name it. What names no language
-    is CUDA."""
-    is_safe = not problem_of(filename)
-    plain = re.sub(r"[^\w.+ /-]" if is_safe else r"[^\w.+ -]", "_", filename)
-    plain = plain if plain.endswith(LANGUAGES) else plain + ".cu"
-    return "program.cu" if problem_of(plain) else plain
+    is CUDA.
+
+    A name that is not safe, or that gets an ending, is made one that no other file has.
+    """
+    has_language = has_ending(filename, *LANGUAGES)
+    if has_language and not problem_of(filename):
+        return filename
+    ending = "." + filename.rpartition(".")[2].lower() if has_language else ".cu"
+    plain = filename if not problem_of(filename) else re.sub(r"[^\w.+ -]", "_", filename)
+    wishes = [plain if has_language else plain + ending, "program" + ending]
+    wishes += [f"program-{number}{ending}" for number in range(2, len(others) + 3)]
+    return next((name for name in wishes if not why_unsafe([name, *others])), wishes[1])
+
+
+def has_ending(name: str, *endings: str) -> bool:
+    """Whether it has one of these, in small letters or in capitals: LAB.PY is Python."""
+    return name.lower().endswith(endings)
+
+
+def with_small_ending(name: str) -> str:
+    """The name by which compilers know its language: LAB.CU is CUDA for the queue alone. No other
+    file has it, since none differs by capitals only."""
+    stem, dot, ending = name.rpartition(".")
+    return stem + dot + ending.lower() if has_ending(name, *LANGUAGES) else name
 
 
 def texts(files: Any) -> dict[str, str]:
@@ -2728,6 +2752,7 @@ def compile_stub(compiler: str, functions: Iterable[str], library: Path) -> str:
 DRIVER_STUB = "libcuda.so.1"
 LOADS_DRIVER = "import ctypes; ctypes.CDLL('libcuda.so.1')"
 DRIVER_FLAG = re.compile(r"(-l|--?library=)(cuda|:libcuda\.so(\.1)?)|.*-lcuda")
+NAMES_LIBRARY = re.compile(r"(?:^|[=,])(?:-l|--?library=)(?::lib)?([\w+-]+)")
 
 
 class Libraries(NamedTuple):
@@ -2737,6 +2762,8 @@ class Libraries(NamedTuple):
     run: Sequence[str] = ()  # folders where a program finds shared libraries at run time
     folder: str = ""  # with what was made; "" for none. Sandboxes show it at another place
     has_driver: bool = True
+    names: Sequence[str] = ()  # of those that the toolkit has, as -l takes them
+    include: str = ""  # the folder of their headers; "" where compilers look anyhow
 
 
 NO_LIBRARIES = Libraries()
@@ -2754,7 +2781,15 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
     if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
         make_driver_stub(nvcc, compiler, folder)
     link = [str(path) for path in [*stubs, *run]]
-    return Libraries(link, [str(path) for path in run], str(folder), has_driver)
+    root = toolkit_root(nvcc)
+    include = str(root / "include") if root and str(root) != "/usr" else ""
+    names = {
+        library.name[len("lib") :].partition(".")[0]
+        for path in [*stubs, *run, folder]
+        for library in path.glob("lib*")
+    }
+    shown_at = [str(path) for path in run]
+    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include)
 
 
 def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
@@ -2813,6 +2848,12 @@ def needs_driver(flags: Iterable[str]) -> bool:
     return any(DRIVER_FLAG.fullmatch(flag) for flag in flags)
 
 
+def names_any_of(flags: Iterable[str], names: Iterable[str]) -> bool:
+    """Whether a program with these flags is linked with one of these libraries."""
+    named = (one for flag in flags for one in NAMES_LIBRARY.findall(flag))
+    return not set(names).isdisjoint(named)
+
+
 # --- handouts/executor/pipeline/workers.py ------------------------------------------------
 #
 # Execution workers: what each can run, and whether it can now.
@@ -2859,12 +2900,24 @@ def offers(workers: list[Worker]) -> dict[str, int]:
 # (file_names.py).
 
 
+NO_FILES: Mapping[str, str] = {}
+
+
 def pack(files: Mapping[str, str], bundle: Path) -> None:
     """Writes the file that `take_in` in init.c reads. Raises OSError."""
     with bundle.open("wb") as out:
         for name, text in files.items():
             encoded, content = name.encode("utf-8"), text.encode("utf-8")
             out.write(b"f %d %d\n" % (len(content), len(encoded)) + encoded + content)
+
+
+def placed(folders: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The files of several folders as those of the folder above."""
+    return {
+        f"{folder}/{name}": text
+        for folder, files in folders.items()
+        for name, text in files.items()
+    }
 
 
 def lay_out(files: Mapping[str, str], folder: Path) -> None:
@@ -3041,7 +3094,7 @@ static int make(int folder, char *name) {
 static int take_in(int from, const char *into) {
     static char buffer[1 << 16];
     size_t left, length, n;
-    char name[256];
+    char name[512]; /* the longest is 255, after a folder's */
     int folder = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to;
     FILE *bundle = fdopen(from, "r");
     if (!bundle || folder < 0) return -1;
@@ -3146,14 +3199,18 @@ NAMED = 20  # of the files that do not come back, this many are named
 class Outputs:
     """Which entries of ./out/ come back, and why others do not."""
 
-    def __init__(self, entries: list[Found], limits: dict[str, int]) -> None:
+    def __init__(self, entries: list[Found], limits: dict[str, int], listings: int = 0) -> None:
+        """`listings`: so many of the first are not the program's, but show how it was compiled;
+        they count in bytes alone."""
         self.files: list[dict[str, Any]] = []  # "name", "size", "offset" in the archive
         self._maximum = limits["output_files"]
+        self._counted = 0
+        self._listings: set[bytes] = set()
         self._bytes = self._room = limits["output_file_bytes"]
         self._left_out: list[dict[str, str]] = []
         self._unnamed = 0
-        for entry in entries:
-            self._add(entry)
+        for number, entry in enumerate(entries):
+            self._add(entry, number < listings)
 
     def report(self) -> dict[str, Any]:
         """Members of the result that are not empty: what comes back, what does not and why."""
@@ -3164,9 +3221,12 @@ class Outputs:
         }
         return {name: value for name, value in members.items() if value}
 
-    def _add(self, entry: Found) -> None:
-        why = self._why_not(entry)
+    def _add(self, entry: Found, is_listing: bool) -> None:
+        why = self._why_not(entry, is_listing)
         if not why:
+            if is_listing:
+                self._listings.add(entry.name)
+            self._counted += not is_listing
             self._room -= entry.size
             self.files.append(
                 {"name": entry.name.decode(), "size": entry.size, "offset": entry.offset}
@@ -3176,12 +3236,15 @@ class Outputs:
         else:
             self._left_out.append({"name": spelled_out(entry.name), "reason": why})
 
-    def _why_not(self, entry: Found) -> str:
+    def _why_not(self, entry: Found, is_listing: bool) -> str:
         if entry.kind not in "fbc":
             return REASONS.get(entry.kind, "there are too many")
         if not is_plain_name(entry.name):
             return "its name is not printable text without slashes"
-        if entry.kind == "c" or len(self.files) >= self._maximum:
+        if entry.name in self._listings:
+            return "the name is taken by the listing of the compiler"
+        is_one_too_many = self._counted >= self._maximum and not (is_listing and self._maximum)
+        if entry.kind == "c" or is_one_too_many:
             if not self._maximum:
                 return "this queue keeps no files"
             return f"no more than {self._maximum} files come back"
@@ -3684,10 +3747,14 @@ class Bubblewrap:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs `folder`/program; what it leaves in ./out/ goes to the archive."""
+        """Runs `folder`/program in a folder with the files `beside`; what it leaves in ./out/ goes
+        to the archive."""
+        pack(beside, folder / "beside")
         files = {
             "program": (folder / "program", os.O_RDONLY),
+            "bundle": (folder / "beside", os.O_RDONLY),
             "archive": (archive, WRITE_ANEW),
         }
         setup = ["--dir", "/tmp/run/out", "--perms", "0555", "--file", "@program", "/job/program"]
@@ -3702,16 +3769,16 @@ class Bubblewrap:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs Python with these files at the place of a script; what it leaves in ./out/ goes to
-        the archive."""
-        pack(files, folder / "bundle")
+        """Runs Python with these files at the place of a script, otherwise as `program` does."""
+        pack(placed({"src": files, "run": beside}), folder / "bundle")
         opened = {
             "bundle": (folder / "bundle", os.O_RDONLY),
             "archive": (archive, WRITE_ANEW),
         }
         setup = ["--dir", "/tmp/run/out", "--dir", "/tmp/src"]
-        inside = Inside(into="/tmp/src", is_python=True)
+        inside = Inside(into="/tmp", is_python=True)
         return self._command(argv, setup, opened, argv[0], gpu, limits, inside)
 
     def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
@@ -3807,8 +3874,10 @@ class NoSandbox:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs `folder`/program."""
+        """Runs `folder`/program in a folder with the files `beside`."""
+        lay_out(beside, folder / "run")
         env = self._environment(folder, nvcc, self._libraries.run, gpu)
         return Command([], [str(folder / "program"), *args], str(folder / "run"), env, {})
 
@@ -3820,9 +3889,12 @@ class NoSandbox:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs Python with these files at the place of a script."""
+        """Runs Python with these files at the place of a script, in a folder with the files
+        `beside`."""
         lay_out(files, folder / "src")
+        lay_out(beside, folder / "run")
         env = self._environment(folder, argv[0], (), gpu)
         return Command([], argv, str(folder / "run"), env, {})
 
@@ -4361,6 +4433,10 @@ class Heartbeat:
 
 WAIT_SECONDS = 25  # how long a claim is held open at the queue
 FULL_DISK_SECONDS = 5  # by how much longer the pause is on a disk without room
+QUEUE_IS_OLDER = (
+    "The queue is older than this executor and has only jobs for GPUs, which this host does not "
+    "run: update the queue."
+)
 
 
 class Claimer:
@@ -4379,6 +4455,7 @@ class Claimer:
         self._room = room
         self._shutdown = shutdown
         self._heartbeat = heartbeat
+        self._looked = False  # whether the queue knows platforms, where that must be known first
 
     def claim(self, connection: HeldConnection) -> Attempt | None:
         """Asks until there is an answer, with one key, so that no job can be lost on its way.
@@ -4391,6 +4468,8 @@ class Claimer:
                 self._room.wait(claim)
                 if not self._host.has_room_for_a_job():
                     self._shutdown.draining.wait(next(pauses) + FULL_DISK_SECONDS)
+                    continue
+                if not self._may_claim(connection):
                     continue
                 answer = self._ask(claim, connection, pauses)
                 if answer is None:
@@ -4406,6 +4485,23 @@ class Claimer:
             return None
         finally:
             self._room.end(claim)
+
+    def _may_claim(self, connection: HeldConnection) -> bool:
+        """A host without GPUs looks first whether the queue knows platforms: one that does not
+        would give it a job for a GPU, and count that as a try. Looks once, and goes on if the
+        queue does not say."""
+        if self._looked or self._serves(CUDA):
+            return True
+        try:
+            connection.pick_up()
+            answer = connection.request("GET", "/schema")
+        except (Unreachable, Untrusted):  # the claim says so, and waits
+            return True
+        self._looked = answer.status < 500
+        if answer.status == 200 and not mentions_platforms(answer.body):
+            self._shutdown.unfit(QUEUE_IS_OLDER)
+            return False
+        return True
 
     def _ask(
         self, claim: Claim, connection: HeldConnection, pauses: Iterator[float]
@@ -4436,24 +4532,40 @@ class Claimer:
             say(f"The queue sent a job that this executor does not understand ({error!r}).")
             return None
         say(f"Job {attempt.job_id}: claimed (attempt {attempt.id}).")
-        self._look_at_queue("platform" in answer.body["job"])
+        knows_platforms = "platform" in answer.body["job"]
+        self._look_at_queue(knows_platforms)
         self._in_hand.add(attempt)
-        self._room.add(claim, attempt, "platform" in answer.body["job"])
+        self._room.add(claim, attempt, knows_platforms)
+        if not self._serves(attempt.platform):
+            why = f"it is for {attempt.platform!a}, which this host does not offer"
+            if knows_platforms:
+                say(f"Job {attempt.job_id}: {why}; giving it back. That is a fault of the queue.")
+            attempt.stop(why)
         self._heartbeat.notify()
         return attempt
+
+    def _serves(self, platform: str) -> bool:
+        return any(platform in worker.platforms for worker in self._room.workers)
 
     def _look_at_queue(self, knows_platforms: bool) -> None:
         """A queue that is older gives every host any job, and those are for GPUs."""
         if knows_platforms or not self._room.knows_platforms:
             return
         others = {name for worker in self._room.workers for name in worker.platforms} - {CUDA}
-        if not any(CUDA in worker.platforms for worker in self._room.workers):
-            self._shutdown.unfit(
-                "The queue is older than this executor and has only jobs for GPUs, which this "
-                "host does not run: update the queue."
-            )
+        if not self._serves(CUDA):
+            self._shutdown.unfit(QUEUE_IS_OLDER)
         elif others:
             say("The queue is older than this executor: it has no jobs for one platform alone.")
+
+
+def mentions_platforms(document: Any) -> bool:
+    """Whether the API's document, as a queue serves it, has jobs that name a platform. True as well
+    for what is no such document."""
+    try:
+        schemas = document["components"]["schemas"]
+        return "platform" in schemas["ClaimedJob"]["properties"]
+    except (KeyError, TypeError):
+        return True
 
 
 # --- handouts/executor/base/flags.py ------------------------------------------------------
@@ -4464,7 +4576,7 @@ class Claimer:
 # it makes, to another place, so that a job fails with a line that says why.
 
 
-MAX_FLAGS, MAX_FLAG_LENGTH = 64, 200
+MAX_FLAGS, MAX_FLAG_LENGTH = 128, 200  # a course's and a job's own
 LEAD_ELSEWHERE = (  # how those begin
     *("-o", "--output", "--options-file", "--objdir", "-dump", "-ccbin", "--compiler-bindir"),
     *("-run", "--run", "-keep-dir", "--keep-dir", "-clean", "--clean", "-target-dir"),
@@ -4479,6 +4591,25 @@ FOR_THE_LINKER = re.compile(
     r"--(no-)?as-needed|--(no-)?whole-archive|--(start|end)-group|--gc-sections|--export-dynamic"
     r"|-l[\w.+-]+|-z|now|relro|defs|noexecstack|-O[012]"
 )
+
+# What compilers for the CPU alone know, by how it begins, and what of that is nvcc's own.
+HOST_COMPILER_S = re.compile(
+    r"-(f|m|W|pedantic|ansi$|pthread$|pipe$|O(fast|[gsz])?$|g.+|std=(gnu|c\d|iso)|nostd|funroll)"
+)
+ALSO_NVCC_S = re.compile(
+    r"-(fatbin|fdevice-|fmad|force-|forward-|frandom-seed|ftemplate-|ftz|gen|m=?(32|64)$|maxrregcount"
+    r"|minimal|Wdefault-stream-launch|Werror=|Wext-lambda|Wmissing-launch-bounds|Wreorder"
+    r"|Wno-deprecated-(gpu-targets|declarations)|std=c\+\+)"
+)
+
+
+def for_nvcc(flags: Iterable[str]) -> list[str]:
+    """The same flags as nvcc takes them: those of a compiler for the CPU are passed on to it."""
+    told = []
+    for flag in flags:
+        is_host_s = HOST_COMPILER_S.match(flag) and not ALSO_NVCC_S.match(flag)
+        told.append("-Xcompiler=" + flag.replace(",", "\\,") if is_host_s else flag)
+    return told
 
 
 def why_refused(flags: Sequence[str]) -> str:
@@ -4523,58 +4654,84 @@ def leads_elsewhere(words: Iterable[str]) -> str:
 # What the compiler made, as text to be read: `asm` of a job.
 
 
-PTX, SASS, ASSEMBLY = "asm-ptx.txt", "asm-sass.txt", "asm.s"
-KEEPS_ASSEMBLY = "-save-temps=obj"  # a host compiler: beside the program
-KEEPS_ASSEMBLY_OF_NVCC = "-Xcompiler=-save-temps=cwd"  # which tidies up beside what it makes
+PTX, SASS, ASSEMBLY = LISTINGS = ("asm-ptx.txt", "asm-sass.txt", "asm.s")
 
-# Runs the compiler, and where that succeeded, takes apart the very program that it made. Nothing
-# here makes a compile fail. Its arguments: the program, the folder for what it makes, cuobjdump and
-# nvdisasm ("" where there is none), which kinds are wanted, and the compiler's command line.
-SHOW = f"""\
-program=$1 out=$2 cuobjdump=$3 nvdisasm=$4 kinds=$5 here=$PWD
-shift 5
+# Runs the compiler, and where that succeeded, what shows its program, in the time that is left.
+# Its arguments: how many seconds a compile may take, what shows the program (a script, and its
+# arguments below), and the compiler's command line.
+COMPILE_AND_SHOW = """\
+seconds=$1 show=$2 program=$3 out=$4 cuobjdump=$5 nvdisasm=$6 began=$(date +%s)
+shift 6
 "$@" || exit
-mkdir -p "$out/../cubins" && cd "$out/../cubins" || exit 0
-case $kinds in *cuda*)
-    if [ -z "$cuobjdump" ]; then
-        echo "asm: this host has no cuobjdump, so there is no {PTX} and no {SASS}."
-    else
-        "$cuobjdump" -ptx "$program" | sed "s|\\"$here/\\(\\./\\)*|\\"|" | cat -s >{PTX}
-        if grep -q '^\\.version' {PTX}; then mv {PTX} "$out"
-        else echo "asm: the program holds no PTX, so there is no {PTX}."; fi
-        if [ "$nvdisasm" ]; then
-            "$cuobjdump" -xelf all "$program" >log || cat log
-            for cubin in *.cubin; do
-                echo "// $cubin"
-                "$nvdisasm" -c -g "$cubin"
-            done | sed "s|\\"$here/\\(\\./\\)*|\\"|" >"$out/{SASS}"
-        else
-            "$cuobjdump" -sass "$program" >"$out/{SASS}"
-        fi
-    fi
-esac
-case $kinds in *host*)
-    for file in "${{program%/*}}"/*.s "$here"/tmpxft_*.s; do
-        case $file in *_dlink.s | *.cudafe1.s) continue ;; esac
-        [ ! -f "$file" ] || cat "$file"
-    done >"$out/{ASSEMBLY}"
-esac
+left=$((began + seconds - 2 - $(date +%s)))
+if [ "$left" -gt 0 ]; then
+    timeout -k 1 "$left" /bin/sh -c "$show" sh "$program" "$out" "$cuobjdump" "$nvdisasm"
+    [ $? != 124 ] && exit 0
+fi
+echo "asm: the compile's time limit left too little time to show all of the program."
 exit 0
 """
 
+# Each file appears in the folder for them when it is whole.
+BEGIN = """\
+program=$1 out=$2 cuobjdump=$3 nvdisasm=$4 here=$PWD parts=$2/../parts
+mkdir -p "$parts" || exit 0
+"""
+SHOW_CUDA = f"""\
+cd "$parts"
+if [ -z "$cuobjdump" ]; then
+    echo "asm: this host has no cuobjdump, so there is no {PTX} and no {SASS}."
+else
+    "$cuobjdump" -ptx "$program" | sed "s|\\"$here/\\(\\./\\)*|\\"|" | cat -s >{PTX}
+    if grep -q '^\\.version' {PTX}; then mv {PTX} "$out"
+    else echo "asm: the program holds no PTX, so there is no {PTX}."; fi
+    if [ "$nvdisasm" ]; then
+        "$cuobjdump" -xelf all "$program" >log || cat log
+        for cubin in *.cubin; do
+            echo "// $cubin"
+            "$nvdisasm" -c -g "$cubin"
+        done | sed "s|\\"$here/\\(\\./\\)*|\\"|" >{SASS}
+    else
+        "$cuobjdump" -sass "$program" >{SASS}
+    fi
+    mv {SASS} "$out"
+fi
+cd "$here"
+"""
+JOIN_ASSEMBLY = f"""\
+cat "$parts"/[0-9]*.s >"$parts/all" 2>/dev/null
+if [ -s "$parts/all" ]; then mv "$parts/all" "$out/{ASSEMBLY}"
+else echo "asm: the compiler showed no assembly, so there is no {ASSEMBLY}."; fi
+"""
 
-def shown(argv: list[str], kinds: Iterable[str], tools: Toolchain, places: Places) -> list[str]:
-    """The command line of a compiler, and of what then shows its program.
 
-    `kinds`: "cuda" for PTX and SASS, "host" for the assembly that a compiler was told to keep.
+def shown(
+    argv: list[str],
+    shows_cuda: bool,
+    listed: list[list[str]],
+    tools: Toolchain,
+    places: Places,
+    seconds: int,
+) -> list[str]:
+    """The command line of a compiler, and of what then shows its program: PTX and SASS if it
+    `shows_cuda`, and the assembly that each command of `listed` makes. None of that makes a
+    compile fail.
+
+    `listed`: command lines that end before the name of what they make. `seconds`: what all of it
+    may take.
     """
-    given = [places.program, places.asm, tools.cuobjdump, tools.nvdisasm, " ".join(kinds)]
-    return ["/bin/sh", "-c", SHOW, "sh", *given, *argv]
+    script = BEGIN + (SHOW_CUDA if shows_cuda else "")
+    for number, command in enumerate(listed):
+        # Their complaints are those of the compile itself.
+        script += f'{" ".join(map(shlex.quote, command))} "$parts/{number:03}.s" >/dev/null 2>&1\n'
+    script += JOIN_ASSEMBLY if listed else ""
+    given = [str(int(seconds)), script, places.program, places.asm, tools.cuobjdump, tools.nvdisasm]
+    return ["/bin/sh", "-c", COMPILE_AND_SHOW, "sh", *given, *argv]
 
 
 def only_ours(found: Iterable[Found]) -> list[Found]:
     """Of what is in the archive, the files that are asked for: a source may have made others."""
-    names = {name.encode() for name in (PTX, SASS, ASSEMBLY)}
+    names = {name.encode() for name in LISTINGS}
     return [entry for entry in found if entry.name in names]
 
 
@@ -4610,23 +4767,45 @@ class Build(NamedTuple):
     is_nvcc: bool
     sources: list[str]  # as arguments
     flags: list[str]
-    shows: list[str]  # kinds of what is to be shown of the program
     needs_driver: bool  # whether it is linked with the driver's library
+    shows_cuda: bool = False  # whether PTX and SASS of the program are wanted
+    listed: Sequence[Sequence[str]] = ()  # the arguments of each source whose assembly is wanted
+
+    @property
+    def shows(self) -> bool:
+        """Whether anything is to be shown of the program."""
+        return self.shows_cuda or bool(self.listed)
 
     def command(self, places: Places, libraries: Libraries) -> list[str]:
         """The compiler's command line."""
+        return [*self._options(places, libraries), "-o", places.program, *self.sources, *self.flags]
+
+    def whole_command(
+        self, places: Places, libraries: Libraries, tools: Toolchain, seconds: int
+    ) -> list[str]:
+        """The same, and what shows the program afterwards, if the job wants that.
+
+        `seconds`: what all of it may take.
+        """
+        argv = self.command(places, libraries)
+        if not self.shows:
+            return argv
+        options = self._options(places, libraries)
+        to_text = ["-c", "-Xcompiler=-S", "-o"] if self.is_nvcc else ["-S", "-o"]
+        listed = [[*options, *one, *self.flags, *to_text] for one in self.listed]
+        return shown(argv, self.shows_cuda, listed, tools, places, seconds)
+
+    def _options(self, places: Places, libraries: Libraries) -> list[str]:
+        """The compiler, and what it is told before the files."""
         is_linked = any(map(LINKS.match, self.flags))
         folders = [*libraries.link, *([places.libraries] if places.libraries else [])]
-        paths = [f"-L{folder}" for folder in folders] if is_linked else []
+        options = [f"-L{folder}" for folder in folders] if is_linked else []
         if self.needs_driver and places.libraries and not libraries.has_driver:
             pass_on = "-Xlinker=" if self.is_nvcc else "-Wl,"
-            paths.append(f"{pass_on}-rpath={places.libraries}")
-        return [*self.compiler, *paths, "-o", places.program, *self.sources, *self.flags]
-
-    def whole_command(self, places: Places, libraries: Libraries, tools: Toolchain) -> list[str]:
-        """The same, and what shows the program afterwards, if the job wants that."""
-        argv = self.command(places, libraries)
-        return shown(argv, self.shows, tools, places) if self.shows else argv
+            options.append(f"{pass_on}-rpath={places.libraries}")
+        if libraries.include and not self.is_nvcc and names_any_of(self.flags, libraries.names):
+            options += ["-isystem", libraries.include]  # nvcc knows its own
+        return [*self.compiler, *options]
 
 
 def plan(attempt: Attempt, tools: Toolchain, architectures: list[str]) -> Build:
@@ -4647,22 +4826,27 @@ def plan_for_nvcc(
     attempt: Attempt, tools: Toolchain, names: list[str], architectures: list[str]
 ) -> Build:
     """CUDA, or C++ for a platform with a GPU."""
-    has_host = any(name.endswith((*C, *CXX)) for name in names)
-    has_cuda = any(not name.endswith((*C, *CXX)) for name in names)
-    shows = [*(["cuda"] if has_cuda else []), *(["host"] if has_host else [])]
     own = [] if job_names_architecture(attempt.flags) else architectures
     compiler = [tools.nvcc, OPTIMIZED, *architecture_flags(own, with_ptx=attempt.asm)]
-    if attempt.asm and has_host:
-        compiler.append(KEEPS_ASSEMBLY_OF_NVCC)
-    flags = with_plain_architectures(attempt.flags, architectures)
+    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
+    of_host = [name for name in names if name.endswith((*C, *CXX))]
     return Build(
         compiler,
         is_nvcc=True,
-        sources=["./" + name for name in names],
+        sources=[told_to_nvcc(name) for name in names],
         flags=flags,
-        shows=shows if attempt.asm else [],
         needs_driver=needs_driver(flags),
+        shows_cuda=attempt.asm and len(of_host) < len(names),
+        listed=[[told_to_nvcc(name)] for name in of_host] if attempt.asm else [],
     )
+
+
+def told_to_nvcc(name: str) -> str:
+    """A file's, as an argument. nvcc calls its parts by way of a shell, with names in double
+    quotes. Raises CannotBuild."""
+    if '"' in name:
+        raise CannotBuild(f"nvcc takes no file with a quotation mark in its name: {name}")
+    return "./" + re.sub(r"[$`]", r"\\\g<0>", name)
 
 
 def plan_for_host(attempt: Attempt, tools: Toolchain, names: list[str]) -> Build:
@@ -4671,17 +4855,17 @@ def plan_for_host(attempt: Attempt, tools: Toolchain, names: list[str]) -> Build
     compiler = tools.cc if is_c else tools.cxx
     if not compiler:
         raise CannotBuild(f"This host has no compiler for {'C' if is_c else 'C++'} programs.")
-    sources = []
-    for name in names:
-        one = "./" + name
-        sources += ["-x", "c", one, "-x", "none"] if name.endswith(C) and not is_c else [one]
+    sources = [
+        ["-x", "c", "./" + name, "-x", "none"] if name.endswith(C) and not is_c else ["./" + name]
+        for name in names
+    ]
     return Build(
-        [compiler, OPTIMIZED, *([KEEPS_ASSEMBLY] if attempt.asm else [])],
+        [compiler, OPTIMIZED],
         is_nvcc=False,
-        sources=sources,
+        sources=[word for source in sources for word in source],
         flags=attempt.flags,
-        shows=["host"] if attempt.asm else [],
         needs_driver=needs_driver(attempt.flags),
+        listed=sources if attempt.asm else [],
     )
 
 
@@ -5188,9 +5372,10 @@ class Compiler:
 
     def compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
-        if attempt.problem:
-            attempt.stop(attempt.problem)
+        if attempt.stop_reason:
             return False
+        if attempt.problem:  # any other host would say the same
+            return not_built(attempt, f"This host does not compile it: {attempt.problem}.")
         for name in ("src", "run/out", "tmp", "asm/out"):
             (attempt.folder / name).mkdir(parents=True)
         host = self._host
@@ -5199,9 +5384,7 @@ class Compiler:
                 return self._take_script(attempt)
             build = plan(attempt, host.toolchain, host.architectures(attempt.platform))
         except CannotBuild as problem:
-            log = f"{problem}\n"
-            attempt.report = {"compile_log": log, "outcome": "compile_error"}
-            return False
+            return not_built(attempt, str(problem))
         key = self._key(attempt, build)
         if self._get_cached(key, attempt):
             return not attempt.stop_reason
@@ -5221,12 +5404,12 @@ class Compiler:
     def _run(self, attempt: Attempt, slot: Slot, build: Build, key: str) -> bool:
         host = self._host
         places = host.sandbox.places(attempt.folder)
-        argv = build.whole_command(places, host.libraries, host.toolchain)
+        limits = {**attempt.limits, "output_files": len(LISTINGS)}  # they are not the program's own
+        seconds = limits["compile_seconds"]
+        argv = build.whole_command(places, host.libraries, host.toolchain, seconds)
         archive = attempt.asm_archive if build.shows else None
-        command = host.sandbox.compiler(
-            attempt.folder, attempt.job_files, argv, attempt.limits, archive
-        )
-        ended = attempt.run(slot, command, attempt.limits["compile_seconds"])
+        command = host.sandbox.compiler(attempt.folder, attempt.job_files, argv, limits, archive)
+        ended = attempt.run(slot, command, seconds)
         if not has_finished(attempt, ended):
             return False
         attempt.report = {
@@ -5240,7 +5423,7 @@ class Compiler:
         program = attempt.folder / "program"
         if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
             if archive is not None:
-                found = host.sandbox.asm(attempt.folder, archive, attempt.limits)
+                found = host.sandbox.asm(attempt.folder, archive, limits)
                 attempt.asm_files = only_ours(found)
             self._cache.put(key, self._of(attempt), attempt.report, attempt.asm_files)
             return True
@@ -5283,6 +5466,12 @@ class Compiler:
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+
+
+def not_built(attempt: Attempt, why: str) -> bool:
+    """There is no program to run, for a reason that is the student's to know."""
+    attempt.report = {"compile_log": why + "\n", "outcome": "compile_error"}
+    return False
 
 
 class CompileWorker:
@@ -5371,8 +5560,9 @@ class Runner:
             found = host.sandbox.outputs(attempt.folder, archive, attempt.limits)
         if attempt.asm_files:
             found = [*append(attempt.asm_files, attempt.asm_archive, archive), *found]
-        outputs = Outputs(found, attempt.limits)
-        attempt.files = outputs.files
+        outputs = Outputs(found, attempt.limits, len(attempt.asm_files))
+        # A queue that counts the listings too then keeps those of the program's own.
+        attempt.files = sorted(outputs.files, key=lambda file: file["name"] in LISTINGS)
         attempt.report.update(outputs.report())
         return True
 
@@ -5383,8 +5573,12 @@ class Runner:
         if attempt.is_python and interpreter is not None:
             main = f"{sandbox.places(folder).script}/{attempt.main}"
             argv = [interpreter.path, "-u", main, *attempt.args]  # -u: a crash loses no line
-            return sandbox.script(folder, attempt.job_files, argv, gpu, archive, attempt.limits)
-        return sandbox.program(folder, attempt.args, host.nvcc, gpu, archive, attempt.limits)
+            return sandbox.script(
+                folder, attempt.job_files, argv, gpu, archive, attempt.limits, attempt.beside
+            )
+        return sandbox.program(
+            folder, attempt.args, host.nvcc, gpu, archive, attempt.limits, attempt.beside
+        )
 
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:

@@ -4,6 +4,7 @@ Real executor processes on stub GPUs, with a stub nvcc, against a stub queue tha
 platforms that a claim names.
 """
 
+import json
 import random
 import re
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.gpus import StubGpus
 from tests.support.processes import ROOT, Process, World, run, wait_for
+from tests.support.scripts import load
 from tests.support.stub_queue import StubClaim, StubQueue
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
@@ -305,6 +307,44 @@ def test_a_cpu_host_at_an_older_queue_says_so_and_stops(
     assert host.popen.wait(60) == 2
     assert "The queue is older than this executor and has only jobs for GPUs" in host.told()
     assert [job for job, _ in queue.released] == [1]
+
+
+def test_a_cpu_host_asks_what_the_queue_knows_before_it_claims(
+    world: World, queue: StubQueue, stub: StubGpus
+) -> None:
+    queue.document = {"components": {"schemas": {"ClaimedJob": {"properties": {"id": {}}}}}}
+    queue.submit(None, "true")
+    host = start(world, queue, stub, "--nproc-cpu", 1, execute=0)
+    assert host.popen.wait(60) == 2
+    assert "The queue is older than this executor and has only jobs for GPUs" in host.told()
+    assert (queue.claims, queue.released) == ([], [])
+
+
+def test_the_real_queue_s_document_knows_platforms() -> None:
+    document = json.loads((ROOT / "telerun_site/openapi.json").read_text())
+    assert load("executor").mentions_platforms(document)
+    del document["components"]["schemas"]["ClaimedJob"]["properties"]["platform"]
+    assert not load("executor").mentions_platforms(document)
+
+
+def test_a_job_for_a_platform_that_was_not_asked_for_is_given_back(
+    world: World, queue: StubQueue, stub: StubGpus
+) -> None:
+    """A fault of the queue."""
+
+    def change(claim: StubClaim) -> None:
+        job = queue.given[claim.key]["job"]
+        job["platform"] = "tpu" if job["id"] == 1 else job["platform"]
+
+    queue.before_answer = change
+    host = start(world, queue, stub, "--nproc-cpu", 1, execute=1)
+    queue.submit("cpu", "true")
+    why = "it is for 'tpu', which this host does not offer"
+    wait_for(lambda: queue.released == [(1, why)], "it is given back")
+    queue.wait_until_done(queue.submit("cuda", "true"), queue.submit("cpu", "true"))
+    assert f"Job 1: {why}; giving it back." in host.told()
+    assert "No GPU" not in host.told()
+    assert host.stop() == 0
 
 
 def test_stopping_finishes_the_jobs_of_every_platform(

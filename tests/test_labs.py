@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import need
 from tests.support.labs import Lab, executor, toolkit_with
-from tests.support.processes import NVCC, has_sandbox
+from tests.support.processes import NVCC, ROOT, has_sandbox
 from tests.support.stubs import fake_nvcc
 
 pytestmark = [pytest.mark.once, pytest.mark.processes, pytest.mark.hardening]
@@ -116,6 +116,43 @@ def test_255_headers_are_one_descriptor(lab: Lab) -> None:
     assert over.log == "207\n", over.compile_log
 
 
+READS = """\
+#include <cstdio>
+int main() {
+    char line[9] = "";
+    FILE *points = fopen("data/points.txt", "r");
+    if (!points) return 1;
+    fgets(line, 9, points);
+    printf("%s %d\\n", line, fopen("out/old.txt", "r") != nullptr);
+}
+"""
+READS_TOO = """\
+import os
+print(open("data/points.txt").read(), end=" ")
+print(int(os.path.exists("out/old.txt")))
+"""
+TEXTS = {"data/points.txt": "1 2", "out/old.txt": "is never over what the program leaves"}
+
+
+@pytest.mark.parametrize("sandbox", ["real", "none"])
+@pytest.mark.parametrize(
+    ("name", "platform", "source"),
+    [("a.cu", "cuda", READS), ("a.cpp", "cpu", READS), ("a.py", "cpu", READS_TOO)],
+)
+def test_a_program_finds_the_text_files_that_were_sent_for_it(
+    lab: Lab, tmp_path: Path, sandbox: str, name: str, platform: str, source: str
+) -> None:
+    place = lab if sandbox == "real" else Lab(tmp_path, *PLAIN)
+    over = place.run(name, source, platform=platform, includes=TEXTS)
+    assert (over.outcome, over.log) == ("succeeded", "1 2 0\n"), over.compile_log
+    assert over.files == {}
+    if place is not lab:
+        place.close()
+
+
+PLAIN = ("--sandbox", "none", "--python", sys.executable)
+
+
 def test_without_a_sandbox_it_is_the_same(tmp_path: Path) -> None:
     lab = Lab(tmp_path, "--sandbox", "none", "--python", sys.executable)
     over = lab.run("main.cpp", MAIN, platform="cpu", includes=INCLUDES, asm=True,
@@ -142,14 +179,15 @@ UNSAFE = [
 
 @pytest.mark.parametrize("name", UNSAFE)
 @pytest.mark.parametrize("kind", ["sources", "includes"])
-def test_a_job_with_an_unsafe_name_is_given_back_and_nothing_written(
+def test_a_job_with_an_unsafe_name_is_a_compile_error_and_nothing_written(
     lab: Lab, name: str, kind: str
 ) -> None:
-    before = sorted(lab.folder.rglob("*"))
+    before = sorted(lab.host.jobs.rglob("*"))
     over = lab.run("main.cu", MAIN, **{kind: {name: "x"}})
-    assert over.report == {}
-    assert "name" in over.given_back or "folder" in over.given_back
-    assert sorted(lab.folder.rglob("*")) == before
+    assert (over.outcome, over.given_back) == ("compile_error", "")
+    assert "name" in over.compile_log or "folder" in over.compile_log
+    assert over.compile_log.count("\n") == 1
+    assert sorted(lab.host.jobs.rglob("*")) == before
 
 
 def test_names_mean_nothing_to_a_shell(lab: Lab) -> None:
@@ -182,6 +220,38 @@ def test_flags_that_mean_harm_end_in_the_sandbox(lab: Lab, flags: list[str], pla
     assert lab.run("after.cpp", "int main() {}", platform="cpu").outcome == "succeeded"
 
 
+@pytest.mark.parametrize(
+    ("given", "others", "made"),
+    [
+        ("a(1).cpp", [], "a(1).cpp"),
+        ("sub!/a.cpp", [], "sub!/a.cpp"),
+        ("lab", [], "lab.cu"),
+        ("lab", ["lab.cu"], "program.cu"),
+        ("lab", ["LAB.cu/x.h", "PROGRAM.cu"], "program-2.cu"),
+        ("../up.py", [], ".._up.py"),
+        ("x" * 200 + ".PY", [], "program.py"),
+        ("a/" * 9 + "x.C", ["a_a_a_a_a_a_a_a_a_x.C"], "program.c"),
+    ],
+)
+def test_a_main_name_is_kept_if_it_is_safe(given: str, others: list[str], made: str) -> None:
+    assert executor.main_name(given, others) == made
+
+
+def test_endings_in_capitals_name_the_same_languages(lab: Lab) -> None:
+    assert lab.run("LAB.PY", READS_TOO, platform="cpu", includes=TEXTS).log == "1 2 0\n"
+    more = {"B.CPP": "int b;", "c.C": "int new;", "d.CXX": "int d;"}
+    over = lab.run("A.CPP", READS, platform="cpu", sources=more, includes=TEXTS)
+    assert over.log == "1 2 0\n", over.compile_log
+    over = lab.run("A.CU", READS, sources={**more, "E.CU": "int e;"}, includes=TEXTS)
+    assert over.log == "1 2 0\n", over.compile_log
+
+
+def test_names_that_nvcc_s_shell_would_change(lab: Lab) -> None:
+    assert lab.run("$a`(1).cu", READS, includes=TEXTS).log == "1 2 0\n"
+    over = lab.run('a".cu', READS)
+    assert over.compile_log == 'nvcc takes no file with a quotation mark in its name: a".cu\n'
+
+
 def test_one_file_cannot_be_the_folder_of_another() -> None:
     assert (
         executor.why_unsafe(["main.cu", "a/b.h", "A"]) == "'A' is a file, and the folder of 'a/b.h'"
@@ -211,7 +281,8 @@ REFUSED = [
 def test_flags_that_lead_elsewhere_are_refused_a_second_time() -> None:
     assert {flag: executor.why_refused([flag]) for flag in ALLOWED} == dict.fromkeys(ALLOWED, "")
     assert [flag for flag in REFUSED if not executor.why_refused([flag])] == []
-    assert "64 are the most" in executor.why_refused(["-DX"] * 1000)
+    assert "128 are the most" in executor.why_refused(["-DX"] * 129)
+    assert executor.why_refused(["-DX"] * 128) == ""
 
 
 def test_a_refused_flag_is_a_line_in_the_compile_log(lab: Lab) -> None:
@@ -310,6 +381,23 @@ def test_cpp_for_a_gpu_is_nvcc_s(lab: Lab) -> None:
     assert over.report["command"].startswith("nvcc -O3")
 
 
+FOR_THE_HOST = [
+    "-march=native", "-fopenmp-simd", "-mavx512f", "-Wall", "-ffast-math", "-Wl,--as-needed",
+    "-O3", "-Wextra", "-fsanitize=address,undefined", "-g", "-m64", "-std=c++17", "-lineinfo",
+    "-fmad=true",
+]  # fmt: skip
+
+
+def test_nvcc_passes_on_the_host_compiler_s_flags(lab: Lab) -> None:
+    labs = ROOT / "examples/labs/1-baseline"
+    includes = {"timing.hpp": (labs / "timing.hpp").read_text()}
+    source = (labs / "saxpy.cpp").read_text()
+    over = lab.run("saxpy.cpp", source, flags=FOR_THE_HOST[:3], includes=includes)
+    assert over.log.startswith("PASSED"), over.compile_log
+    over = lab.run("a.cpp", "int main() {}", flags=FOR_THE_HOST)
+    assert (over.outcome == "compile_error", over.compile_log) == (False, "")
+
+
 def test_python_runs_with_its_files_outside_of_the_working_folder(lab: Lab) -> None:
     source = (
         "import os, sys, pathlib, helper.words as words, django\n"
@@ -320,7 +408,7 @@ def test_python_runs_with_its_files_outside_of_the_working_folder(lab: Lab) -> N
     over = lab.run("main.py", source, platform="cpu", args=["./a", "b c"],
                    includes={"helper/words.py": "HELLO = 'hello'\n"})  # fmt: skip
     assert over.outcome == "succeeded", over.log
-    assert over.log == "hello ['./a', 'b c'] ['out'] /tmp/run\n"
+    assert over.log == "hello ['./a', 'b c'] ['helper', 'out'] /tmp/run\n"
     assert over.files == {"result.txt": b"kept"}
     assert over.report["python"] == sys.version.split()[0]
 
@@ -411,6 +499,16 @@ def test_nvidia_s_libraries_link_and_are_found(whole_lab: Lab) -> None:
     assert "cublas 1\n" in both.log
 
 
+def test_cpp_for_the_cpu_finds_the_headers_of_the_libraries_that_it_names(whole_lab: Lab) -> None:
+    flags = ["-lcublas", "-lcurand"]
+    over = whole_lab.run("blas.cpp", NVIDIAS, platform="cpu", flags=flags)
+    assert over.log == "cublas 1\ncurand 203\n", over.compile_log
+    over = whole_lab.run("driver.cpp", DRIVER, platform="cpu", flags=["-lcuda"])
+    assert over.outcome == "succeeded", over.compile_log
+    over = whole_lab.run("driver.cpp", DRIVER, platform="cpu", flags=["-lm"])
+    assert "cuda.h: No such file" in over.compile_log
+
+
 def test_a_toolkit_with_its_own_stub_and_libraries_in_many_places(tmp_path: Path) -> None:
     """A stub of a toolkit: folders and empty files."""
     nvcc = fake_nvcc(tmp_path).rename(tmp_path / "nvcc")
@@ -479,6 +577,30 @@ def test_asm_of_the_host_s_compiler_and_of_cpp_through_nvcc(lab: Lab) -> None:
         assert b"_Z5sevenv:" in over.files["asm.s"]
 
 
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_asm_of_sources_of_one_base_name_costs_no_compile(lab: Lab, platform: str) -> None:
+    main = "int a(); int b();\nint main() { return a() + b(); }\n"
+    parts = {"x/part.cpp": "int a() { return 0; }", "y/part.cpp": "int b() { return 0; }"}
+    over = lab.run("part.cpp", main, platform=platform, asm=True, sources=parts)
+    assert over.outcome == "succeeded", over.compile_log
+    assert all(name in over.files["asm.s"] for name in (b"main:", b"_Z1av:", b"_Z1bv:"))
+
+
+def test_asm_takes_no_more_than_the_time_that_is_left(lab: Lab) -> None:
+    limits = {"compile_seconds": 2}
+    over = lab.run("m.cpp", "int main() {}", platform="cpu", asm=True, limits=limits)
+    assert (over.outcome, over.files) == ("succeeded", {})
+    assert "too little time" in over.compile_log
+
+
+def test_an_own_file_of_a_listing_s_name_is_said_to_be_left_out(lab: Lab) -> None:
+    over = lab.run("m.cpp", WRITES.replace("mine", "asm.s"), platform="cpu", asm=True)
+    assert b"main:" in over.files["asm.s"]
+    assert over.report["files_left_out"] == [
+        {"name": "asm.s", "reason": "the name is taken by the listing of the compiler"}
+    ]
+
+
 def test_asm_without_tools_is_a_line_in_the_compile_log(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -500,8 +622,9 @@ def test_asm_counts_towards_the_limits_and_comes_back_of_what_ran_too_long(lab: 
     assert over.outcome == "runtime_timeout"
     assert list(over.files) == ["asm.s"]
     over = lab.run("main.cpp", WRITES, platform="cpu", asm=True, limits={"output_files": 1})
-    assert list(over.files) == ["asm.s"]
-    assert over.report["files_left_out"][0]["name"] == "mine"
+    assert sorted(over.files) == ["asm.s", "mine"]  # a listing is none of the program's own
+    over = lab.run("main.cpp", WRITES, platform="cpu", asm=True, limits={"output_files": 0})
+    assert over.files == {}
     over = lab.run("main.cpp", WRITES, platform="cpu", asm=True, limits={"output_file_bytes": 10})
     assert list(over.files) == ["mine"]
     assert over.report["files_left_out"][0]["name"] == "asm.s"

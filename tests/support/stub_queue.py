@@ -49,6 +49,7 @@ class StubQueue:
         self.cancelled: set[int] = set()
         self.phases: dict[int, str] = {}
         self.connections = 0
+        self.document: dict[str, Any] = {}  # the API's
         # Called with the claim, without the lock, when a job is its but the answer is not sent yet.
         self.before_answer: Callable[[StubClaim], None] = lambda claim: None
         self._server = StubServer(("127.0.0.1", world.port), StubHandler)
@@ -183,6 +184,9 @@ class StubHandler(BaseHTTPRequestHandler):
             self._answer(201 if given else 204, given)
         else:
             self._answer(200, {})
+
+    def do_GET(self) -> None:
+        self._answer(200, self.server.queue.document)
 
     do_PUT = do_POST  # noqa: N815
 

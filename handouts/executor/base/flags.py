@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-MAX_FLAGS, MAX_FLAG_LENGTH = 64, 200
+MAX_FLAGS, MAX_FLAG_LENGTH = 128, 200  # a course's and a job's own
 LEAD_ELSEWHERE = (  # how those begin
     *("-o", "--output", "--options-file", "--objdir", "-dump", "-ccbin", "--compiler-bindir"),
     *("-run", "--run", "-keep-dir", "--keep-dir", "-clean", "--clean", "-target-dir"),
@@ -24,6 +24,25 @@ FOR_THE_LINKER = re.compile(
     r"--(no-)?as-needed|--(no-)?whole-archive|--(start|end)-group|--gc-sections|--export-dynamic"
     r"|-l[\w.+-]+|-z|now|relro|defs|noexecstack|-O[012]"
 )
+
+# What compilers for the CPU alone know, by how it begins, and what of that is nvcc's own.
+HOST_COMPILER_S = re.compile(
+    r"-(f|m|W|pedantic|ansi$|pthread$|pipe$|O(fast|[gsz])?$|g.+|std=(gnu|c\d|iso)|nostd|funroll)"
+)
+ALSO_NVCC_S = re.compile(
+    r"-(fatbin|fdevice-|fmad|force-|forward-|frandom-seed|ftemplate-|ftz|gen|m=?(32|64)$|maxrregcount"
+    r"|minimal|Wdefault-stream-launch|Werror=|Wext-lambda|Wmissing-launch-bounds|Wreorder"
+    r"|Wno-deprecated-(gpu-targets|declarations)|std=c\+\+)"
+)
+
+
+def for_nvcc(flags: Iterable[str]) -> list[str]:
+    """The same flags as nvcc takes them: those of a compiler for the CPU are passed on to it."""
+    told = []
+    for flag in flags:
+        is_host_s = HOST_COMPILER_S.match(flag) and not ALSO_NVCC_S.match(flag)
+        told.append("-Xcompiler=" + flag.replace(",", "\\,") if is_host_s else flag)
+    return told
 
 
 def why_refused(flags: Sequence[str]) -> str:

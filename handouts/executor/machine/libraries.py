@@ -22,6 +22,7 @@ from handouts.executor.machine.toolchain import toolkit_root
 DRIVER_STUB = "libcuda.so.1"
 LOADS_DRIVER = "import ctypes; ctypes.CDLL('libcuda.so.1')"
 DRIVER_FLAG = re.compile(r"(-l|--?library=)(cuda|:libcuda\.so(\.1)?)|.*-lcuda")
+NAMES_LIBRARY = re.compile(r"(?:^|[=,])(?:-l|--?library=)(?::lib)?([\w+-]+)")
 
 
 class Libraries(NamedTuple):
@@ -31,6 +32,8 @@ class Libraries(NamedTuple):
     run: Sequence[str] = ()  # folders where a program finds shared libraries at run time
     folder: str = ""  # with what was made; "" for none. Sandboxes show it at another place
     has_driver: bool = True
+    names: Sequence[str] = ()  # of those that the toolkit has, as -l takes them
+    include: str = ""  # the folder of their headers; "" where compilers look anyhow
 
 
 NO_LIBRARIES = Libraries()
@@ -48,7 +51,15 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
     if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
         make_driver_stub(nvcc, compiler, folder)
     link = [str(path) for path in [*stubs, *run]]
-    return Libraries(link, [str(path) for path in run], str(folder), has_driver)
+    root = toolkit_root(nvcc)
+    include = str(root / "include") if root and str(root) != "/usr" else ""
+    names = {
+        library.name[len("lib") :].partition(".")[0]
+        for path in [*stubs, *run, folder]
+        for library in path.glob("lib*")
+    }
+    shown_at = [str(path) for path in run]
+    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include)
 
 
 def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
@@ -105,3 +116,9 @@ def make_driver_stub(nvcc: str, compiler: str, folder: Path) -> None:
 def needs_driver(flags: Iterable[str]) -> bool:
     """Whether a program with these flags is linked with the driver's library."""
     return any(DRIVER_FLAG.fullmatch(flag) for flag in flags)
+
+
+def names_any_of(flags: Iterable[str], names: Iterable[str]) -> bool:
+    """Whether a program with these flags is linked with one of these libraries."""
+    named = (one for flag in flags for one in NAMES_LIBRARY.findall(flag))
+    return not set(names).isdisjoint(named)

@@ -29,16 +29,21 @@ class Attempt:
         self.lease_seconds = float(claimed["attempt"]["lease_seconds"])
         job = claimed["job"]
         self.job_id = int(job["id"])
-        self.main = main_name(str(job["filename"]))
         self.args = [str(arg) for arg in job["args"]]
         self.platform = str(job.get("platform") or "cuda")  # an older queue sends none of these
         self.flags = [str(flag) for flag in job.get("flags") or ()]
         self.asm = bool(job.get("asm"))
         self.sources = texts(job.get("sources"))
         includes = texts(job.get("includes"))
-        self.job_files = {self.main: str(job["source"]), **self.sources, **includes}
+        self.main = main_name(str(job["filename"]), [*self.sources, *includes])
         # Nothing of a job whose files cannot be written where they belong is written at all.
         self.problem = why_unsafe([self.main, *self.sources, *includes])
+        if not self.is_python:
+            self.main = with_small_ending(self.main)
+            self.sources = {with_small_ending(name): t for name, t in self.sources.items()}
+        self.job_files = {self.main: str(job["source"]), **self.sources, **includes}
+        # What its program finds where it runs. What is in out/ there would come back.
+        self.beside = {name: t for name, t in includes.items() if name.split("/")[0] != "out"}
         given = {name: int(value) for name, value in job["limits"].items()}
         self.limits = {**DEFAULT_LIMITS, **given}
         self.folder = folder / str(self.id)
@@ -61,7 +66,7 @@ class Attempt:
     @property
     def is_python(self) -> bool:
         """Whether it is run by an interpreter, and not compiled."""
-        return self.main.endswith(".py")
+        return has_ending(self.main, ".py")
 
     def stop(self, reason: str, lost: bool = False) -> None:
         """Kills what runs for this job, now and from now on."""
@@ -95,13 +100,32 @@ class Attempt:
         return stuck
 
 
-def main_name(filename: str) -> str:
+def main_name(filename: str, others: list[str]) -> str:
     """The main file's: the student's own, so that error messages name it. What names no language
-    is CUDA."""
-    is_safe = not problem_of(filename)
-    plain = re.sub(r"[^\w.+ /-]" if is_safe else r"[^\w.+ -]", "_", filename)
-    plain = plain if plain.endswith(LANGUAGES) else plain + ".cu"
-    return "program.cu" if problem_of(plain) else plain
+    is CUDA.
+
+    A name that is not safe, or that gets an ending, is made one that no other file has.
+    """
+    has_language = has_ending(filename, *LANGUAGES)
+    if has_language and not problem_of(filename):
+        return filename
+    ending = "." + filename.rpartition(".")[2].lower() if has_language else ".cu"
+    plain = filename if not problem_of(filename) else re.sub(r"[^\w.+ -]", "_", filename)
+    wishes = [plain if has_language else plain + ending, "program" + ending]
+    wishes += [f"program-{number}{ending}" for number in range(2, len(others) + 3)]
+    return next((name for name in wishes if not why_unsafe([name, *others])), wishes[1])
+
+
+def has_ending(name: str, *endings: str) -> bool:
+    """Whether it has one of these, in small letters or in capitals: LAB.PY is Python."""
+    return name.lower().endswith(endings)
+
+
+def with_small_ending(name: str) -> str:
+    """The name by which compilers know its language: LAB.CU is CUDA for the queue alone. No other
+    file has it, since none differs by capitals only."""
+    stem, dot, ending = name.rpartition(".")
+    return stem + dot + ending.lower() if has_ending(name, *LANGUAGES) else name
 
 
 def texts(files: Any) -> dict[str, str]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from handouts.executor.base.flags import why_refused
+from handouts.executor.base.flags import for_nvcc, why_refused
 from handouts.executor.machine.architectures import (
     architecture_flags,
     job_names_architecture,
     with_plain_architectures,
 )
-from handouts.executor.machine.libraries import Libraries, needs_driver
+from handouts.executor.machine.libraries import Libraries, names_any_of, needs_driver
 from handouts.executor.machine.platforms import CPU
 from handouts.executor.machine.toolchain import Toolchain
 from handouts.executor.pipeline.attempt import Attempt
-from handouts.executor.pipeline.disassembly import KEEPS_ASSEMBLY, KEEPS_ASSEMBLY_OF_NVCC, shown
+from handouts.executor.pipeline.disassembly import shown
 from handouts.executor.sandbox.command import Places
 
 C, CXX = (".c",), (".cpp", ".cc", ".cxx")
@@ -34,23 +35,45 @@ class Build(NamedTuple):
     is_nvcc: bool
     sources: list[str]  # as arguments
     flags: list[str]
-    shows: list[str]  # kinds of what is to be shown of the program
     needs_driver: bool  # whether it is linked with the driver's library
+    shows_cuda: bool = False  # whether PTX and SASS of the program are wanted
+    listed: Sequence[Sequence[str]] = ()  # the arguments of each source whose assembly is wanted
+
+    @property
+    def shows(self) -> bool:
+        """Whether anything is to be shown of the program."""
+        return self.shows_cuda or bool(self.listed)
 
     def command(self, places: Places, libraries: Libraries) -> list[str]:
         """The compiler's command line."""
+        return [*self._options(places, libraries), "-o", places.program, *self.sources, *self.flags]
+
+    def whole_command(
+        self, places: Places, libraries: Libraries, tools: Toolchain, seconds: int
+    ) -> list[str]:
+        """The same, and what shows the program afterwards, if the job wants that.
+
+        `seconds`: what all of it may take.
+        """
+        argv = self.command(places, libraries)
+        if not self.shows:
+            return argv
+        options = self._options(places, libraries)
+        to_text = ["-c", "-Xcompiler=-S", "-o"] if self.is_nvcc else ["-S", "-o"]
+        listed = [[*options, *one, *self.flags, *to_text] for one in self.listed]
+        return shown(argv, self.shows_cuda, listed, tools, places, seconds)
+
+    def _options(self, places: Places, libraries: Libraries) -> list[str]:
+        """The compiler, and what it is told before the files."""
         is_linked = any(map(LINKS.match, self.flags))
         folders = [*libraries.link, *([places.libraries] if places.libraries else [])]
-        paths = [f"-L{folder}" for folder in folders] if is_linked else []
+        options = [f"-L{folder}" for folder in folders] if is_linked else []
         if self.needs_driver and places.libraries and not libraries.has_driver:
             pass_on = "-Xlinker=" if self.is_nvcc else "-Wl,"
-            paths.append(f"{pass_on}-rpath={places.libraries}")
-        return [*self.compiler, *paths, "-o", places.program, *self.sources, *self.flags]
-
-    def whole_command(self, places: Places, libraries: Libraries, tools: Toolchain) -> list[str]:
-        """The same, and what shows the program afterwards, if the job wants that."""
-        argv = self.command(places, libraries)
-        return shown(argv, self.shows, tools, places) if self.shows else argv
+            options.append(f"{pass_on}-rpath={places.libraries}")
+        if libraries.include and not self.is_nvcc and names_any_of(self.flags, libraries.names):
+            options += ["-isystem", libraries.include]  # nvcc knows its own
+        return [*self.compiler, *options]
 
 
 def plan(attempt: Attempt, tools: Toolchain, architectures: list[str]) -> Build:
@@ -71,22 +94,27 @@ def plan_for_nvcc(
     attempt: Attempt, tools: Toolchain, names: list[str], architectures: list[str]
 ) -> Build:
     """CUDA, or C++ for a platform with a GPU."""
-    has_host = any(name.endswith((*C, *CXX)) for name in names)
-    has_cuda = any(not name.endswith((*C, *CXX)) for name in names)
-    shows = [*(["cuda"] if has_cuda else []), *(["host"] if has_host else [])]
     own = [] if job_names_architecture(attempt.flags) else architectures
     compiler = [tools.nvcc, OPTIMIZED, *architecture_flags(own, with_ptx=attempt.asm)]
-    if attempt.asm and has_host:
-        compiler.append(KEEPS_ASSEMBLY_OF_NVCC)
-    flags = with_plain_architectures(attempt.flags, architectures)
+    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
+    of_host = [name for name in names if name.endswith((*C, *CXX))]
     return Build(
         compiler,
         is_nvcc=True,
-        sources=["./" + name for name in names],
+        sources=[told_to_nvcc(name) for name in names],
         flags=flags,
-        shows=shows if attempt.asm else [],
         needs_driver=needs_driver(flags),
+        shows_cuda=attempt.asm and len(of_host) < len(names),
+        listed=[[told_to_nvcc(name)] for name in of_host] if attempt.asm else [],
     )
+
+
+def told_to_nvcc(name: str) -> str:
+    """A file's, as an argument. nvcc calls its parts by way of a shell, with names in double
+    quotes. Raises CannotBuild."""
+    if '"' in name:
+        raise CannotBuild(f"nvcc takes no file with a quotation mark in its name: {name}")
+    return "./" + re.sub(r"[$`]", r"\\\g<0>", name)
 
 
 def plan_for_host(attempt: Attempt, tools: Toolchain, names: list[str]) -> Build:
@@ -95,15 +123,15 @@ def plan_for_host(attempt: Attempt, tools: Toolchain, names: list[str]) -> Build
     compiler = tools.cc if is_c else tools.cxx
     if not compiler:
         raise CannotBuild(f"This host has no compiler for {'C' if is_c else 'C++'} programs.")
-    sources = []
-    for name in names:
-        one = "./" + name
-        sources += ["-x", "c", one, "-x", "none"] if name.endswith(C) and not is_c else [one]
+    sources = [
+        ["-x", "c", "./" + name, "-x", "none"] if name.endswith(C) and not is_c else ["./" + name]
+        for name in names
+    ]
     return Build(
-        [compiler, OPTIMIZED, *([KEEPS_ASSEMBLY] if attempt.asm else [])],
+        [compiler, OPTIMIZED],
         is_nvcc=False,
-        sources=sources,
+        sources=[word for source in sources for word in source],
         flags=attempt.flags,
-        shows=["host"] if attempt.asm else [],
         needs_driver=needs_driver(attempt.flags),
+        listed=sources if attempt.asm else [],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from handouts.client.answer import Answer
 from handouts.client.errors import Unreachable, Untrusted
@@ -19,6 +20,10 @@ from handouts.executor.pipeline.shutdown import Shutdown
 
 WAIT_SECONDS = 25  # how long a claim is held open at the queue
 FULL_DISK_SECONDS = 5  # by how much longer the pause is on a disk without room
+QUEUE_IS_OLDER = (
+    "The queue is older than this executor and has only jobs for GPUs, which this host does not "
+    "run: update the queue."
+)
 
 
 class Claimer:
@@ -37,6 +42,7 @@ class Claimer:
         self._room = room
         self._shutdown = shutdown
         self._heartbeat = heartbeat
+        self._looked = False  # whether the queue knows platforms, where that must be known first
 
     def claim(self, connection: HeldConnection) -> Attempt | None:
         """Asks until there is an answer, with one key, so that no job can be lost on its way.
@@ -49,6 +55,8 @@ class Claimer:
                 self._room.wait(claim)
                 if not self._host.has_room_for_a_job():
                     self._shutdown.draining.wait(next(pauses) + FULL_DISK_SECONDS)
+                    continue
+                if not self._may_claim(connection):
                     continue
                 answer = self._ask(claim, connection, pauses)
                 if answer is None:
@@ -64,6 +72,23 @@ class Claimer:
             return None
         finally:
             self._room.end(claim)
+
+    def _may_claim(self, connection: HeldConnection) -> bool:
+        """A host without GPUs looks first whether the queue knows platforms: one that does not
+        would give it a job for a GPU, and count that as a try. Looks once, and goes on if the
+        queue does not say."""
+        if self._looked or self._serves(CUDA):
+            return True
+        try:
+            connection.pick_up()
+            answer = connection.request("GET", "/schema")
+        except (Unreachable, Untrusted):  # the claim says so, and waits
+            return True
+        self._looked = answer.status < 500
+        if answer.status == 200 and not mentions_platforms(answer.body):
+            self._shutdown.unfit(QUEUE_IS_OLDER)
+            return False
+        return True
 
     def _ask(
         self, claim: Claim, connection: HeldConnection, pauses: Iterator[float]
@@ -94,21 +119,37 @@ class Claimer:
             say(f"The queue sent a job that this executor does not understand ({error!r}).")
             return None
         say(f"Job {attempt.job_id}: claimed (attempt {attempt.id}).")
-        self._look_at_queue("platform" in answer.body["job"])
+        knows_platforms = "platform" in answer.body["job"]
+        self._look_at_queue(knows_platforms)
         self._in_hand.add(attempt)
-        self._room.add(claim, attempt, "platform" in answer.body["job"])
+        self._room.add(claim, attempt, knows_platforms)
+        if not self._serves(attempt.platform):
+            why = f"it is for {attempt.platform!a}, which this host does not offer"
+            if knows_platforms:
+                say(f"Job {attempt.job_id}: {why}; giving it back. That is a fault of the queue.")
+            attempt.stop(why)
         self._heartbeat.notify()
         return attempt
+
+    def _serves(self, platform: str) -> bool:
+        return any(platform in worker.platforms for worker in self._room.workers)
 
     def _look_at_queue(self, knows_platforms: bool) -> None:
         """A queue that is older gives every host any job, and those are for GPUs."""
         if knows_platforms or not self._room.knows_platforms:
             return
         others = {name for worker in self._room.workers for name in worker.platforms} - {CUDA}
-        if not any(CUDA in worker.platforms for worker in self._room.workers):
-            self._shutdown.unfit(
-                "The queue is older than this executor and has only jobs for GPUs, which this "
-                "host does not run: update the queue."
-            )
+        if not self._serves(CUDA):
+            self._shutdown.unfit(QUEUE_IS_OLDER)
         elif others:
             say("The queue is older than this executor: it has no jobs for one platform alone.")
+
+
+def mentions_platforms(document: Any) -> bool:
+    """Whether the API's document, as a queue serves it, has jobs that name a platform. True as well
+    for what is no such document."""
+    try:
+        schemas = document["components"]["schemas"]
+        return "platform" in schemas["ClaimedJob"]["properties"]
+    except (KeyError, TypeError):
+        return True

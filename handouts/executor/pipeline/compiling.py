@@ -16,7 +16,7 @@ from handouts.executor.machine.toolchain import compiler_version
 from handouts.executor.pipeline.attempt import Attempt
 from handouts.executor.pipeline.building import Build, CannotBuild, plan
 from handouts.executor.pipeline.claiming import Claimer
-from handouts.executor.pipeline.disassembly import only_ours
+from handouts.executor.pipeline.disassembly import LISTINGS, only_ours
 from handouts.executor.pipeline.endings import HostFaults, has_finished, has_hit_limit
 from handouts.executor.pipeline.handover import Handover
 from handouts.executor.pipeline.heartbeat import Heartbeat
@@ -41,9 +41,10 @@ class Compiler:
 
     def compile(self, attempt: Attempt, slot: Slot) -> bool:
         """Whether there is a program to run now; if not, the attempt holds the report."""
-        if attempt.problem:
-            attempt.stop(attempt.problem)
+        if attempt.stop_reason:
             return False
+        if attempt.problem:  # any other host would say the same
+            return not_built(attempt, f"This host does not compile it: {attempt.problem}.")
         for name in ("src", "run/out", "tmp", "asm/out"):
             (attempt.folder / name).mkdir(parents=True)
         host = self._host
@@ -52,9 +53,7 @@ class Compiler:
                 return self._take_script(attempt)
             build = plan(attempt, host.toolchain, host.architectures(attempt.platform))
         except CannotBuild as problem:
-            log = f"{problem}\n"
-            attempt.report = {"compile_log": log, "outcome": "compile_error"}
-            return False
+            return not_built(attempt, str(problem))
         key = self._key(attempt, build)
         if self._get_cached(key, attempt):
             return not attempt.stop_reason
@@ -74,12 +73,12 @@ class Compiler:
     def _run(self, attempt: Attempt, slot: Slot, build: Build, key: str) -> bool:
         host = self._host
         places = host.sandbox.places(attempt.folder)
-        argv = build.whole_command(places, host.libraries, host.toolchain)
+        limits = {**attempt.limits, "output_files": len(LISTINGS)}  # they are not the program's own
+        seconds = limits["compile_seconds"]
+        argv = build.whole_command(places, host.libraries, host.toolchain, seconds)
         archive = attempt.asm_archive if build.shows else None
-        command = host.sandbox.compiler(
-            attempt.folder, attempt.job_files, argv, attempt.limits, archive
-        )
-        ended = attempt.run(slot, command, attempt.limits["compile_seconds"])
+        command = host.sandbox.compiler(attempt.folder, attempt.job_files, argv, limits, archive)
+        ended = attempt.run(slot, command, seconds)
         if not has_finished(attempt, ended):
             return False
         attempt.report = {
@@ -93,7 +92,7 @@ class Compiler:
         program = attempt.folder / "program"
         if ended.exit_code == 0 and program.is_file() and program.stat().st_size:
             if archive is not None:
-                found = host.sandbox.asm(attempt.folder, archive, attempt.limits)
+                found = host.sandbox.asm(attempt.folder, archive, limits)
                 attempt.asm_files = only_ours(found)
             self._cache.put(key, self._of(attempt), attempt.report, attempt.asm_files)
             return True
@@ -136,6 +135,12 @@ class Compiler:
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+
+
+def not_built(attempt: Attempt, why: str) -> bool:
+    """There is no program to run, for a reason that is the student's to know."""
+    attempt.report = {"compile_log": why + "\n", "outcome": "compile_error"}
+    return False
 
 
 class CompileWorker:

@@ -14,7 +14,7 @@ from handouts.executor.gate.gate import Gate
 from handouts.executor.gate.probe import Probe
 from handouts.executor.machine.gpu import Gpu, GpuTrouble
 from handouts.executor.pipeline.attempt import Attempt
-from handouts.executor.pipeline.disassembly import append
+from handouts.executor.pipeline.disassembly import LISTINGS, append
 from handouts.executor.pipeline.endings import HostFaults, has_finished, has_hit_limit
 from handouts.executor.pipeline.handover import Handover
 from handouts.executor.pipeline.heartbeat import Heartbeat
@@ -66,8 +66,9 @@ class Runner:
             found = host.sandbox.outputs(attempt.folder, archive, attempt.limits)
         if attempt.asm_files:
             found = [*append(attempt.asm_files, attempt.asm_archive, archive), *found]
-        outputs = Outputs(found, attempt.limits)
-        attempt.files = outputs.files
+        outputs = Outputs(found, attempt.limits, len(attempt.asm_files))
+        # A queue that counts the listings too then keeps those of the program's own.
+        attempt.files = sorted(outputs.files, key=lambda file: file["name"] in LISTINGS)
         attempt.report.update(outputs.report())
         return True
 
@@ -78,8 +79,12 @@ class Runner:
         if attempt.is_python and interpreter is not None:
             main = f"{sandbox.places(folder).script}/{attempt.main}"
             argv = [interpreter.path, "-u", main, *attempt.args]  # -u: a crash loses no line
-            return sandbox.script(folder, attempt.job_files, argv, gpu, archive, attempt.limits)
-        return sandbox.program(folder, attempt.args, host.nvcc, gpu, archive, attempt.limits)
+            return sandbox.script(
+                folder, attempt.job_files, argv, gpu, archive, attempt.limits, attempt.beside
+            )
+        return sandbox.program(
+            folder, attempt.args, host.nvcc, gpu, archive, attempt.limits, attempt.beside
+        )
 
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:

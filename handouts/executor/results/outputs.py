@@ -21,14 +21,18 @@ NAMED = 20  # of the files that do not come back, this many are named
 class Outputs:
     """Which entries of ./out/ come back, and why others do not."""
 
-    def __init__(self, entries: list[Found], limits: dict[str, int]) -> None:
+    def __init__(self, entries: list[Found], limits: dict[str, int], listings: int = 0) -> None:
+        """`listings`: so many of the first are not the program's, but show how it was compiled;
+        they count in bytes alone."""
         self.files: list[dict[str, Any]] = []  # "name", "size", "offset" in the archive
         self._maximum = limits["output_files"]
+        self._counted = 0
+        self._listings: set[bytes] = set()
         self._bytes = self._room = limits["output_file_bytes"]
         self._left_out: list[dict[str, str]] = []
         self._unnamed = 0
-        for entry in entries:
-            self._add(entry)
+        for number, entry in enumerate(entries):
+            self._add(entry, number < listings)
 
     def report(self) -> dict[str, Any]:
         """Members of the result that are not empty: what comes back, what does not and why."""
@@ -39,9 +43,12 @@ class Outputs:
         }
         return {name: value for name, value in members.items() if value}
 
-    def _add(self, entry: Found) -> None:
-        why = self._why_not(entry)
+    def _add(self, entry: Found, is_listing: bool) -> None:
+        why = self._why_not(entry, is_listing)
         if not why:
+            if is_listing:
+                self._listings.add(entry.name)
+            self._counted += not is_listing
             self._room -= entry.size
             self.files.append(
                 {"name": entry.name.decode(), "size": entry.size, "offset": entry.offset}
@@ -51,12 +58,15 @@ class Outputs:
         else:
             self._left_out.append({"name": spelled_out(entry.name), "reason": why})
 
-    def _why_not(self, entry: Found) -> str:
+    def _why_not(self, entry: Found, is_listing: bool) -> str:
         if entry.kind not in "fbc":
             return REASONS.get(entry.kind, "there are too many")
         if not is_plain_name(entry.name):
             return "its name is not printable text without slashes"
-        if entry.kind == "c" or len(self.files) >= self._maximum:
+        if entry.name in self._listings:
+            return "the name is taken by the listing of the compiler"
+        is_one_too_many = self._counted >= self._maximum and not (is_listing and self._maximum)
+        if entry.kind == "c" or is_one_too_many:
             if not self._maximum:
                 return "this queue keeps no files"
             return f"no more than {self._maximum} files come back"

@@ -14,7 +14,7 @@ from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.interpreter import Interpreter
 from handouts.executor.machine.libraries import DRIVER_STUB, NO_LIBRARIES, Libraries
 from handouts.executor.results.archive import Found, unpack
-from handouts.executor.sandbox.bundle import pack
+from handouts.executor.sandbox.bundle import NO_FILES, pack, placed
 from handouts.executor.sandbox.bwrap_program import find_bwrap, isolation, options_of
 from handouts.executor.sandbox.command import Command, Places, environment
 from handouts.executor.sandbox.first_process import Inside, compile_init, first_process
@@ -115,10 +115,14 @@ class Bubblewrap:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs `folder`/program; what it leaves in ./out/ goes to the archive."""
+        """Runs `folder`/program in a folder with the files `beside`; what it leaves in ./out/ goes
+        to the archive."""
+        pack(beside, folder / "beside")
         files = {
             "program": (folder / "program", os.O_RDONLY),
+            "bundle": (folder / "beside", os.O_RDONLY),
             "archive": (archive, WRITE_ANEW),
         }
         setup = ["--dir", "/tmp/run/out", "--perms", "0555", "--file", "@program", "/job/program"]
@@ -133,16 +137,16 @@ class Bubblewrap:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs Python with these files at the place of a script; what it leaves in ./out/ goes to
-        the archive."""
-        pack(files, folder / "bundle")
+        """Runs Python with these files at the place of a script, otherwise as `program` does."""
+        pack(placed({"src": files, "run": beside}), folder / "bundle")
         opened = {
             "bundle": (folder / "bundle", os.O_RDONLY),
             "archive": (archive, WRITE_ANEW),
         }
         setup = ["--dir", "/tmp/run/out", "--dir", "/tmp/src"]
-        inside = Inside(into="/tmp/src", is_python=True)
+        inside = Inside(into="/tmp", is_python=True)
         return self._command(argv, setup, opened, argv[0], gpu, limits, inside)
 
     def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:

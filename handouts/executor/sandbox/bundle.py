@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+NO_FILES: Mapping[str, str] = {}
+
 
 def pack(files: Mapping[str, str], bundle: Path) -> None:
     """Writes the file that `take_in` in init.c reads. Raises OSError."""
@@ -17,6 +19,15 @@ def pack(files: Mapping[str, str], bundle: Path) -> None:
         for name, text in files.items():
             encoded, content = name.encode("utf-8"), text.encode("utf-8")
             out.write(b"f %d %d\n" % (len(content), len(encoded)) + encoded + content)
+
+
+def placed(folders: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The files of several folders as those of the folder above."""
+    return {
+        f"{folder}/{name}": text
+        for folder, files in folders.items()
+        for name, text in files.items()
+    }
 
 
 def lay_out(files: Mapping[str, str], folder: Path) -> None:

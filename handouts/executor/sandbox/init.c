@@ -125,7 +125,7 @@ static int make(int folder, char *name) {
 static int take_in(int from, const char *into) {
     static char buffer[1 << 16];
     size_t left, length, n;
-    char name[256];
+    char name[512]; /* the longest is 255, after a folder's */
     int folder = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to;
     FILE *bundle = fdopen(from, "r");
     if (!bundle || folder < 0) return -1;

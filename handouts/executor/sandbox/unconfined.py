@@ -8,7 +8,7 @@ from pathlib import Path
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.libraries import NO_LIBRARIES, Libraries
 from handouts.executor.results.archive import Found, gather
-from handouts.executor.sandbox.bundle import lay_out
+from handouts.executor.sandbox.bundle import NO_FILES, lay_out
 from handouts.executor.sandbox.command import Command, Places, environment
 
 
@@ -50,8 +50,10 @@ class NoSandbox:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs `folder`/program."""
+        """Runs `folder`/program in a folder with the files `beside`."""
+        lay_out(beside, folder / "run")
         env = self._environment(folder, nvcc, self._libraries.run, gpu)
         return Command([], [str(folder / "program"), *args], str(folder / "run"), env, {})
 
@@ -63,9 +65,12 @@ class NoSandbox:
         gpu: Gpu | None,
         archive: Path,
         limits: dict[str, int],
+        beside: Mapping[str, str] = NO_FILES,
     ) -> Command:
-        """Runs Python with these files at the place of a script."""
+        """Runs Python with these files at the place of a script, in a folder with the files
+        `beside`."""
         lay_out(files, folder / "src")
+        lay_out(beside, folder / "run")
         env = self._environment(folder, argv[0], (), gpu)
         return Command([], argv, str(folder / "run"), env, {})
 
