@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 MAX_NAME_BYTES = 255
 PART_BYTES = 256 * 1024  # of a file are in memory while it is sent to a slow client
 PARTS_AT_ONCE = 8  # are written by one statement
+LISTINGS = ("asm-ptx.txt", "asm-sass.txt", "asm.s")  # that a job may ask for (`asm`)
 _DELETED_BYTES = 64 << 20  # in one transaction: a second or two, in which nobody else writes
 
 
@@ -38,11 +39,15 @@ def is_name(name: str) -> bool:
     )
 
 
-def check_room(attempt: Attempt, size: int) -> None:
-    """Raises FilesTooLarge if the attempt's files are as many as may be, one more of `size`."""
+def check_room(attempt: Attempt, name: str, size: int) -> None:
+    """Raises FilesTooLarge if the attempt's files are as many as may be, one more of `size`.
+
+    The compiler's listings count in bytes alone.
+    """
     limit = limits.of_a_job()
-    kept = attempt.files.aggregate(count=Count("pk"), size=Sum("size", default=0))
-    if kept["count"] >= limit["output_files"]:
+    of_program = Count("pk", filter=~Q(name__in=LISTINGS))
+    kept = attempt.files.aggregate(count=of_program, size=Sum("size", default=0))
+    if kept["count"] >= limit["output_files"] and name not in LISTINGS:
         raise errors.FilesTooLarge(f"The queue keeps {limit['output_files']} files of a job.")
     if kept["size"] + size > limit["output_file_bytes"]:
         raise errors.FilesTooLarge(

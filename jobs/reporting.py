@@ -85,7 +85,7 @@ def keep_file(
             raise errors.LeaseLost
         return
     attempt.files.filter(name=name).delete()
-    outputs.check_room(attempt, len(content))
+    outputs.check_room(attempt, name, len(content))
     file = OutputFile.objects.create(attempt=attempt, name=name, size=len(content), digest=digest)
     parts = outputs.parts_of(file, content)
     OutputPart.objects.bulk_create(parts, batch_size=outputs.PARTS_AT_ONCE)
