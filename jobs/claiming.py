@@ -56,9 +56,12 @@ _FREE_USER = Select(
     .order_by(Case(*(When(pk=p, then=Value(n)) for n, p in enumerate(_OWNERS))))
     .only("id")[:1]
 )
-_OTHER_JOBS_OF_USER = Select(
+_QUEUED_OF_USER = Select(
+    Job.objects.filter(user=_USER, state=State.QUEUED).order_by("id").only("id", "platform")
+)
+_THOSE_TO_GO_BEHIND = Select(
     Job.objects.select_for_update(skip_locked=True)
-    .filter(user=_USER, state=State.QUEUED).order_by("id").only("id", "platform")
+    .filter(user=_USER, state=State.QUEUED, platform=_PLATFORM).order_by("id").only("id")
 )  # fmt: skip
 
 
@@ -253,8 +256,9 @@ def _end_turn(job: Job, turn: int) -> None:
     whose = {"user_id": job.user_id, "platform": job.platform}
     if not update(Turn, whose, last_turn=turn):
         insert(Turn(**whose, last_turn=turn))
-    others = _OTHER_JOBS_OF_USER.all(user=job.user_id)
-    if behind := [other.pk for other in others if other.platform == job.platform]:
+    others = _QUEUED_OF_USER.all(user=job.user_id)
+    if any(other.platform == job.platform for other in others):
+        behind = _THOSE_TO_GO_BEHIND.keys(user=job.user_id, platform=job.platform)
         update(Job, {"id": behind, "state": State.QUEUED}, turn=turn)
     # An executor that looked just now passed over them all. One job a platform is announced: the
     # claim that takes it announces the next.
