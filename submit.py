@@ -52,38 +52,39 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (95, "handouts/client/errors.py", 6),
-    (116, "handouts/client/words.py", 10),
-    (149, "handouts/client/auth.py", 14),
-    (207, "handouts/client/tracebacks.py", 12),
-    (240, "handouts/submit/c_includes.py", 8),
-    (290, "handouts/submit/printable.py", 7),
-    (303, "handouts/submit/relative_names.py", 11),
-    (374, "handouts/submit/stop.py", 5),
-    (397, "handouts/submit/wishes.py", 8),
-    (438, "handouts/submit/compiler_flags.py", 10),
-    (496, "handouts/submit/python_imports.py", 13),
-    (553, "handouts/submit/source_file.py", 10),
-    (622, "handouts/submit/gather.py", 23),
-    (729, "handouts/submit/together.py", 12),
-    (766, "handouts/submit/data_files.py", 15),
-    (799, "handouts/submit/options.py", 14),
-    (946, "handouts/submit/directives.py", 19),
-    (1045, "handouts/submit/submission.py", 22),
-    (1149, "handouts/submit/hints.py", 14),
-    (1179, "handouts/client/answer.py", 8),
-    (1225, "handouts/client/retries.py", 9),
-    (1238, "handouts/client/connection.py", 19),
-    (1394, "handouts/submit/streams.py", 11),
-    (1439, "handouts/submit/job_events.py", 13),
-    (1502, "handouts/submit/job_lines.py", 9),
-    (1605, "handouts/submit/refusals.py", 11),
-    (1658, "handouts/submit/job_client.py", 22),
-    (1820, "handouts/submit/file_names.py", 14),
-    (1847, "handouts/submit/output_files.py", 16),
-    (1915, "handouts/submit/log_files.py", 15),
-    (1948, "handouts/submit/show.py", 14),
-    (1992, "handouts/submit/main.py", 53),
+    (96, "handouts/client/errors.py", 6),
+    (117, "handouts/client/words.py", 10),
+    (150, "handouts/client/auth.py", 14),
+    (208, "handouts/client/tracebacks.py", 12),
+    (241, "handouts/submit/c_includes.py", 8),
+    (291, "handouts/submit/printable.py", 7),
+    (304, "handouts/submit/relative_names.py", 11),
+    (375, "handouts/submit/stop.py", 5),
+    (398, "handouts/submit/wishes.py", 8),
+    (439, "handouts/submit/compiler_flags.py", 10),
+    (497, "handouts/submit/python_imports.py", 13),
+    (554, "handouts/submit/source_file.py", 10),
+    (623, "handouts/submit/gather.py", 23),
+    (730, "handouts/submit/together.py", 12),
+    (767, "handouts/submit/data_files.py", 15),
+    (800, "handouts/submit/options.py", 14),
+    (947, "handouts/submit/directives.py", 19),
+    (1046, "handouts/submit/submission.py", 22),
+    (1150, "handouts/submit/hints.py", 14),
+    (1180, "handouts/client/answer.py", 8),
+    (1226, "handouts/client/retries.py", 9),
+    (1239, "handouts/client/connection.py", 19),
+    (1395, "handouts/submit/streams.py", 11),
+    (1440, "handouts/submit/job_events.py", 13),
+    (1503, "handouts/submit/job_lines.py", 9),
+    (1606, "handouts/submit/older_queue.py", 12),
+    (1665, "handouts/submit/refusals.py", 12),
+    (1697, "handouts/submit/job_client.py", 22),
+    (1859, "handouts/submit/file_names.py", 14),
+    (1886, "handouts/submit/output_files.py", 16),
+    (1954, "handouts/submit/log_files.py", 15),
+    (1987, "handouts/submit/show.py", 14),
+    (2031, "handouts/submit/main.py", 53),
 )
 
 
@@ -1597,12 +1598,12 @@ def signal_name(number: int) -> str:
     return f", {name}" if name else ""
 
 
-# --- handouts/submit/refusals.py ----------------------------------------------------------
+# --- handouts/submit/older_queue.py -------------------------------------------------------
 #
-# What the queue does not take of a submission, in words that lead to the line.
+# What a queue that is older than this program passes over, and what becomes of the job.
 
 
-# What an older queue does not know, and what it says of that.
+# What an older queue does not know, and what is said of that.
 NEWER = {
     "sources": "it takes one file only",
     "includes": "it takes one file only",
@@ -1610,6 +1611,57 @@ NEWER = {
     "platform": "it knows no platforms",
     "asm": "it knows no --asm",
 }
+# The member of a job that a queue shows if it takes the member of a submission.
+SHOWN = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
+
+
+def left_out(job: dict[str, Any], body: dict[str, Any]) -> list[str]:
+    """Which members of the submission an older queue passed over in silence."""
+    return [key for key in NEWER if key in body and SHOWN.get(key, "files") not in job]
+
+
+def is_wrong_without(members: list[str], body: dict[str, Any]) -> bool:
+    """Whether the program cannot be right without these members."""
+    needed = {key for key in members if key != "asm"}
+    if body.get("platform") == default_platform(body["filename"]):
+        needed.discard("platform")
+    return bool(needed)
+
+
+def default_platform(filename: str) -> str:
+    """Where the queue runs a program that asks for no platform."""
+    ending = posixpath.splitext(filename)[1].lower()
+    on_cpu = ending == ".py" or (ending in CODE_ENDINGS and ending != ".cu")
+    return "cpu" if on_cpu else "cuda"
+
+
+def call_off(
+    job: dict[str, Any], members: list[str], cancel: Callable[[int], dict[str, Any]]
+) -> Stop:
+    """Cancels a job that would run as something else; the error to be raised."""
+    number = job["id"]
+    try:
+        state = cancel(number)["state"]
+        ending = f"Job {number} is {'cancelled' if state == 'cancelled' else 'told to stop'}."
+    except Stop as stop:
+        ending = (
+            f"Job {number} could not be cancelled: {str(stop).rstrip('.')}. "
+            f"Try: submit.py --cancel {number}"
+        )
+    return Stop(REFUSED, f"{older_queue(members)} {ending}")
+
+
+def older_queue(members: list[str]) -> str:
+    """Says what the queue does not take."""
+    words = sorted({NEWER[key] for key in members}, reverse=True)
+    return f"This queue is older than this submit.py: {', '.join(words)}."
+
+
+# --- handouts/submit/refusals.py ----------------------------------------------------------
+#
+# What the queue does not take of a submission, in words that lead to the line.
+
+
 UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
 
 
@@ -1635,19 +1687,6 @@ def asked_for(wishes: list[Wish]) -> str:
     """Such as " (lab.cu:3)", "" for what the command line asks for."""
     places = sorted({wish.place for wish in wishes if wish.place})
     return f" It stands in {', '.join(places)}." if places else ""
-
-
-def not_taken(job: dict[str, Any], body: dict[str, Any]) -> str:
-    """What an older queue passed over in silence, "" if it took all."""
-    shown = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
-    left = [key for key in NEWER if key in body and shown.get(key, "files") not in job]
-    return older_queue(left) if left else ""
-
-
-def older_queue(members: list[str]) -> str:
-    """Says what the queue does not take."""
-    words = sorted({NEWER[key] for key in members}, reverse=True)
-    return f"This queue is older than this submit.py: {', '.join(words)}."
 
 
 # --- handouts/submit/job_client.py --------------------------------------------------------
@@ -2027,10 +2066,12 @@ def submit(client: Client, submission: Submission, options: argparse.Namespace) 
     if submission.summary:
         warn(submission.summary)
     job = client.submit(submission, options.override_pending)
+    passed_over = left_out(job, submission.body)
+    if is_wrong_without(passed_over, submission.body):
+        raise call_off(job, passed_over, client.cancel)
     warn(f"Submitted {options.file} as job {job['id']}.")
-    left_out = not_taken(job, submission.body)
-    if left_out:
-        warn(left_out)
+    if passed_over:
+        warn(older_queue(passed_over))
     return job
 
 

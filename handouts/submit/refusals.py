@@ -6,16 +6,9 @@ import re
 from typing import Any
 
 from handouts.client.answer import Answer
+from handouts.submit.older_queue import NEWER, older_queue
 from handouts.submit.wishes import Wish, Wishes
 
-# What an older queue does not know, and what it says of that.
-NEWER = {
-    "sources": "it takes one file only",
-    "includes": "it takes one file only",
-    "flags": "it takes no flags",
-    "platform": "it knows no platforms",
-    "asm": "it knows no --asm",
-}
 UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
 
 
@@ -41,16 +34,3 @@ def asked_for(wishes: list[Wish]) -> str:
     """Such as " (lab.cu:3)", "" for what the command line asks for."""
     places = sorted({wish.place for wish in wishes if wish.place})
     return f" It stands in {', '.join(places)}." if places else ""
-
-
-def not_taken(job: dict[str, Any], body: dict[str, Any]) -> str:
-    """What an older queue passed over in silence, "" if it took all."""
-    shown = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
-    left = [key for key in NEWER if key in body and shown.get(key, "files") not in job]
-    return older_queue(left) if left else ""
-
-
-def older_queue(members: list[str]) -> str:
-    """Says what the queue does not take."""
-    words = sorted({NEWER[key] for key in members}, reverse=True)
-    return f"This queue is older than this submit.py: {', '.join(words)}."
