@@ -187,6 +187,24 @@ def test_a_queue_that_refuses_what_it_does_not_know(
     assert told.splitlines()[-1] == "submit.py: " + (older if words else detail)
 
 
+@pytest.mark.parametrize(
+    ("detail", "place"),
+    [
+        ("platform: A name of small letters, digits, . and -.", "lab.cu:3."),
+        ("flags: Ensure this field has no more than 64 elements.", "lab.cu:1, lab.cu:2."),
+        ("flags.1: Not printable.", "lab.cu:2."),
+        ("filename: too long, whatever platform it is for.", None),
+    ],
+)
+def test_a_400_leads_to_the_line(student: Student, detail: str, place: str | None) -> None:
+    student.write(lab__cu=FLAGS + '// TL+ {"platform": "a_b"}\n')
+    status, told = student.submit(problem("invalid-request", detail, 400), "lab.cu")
+    assert status == 3
+    assert told.splitlines()[-1] == f"submit.py: {detail}" + (
+        f" It stands in {place}" if place else ""
+    )
+
+
 class StubOlderQueue(StubQueue):
     """Passes over what it does not know, and cancels as it is told."""
 

@@ -34,7 +34,10 @@ class Gathering:
         self.places = {main.name: ""}  # where each is asked for
         self.included: set[str] = set()  # by another file
         self.missing: list[tuple[str, str]] = []  # a place, and what it includes
-        self._folders = folders  # where the compiler looks, too
+        # Where the compiler looks, too; each is tried for each include.
+        self._folders = [
+            folder for folder in dict.fromkeys(folders) if os.path.isdir(self.root / folder)
+        ]
         self._to_read = [main.name]
 
     def add(self, name: str, place: str) -> None:
@@ -45,7 +48,9 @@ class Gathering:
             raise self._outside(f"{name} lies", place)
         why = trouble_with(name)
         if why:
-            raise refusal_at(place, f"The queue takes no file of the name {name}: {why}.")
+            raise refusal_at(
+                place, f"The queue takes no file of the name {name}: {why}; rename it."
+            )
         if not is_really_below(self.root, self.root / name):
             raise self._outside(f"{name} is reached by a link, and lies", place)
         try:

@@ -17,7 +17,8 @@ Exit status:
   0    the program was compiled, ran, and succeeded
   1    the program did not: compile error, non-zero exit, killed, or a limit was hit
   2    wrong usage: arguments, the source file, or auth.json
-  3    the queue refused: no such job, a wrong token, a job of yours waits already
+  3    the queue refused: no such job, a wrong token, a job of yours waits already; or it is too
+       old for what the program needs
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
   6    the program succeeded, but not all of its output files could be saved
