@@ -71,22 +71,22 @@ PARTS = (
     (810, "handouts/submit/data_files.py", 15),
     (843, "handouts/submit/options.py", 14),
     (990, "handouts/submit/directives.py", 19),
-    (1136, "handouts/submit/submission.py", 22),
-    (1243, "handouts/submit/hints.py", 15),
-    (1278, "handouts/client/answer.py", 8),
-    (1324, "handouts/client/retries.py", 9),
-    (1337, "handouts/client/connection.py", 19),
-    (1493, "handouts/submit/streams.py", 11),
-    (1538, "handouts/submit/job_events.py", 13),
-    (1601, "handouts/submit/job_lines.py", 9),
-    (1704, "handouts/submit/older_queue.py", 12),
-    (1763, "handouts/submit/refusals.py", 12),
-    (1811, "handouts/submit/job_client.py", 22),
-    (1973, "handouts/submit/file_names.py", 14),
-    (2000, "handouts/submit/output_files.py", 16),
-    (2068, "handouts/submit/log_files.py", 15),
-    (2101, "handouts/submit/show.py", 14),
-    (2145, "handouts/submit/main.py", 54),
+    (1139, "handouts/submit/submission.py", 22),
+    (1246, "handouts/submit/hints.py", 15),
+    (1281, "handouts/client/answer.py", 8),
+    (1327, "handouts/client/retries.py", 9),
+    (1340, "handouts/client/connection.py", 19),
+    (1496, "handouts/submit/streams.py", 11),
+    (1541, "handouts/submit/job_events.py", 13),
+    (1604, "handouts/submit/job_lines.py", 9),
+    (1707, "handouts/submit/older_queue.py", 12),
+    (1766, "handouts/submit/refusals.py", 12),
+    (1814, "handouts/submit/job_client.py", 22),
+    (1976, "handouts/submit/file_names.py", 14),
+    (2003, "handouts/submit/output_files.py", 16),
+    (2071, "handouts/submit/log_files.py", 15),
+    (2104, "handouts/submit/show.py", 14),
+    (2148, "handouts/submit/main.py", 54),
 )
 
 
@@ -1003,6 +1003,7 @@ NEAR = re.compile(
 LATE = re.compile(r"[ \t]*(//+|#+|%+)[ \t]*(TL\+?[ \t]*\{|telerun:[ \t]*--)", re.IGNORECASE)
 COMMENT = re.compile("//|/\\*|#|%")  # may stand after an object
 MAX_DIRECTIVES, SHOWN_LINES = 256, 5
+MAX_WORDS_LENGTH = 8192
 LISTS = {"header_files": "headers", "compile_flags": "flags", "workspace_files": "data"}
 TL_FORM = 'the right form is: TL+ {"platform": "h100", "compile_flags": ["-lcuda"]}'
 FORMS = 'telerun: --platform h100 --flag=-lcuda, or TL+ {"platform": "h100"}'
@@ -1074,6 +1075,8 @@ def take_words(wishes: Wishes, text: str, place: str) -> None:
     def refuse(why: str) -> None:
         raise refusal_at(place, f"telerun: is not understood: {why}.")
 
+    if len(text) > MAX_WORDS_LENGTH:  # shlex takes long over them
+        refuse(f"it is longer than {MAX_WORDS_LENGTH} characters")
     parser = SourceParser(refuse)
     try:
         words = shlex.split(text)

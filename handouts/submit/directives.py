@@ -32,6 +32,7 @@ NEAR = re.compile(
 LATE = re.compile(r"[ \t]*(//+|#+|%+)[ \t]*(TL\+?[ \t]*\{|telerun:[ \t]*--)", re.IGNORECASE)
 COMMENT = re.compile("//|/\\*|#|%")  # may stand after an object
 MAX_DIRECTIVES, SHOWN_LINES = 256, 5
+MAX_WORDS_LENGTH = 8192
 LISTS = {"header_files": "headers", "compile_flags": "flags", "workspace_files": "data"}
 TL_FORM = 'the right form is: TL+ {"platform": "h100", "compile_flags": ["-lcuda"]}'
 FORMS = 'telerun: --platform h100 --flag=-lcuda, or TL+ {"platform": "h100"}'
@@ -103,6 +104,8 @@ def take_words(wishes: Wishes, text: str, place: str) -> None:
     def refuse(why: str) -> None:
         raise refusal_at(place, f"telerun: is not understood: {why}.")
 
+    if len(text) > MAX_WORDS_LENGTH:  # shlex takes long over them
+        refuse(f"it is longer than {MAX_WORDS_LENGTH} characters")
     parser = SourceParser(refuse)
     try:
         words = shlex.split(text)
