@@ -730,7 +730,7 @@ class Gathering:
         folders = [posixpath.dirname(name)] if include.is_quoted else []
         candidates = [joined_name(folder, wanted) for folder in folders + self._folders]
         for candidate in candidates:
-            is_here = os.path.isfile(self.root / candidate)
+            is_here = os.path.isfile(os.path.join(self.root, candidate))
             if is_here and not leads_outside(candidate):
                 return candidate
             if is_here and include.is_quoted:
@@ -743,10 +743,10 @@ class Gathering:
         """Notes an include that is no file here: it may be the toolkit's. Raises Stop."""
         if leads_outside(candidate):
             raise self._outside(f"{wanted} lies", place)
-        if os.path.isdir(self.root / candidate):
-            raise refusal_at(place, f"{candidate} is a folder; include a file.")
-        if os.path.exists(self.root / candidate):
-            raise refusal_at(place, f"{candidate} is no plain file.")
+        if os.path.exists(os.path.join(self.root, candidate)):
+            is_folder = os.path.isdir(self.root / candidate)
+            what = "is a folder; include a file" if is_folder else "is no plain file"
+            raise refusal_at(place, f"{candidate} {what}.")
         self.missing.append((place, wanted))
 
     def _take_module(self, name: str, module: Import) -> None:

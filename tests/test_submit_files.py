@@ -398,7 +398,8 @@ def test_texts_in_python_made_to_take_long(begin: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("begin", "text"),
     [("", "/*"), ("", "/* */"), ("", "# \\\n"), ("", "//"), ("", "\n"), ("", " "), ("// TL", " "),
-     ("/* TL", " "), ("// telerun", " "), ("x\n// TL", " "), ("// telerun:", "/"), ('// TL+ {"a":', "[")],
+     ("/* TL", " "), ("// telerun", " "), ("x\n// TL", " "), ("// telerun:", "/"),
+     ('// TL+ {"a":', "[")],
 )  # fmt: skip
 def test_directives_made_to_take_long(begin: str, text: str) -> None:
     began = time.monotonic()
