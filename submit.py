@@ -18,7 +18,8 @@ Exit status:
   0    the program was compiled, ran, and succeeded
   1    the program did not: compile error, non-zero exit, killed, or a limit was hit
   2    wrong usage: arguments, the source file, or auth.json
-  3    the queue refused: no such job, a wrong token, a job of yours waits already
+  3    the queue refused: no such job, a wrong token, a job of yours waits already; or it is too
+       old for what the program needs
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
   6    the program succeeded, but not all of its output files could be saved
@@ -39,6 +40,7 @@ import shlex
 import signal
 import socket
 import ssl
+import stat
 import sys
 import time
 import urllib.parse
@@ -52,38 +54,39 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (95, "handouts/client/errors.py", 6),
-    (116, "handouts/client/words.py", 10),
-    (149, "handouts/client/auth.py", 14),
-    (207, "handouts/client/tracebacks.py", 12),
-    (240, "handouts/submit/c_includes.py", 8),
-    (290, "handouts/submit/printable.py", 7),
-    (303, "handouts/submit/relative_names.py", 11),
-    (374, "handouts/submit/stop.py", 5),
-    (397, "handouts/submit/wishes.py", 8),
-    (438, "handouts/submit/compiler_flags.py", 10),
-    (496, "handouts/submit/python_imports.py", 13),
-    (553, "handouts/submit/source_file.py", 10),
-    (622, "handouts/submit/gather.py", 23),
-    (729, "handouts/submit/together.py", 12),
-    (766, "handouts/submit/data_files.py", 15),
-    (799, "handouts/submit/options.py", 14),
-    (946, "handouts/submit/directives.py", 19),
-    (1045, "handouts/submit/submission.py", 22),
-    (1149, "handouts/submit/hints.py", 14),
-    (1179, "handouts/client/answer.py", 8),
-    (1225, "handouts/client/retries.py", 9),
-    (1238, "handouts/client/connection.py", 19),
-    (1394, "handouts/submit/streams.py", 11),
-    (1439, "handouts/submit/job_events.py", 13),
-    (1502, "handouts/submit/job_lines.py", 9),
-    (1605, "handouts/submit/refusals.py", 11),
-    (1658, "handouts/submit/job_client.py", 22),
-    (1820, "handouts/submit/file_names.py", 14),
-    (1847, "handouts/submit/output_files.py", 16),
-    (1915, "handouts/submit/log_files.py", 15),
-    (1948, "handouts/submit/show.py", 14),
-    (1992, "handouts/submit/main.py", 53),
+    (98, "handouts/client/errors.py", 6),
+    (119, "handouts/client/words.py", 10),
+    (152, "handouts/client/auth.py", 14),
+    (210, "handouts/client/tracebacks.py", 12),
+    (243, "handouts/submit/c_includes.py", 8),
+    (298, "handouts/submit/printable.py", 7),
+    (311, "handouts/submit/relative_names.py", 11),
+    (382, "handouts/submit/stop.py", 5),
+    (405, "handouts/submit/wishes.py", 8),
+    (446, "handouts/submit/compiler_flags.py", 10),
+    (520, "handouts/submit/python_imports.py", 13),
+    (589, "handouts/submit/source_file.py", 11),
+    (661, "handouts/submit/gather.py", 23),
+    (773, "handouts/submit/together.py", 12),
+    (810, "handouts/submit/data_files.py", 15),
+    (843, "handouts/submit/options.py", 14),
+    (990, "handouts/submit/directives.py", 19),
+    (1139, "handouts/submit/submission.py", 22),
+    (1246, "handouts/submit/hints.py", 15),
+    (1281, "handouts/client/answer.py", 8),
+    (1327, "handouts/client/retries.py", 9),
+    (1340, "handouts/client/connection.py", 19),
+    (1496, "handouts/submit/streams.py", 11),
+    (1541, "handouts/submit/job_events.py", 13),
+    (1604, "handouts/submit/job_lines.py", 9),
+    (1707, "handouts/submit/older_queue.py", 12),
+    (1766, "handouts/submit/refusals.py", 12),
+    (1814, "handouts/submit/job_client.py", 22),
+    (1976, "handouts/submit/file_names.py", 14),
+    (2003, "handouts/submit/output_files.py", 16),
+    (2071, "handouts/submit/log_files.py", 15),
+    (2104, "handouts/submit/show.py", 14),
+    (2148, "handouts/submit/main.py", 54),
 )
 
 
@@ -240,13 +243,14 @@ def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
 CODE_ENDINGS = (".cu", ".cpp", ".cc", ".cxx", ".c")  # compiled by themselves
 HEADER_ENDINGS = (".h", ".hh", ".hpp", ".hxx", ".cuh", ".inl", ".inc", ".ipp", ".tpp", ".tcc")
 
-# Comments, and what may hold something that looks like one.
+# Comments, and what may hold something that looks like one. Each alternative matches whatever
+# follows its first character, so that no text is read twice: one without an end ends the line.
 NO_CODE = re.compile(
     r"""//(?:\\\r?\n|[^\n])*
     | /\*.*?(?:\*/|\Z)
     | R"(?P<end>[^ ()\\\s]{0,16})\(.*?(?:\)(?P=end)"|\Z)
-    | "(?:\\.|[^"\\\n])*"
-    | (?<![0-9a-fA-F])'(?:\\.|[^'\\\n])+'
+    | "(?:\\(?:\r\n|.)|[^"\\\n])*"?
+    | (?<![0-9a-fA-F])'(?:\\(?:\r\n|.)|[^'\\\n])*'?
     """,
     re.DOTALL | re.VERBOSE,
 )
@@ -267,11 +271,15 @@ class Include:
 
 
 def c_includes(text: str) -> Iterator[Include]:
-    """What the text includes, in order; what stands in comments is left out."""
+    """What the text includes, in order, each name once; what stands in comments is left out."""
     code = NO_CODE.sub(without_comment, text)
+    line, counted, seen = 1, 0, set()
     for found in INCLUDE.finditer(code):
-        line = code.count("\n", 0, found.end()) + 1
-        yield Include(line, found["quoted"] or found["angled"], bool(found["quoted"]))
+        line += code.count("\n", counted, found.end())
+        counted = found.end()
+        if found.group("quoted", "angled") not in seen:
+            seen.add(found.group("quoted", "angled"))
+            yield Include(line, found["quoted"] or found["angled"], bool(found["quoted"]))
 
 
 def without_comment(found: re.Match[str]) -> str:
@@ -322,11 +330,11 @@ def clash(names: Iterable[str]) -> tuple[str, str] | None:
     """Two names that cannot be files side by side on every system."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(name.lower(), name)
+        other = seen.setdefault(name.casefold(), name)
         if other != name:
             return other, name
     for name in names:
-        folder = posixpath.dirname(name.lower())
+        folder = posixpath.dirname(name.casefold())
         while folder:
             if folder in seen:
                 return seen[folder], name
@@ -445,19 +453,21 @@ WITH_VALUE = {
     "-I": "", "-D": "", "-U": "", "-l": "", "-L": "", "-O": "",
     "-std": "=", "--std": "=", "-arch": "=", "--gpu-architecture": "=", "-code": "=",
     "--gpu-code": "=", "-gencode": "=", "--generate-code": "=", "-maxrregcount": "=",
-    "--maxrregcount": "=",
+    "--maxrregcount": "=", "-t": "=", "--threads": "=",
 }  # fmt: skip
 
 
 def joined_flags(flags: list[Wish]) -> list[Wish]:
     """Each flag as one word: `-Xcompiler` and `-fopenmp` are `-Xcompiler=-fopenmp`. Raises Stop."""
     joined: list[Wish] = []
-    rest = list(flags)
+    rest = list(reversed(flags))
     while rest:
-        flag = rest.pop(0)
-        if rest and takes_value(flag.text, rest[0].text):
+        flag = rest.pop()
+        if rest and takes_value(flag.text, rest[-1].text):
             by = WITH_ANY_VALUE.get(flag.text, WITH_VALUE.get(flag.text, ""))
-            flag = Wish(flag.text + by + rest.pop(0).text, flag.place)
+            flag = Wish(flag.text + by + rest.pop().text, flag.place)
+        elif flag.text != "-O" and (flag.text in WITH_VALUE or flag.text in WITH_ANY_VALUE):
+            raise flag.refuse(missing_value(flag.text))
         check_flag(flag)
         joined.append(flag)
     return joined
@@ -468,12 +478,26 @@ def takes_value(flag: str, word: str) -> bool:
     return flag in WITH_ANY_VALUE or (flag in WITH_VALUE and not word.startswith("-"))
 
 
+def missing_value(flag: str) -> str:
+    """What to say of a flag that stands without its value."""
+    example = flag + WITH_ANY_VALUE.get(flag, WITH_VALUE.get(flag, "")) + "VALUE"
+    return f"The value of the flag {flag} is missing; write both as one: {example}"
+
+
 def check_flag(flag: Wish) -> None:
     """Raises Stop for what is no single printable word; what is allowed, the queue knows."""
     text = flag.text
     if text.split() != [text] or not text.isprintable():
         raise flag.refuse(
             f'A flag is one word without spaces, which "{text}" is not; give each by itself.'
+        )
+
+
+def check_python(main: str, flags: list[Wish]) -> None:
+    """Raises Stop for flags that go with a Python program."""
+    if flags and main.lower().endswith(".py"):
+        raise flags[0].refuse(
+            f"Python is not compiled: the flag {flags[0].text} has no use for {main}; leave it out."
         )
 
 
@@ -495,7 +519,7 @@ def include_folders(flags: list[Wish]) -> list[str]:
 
 # Made ready only where there is Python: that takes longer than all else here.
 IMPORT = r"""(?:^|[;:])[ \t]*(?:
-    from[ \t]+(?P<dots>[. ]{0,99})(?P<module>(?:\w[\w.]*)?)[ \t]+import[ \t]*
+    from(?=[ \t.])(?P<dots>[ \t.]*)(?:(?P<module>\w[\w.]*)[ \t]+)?import(?!\w)[ \t]*
       (?P<names>\([^)]{0,9999}\)?|(?:\\\r?\n|[^;\n\#])+)
   | import[ \t]+(?P<modules>(?:\\\r?\n|[^;\n\#])+)
   )"""
@@ -511,17 +535,27 @@ class Import:
 
 
 def python_imports(text: str) -> Iterator[Import]:
-    """The modules that the text may import; some may be no modules but names in one."""
+    """The modules that the text may import, each once; some may be no modules but names in one."""
+    line, counted, seen = 1, 0, set()
     for found in re.finditer(IMPORT, text, re.MULTILINE | re.VERBOSE):
-        line = text.count("\n", 0, found.start(found.lastgroup or 0)) + 1
-        if found["modules"]:
-            for module in listed_names(found["modules"]):
-                yield Import(line, 0, module.split("."))
-            continue
-        dots = found["dots"].count(".")
-        parts = [part for part in found["module"].split(".") if part]
-        for name in listed_names(found["names"]):
-            yield Import(line, dots, [*parts, name])
+        start = found.start(found.lastgroup or 0)
+        line += text.count("\n", counted, start)
+        counted = start
+        for dots, module in modules_of(found):
+            if (dots, module) not in seen:
+                seen.add((dots, module))
+                yield Import(line, dots, module.split("."))
+
+
+def modules_of(found: re.Match[str]) -> Iterator[tuple[int, str]]:
+    """What one statement may mean: dots, and the name after them."""
+    if found["modules"]:
+        for module in listed_names(found["modules"]):
+            yield 0, module
+        return
+    module = (found["module"] or "").strip(".")
+    for name in listed_names(found["names"]):
+        yield found["dots"].count("."), f"{module}.{name}" if module else name
 
 
 def listed_names(names: str) -> list[str]:
@@ -535,11 +569,13 @@ def module_files(root: Path, folder: str, parts: list[str]) -> list[str]:
     files = []
     for part in filter(None, parts):
         base = f"{folder}/{part}" if folder else part
-        if os.path.isfile(root / base / "__init__.py"):
+        path = os.path.join(root, base)
+        is_folder = os.path.isdir(path)
+        if is_folder and os.path.isfile(path + "/__init__.py"):
             files.append(base + "/__init__.py")
-        elif os.path.isfile(root / (base + ".py")):
+        elif os.path.isfile(path + ".py"):
             return [*files, base + ".py"]
-        elif not os.path.isdir(root / base):
+        elif not is_folder:
             break
         folder = base
     return files
@@ -585,9 +621,12 @@ def read_text(path: Path, shown: str) -> str:
 def read_bytes(path: Path, shown: str) -> bytes:
     """The bytes of a file of at most 1 MiB. Raises Stop."""
     try:
-        size = path.stat().st_size
-        if path.is_dir():
+        found = path.stat()
+        size = found.st_size
+        if stat.S_ISDIR(found.st_mode):
             raise Stop(WRONG_USAGE, f"{shown} is a folder; name a file.")
+        if not stat.S_ISREG(found.st_mode):  # a pipe may have no end, or nobody who writes
+            raise Stop(WRONG_USAGE, f"{shown} is no plain file; save it as one first.")
         if size > MAX_SOURCE_BYTES:
             raise Stop(
                 WRONG_USAGE,
@@ -633,7 +672,10 @@ class Gathering:
         self.places = {main.name: ""}  # where each is asked for
         self.included: set[str] = set()  # by another file
         self.missing: list[tuple[str, str]] = []  # a place, and what it includes
-        self._folders = folders  # where the compiler looks, too
+        # Where the compiler looks, too; each is tried for each include.
+        self._folders = [
+            folder for folder in dict.fromkeys(folders) if os.path.isdir(self.root / folder)
+        ]
         self._to_read = [main.name]
 
     def add(self, name: str, place: str) -> None:
@@ -644,7 +686,9 @@ class Gathering:
             raise self._outside(f"{name} lies", place)
         why = trouble_with(name)
         if why:
-            raise refusal_at(place, f"The queue takes no file of the name {name}: {why}.")
+            raise refusal_at(
+                place, f"The queue takes no file of the name {name}: {why}; rename it."
+            )
         if not is_really_below(self.root, self.root / name):
             raise self._outside(f"{name} is reached by a link, and lies", place)
         try:
@@ -686,7 +730,7 @@ class Gathering:
         folders = [posixpath.dirname(name)] if include.is_quoted else []
         candidates = [joined_name(folder, wanted) for folder in folders + self._folders]
         for candidate in candidates:
-            is_here = os.path.isfile(self.root / candidate)
+            is_here = os.path.isfile(os.path.join(self.root, candidate))
             if is_here and not leads_outside(candidate):
                 return candidate
             if is_here and include.is_quoted:
@@ -699,10 +743,10 @@ class Gathering:
         """Notes an include that is no file here: it may be the toolkit's. Raises Stop."""
         if leads_outside(candidate):
             raise self._outside(f"{wanted} lies", place)
-        if os.path.isdir(self.root / candidate):
-            raise refusal_at(place, f"{candidate} is a folder; include a file.")
-        if os.path.exists(self.root / candidate):
-            raise refusal_at(place, f"{candidate} is no plain file.")
+        if os.path.exists(os.path.join(self.root, candidate)):
+            is_folder = os.path.isdir(self.root / candidate)
+            what = "is a folder; include a file" if is_folder else "is no plain file"
+            raise refusal_at(place, f"{candidate} {what}.")
         self.missing.append((place, wanted))
 
     def _take_module(self, name: str, module: Import) -> None:
@@ -863,7 +907,7 @@ def add_wishes(wishes: Wishes, options: argparse.Namespace, place: str) -> None:
     wishes.beside = wishes.beside + [Wish(path, place) for path in options.beside]
     wishes.asm = wishes.asm or options.asm
     if options.platform is not None:
-        wishes.platform = Wish(options.platform, place)
+        wishes.platform = Wish(options.platform.lower(), place)
 
 
 def with_joined_flags(words: list[str]) -> list[str]:
@@ -943,45 +987,80 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
 # // TL+ {"platform": "h100", "compile_flags": ["-lcuda"]}
 
 
-DIRECTIVE = re.compile(r"(?://+|#+|%+)[ \t]*(TL\+?(?=[\s{]|$)|telerun:)(.*)", re.DOTALL)
+DIRECTIVE = re.compile(
+    r"(?://+|#+|%+)[ \t]*(TL(?=[ \t]*\{)|TL\+(?=[\s{]|$)|telerun:)(.*)", re.DOTALL
+)
 BLOCKS = re.compile(r"\A\s*(?:/\*.*?\*/\s*)*")
-# Such a line further below, meant as one for sure.
-LATE = re.compile(r"[ \t]*(//+|#+|%+)[ \t]*(TL\+?[ \t]*\{|telerun:[ \t]*--)")
+# What was meant as a directive: in other letters, or in a block comment.
+NEAR = re.compile(
+    r"""[ \t]*(?:
+      (?://+|\#+|%+)[ \t]*(?:TL[ \t+:]*\{|telerun[ \t]*:|telerun[ \t]+--[a-z])
+    | (?:(?:/\*+|\*+|//+)[ \t]*)?(?:TL[ \t+:]*\{|telerun[ \t:]*--[a-z])
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# One that stands further below, meant as one for sure.
+LATE = re.compile(r"[ \t]*(//+|#+|%+)[ \t]*(TL\+?[ \t]*\{|telerun:[ \t]*--)", re.IGNORECASE)
+COMMENT = re.compile("//|/\\*|#|%")  # may stand after an object
+MAX_DIRECTIVES, SHOWN_LINES = 256, 5
+MAX_WORDS_LENGTH = 8192
 LISTS = {"header_files": "headers", "compile_flags": "flags", "workspace_files": "data"}
 TL_FORM = 'the right form is: TL+ {"platform": "h100", "compile_flags": ["-lcuda"]}'
+FORMS = 'telerun: --platform h100 --flag=-lcuda, or TL+ {"platform": "h100"}'
 
 
 def read_directives(source: str, name: str) -> Wishes:
     """What the file called `name` asks for in its first lines. Raises Stop with the line."""
-    wishes = Wishes()
-    number = 0
-    for number, line in first_lines(source):
+    wishes, lines = Wishes(), source.split("\n")
+    number = count = 0
+    near = []
+    for number, line in first_lines(lines):
         found = DIRECTIVE.match(line)
-        if found and found[1] == "telerun:":
-            take_words(wishes, found[2], f"{name}:{number}")
-        elif found:
-            take_object(wishes, found[2], f"{name}:{number}", adds=found[1] == "TL+")
-    for late, line in enumerate(source.split("\n")[number:], number + 1):
-        if LATE.match(line):
-            warn(f"{name}:{late}: is not read: directives stand before the first line of code.")
+        if found is None:
+            if lines[number - 1] and NEAR.match(lines[number - 1]):
+                near.append(number)
+            continue
+        place, count = f"{name}:{number}", count + 1
+        if count > MAX_DIRECTIVES:
+            raise refusal_at(place, f"a file has at most {MAX_DIRECTIVES} directives.")
+        if found[1] == "telerun:":
+            take_words(wishes, found[2], place)
+        else:
+            take_object(wishes, found[2], place, adds=found[1] == "TL+")
+    sign = "#" if name.lower().endswith(".py") else "//"
+    warn_at(name, near, f"is no directive in this form; write it as {sign} {FORMS}")
+    late = [at for at, line in enumerate(lines[number:], number + 1) if LATE.match(line)]
+    warn_at(name, late, "is not read: directives stand before the first line of code.")
     return wishes
 
 
-def first_lines(source: str) -> Iterator[tuple[int, str]]:
-    """The lines before the first of code, with their numbers: comments, and # lines."""
+def warn_at(name: str, lines: list[int], message: str) -> None:
+    """Says it of each line, or of the first ones and how many more there are."""
+    for line in lines[:SHOWN_LINES]:
+        warn(f"{name}:{line}: {message}")
+    if len(lines) > SHOWN_LINES:
+        warn(f"And {len(lines) - SHOWN_LINES} more such lines in {name}.")
+
+
+def first_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """The lines before the first of code, with their numbers: comments, and # lines.
+
+    Of what stands in block comments, nothing.
+    """
     in_block = goes_on = False
-    for number, line in enumerate(source.split("\n"), 1):
+    for number, line in enumerate(lines, 1):
         begins_in_block = in_block
         text, in_block = without_blocks(line, in_block)
         if text and not goes_on and not text.startswith(("//", "#", "%")):
             return
         goes_on = text.endswith("\\") and (goes_on or text.startswith("#"))
-        if not begins_in_block and not in_block:
-            yield number, text
+        yield number, "" if begins_in_block or in_block else text
 
 
 def without_blocks(line: str, in_block: bool) -> tuple[str, bool]:
     """The line without the block comments it begins with, and whether one goes on after it."""
+    if not line or line.isspace():
+        return "", in_block
     if in_block:
         _, end, line = line.partition("*/")
         if not end:
@@ -996,6 +1075,8 @@ def take_words(wishes: Wishes, text: str, place: str) -> None:
     def refuse(why: str) -> None:
         raise refusal_at(place, f"telerun: is not understood: {why}.")
 
+    if len(text) > MAX_WORDS_LENGTH:  # shlex takes long over them
+        refuse(f"it is longer than {MAX_WORDS_LENGTH} characters")
     parser = SourceParser(refuse)
     try:
         words = shlex.split(text)
@@ -1008,21 +1089,34 @@ def take_words(wishes: Wishes, text: str, place: str) -> None:
 
 def take_object(wishes: Wishes, text: str, place: str, adds: bool) -> None:
     """A directive that is a JSON object. Raises Stop."""
-    word = "TL+" if adds else "TL"
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise refusal_at(place, f"what follows {word} is no JSON object; {TL_FORM}")
+    content = object_in(text, "TL+" if adds else "TL", place)
     for key, value in content.items():
         check_member(key, value, place)
         if key == "platform":
-            wishes.platform = Wish(value, place)
+            wishes.platform = Wish(value.lower(), place)
         else:
             added = [Wish(text, place) for text in value]
             before = getattr(wishes, LISTS[key]) if adds else []
             setattr(wishes, LISTS[key], before + added)
+
+
+def object_in(text: str, word: str, place: str) -> dict[str, Any]:
+    """The object that follows the word TL or TL+; a comment may come after it. Raises Stop."""
+    text = text.strip()
+    try:
+        content, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        if text.startswith("{") and text.count("{") + text.count("[") > text.count(
+            "}"
+        ) + text.count("]"):
+            raise refusal_at(place, f"the object has to stand on one line; {TL_FORM}") from None
+        content, end = None, 0
+    if not isinstance(content, dict):
+        raise refusal_at(place, f"what follows {word} is no JSON object; {TL_FORM}")
+    rest = text[end:].strip()
+    if rest and not COMMENT.match(rest):
+        raise refusal_at(place, f"after the object of {word} only a comment may stand; {TL_FORM}")
+    return content
 
 
 def check_member(key: str, value: Any, place: str) -> None:
@@ -1042,7 +1136,7 @@ def check_member(key: str, value: Any, place: str) -> None:
 # What is sent to the queue: the main file, what goes with it, and what is asked for.
 
 
-SHOWN_FILES = 3  # more are counted
+SHOWN_FILES, SHOWN_FLAGS = 3, 16  # more are counted
 
 
 class Submission:
@@ -1078,7 +1172,9 @@ class Submission:
         if self.includes:
             line += " with " + in_a_row(self.includes)
         if self.wishes.flags:
-            line += ", flags " + " ".join(self.body["flags"])
+            flags = self.body["flags"]
+            more = f" and {len(flags) - SHOWN_FLAGS} more" if len(flags) > SHOWN_FLAGS else ""
+            line += ", flags " + " ".join(flags[:SHOWN_FLAGS]) + more
         if self.wishes.platform.text:
             line += ", for " + self.wishes.platform.text
         return line + "." if line != f"Sending {self.main}" else ""
@@ -1094,7 +1190,7 @@ def prepare(options: argparse.Namespace) -> Submission:
         gathering.add(wish.text, wish.place)
     gathering.follow()
     check_together(gathering)
-    for wish in wishes.data:
+    for wish in {wish.text: wish for wish in wishes.data}.values():
         take_data(gathering, wish)
     return Submission(wishes, gathering, options.args)
 
@@ -1108,6 +1204,7 @@ def all_wishes(options: argparse.Namespace, source: str) -> Wishes:
     options.beside = [name_of_path(Path(path), folder) for path in options.beside]
     add_wishes(wishes, options, "")
     wishes.flags = joined_flags(wishes.flags)
+    check_python(options.file.name, wishes.flags)
     if not wishes.platform.text.isprintable():
         raise wishes.platform.refuse(f"There is no platform {wishes.platform.text}.")
     return wishes
@@ -1147,6 +1244,10 @@ def in_a_row(names: list[str]) -> str:
 
 
 SHOWN_MISSING = 5
+# The line of a compiler that does not find a file: gcc's, nvcc's, clang's.
+MISSED = re.compile(
+    r"^.{0,4096}(?:No such file|open source file|file not found).{0,4096}", re.MULTILINE
+)
 
 
 def hint_at_arguments(submission: Submission, folder: Path) -> None:
@@ -1163,7 +1264,8 @@ def hint_at_arguments(submission: Submission, folder: Path) -> None:
 def hint_at_missing(submission: Submission, compile_log: str) -> None:
     """Says which includes were not found, where the compiler misses one; the toolkit has others."""
     missing = submission.missing
-    if not any(wanted in compile_log for _, wanted in missing):
+    errors = "\n".join(MISSED.findall(compile_log)[:SHOWN_MISSING])
+    if not any(wanted in errors for _, wanted in missing):
         return
     for place, wanted in missing[:SHOWN_MISSING]:
         warn(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
@@ -1597,12 +1699,12 @@ def signal_name(number: int) -> str:
     return f", {name}" if name else ""
 
 
-# --- handouts/submit/refusals.py ----------------------------------------------------------
+# --- handouts/submit/older_queue.py -------------------------------------------------------
 #
-# What the queue does not take of a submission, in words that lead to the line.
+# What a queue that is older than this program passes over, and what becomes of the job.
 
 
-# What an older queue does not know, and what it says of that.
+# What an older queue does not know, and what is said of that.
 NEWER = {
     "sources": "it takes one file only",
     "includes": "it takes one file only",
@@ -1610,6 +1712,58 @@ NEWER = {
     "platform": "it knows no platforms",
     "asm": "it knows no --asm",
 }
+# The member of a job that a queue shows if it takes the member of a submission.
+SHOWN = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
+
+
+def left_out(job: dict[str, Any], body: dict[str, Any]) -> list[str]:
+    """Which members of the submission an older queue passed over in silence."""
+    return [key for key in NEWER if key in body and SHOWN.get(key, "files") not in job]
+
+
+def is_wrong_without(members: list[str], body: dict[str, Any]) -> bool:
+    """Whether the program cannot be right without these members."""
+    needed = {key for key in members if key != "asm"}
+    if body.get("platform") == default_platform(body["filename"]):
+        needed.discard("platform")
+    return bool(needed)
+
+
+def default_platform(filename: str) -> str:
+    """Where the queue runs a program that asks for no platform."""
+    ending = posixpath.splitext(filename)[1].lower()
+    on_cpu = ending == ".py" or (ending in CODE_ENDINGS and ending != ".cu")
+    return "cpu" if on_cpu else "cuda"
+
+
+def call_off(
+    job: dict[str, Any], members: list[str], cancel: Callable[[int], dict[str, Any]]
+) -> Stop:
+    """Cancels a job that would run as something else; the error to be raised."""
+    number = job["id"]
+    try:
+        state = cancel(number)["state"]
+        ending = f"Job {number} is {'cancelled' if state == 'cancelled' else 'told to stop'}."
+    except Stop as stop:
+        ending = (
+            f"Job {number} could not be cancelled: {str(stop).rstrip('.')}. "
+            f"Try: submit.py --cancel {number}"
+        )
+    return Stop(REFUSED, f"{older_queue(members)} {ending}")
+
+
+def older_queue(members: list[str]) -> str:
+    """Says what the queue does not take."""
+    words = sorted({NEWER[key] for key in members}, reverse=True)
+    return f"This queue is older than this submit.py: {', '.join(words)}."
+
+
+# --- handouts/submit/refusals.py ----------------------------------------------------------
+#
+# What the queue does not take of a submission, in words that lead to the line.
+
+
+SHOWN_PLACES = 5
 UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
 
 
@@ -1621,7 +1775,21 @@ def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> s
         return answer.detail + asked_for([wishes.platform])
     if answer.status == 400 and UNKNOWN.search(answer.detail):
         named = [key for key in NEWER if key in body and re.search(rf"\b{key}\b", answer.detail)]
-        return older_queue(named) if named else ""
+        if named:
+            return older_queue(named)
+    if answer.status == 400:
+        return malformed(answer, wishes)
+    return ""
+
+
+def malformed(answer: Answer, wishes: Wishes) -> str:
+    """What a 400 says of the platform or the flags, and where they stand; "" if of neither."""
+    if re.match(r"platform\b", answer.detail):
+        return answer.detail + asked_for([wishes.platform])
+    if re.match(r"flags\b", answer.detail):
+        number = re.match(r"flags[.\[](\d{1,3})\b", answer.detail)
+        meant = wishes.flags[int(number[1]) :][:1] if number else []
+        return answer.detail + asked_for(meant or wishes.flags)
     return ""
 
 
@@ -1633,21 +1801,9 @@ def is_meant(flag: Wish, answer: Answer) -> bool:
 
 def asked_for(wishes: list[Wish]) -> str:
     """Such as " (lab.cu:3)", "" for what the command line asks for."""
-    places = sorted({wish.place for wish in wishes if wish.place})
-    return f" It stands in {', '.join(places)}." if places else ""
-
-
-def not_taken(job: dict[str, Any], body: dict[str, Any]) -> str:
-    """What an older queue passed over in silence, "" if it took all."""
-    shown = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
-    left = [key for key in NEWER if key in body and shown.get(key, "files") not in job]
-    return older_queue(left) if left else ""
-
-
-def older_queue(members: list[str]) -> str:
-    """Says what the queue does not take."""
-    words = sorted({NEWER[key] for key in members}, reverse=True)
-    return f"This queue is older than this submit.py: {', '.join(words)}."
+    places = list(dict.fromkeys(wish.place for wish in wishes if wish.place))
+    more = f" and {len(places) - SHOWN_PLACES} more lines" if len(places) > SHOWN_PLACES else ""
+    return f" It stands in {', '.join(places[:SHOWN_PLACES])}{more}." if places else ""
 
 
 # --- handouts/submit/job_client.py --------------------------------------------------------
@@ -2027,10 +2183,12 @@ def submit(client: Client, submission: Submission, options: argparse.Namespace) 
     if submission.summary:
         warn(submission.summary)
     job = client.submit(submission, options.override_pending)
+    passed_over = left_out(job, submission.body)
+    if is_wrong_without(passed_over, submission.body):
+        raise call_off(job, passed_over, client.cancel)
     warn(f"Submitted {options.file} as job {job['id']}.")
-    left_out = not_taken(job, submission.body)
-    if left_out:
-        warn(left_out)
+    if passed_over:
+        warn(older_queue(passed_over))
     return job
 
 

@@ -187,12 +187,104 @@ def test_a_queue_that_refuses_what_it_does_not_know(
     assert told.splitlines()[-1] == "submit.py: " + (older if words else detail)
 
 
-def test_a_queue_that_passes_over_what_it_does_not_know(student: Student) -> None:
+@pytest.mark.parametrize(
+    ("detail", "place"),
+    [
+        ("platform: A name of small letters, digits, . and -.", "lab.cu:3."),
+        ("flags: Ensure this field has no more than 64 elements.", "lab.cu:1, lab.cu:2."),
+        ("flags.1: Not printable.", "lab.cu:2."),
+        ("filename: too long, whatever platform it is for.", None),
+    ],
+)
+def test_a_400_leads_to_the_line(student: Student, detail: str, place: str | None) -> None:
+    student.write(lab__cu=FLAGS + '// TL+ {"platform": "a_b"}\n')
+    status, told = student.submit(problem("invalid-request", detail, 400), "lab.cu")
+    assert status == 3
+    assert told.splitlines()[-1] == f"submit.py: {detail}" + (
+        f" It stands in {place}" if place else ""
+    )
+
+
+class StubOlderQueue(StubQueue):
+    """Passes over what it does not know, and cancels as it is told."""
+
+    cancelled = 0
+
+    def request(self, method: str, path: str, body: Any, *rest: Any) -> Any:
+        if path == "/jobs/7/cancel":
+            self.cancelled += 1
+            return submit.Answer(*self.cancelling)
+        return super().request(method, path, body, *rest)
+
+    def __init__(self, *unknown: str, state: str = "queued") -> None:
+        shown = job() if state == "finished" else job(state=state, result=None, outcome=None)
+        super().__init__(201, {key: shown[key] for key in shown if key not in unknown})
+        after = {"queued": "cancelled"}.get(state, state)
+        self.cancelling: Any = (200, {}, {**self.answer.body, "state": after})
+
+
+OLDER = ("files", "flags", "platform")
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "words"),
+    [
+        ("lab.cu", ["--flag=-lm"], "it takes no flags"),
+        ("lab.cu", ["--platform=h100"], "it knows no platforms"),
+        ("lab.cu", ["--platform=cpu", "--asm"], "it knows no platforms, it knows no --asm"),
+        ("lab.cpp", ["--platform=cuda"], "it knows no platforms"),
+        ("lab.cu", ["--with=k.cu"], "it takes one file only"),
+        ("lab.cu", ["--with=a.h", "--flag=-lm"], "it takes one file only, it takes no flags"),
+    ],
+)
+def test_an_older_queue_runs_nothing_that_is_wrong(
+    student: Student, main: str, arguments: list[str], words: str
+) -> None:
+    student.write(lab__cu="x", lab__cpp="x", k__cu="k", a__h="")
+    queue = StubOlderQueue(*OLDER)
+    status, told = student.submit(queue, main, *arguments)
+    assert status == 3
+    assert queue.cancelled == 1
+    assert told.splitlines()[1:] == [
+        f"submit.py: This queue is older than this submit.py: {words}. Job 7 is cancelled."
+    ]
+
+
+@pytest.mark.parametrize("state", ["running", "finished"])
+def test_a_job_of_an_older_queue_that_runs_already(student: Student, state: str) -> None:
+    student.write(lab__cu="x")
+    queue = StubOlderQueue(*OLDER, state="running" if state == "running" else "finished")
+    if state != "running":
+        queue.cancelling = (409, {}, {"detail": "The job is over."})
+    status, told = student.submit(queue, "lab.cu", "--flag=-lm")
+    assert status == 3
+    said = "is told to stop." if state == "running" else "could not be cancelled: The job is over."
+    assert f"it takes no flags. Job 7 {said}" in told
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "words"),
+    [
+        ("lab.cu", ["--asm"], "it knows no --asm"),
+        ("lab.cu", ["--platform=cuda"], "it knows no platforms"),
+        ("lab.cpp", ["--platform=cpu"], "it knows no platforms"),
+        ("lab.cu", [], None),
+    ],
+)
+def test_an_older_queue_runs_what_is_right(
+    student: Student, main: str, arguments: list[str], words: str | None
+) -> None:
+    student.write(lab__cu="x", lab__cpp="x")
+    queue = StubOlderQueue(*OLDER, state="finished")
+    status, told = student.submit(queue, main, *arguments)
+    assert status == 0
+    assert queue.cancelled == 0
+    assert ("older" in told) == bool(words)
+    assert not words or f"This queue is older than this submit.py: {words}." in told.splitlines()
+
+
+def test_a_queue_that_takes_all_is_not_older(student: Student) -> None:
     student.write(lab__cu='#include "a.h"', a__h="")
-    shown = {key: value for key, value in job().items() if key not in ("files", "flags")}
-    _, told = student.submit(StubQueue(201, shown), "lab.cu", "--flag=-lm", "--platform=h100")
-    words = "This queue is older than this submit.py: it takes one file only, it takes no flags."
-    assert words in told.splitlines()
     _, told = student.submit(StubQueue(201, job()), "lab.cu", "--flag=-lm", "--asm")
     assert "older" not in told
 

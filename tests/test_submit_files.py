@@ -1,7 +1,9 @@
 """What submit.py finds, checks and sends beside the main file. Real files, no queue."""
 
+import contextlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +230,21 @@ def test_safe_names(name: str) -> None:
     assert submit.trouble_with(name) == ""
 
 
+@pytest.mark.parametrize("main", ["-a.cu", "a\\b.cu", "x" * 98 + ".cu", "a\u202e.cu", "a\n.cu"])
+def test_a_main_file_that_has_to_be_renamed(tmp_path: Path, main: str) -> None:
+    words = refused(tmp_path / "-folder", {main: "x"}, main=main)
+    assert words.startswith("The queue takes no file of the name ")
+    assert words.endswith("; rename it.")
+
+
+def test_names_that_are_one_when_folded(tmp_path: Path) -> None:
+    main = '#include "straße.h"\n#include "strasse.h"\n'
+    words = refused(tmp_path, {"lab.cu": main, "straße.h": "", "strasse.h": ""})
+    assert words.startswith("lab.cu:2: straße.h and strasse.h would be one file")
+
+
 def test_names_that_clash() -> None:
+    assert submit.clash(["straße", "STRASSE/a.h"]) == ("straße", "STRASSE/a.h")
     assert submit.clash(["a", "b/a", "b/A2"]) is None
     assert submit.clash(["b", "b/a"]) == ("b", "b/a")
     assert submit.clash(["x/y/z", "X/Y"]) == ("X/Y", "x/y/z")
@@ -350,16 +366,83 @@ def test_a_module_outside(tmp_path: Path) -> None:
     assert words.startswith("lab.py:2: ../up.py lies outside of the folder of lab.py")
 
 
+MANY = 1 << 20
+SLOW = 10  # seconds: many times what they take, and a small part of what a second reading would
+
+
 @pytest.mark.timeout(60)
-def test_texts_made_to_take_long() -> None:
-    many = 1 << 16
-    for text in ('R"(', "/*", '"', "'", "\\\n", "# ", "//\\\n", '#include "'):
-        list(submit.c_includes(text * many))
-    for text in ("from ", "from x import (\n", "from . ", "import a,", "\\\n"):
-        list(submit.python_imports(text * many))
-    list(submit.python_imports("from " + "." * many))
-    for text in ("/*", "/* */", "# \\\n", "//", "\n"):
-        list(submit.first_lines(text * many))
+@pytest.mark.parametrize(
+    "text",
+    ["'\\", '"\\', "'", '"', 'R"(', 'R"', "/*", "\\\n", "# ", "//\\\n", '#include "', "'a", " ",
+     '#include "a"\n', "#include <a>\n"],
+)  # fmt: skip
+def test_texts_in_c_made_to_take_long(text: str) -> None:
+    began = time.monotonic()
+    list(submit.c_includes(text * (MANY // len(text))))
+    assert time.monotonic() - began < SLOW
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("begin", ["from ", "from . ", "from a "])
+@pytest.mark.parametrize(
+    "text",
+    ["\nimport a", "\nfrom a import b", "from . import (\n", "import a,", "\\\n", " ", "."],
+)
+def test_texts_in_python_made_to_take_long(begin: str, text: str) -> None:
+    began = time.monotonic()
+    list(submit.python_imports(begin + text * (MANY // len(text))))
+    assert time.monotonic() - began < SLOW
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("begin", "text"),
+    [("", "/*"), ("", "/* */"), ("", "# \\\n"), ("", "//"), ("", "\n"), ("", " "), ("// TL", " "),
+     ("/* TL", " "), ("// telerun", " "), ("x\n// TL", " "), ("// telerun:", "/"),
+     ('// TL+ {"a":', "[")],
+)  # fmt: skip
+def test_directives_made_to_take_long(begin: str, text: str) -> None:
+    began = time.monotonic()
+    with contextlib.suppress(submit.Stop):
+        submit.read_directives(begin + text * (MANY // len(text)), "lab.cu")
+    assert time.monotonic() - began < SLOW
+
+
+@pytest.mark.timeout(60)
+def test_files_made_to_take_long(tmp_path: Path) -> None:
+    began = time.monotonic()
+    lines = "".join(f'#include "h{n}"\n' for n in range(55000))
+    assert len(prepared(tmp_path, {"lab.cu": lines}).missing) == 55000
+    lines = "".join(f"import a{n}\n" for n in range(65000))
+    assert prepared(tmp_path, {"lab.py": lines}, main="lab.py")
+    many = ",".join(['"-lm"'] * 150000)
+    assert prepared(tmp_path, {"lab.cu": f'// TL+ {{"compile_flags": [{many}]}}'})
+    assert time.monotonic() - began < 3 * SLOW
+
+
+def test_lines_are_counted(tmp_path: Path) -> None:
+    text = '#include "a"\n/*\n*/ #include "b"\n#include "a"\n\n#include <a>\n"\n#include "c"'
+    found = [(one.line, one.wanted) for one in submit.c_includes(text)]
+    assert found == [(1, "a"), (3, "b"), (6, "a"), (8, "c")]
+    text = "import a\n\nfrom . import (b,\n  c)\nimport a, d; import e\nfrom.f import(g)\n"
+    seen = [(one.line, one.dots, ".".join(one.parts)) for one in submit.python_imports(text)]
+    assert seen == [(1, 0, "a"), (3, 1, "b"), (3, 1, "c"), (5, 0, "d"), (5, 0, "e"), (6, 1, "f.g")]
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("arguments", [[], ["--with", "lab.cu"]])
+def test_pipes_and_devices_are_not_opened(tmp_path: Path, arguments: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    write(tmp_path, {"lab.cu": "x"})
+    for name in ("pipe", "zero"):
+        words = ["--with", str(tmp_path / name)] if arguments else []
+        path = tmp_path / ("lab.cu" if arguments else name)
+        with pytest.raises(submit.Stop) as stop:
+            submit.prepare(submit.parse([str(path), *words]))
+        assert stop.value.status == 2
+        told = "is no plain file" if name == "pipe" or not arguments else "is reached by a link"
+        assert told in str(stop.value)
 
 
 @pytest.mark.processes
@@ -414,12 +497,34 @@ def test_every_python_sends_the_same(tmp_path: Path, python: str) -> None:
         (["--flag=-std", "--flag=c++20"], ["-std=c++20"]),
         (["--flag=-gencode", "--flag=arch=compute_90a,code=sm_90a"],
          ["-gencode=arch=compute_90a,code=sm_90a"]),
-        (["--flag=-Xcompiler"], ["-Xcompiler"]),
+        (["--flag=-Xcudafe", "--flag=--diag_suppress=1"], ["-Xcudafe=--diag_suppress=1"]),
+        (["--flag=-code", "--flag=sm_90a"], ["-code=sm_90a"]),
+        (["--flag=-t", "--flag=4", "--flag=--threads", "--flag=2"], ["-t=4", "--threads=2"]),
+        (["--flag=-O"], ["-O"]),
         (["--flag", "-Xptxas", "--flag", "-v"], ["-Xptxas=-v"]),
     ],
 )  # fmt: skip
 def test_flags(tmp_path: Path, arguments: list[str], flags: list[str]) -> None:
     assert prepared(tmp_path, {"lab.cu": "x"}, *arguments).body["flags"] == flags
+
+
+@pytest.mark.parametrize("flag", ["-I", "-D", "-l", "-Xcompiler", "-std"])
+@pytest.mark.parametrize("after", [[], ["--flag=-lm"]])
+def test_flags_without_their_value(tmp_path: Path, flag: str, after: list[str]) -> None:
+    if after and flag == "-Xcompiler":
+        return  # its value may begin with a dash
+    words = refused(tmp_path, {"lab.cu": "x"}, f"--flag={flag}", *after)
+    assert words.startswith(f"The value of the flag {flag} is missing; write both as one: {flag}")
+    words = refused(tmp_path, {"lab.cu": f"\n// telerun: --flag {flag}\nx"}, *after)
+    assert words.startswith("lab.cu:2: The value of the flag")
+
+
+def test_python_takes_no_flags(tmp_path: Path) -> None:
+    words = refused(tmp_path, {"lab.PY": "\n# telerun: --flag=-lm\n"}, main="lab.PY")
+    assert words == (
+        "lab.PY:2: Python is not compiled: the flag -lm has no use for lab.PY; leave it out."
+    )
+    assert refused(tmp_path, {"a.py": "x"}, "--flag=-O2", main="a.py").startswith("Python is not")
 
 
 @pytest.mark.parametrize("flag", ["", " ", "-l cuda", "-lcuda ", "-l\ncuda", "-l\u202ecuda"])
@@ -533,8 +638,10 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
         "// see TL+ below\nx",
         "// telerun is the queue\nx",
         "// TL+: soon\nx",
-        '/* TL+ {"platform": 1} */\nx',
-        '/*\n// TL+ {"platform": 1}\n*/\nx',
+        "// TL is a joke\nx",
+        "// TL\nx",
+        "// TL [1]\nx",
+        "/*\n * Telerun: the queue of this course\n */\nx",
         'int x; // TL+ {"platform": 1}',
         'x\n// TL+ {"platform": 1}',
         '/* */ x\n// TL+ {"platform": 1}',
@@ -542,8 +649,60 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
         "#!/usr/bin/env python3\nx",
     ],
 )
-def test_comments_that_are_no_directives(tmp_path: Path, main: str) -> None:
+def test_comments_that_are_no_directives(
+    tmp_path: Path, main: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert set(prepared(tmp_path, {"lab.cu": main}).body) == {"source", "filename", "args"}
+    assert "is no directive" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        "\n// Telerun: --asm",
+        "\n//TELERUN : --asm",
+        "\n// telerun --asm",
+        "\n# tl+ {}",
+        "\n// TL + {}",
+        "\n// TL+: {}",
+        '\n/* TL+ {"platform": 1} */',
+        "\n/* telerun: --asm */ // and so on",
+        '/*\n// TL+ {"platform": 1}\n*/',
+        "/**\n * TL {}\n */",
+        "/*\n TL+ {}\n*/",
+    ],
+)
+def test_comments_that_are_nearly_directives(
+    tmp_path: Path, main: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent = prepared(tmp_path, {"lab.cu": main + "\nint main() {}\n"})
+    assert set(sent.body) == {"source", "filename", "args"}
+    assert capsys.readouterr().err == (
+        "lab.cu:2: is no directive in this form; write it as "
+        '// telerun: --platform h100 --flag=-lcuda, or TL+ {"platform": "h100"}\n'
+    )
+
+
+def test_what_may_stand_after_an_object(tmp_path: Path) -> None:
+    for comment in ("// for wgmma", "//", "/* why */", "# so"):
+        main = f'// TL+ {{"platform": "H100"}} {comment}\n'
+        assert prepared(tmp_path, {"lab.cu": main + "x"}).body["platform"] == "h100"
+
+
+def test_platforms_are_in_small_letters(tmp_path: Path) -> None:
+    for words in ("--platform=H100", "--platform=Cuda"):
+        sent = prepared(tmp_path, {"lab.cu": "x"}, words)
+        assert sent.body["platform"] == words[11:].lower()
+
+
+def test_many_directives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepared(tmp_path, {"lab.cu": "// telerun: --asm\n" * 256 + "x"}).body["asm"]
+    words = refused(tmp_path, {"lab.cu": "// telerun: --asm\n" * 257 + "x"})
+    assert words == "lab.cu:257: a file has at most 256 directives."
+    prepared(tmp_path, {"lab.cu": "x\n" + "// telerun: --asm\n" * 70})
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 6
+    assert told[-1] == "And 65 more such lines in lab.cu."
 
 
 @pytest.mark.parametrize(
@@ -551,9 +710,13 @@ def test_comments_that_are_no_directives(tmp_path: Path, main: str) -> None:
     [
         ("// TL+ platform h100", "what follows TL+ is no JSON object; the right form is: TL+ {"),
         ('// TL+ {"header_files": ["a\\u0000\\n.h"]}', "the name a\\x00\\n.h: it has a character"),
-        ("// TL", "what follows TL is no JSON object"),
-        ("// TL [1]", "what follows TL is no JSON object"),
-        ('// TL+ {"platform": "h100"} x', "what follows TL+ is no JSON object"),
+        ("// TL+ [1]", "what follows TL+ is no JSON object"),
+        ("// TL {a: 1}", "what follows TL is no JSON object"),
+        ('// TL+ {"platform": "h100"} x', "after the object of TL+ only a comment may stand"),
+        ('// TL+ {"platform": "h100"', "the object has to stand on one line; the right form is"),
+        ('// TL+ {"compile_flags": [\n//   "-lm"]}', "the object has to stand on one line"),
+        ('// TL {\n// "platform": "h100"}', "the object has to stand on one line"),
+        ('// TL+ {"platform": \\\n"h100"}', "the object has to stand on one line"),
         ("// TL+ {'platform': 'h100'}", "what follows TL+ is no JSON object"),
         ("// TL+ " + "[" * 100000, "what follows TL+ is no JSON object"),
         ('// TL+ {"platform": ["h100"]}', '"platform" is no text; write it as: {"platform": "h'),

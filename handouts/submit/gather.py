@@ -34,7 +34,10 @@ class Gathering:
         self.places = {main.name: ""}  # where each is asked for
         self.included: set[str] = set()  # by another file
         self.missing: list[tuple[str, str]] = []  # a place, and what it includes
-        self._folders = folders  # where the compiler looks, too
+        # Where the compiler looks, too; each is tried for each include.
+        self._folders = [
+            folder for folder in dict.fromkeys(folders) if os.path.isdir(self.root / folder)
+        ]
         self._to_read = [main.name]
 
     def add(self, name: str, place: str) -> None:
@@ -45,7 +48,9 @@ class Gathering:
             raise self._outside(f"{name} lies", place)
         why = trouble_with(name)
         if why:
-            raise refusal_at(place, f"The queue takes no file of the name {name}: {why}.")
+            raise refusal_at(
+                place, f"The queue takes no file of the name {name}: {why}; rename it."
+            )
         if not is_really_below(self.root, self.root / name):
             raise self._outside(f"{name} is reached by a link, and lies", place)
         try:
@@ -87,7 +92,7 @@ class Gathering:
         folders = [posixpath.dirname(name)] if include.is_quoted else []
         candidates = [joined_name(folder, wanted) for folder in folders + self._folders]
         for candidate in candidates:
-            is_here = os.path.isfile(self.root / candidate)
+            is_here = os.path.isfile(os.path.join(self.root, candidate))
             if is_here and not leads_outside(candidate):
                 return candidate
             if is_here and include.is_quoted:
@@ -100,10 +105,10 @@ class Gathering:
         """Notes an include that is no file here: it may be the toolkit's. Raises Stop."""
         if leads_outside(candidate):
             raise self._outside(f"{wanted} lies", place)
-        if os.path.isdir(self.root / candidate):
-            raise refusal_at(place, f"{candidate} is a folder; include a file.")
-        if os.path.exists(self.root / candidate):
-            raise refusal_at(place, f"{candidate} is no plain file.")
+        if os.path.exists(os.path.join(self.root, candidate)):
+            is_folder = os.path.isdir(self.root / candidate)
+            what = "is a folder; include a file" if is_folder else "is no plain file"
+            raise refusal_at(place, f"{candidate} {what}.")
         self.missing.append((place, wanted))
 
     def _take_module(self, name: str, module: Import) -> None:

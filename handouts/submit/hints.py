@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from pathlib import Path
 
 from handouts.client.words import warn
@@ -12,6 +13,10 @@ from handouts.submit.printable import printable
 from handouts.submit.submission import Submission
 
 SHOWN_MISSING = 5
+# The line of a compiler that does not find a file: gcc's, nvcc's, clang's.
+MISSED = re.compile(
+    r"^.{0,4096}(?:No such file|open source file|file not found).{0,4096}", re.MULTILINE
+)
 
 
 def hint_at_arguments(submission: Submission, folder: Path) -> None:
@@ -28,7 +33,8 @@ def hint_at_arguments(submission: Submission, folder: Path) -> None:
 def hint_at_missing(submission: Submission, compile_log: str) -> None:
     """Says which includes were not found, where the compiler misses one; the toolkit has others."""
     missing = submission.missing
-    if not any(wanted in compile_log for _, wanted in missing):
+    errors = "\n".join(MISSED.findall(compile_log)[:SHOWN_MISSING])
+    if not any(wanted in errors for _, wanted in missing):
         return
     for place, wanted in missing[:SHOWN_MISSING]:
         warn(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))

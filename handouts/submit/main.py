@@ -17,7 +17,8 @@ Exit status:
   0    the program was compiled, ran, and succeeded
   1    the program did not: compile error, non-zero exit, killed, or a limit was hit
   2    wrong usage: arguments, the source file, or auth.json
-  3    the queue refused: no such job, a wrong token, a job of yours waits already
+  3    the queue refused: no such job, a wrong token, a job of yours waits already; or it is too
+       old for what the program needs
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
   6    the program succeeded, but not all of its output files could be saved
@@ -41,9 +42,9 @@ from handouts.client.words import warn
 from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.job_client import Client
 from handouts.submit.log_files import save_logs
+from handouts.submit.older_queue import call_off, is_wrong_without, left_out, older_queue
 from handouts.submit.options import parse
 from handouts.submit.output_files import save_files
-from handouts.submit.refusals import not_taken
 from handouts.submit.show import show
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
@@ -88,10 +89,12 @@ def submit(client: Client, submission: Submission, options: argparse.Namespace) 
     if submission.summary:
         warn(submission.summary)
     job = client.submit(submission, options.override_pending)
+    passed_over = left_out(job, submission.body)
+    if is_wrong_without(passed_over, submission.body):
+        raise call_off(job, passed_over, client.cancel)
     warn(f"Submitted {options.file} as job {job['id']}.")
-    left_out = not_taken(job, submission.body)
-    if left_out:
-        warn(left_out)
+    if passed_over:
+        warn(older_queue(passed_over))
     return job
 
 

@@ -78,7 +78,7 @@ def add_wishes(wishes: Wishes, options: argparse.Namespace, place: str) -> None:
     wishes.beside = wishes.beside + [Wish(path, place) for path in options.beside]
     wishes.asm = wishes.asm or options.asm
     if options.platform is not None:
-        wishes.platform = Wish(options.platform, place)
+        wishes.platform = Wish(options.platform.lower(), place)
 
 
 def with_joined_flags(words: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 # Made ready only where there is Python: that takes longer than all else here.
 IMPORT = r"""(?:^|[;:])[ \t]*(?:
-    from[ \t]+(?P<dots>[. ]{0,99})(?P<module>(?:\w[\w.]*)?)[ \t]+import[ \t]*
+    from(?=[ \t.])(?P<dots>[ \t.]*)(?:(?P<module>\w[\w.]*)[ \t]+)?import(?!\w)[ \t]*
       (?P<names>\([^)]{0,9999}\)?|(?:\\\r?\n|[^;\n\#])+)
   | import[ \t]+(?P<modules>(?:\\\r?\n|[^;\n\#])+)
   )"""
@@ -28,17 +28,27 @@ class Import:
 
 
 def python_imports(text: str) -> Iterator[Import]:
-    """The modules that the text may import; some may be no modules but names in one."""
+    """The modules that the text may import, each once; some may be no modules but names in one."""
+    line, counted, seen = 1, 0, set()
     for found in re.finditer(IMPORT, text, re.MULTILINE | re.VERBOSE):
-        line = text.count("\n", 0, found.start(found.lastgroup or 0)) + 1
-        if found["modules"]:
-            for module in listed_names(found["modules"]):
-                yield Import(line, 0, module.split("."))
-            continue
-        dots = found["dots"].count(".")
-        parts = [part for part in found["module"].split(".") if part]
-        for name in listed_names(found["names"]):
-            yield Import(line, dots, [*parts, name])
+        start = found.start(found.lastgroup or 0)
+        line += text.count("\n", counted, start)
+        counted = start
+        for dots, module in modules_of(found):
+            if (dots, module) not in seen:
+                seen.add((dots, module))
+                yield Import(line, dots, module.split("."))
+
+
+def modules_of(found: re.Match[str]) -> Iterator[tuple[int, str]]:
+    """What one statement may mean: dots, and the name after them."""
+    if found["modules"]:
+        for module in listed_names(found["modules"]):
+            yield 0, module
+        return
+    module = (found["module"] or "").strip(".")
+    for name in listed_names(found["names"]):
+        yield found["dots"].count("."), f"{module}.{name}" if module else name
 
 
 def listed_names(names: str) -> list[str]:
@@ -52,11 +62,13 @@ def module_files(root: Path, folder: str, parts: list[str]) -> list[str]:
     files = []
     for part in filter(None, parts):
         base = f"{folder}/{part}" if folder else part
-        if os.path.isfile(root / base / "__init__.py"):
+        path = os.path.join(root, base)
+        is_folder = os.path.isdir(path)
+        if is_folder and os.path.isfile(path + "/__init__.py"):
             files.append(base + "/__init__.py")
-        elif os.path.isfile(root / (base + ".py")):
+        elif os.path.isfile(path + ".py"):
             return [*files, base + ".py"]
-        elif not os.path.isdir(root / base):
+        elif not is_folder:
             break
         folder = base
     return files

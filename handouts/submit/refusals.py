@@ -6,16 +6,10 @@ import re
 from typing import Any
 
 from handouts.client.answer import Answer
+from handouts.submit.older_queue import NEWER, older_queue
 from handouts.submit.wishes import Wish, Wishes
 
-# What an older queue does not know, and what it says of that.
-NEWER = {
-    "sources": "it takes one file only",
-    "includes": "it takes one file only",
-    "flags": "it takes no flags",
-    "platform": "it knows no platforms",
-    "asm": "it knows no --asm",
-}
+SHOWN_PLACES = 5
 UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
 
 
@@ -27,7 +21,21 @@ def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> s
         return answer.detail + asked_for([wishes.platform])
     if answer.status == 400 and UNKNOWN.search(answer.detail):
         named = [key for key in NEWER if key in body and re.search(rf"\b{key}\b", answer.detail)]
-        return older_queue(named) if named else ""
+        if named:
+            return older_queue(named)
+    if answer.status == 400:
+        return malformed(answer, wishes)
+    return ""
+
+
+def malformed(answer: Answer, wishes: Wishes) -> str:
+    """What a 400 says of the platform or the flags, and where they stand; "" if of neither."""
+    if re.match(r"platform\b", answer.detail):
+        return answer.detail + asked_for([wishes.platform])
+    if re.match(r"flags\b", answer.detail):
+        number = re.match(r"flags[.\[](\d{1,3})\b", answer.detail)
+        meant = wishes.flags[int(number[1]) :][:1] if number else []
+        return answer.detail + asked_for(meant or wishes.flags)
     return ""
 
 
@@ -39,18 +47,6 @@ def is_meant(flag: Wish, answer: Answer) -> bool:
 
 def asked_for(wishes: list[Wish]) -> str:
     """Such as " (lab.cu:3)", "" for what the command line asks for."""
-    places = sorted({wish.place for wish in wishes if wish.place})
-    return f" It stands in {', '.join(places)}." if places else ""
-
-
-def not_taken(job: dict[str, Any], body: dict[str, Any]) -> str:
-    """What an older queue passed over in silence, "" if it took all."""
-    shown = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
-    left = [key for key in NEWER if key in body and shown.get(key, "files") not in job]
-    return older_queue(left) if left else ""
-
-
-def older_queue(members: list[str]) -> str:
-    """Says what the queue does not take."""
-    words = sorted({NEWER[key] for key in members}, reverse=True)
-    return f"This queue is older than this submit.py: {', '.join(words)}."
+    places = list(dict.fromkeys(wish.place for wish in wishes if wish.place))
+    more = f" and {len(places) - SHOWN_PLACES} more lines" if len(places) > SHOWN_PLACES else ""
+    return f" It stands in {', '.join(places[:SHOWN_PLACES])}{more}." if places else ""

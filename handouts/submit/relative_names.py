@@ -30,11 +30,11 @@ def clash(names: Iterable[str]) -> tuple[str, str] | None:
     """Two names that cannot be files side by side on every system."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(name.lower(), name)
+        other = seen.setdefault(name.casefold(), name)
         if other != name:
             return other, name
     for name in names:
-        folder = posixpath.dirname(name.lower())
+        folder = posixpath.dirname(name.casefold())
         while folder:
             if folder in seen:
                 return seen[folder], name

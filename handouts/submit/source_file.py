@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from handouts.submit.relative_names import trouble_with
@@ -42,9 +43,12 @@ def read_text(path: Path, shown: str) -> str:
 def read_bytes(path: Path, shown: str) -> bytes:
     """The bytes of a file of at most 1 MiB. Raises Stop."""
     try:
-        size = path.stat().st_size
-        if path.is_dir():
+        found = path.stat()
+        size = found.st_size
+        if stat.S_ISDIR(found.st_mode):
             raise Stop(WRONG_USAGE, f"{shown} is a folder; name a file.")
+        if not stat.S_ISREG(found.st_mode):  # a pipe may have no end, or nobody who writes
+            raise Stop(WRONG_USAGE, f"{shown} is no plain file; save it as one first.")
         if size > MAX_SOURCE_BYTES:
             raise Stop(
                 WRONG_USAGE,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from handouts.submit.c_includes import CODE_ENDINGS
-from handouts.submit.compiler_flags import include_folders, joined_flags
+from handouts.submit.compiler_flags import check_python, include_folders, joined_flags
 from handouts.submit.data_files import take_data
 from handouts.submit.directives import read_directives
 from handouts.submit.gather import Gathering
@@ -19,7 +19,7 @@ from handouts.submit.source_file import check_arguments, read_source
 from handouts.submit.together import check_together
 from handouts.submit.wishes import Wish, Wishes
 
-SHOWN_FILES = 3  # more are counted
+SHOWN_FILES, SHOWN_FLAGS = 3, 16  # more are counted
 
 
 class Submission:
@@ -55,7 +55,9 @@ class Submission:
         if self.includes:
             line += " with " + in_a_row(self.includes)
         if self.wishes.flags:
-            line += ", flags " + " ".join(self.body["flags"])
+            flags = self.body["flags"]
+            more = f" and {len(flags) - SHOWN_FLAGS} more" if len(flags) > SHOWN_FLAGS else ""
+            line += ", flags " + " ".join(flags[:SHOWN_FLAGS]) + more
         if self.wishes.platform.text:
             line += ", for " + self.wishes.platform.text
         return line + "." if line != f"Sending {self.main}" else ""
@@ -71,7 +73,7 @@ def prepare(options: argparse.Namespace) -> Submission:
         gathering.add(wish.text, wish.place)
     gathering.follow()
     check_together(gathering)
-    for wish in wishes.data:
+    for wish in {wish.text: wish for wish in wishes.data}.values():
         take_data(gathering, wish)
     return Submission(wishes, gathering, options.args)
 
@@ -85,6 +87,7 @@ def all_wishes(options: argparse.Namespace, source: str) -> Wishes:
     options.beside = [name_of_path(Path(path), folder) for path in options.beside]
     add_wishes(wishes, options, "")
     wishes.flags = joined_flags(wishes.flags)
+    check_python(options.file.name, wishes.flags)
     if not wishes.platform.text.isprintable():
         raise wishes.platform.refuse(f"There is no platform {wishes.platform.text}.")
     return wishes
