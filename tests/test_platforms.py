@@ -169,6 +169,8 @@ def test_staff_rename_and_restrict_and_no_report_overwrites_it(alice: User, gpu1
     assert served(gpu1, "cuda") == ""
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("own_watcher")
 @pytest.mark.parametrize("change", [{"enabled": False}, {"name": "other"}])
 def test_a_platform_that_staff_change_during_a_held_claim_gets_no_job_and_stops_no_other(
     as_alice: Api, as_gpu1: Api, gpu1: Executor, change: dict[str, Any]
