@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.support.ports import free_port
 
 
 class Server:
@@ -58,9 +59,7 @@ class Postgres(Server):
         self._folder = Path(tempfile.mkdtemp(prefix="telerun-postgres-"))
         self._data = (folder or self._folder) / "data"
         self._as: dict[str, Any] = {}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            super().__init__(probe.getsockname()[1])
+        super().__init__(free_port())
         if os.getuid() == 0:
             self._as = {"user": "postgres", "group": "postgres", "extra_groups": []}
             for place in {self._folder, self._data.parent}:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 from tests.support import database, forks
 from tests.support.forks import Done
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 NVCC = os.environ.get("NVCC") or shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
@@ -60,12 +60,6 @@ def has_sandbox() -> bool:
         return run([*probe, "true"], cwd="/", **nobody).status == 0
     except OSError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(what: Callable[[], Any], words: str, seconds: float = 60) -> Any:
