@@ -37,6 +37,7 @@ import http.client
 import json
 import os
 import platform
+import posixpath
 import pwd
 import queue
 import random
@@ -67,90 +68,91 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (162, "handouts/client/errors.py", 6),
-    (183, "handouts/client/words.py", 10),
-    (216, "handouts/client/auth.py", 14),
-    (274, "handouts/client/tracebacks.py", 12),
-    (307, "handouts/executor/base/exit_statuses.py", 5),
-    (321, "handouts/executor/machine/architectures.py", 13),
-    (403, "handouts/executor/sandbox/uids.py", 12),
-    (445, "handouts/executor/base/options.py", 13),
-    (590, "handouts/executor/base/say.py", 10),
-    (626, "handouts/executor/base/threads.py", 15),
-    (655, "handouts/executor/gate/probe.cu", 0),
-    (682, "handouts/executor/base/limits.py", 5),
-    (696, "handouts/executor/base/text.py", 6),
-    (706, "handouts/client/retries.py", 9),
-    (719, "handouts/executor/machine/gpu.py", 8),
-    (750, "handouts/executor/gate/idle_memory.py", 7),
-    (796, "handouts/executor/gate/kernel_log.py", 10),
-    (874, "handouts/executor/machine/processes.py", 11),
-    (915, "handouts/executor/machine/nvidia_smi.py", 13),
-    (999, "handouts/executor/gate/readings.py", 15),
-    (1119, "handouts/executor/slot/protocol.py", 26),
-    (1239, "handouts/executor/gate/gate.py", 22),
-    (1377, "handouts/executor/machine/cgroups.py", 12),
-    (1465, "handouts/executor/machine/interpreter.py", 13),
-    (1509, "handouts/executor/machine/toolchain.py", 15),
-    (1623, "handouts/executor/sandbox/command.py", 12),
-    (1671, "handouts/executor/slot/live_output.py", 14),
-    (1711, "handouts/executor/slot/slot.py", 32),
-    (1878, "handouts/executor/gate/probe.py", 20),
-    (1940, "handouts/executor/machine/platforms.py", 7),
-    (1979, "handouts/executor/base/file_names.py", 7),
-    (2030, "handouts/executor/results/archive.py", 17),
-    (2109, "handouts/executor/pipeline/attempt.py", 18),
-    (2261, "handouts/client/answer.py", 8),
-    (2307, "handouts/client/connection.py", 19),
-    (2463, "handouts/executor/base/held_connection.py", 13),
-    (2497, "handouts/executor/machine/gpu_choice.py", 11),
-    (2569, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2666, "handouts/executor/machine/driver_stub.c", 0),
-    (2709, "handouts/executor/machine/driver_stub.py", 16),
-    (2752, "handouts/executor/machine/libraries.py", 22),
-    (2862, "handouts/executor/pipeline/workers.py", 11),
-    (2903, "handouts/executor/sandbox/bundle.py", 13),
-    (2936, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (2969, "handouts/executor/sandbox/init.c", 0),
-    (3188, "handouts/executor/results/outputs.py", 10),
-    (3288, "handouts/executor/sandbox/first_process.py", 21),
-    (3341, "handouts/executor/machine/device_files.py", 12),
-    (3376, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3412, "handouts/executor/sandbox/self_test.py", 7),
-    (3470, "handouts/executor/sandbox/shown.py", 13),
-    (3519, "handouts/executor/sandbox/system_calls.py", 11),
-    (3665, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3839, "handouts/executor/sandbox/unconfined.py", 15),
-    (3922, "handouts/executor/pipeline/host.py", 37),
-    (4090, "handouts/executor/pipeline/held_claims.py", 10),
-    (4130, "handouts/executor/pipeline/places.py", 11),
-    (4172, "handouts/executor/pipeline/room.py", 14),
-    (4290, "handouts/executor/pipeline/shutdown.py", 16),
-    (4350, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4434, "handouts/executor/pipeline/claiming.py", 21),
-    (4579, "handouts/executor/base/flags.py", 12),
-    (4657, "handouts/executor/pipeline/disassembly.py", 14),
-    (4754, "handouts/executor/pipeline/building.py", 22),
-    (4877, "handouts/executor/pipeline/endings.py", 17),
-    (4948, "handouts/executor/pipeline/delivery.py", 16),
-    (4997, "handouts/executor/results/spool.py", 11),
-    (5074, "handouts/executor/pipeline/reporting.py", 21),
-    (5173, "handouts/executor/pipeline/handover.py", 17),
-    (5283, "handouts/executor/results/compile_cache.py", 15),
-    (5361, "handouts/executor/pipeline/compiling.py", 30),
-    (5526, "handouts/executor/pipeline/executing.py", 32),
-    (5662, "handouts/executor/pipeline/executor.py", 30),
-    (5760, "handouts/executor/slot/event_loop.py", 12),
-    (5795, "handouts/executor/slot/libc.py", 10),
-    (5825, "handouts/executor/slot/identity.py", 23),
-    (5883, "handouts/executor/machine/memory.py", 6),
-    (5918, "handouts/executor/slot/memory_watch.py", 17),
-    (6075, "handouts/executor/slot/orders.py", 13),
-    (6155, "handouts/executor/slot/bounded_log.py", 5),
-    (6191, "handouts/executor/slot/program_output.py", 11),
-    (6231, "handouts/executor/slot/command_run.py", 23),
-    (6417, "handouts/executor/slot/slot_process.py", 26),
-    (6468, "handouts/executor/main.py", 42),
+    (164, "handouts/client/errors.py", 6),
+    (185, "handouts/client/words.py", 10),
+    (218, "handouts/client/auth.py", 14),
+    (276, "handouts/client/tracebacks.py", 12),
+    (309, "handouts/executor/base/exit_statuses.py", 5),
+    (323, "handouts/executor/machine/architectures.py", 13),
+    (405, "handouts/executor/sandbox/uids.py", 12),
+    (447, "handouts/executor/base/options.py", 13),
+    (592, "handouts/executor/base/say.py", 10),
+    (628, "handouts/executor/base/threads.py", 15),
+    (657, "handouts/executor/gate/probe.cu", 0),
+    (684, "handouts/executor/base/limits.py", 5),
+    (698, "handouts/executor/base/text.py", 6),
+    (708, "handouts/client/retries.py", 9),
+    (721, "handouts/executor/machine/gpu.py", 8),
+    (752, "handouts/executor/gate/idle_memory.py", 7),
+    (798, "handouts/executor/gate/kernel_log.py", 10),
+    (876, "handouts/executor/machine/processes.py", 11),
+    (917, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1001, "handouts/executor/gate/readings.py", 15),
+    (1121, "handouts/executor/slot/protocol.py", 26),
+    (1241, "handouts/executor/gate/gate.py", 22),
+    (1379, "handouts/executor/machine/cgroups.py", 12),
+    (1467, "handouts/executor/machine/interpreter.py", 13),
+    (1511, "handouts/executor/machine/toolchain.py", 15),
+    (1625, "handouts/executor/sandbox/command.py", 12),
+    (1673, "handouts/executor/slot/live_output.py", 14),
+    (1713, "handouts/executor/slot/slot.py", 32),
+    (1880, "handouts/executor/gate/probe.py", 20),
+    (1942, "handouts/executor/machine/platforms.py", 7),
+    (1981, "handouts/client/job_file_names.py", 8),
+    (2021, "handouts/executor/base/file_names.py", 10),
+    (2045, "handouts/executor/results/archive.py", 17),
+    (2124, "handouts/executor/pipeline/attempt.py", 19),
+    (2276, "handouts/client/answer.py", 8),
+    (2322, "handouts/client/connection.py", 19),
+    (2478, "handouts/executor/base/held_connection.py", 13),
+    (2512, "handouts/executor/machine/gpu_choice.py", 11),
+    (2584, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2681, "handouts/executor/machine/driver_stub.c", 0),
+    (2724, "handouts/executor/machine/driver_stub.py", 16),
+    (2767, "handouts/executor/machine/libraries.py", 22),
+    (2877, "handouts/executor/pipeline/workers.py", 11),
+    (2918, "handouts/executor/sandbox/bundle.py", 13),
+    (2951, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (2984, "handouts/executor/sandbox/init.c", 0),
+    (3203, "handouts/executor/results/outputs.py", 10),
+    (3303, "handouts/executor/sandbox/first_process.py", 21),
+    (3356, "handouts/executor/machine/device_files.py", 12),
+    (3391, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3427, "handouts/executor/sandbox/self_test.py", 7),
+    (3485, "handouts/executor/sandbox/shown.py", 13),
+    (3534, "handouts/executor/sandbox/system_calls.py", 11),
+    (3680, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (3854, "handouts/executor/sandbox/unconfined.py", 15),
+    (3937, "handouts/executor/pipeline/host.py", 37),
+    (4105, "handouts/executor/pipeline/held_claims.py", 10),
+    (4145, "handouts/executor/pipeline/places.py", 11),
+    (4187, "handouts/executor/pipeline/room.py", 14),
+    (4305, "handouts/executor/pipeline/shutdown.py", 16),
+    (4365, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4449, "handouts/executor/pipeline/claiming.py", 21),
+    (4594, "handouts/executor/base/flags.py", 12),
+    (4672, "handouts/executor/pipeline/disassembly.py", 14),
+    (4769, "handouts/executor/pipeline/building.py", 22),
+    (4892, "handouts/executor/pipeline/endings.py", 17),
+    (4963, "handouts/executor/pipeline/delivery.py", 16),
+    (5012, "handouts/executor/results/spool.py", 11),
+    (5089, "handouts/executor/pipeline/reporting.py", 21),
+    (5188, "handouts/executor/pipeline/handover.py", 17),
+    (5298, "handouts/executor/results/compile_cache.py", 15),
+    (5376, "handouts/executor/pipeline/compiling.py", 30),
+    (5541, "handouts/executor/pipeline/executing.py", 32),
+    (5677, "handouts/executor/pipeline/executor.py", 30),
+    (5775, "handouts/executor/slot/event_loop.py", 12),
+    (5810, "handouts/executor/slot/libc.py", 10),
+    (5840, "handouts/executor/slot/identity.py", 23),
+    (5898, "handouts/executor/machine/memory.py", 6),
+    (5933, "handouts/executor/slot/memory_watch.py", 17),
+    (6090, "handouts/executor/slot/orders.py", 13),
+    (6170, "handouts/executor/slot/bounded_log.py", 5),
+    (6206, "handouts/executor/slot/program_output.py", 11),
+    (6246, "handouts/executor/slot/command_run.py", 23),
+    (6432, "handouts/executor/slot/slot_process.py", 26),
+    (6483, "handouts/executor/main.py", 42),
 )
 
 
@@ -1971,51 +1973,64 @@ def words_of(text: str) -> list[str]:
     return [word for word in words if word]
 
 
-# --- handouts/executor/base/file_names.py -------------------------------------------------
+# --- handouts/client/job_file_names.py ----------------------------------------------------
 #
-# Which names a job's files may have: each is made in a folder of the job's own.
+# What the files of a job may be called. The queue has the same rule (jobs/files.py).
 
 
 MAX_NAME_BYTES, MAX_PART_BYTES, MAX_PARTS = 255, 100, 8
 
 
-def why_unsafe(names: Iterable[str]) -> str:
-    """Why these files cannot stand in one folder; "" if they can."""
-    taken: dict[str, str] = {}  # by what a disk that knows no case makes of them
-    for name in names:
-        problem = problem_of(name)
-        if problem:
-            return f"a file's name is {name[:100]!a}, which {problem}"
-        if name.casefold() in taken:
-            return f"two files have the names {taken[name.casefold()]!a} and {name!a}"
-        taken[name.casefold()] = name
-    for folded, name in taken.items():
-        parts = folded.split("/")
-        for length in range(1, len(parts)):
-            if "/".join(parts[:length]) in taken:
-                return f"{taken['/'.join(parts[:length])]!a} is a file, and the folder of {name!a}"
-    return ""
-
-
-def problem_of(name: str) -> str:
-    """What is wrong with one name by itself; "" if nothing is."""
+def trouble_with(name: str) -> str:
+    """Why the queue would not take a file of this name; "" if it would."""
+    if "\\" in name or not name.isprintable():
+        return "it has a character that the queue does not take"
     parts = name.split("/")
-    if not name.isprintable():
-        return "is not printable"
-    if len(name.encode("utf-8")) > MAX_NAME_BYTES or len(parts) > MAX_PARTS:
-        return "is too long"
-    return next(filter(None, map(problem_of_part, parts)), "")
+    if any(part in ("", ".", "..") for part in parts):
+        return "it does not lead straight to a file"
+    if any(part.startswith("-") for part in parts):
+        return "a part of it begins with a dash"
+    sizes = [len(part.encode("utf-8")) for part in parts]
+    if max(sizes) > MAX_PART_BYTES or sum(sizes) + len(sizes) - 1 > MAX_NAME_BYTES:
+        return f"it is longer than {MAX_PART_BYTES} bytes, or {MAX_NAME_BYTES} with its folders"
+    return f"it lies more than {MAX_PARTS - 1} folders deep" if len(parts) > MAX_PARTS else ""
 
 
-def problem_of_part(part: str) -> str:
-    """The same for what stands between two slashes."""
-    if part in ("", ".", ".."):
-        return "leads out of its folder, or nowhere"
-    if "\\" in part:
-        return "has a backslash"
-    if part.startswith("-"):
-        return "would be taken for an option"
-    return "is too long" if len(part.encode("utf-8")) > MAX_PART_BYTES else ""
+def clash(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first two of the names that cannot be files side by side on every system: one file, as
+    where case does not count, or a file and a folder."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in seen:
+            return seen[name.casefold()], name
+        seen[name.casefold()] = name
+    for name in names:
+        folder = posixpath.dirname(name.casefold())
+        while folder:
+            if folder in seen:
+                return seen[folder], name
+            folder = posixpath.dirname(folder)
+    return None
+
+
+# --- handouts/executor/base/file_names.py -------------------------------------------------
+#
+# Whether a job's files can be made in a folder of the job's own: a second look at their names.
+
+
+def why_unsafe(names: Sequence[str]) -> str:
+    """Why these files cannot stand in one folder; "" if they can."""
+    for name in names:
+        problem = trouble_with(name)
+        if problem:
+            return f"a file's name is {name[:100]!a}: {problem}"
+    pair = clash(names)
+    if pair is None:
+        return ""
+    one, other = pair
+    if one.casefold() == other.casefold():
+        return f"two files have the names {one!a} and {other!a}"
+    return f"{one!a} is a file, and the folder of {other!a}"
 
 
 # --- handouts/executor/results/archive.py -------------------------------------------------
@@ -2198,10 +2213,10 @@ def main_name(filename: str, others: list[str]) -> str:
     A name that is not safe, or that gets an ending, is made one that no other file has.
     """
     has_language = has_ending(filename, *LANGUAGES)
-    if has_language and not problem_of(filename):
+    if has_language and not trouble_with(filename):
         return filename
     ending = "." + filename.rpartition(".")[2].lower() if has_language else ".cu"
-    plain = filename if not problem_of(filename) else re.sub(r"[^\w.+ -]", "_", filename)
+    plain = filename if not trouble_with(filename) else re.sub(r"[^\w.+ -]", "_", filename)
     wishes = [plain if has_language else plain + ending, "program" + ending]
     wishes += [f"program-{number}{ending}" for number in range(2, len(others) + 3)]
     return next((name for name in wishes if not why_unsafe([name, *others])), wishes[1])

@@ -44,7 +44,7 @@ import stat
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 TYPE_CHECKING = False  # importing typing takes longer than the program
@@ -54,39 +54,40 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (98, "handouts/client/errors.py", 6),
-    (119, "handouts/client/words.py", 10),
-    (152, "handouts/client/auth.py", 14),
-    (210, "handouts/client/tracebacks.py", 12),
-    (243, "handouts/submit/c_includes.py", 8),
-    (298, "handouts/submit/printable.py", 7),
-    (311, "handouts/submit/relative_names.py", 11),
-    (382, "handouts/submit/stop.py", 5),
-    (405, "handouts/submit/wishes.py", 8),
-    (446, "handouts/submit/compiler_flags.py", 10),
-    (520, "handouts/submit/python_imports.py", 13),
-    (589, "handouts/submit/source_file.py", 11),
-    (661, "handouts/submit/gather.py", 23),
-    (773, "handouts/submit/together.py", 12),
-    (810, "handouts/submit/data_files.py", 15),
-    (843, "handouts/submit/options.py", 14),
-    (990, "handouts/submit/directives.py", 19),
-    (1139, "handouts/submit/submission.py", 22),
-    (1246, "handouts/submit/hints.py", 15),
-    (1281, "handouts/client/answer.py", 8),
-    (1327, "handouts/client/retries.py", 9),
-    (1340, "handouts/client/connection.py", 19),
-    (1496, "handouts/submit/streams.py", 11),
-    (1541, "handouts/submit/job_events.py", 13),
-    (1604, "handouts/submit/job_lines.py", 9),
-    (1707, "handouts/submit/older_queue.py", 12),
-    (1766, "handouts/submit/refusals.py", 12),
-    (1814, "handouts/submit/job_client.py", 22),
-    (1976, "handouts/submit/file_names.py", 14),
-    (2003, "handouts/submit/output_files.py", 16),
-    (2071, "handouts/submit/log_files.py", 15),
-    (2104, "handouts/submit/show.py", 14),
-    (2148, "handouts/submit/main.py", 54),
+    (99, "handouts/client/errors.py", 6),
+    (120, "handouts/client/words.py", 10),
+    (153, "handouts/client/auth.py", 14),
+    (211, "handouts/client/tracebacks.py", 12),
+    (244, "handouts/submit/c_includes.py", 8),
+    (299, "handouts/submit/printable.py", 7),
+    (312, "handouts/submit/relative_names.py", 11),
+    (349, "handouts/submit/stop.py", 5),
+    (372, "handouts/submit/wishes.py", 8),
+    (413, "handouts/submit/compiler_flags.py", 10),
+    (485, "handouts/client/job_file_names.py", 8),
+    (527, "handouts/submit/python_imports.py", 13),
+    (596, "handouts/submit/source_file.py", 11),
+    (668, "handouts/submit/gather.py", 19),
+    (780, "handouts/submit/together.py", 12),
+    (817, "handouts/submit/data_files.py", 16),
+    (850, "handouts/submit/options.py", 14),
+    (997, "handouts/submit/directives.py", 19),
+    (1146, "handouts/submit/submission.py", 22),
+    (1253, "handouts/submit/hints.py", 15),
+    (1288, "handouts/client/answer.py", 8),
+    (1334, "handouts/client/retries.py", 9),
+    (1347, "handouts/client/connection.py", 19),
+    (1503, "handouts/submit/streams.py", 11),
+    (1548, "handouts/submit/job_events.py", 13),
+    (1611, "handouts/submit/job_lines.py", 9),
+    (1714, "handouts/submit/older_queue.py", 12),
+    (1773, "handouts/submit/refusals.py", 12),
+    (1821, "handouts/submit/job_client.py", 22),
+    (1983, "handouts/submit/file_names.py", 14),
+    (2010, "handouts/submit/output_files.py", 16),
+    (2078, "handouts/submit/log_files.py", 15),
+    (2111, "handouts/submit/show.py", 14),
+    (2155, "handouts/submit/main.py", 54),
 )
 
 
@@ -308,40 +309,6 @@ def printable(text: str) -> str:
 # Names of the files of a submission: relative to the main file's folder, with / on any system.
 
 
-MAX_NAME_BYTES, MAX_PART_BYTES, MAX_PARTS = 255, 100, 8
-
-
-def trouble_with(name: str) -> str:
-    """Why the queue would not take a file of this name; "" if it would."""
-    if "\\" in name or not name.isprintable():
-        return "it has a character that the queue does not take"
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        return "it does not lead straight to a file"
-    if any(part.startswith("-") for part in parts):
-        return "a part of it begins with a dash"
-    sizes = [len(part.encode("utf-8")) for part in parts]
-    if max(sizes) > MAX_PART_BYTES or sum(sizes) + len(sizes) - 1 > MAX_NAME_BYTES:
-        return f"it is longer than {MAX_PART_BYTES} bytes, or {MAX_NAME_BYTES} with its folders"
-    return f"it lies more than {MAX_PARTS - 1} folders deep" if len(parts) > MAX_PARTS else ""
-
-
-def clash(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two names that cannot be files side by side on every system."""
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(name.casefold(), name)
-        if other != name:
-            return other, name
-    for name in names:
-        folder = posixpath.dirname(name.casefold())
-        while folder:
-            if folder in seen:
-                return seen[folder], name
-            folder = posixpath.dirname(folder)
-    return None
-
-
 def joined_name(folder: str, name: str) -> str:
     """The name as seen from `folder`, without detours; it may lead outside."""
     return posixpath.normpath(posixpath.join(folder, name))
@@ -508,6 +475,46 @@ def include_folders(flags: list[Wish]) -> list[str]:
     values += [text.partition("=")[2] for text in texts if text.startswith("--include-path=")]
     folders = [joined_name("", value.lstrip("=")) for value in values if value.lstrip("=")]
     return ["" if folder == posixpath.curdir else folder for folder in folders]
+
+
+# --- handouts/client/job_file_names.py ----------------------------------------------------
+#
+# What the files of a job may be called. The queue has the same rule (jobs/files.py).
+
+
+MAX_NAME_BYTES, MAX_PART_BYTES, MAX_PARTS = 255, 100, 8
+
+
+def trouble_with(name: str) -> str:
+    """Why the queue would not take a file of this name; "" if it would."""
+    if "\\" in name or not name.isprintable():
+        return "it has a character that the queue does not take"
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "it does not lead straight to a file"
+    if any(part.startswith("-") for part in parts):
+        return "a part of it begins with a dash"
+    sizes = [len(part.encode("utf-8")) for part in parts]
+    if max(sizes) > MAX_PART_BYTES or sum(sizes) + len(sizes) - 1 > MAX_NAME_BYTES:
+        return f"it is longer than {MAX_PART_BYTES} bytes, or {MAX_NAME_BYTES} with its folders"
+    return f"it lies more than {MAX_PARTS - 1} folders deep" if len(parts) > MAX_PARTS else ""
+
+
+def clash(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first two of the names that cannot be files side by side on every system: one file, as
+    where case does not count, or a file and a folder."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in seen:
+            return seen[name.casefold()], name
+        seen[name.casefold()] = name
+    for name in names:
+        folder = posixpath.dirname(name.casefold())
+        while folder:
+            if folder in seen:
+                return seen[folder], name
+            folder = posixpath.dirname(folder)
+    return None
 
 
 # --- handouts/submit/python_imports.py ----------------------------------------------------

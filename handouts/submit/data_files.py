@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from handouts.client.job_file_names import clash
 from handouts.client.words import warn
 from handouts.submit.gather import Gathering
 from handouts.submit.printable import printable
-from handouts.submit.relative_names import clash, joined_name
+from handouts.submit.relative_names import joined_name
 from handouts.submit.source_file import MAX_SOURCE_BYTES
 from handouts.submit.stop import Stop
 from handouts.submit.together import MAX_FILES, utf8_size

@@ -7,14 +7,10 @@ import posixpath
 import re
 from pathlib import Path
 
+from handouts.client.job_file_names import trouble_with
 from handouts.submit.c_includes import CODE_ENDINGS, HEADER_ENDINGS, Include, c_includes
 from handouts.submit.python_imports import Import, module_files, python_imports
-from handouts.submit.relative_names import (
-    is_really_below,
-    joined_name,
-    leads_outside,
-    trouble_with,
-)
+from handouts.submit.relative_names import is_really_below, joined_name, leads_outside
 from handouts.submit.source_file import read_text
 from handouts.submit.stop import Stop
 from handouts.submit.wishes import refusal_at

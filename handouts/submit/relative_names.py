@@ -5,41 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable
 from pathlib import Path
-
-MAX_NAME_BYTES, MAX_PART_BYTES, MAX_PARTS = 255, 100, 8
-
-
-def trouble_with(name: str) -> str:
-    """Why the queue would not take a file of this name; "" if it would."""
-    if "\\" in name or not name.isprintable():
-        return "it has a character that the queue does not take"
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        return "it does not lead straight to a file"
-    if any(part.startswith("-") for part in parts):
-        return "a part of it begins with a dash"
-    sizes = [len(part.encode("utf-8")) for part in parts]
-    if max(sizes) > MAX_PART_BYTES or sum(sizes) + len(sizes) - 1 > MAX_NAME_BYTES:
-        return f"it is longer than {MAX_PART_BYTES} bytes, or {MAX_NAME_BYTES} with its folders"
-    return f"it lies more than {MAX_PARTS - 1} folders deep" if len(parts) > MAX_PARTS else ""
-
-
-def clash(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two names that cannot be files side by side on every system."""
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(name.casefold(), name)
-        if other != name:
-            return other, name
-    for name in names:
-        folder = posixpath.dirname(name.casefold())
-        while folder:
-            if folder in seen:
-                return seen[folder], name
-            folder = posixpath.dirname(folder)
-    return None
 
 
 def joined_name(folder: str, name: str) -> str:

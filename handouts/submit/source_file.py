@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from handouts.submit.relative_names import trouble_with
+from handouts.client.job_file_names import trouble_with
 from handouts.submit.stop import WRONG_USAGE, Stop
 
 MAX_SOURCE_BYTES = 1024 * 1024

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from handouts.client.job_file_names import clash
 from handouts.client.words import in_size
 from handouts.submit.gather import Gathering
-from handouts.submit.relative_names import clash
 from handouts.submit.source_file import MAX_SOURCE_BYTES
 from handouts.submit.stop import WRONG_USAGE, Stop
 from handouts.submit.wishes import refusal_at

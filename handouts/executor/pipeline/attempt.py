@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from handouts.executor.base.file_names import problem_of, why_unsafe
+from handouts.client.job_file_names import trouble_with
+from handouts.executor.base.file_names import why_unsafe
 from handouts.executor.base.limits import DEFAULT_LIMITS
 from handouts.executor.results.archive import Found
 from handouts.executor.sandbox.command import Command
@@ -107,10 +108,10 @@ def main_name(filename: str, others: list[str]) -> str:
     A name that is not safe, or that gets an ending, is made one that no other file has.
     """
     has_language = has_ending(filename, *LANGUAGES)
-    if has_language and not problem_of(filename):
+    if has_language and not trouble_with(filename):
         return filename
     ending = "." + filename.rpartition(".")[2].lower() if has_language else ".cu"
-    plain = filename if not problem_of(filename) else re.sub(r"[^\w.+ -]", "_", filename)
+    plain = filename if not trouble_with(filename) else re.sub(r"[^\w.+ -]", "_", filename)
     wishes = [plain if has_language else plain + ending, "program" + ending]
     wishes += [f"program-{number}{ending}" for number in range(2, len(others) + 3)]
     return next((name for name in wishes if not why_unsafe([name, *others])), wishes[1])
