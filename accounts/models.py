@@ -140,13 +140,8 @@ class Executor(TokenBearer):
         """Whether it was heard of lately; None if never. An idle one asks once a long poll."""
         if self.last_seen_at is None:
             return None
-        return timezone.now() - self.last_seen_at < self.silence()
-
-    @staticmethod
-    def silence() -> timedelta:
-        """For how long nothing may be heard of one that is alive."""
-        seconds = settings.TELERUN_MAX_WAIT_SECONDS + settings.TELERUN_LEASE_SECONDS
-        return timedelta(seconds=seconds)
+        silence = settings.TELERUN_MAX_WAIT_SECONDS + settings.TELERUN_LEASE_SECONDS
+        return timezone.now() - self.last_seen_at < timedelta(seconds=silence)
 
 
 class Gpu(models.Model):

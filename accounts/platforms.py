@@ -107,8 +107,8 @@ def service(executor: Executor, free: dict[str, int] | None, languages: Any) -> 
 def keep(executor_id: int, about: dict[str, Any]) -> None:
     """Makes the executor's rows what it reports; those that it no longer offers stay, for staff."""
     now = timezone.now()
-    offers = offers_in(about)
-    languages = languages_in(about.get("languages")) if "offers" in about else OLDER_LANGUAGES
+    offers, is_older = offers_in(about), "offers" not in about
+    languages = OLDER_LANGUAGES if is_older else languages_in(about.get("languages"))
     gone = Platform.objects.filter(executor=executor_id, slots__gt=0).exclude(reported__in=offers)
     gone.update(slots=0, offered_at=now)
     Platform.objects.bulk_create(
@@ -118,7 +118,7 @@ def keep(executor_id: int, about: dict[str, Any]) -> None:
                 reported=name,
                 slots=slots,
                 languages=languages,
-                is_older="offers" not in about,
+                is_older=is_older,
                 offered_at=now,
             )
             for name, slots in offers.items()

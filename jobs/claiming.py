@@ -29,12 +29,11 @@ from accounts.models import CUDA, Executor, Turn, User
 from accounts.platforms import LANGUAGES, OLDER_LANGUAGES, Service
 from foundation.database import connections
 from foundation.database.statements import Parameter, Select, insert, update
-from foundation.serving import waiting
 from jobs import audit, errors, leases
 from jobs.audit import Entry
 from jobs.models import Attempt, Job
 from jobs.states import Ending, Event, Phase, State
-from jobs.transitions import move
+from jobs.transitions import announce_again, move, queued_of
 
 BATCH = 8  # candidates read at once; mostly the first one is free
 MAX_CANDIDATES = 512  # that one claim looks at; those that are not free are announced later
@@ -55,9 +54,6 @@ _FREE_USER = Select(
     .filter(pk__in=_OWNERS)
     .order_by(Case(*(When(pk=p, then=Value(n)) for n, p in enumerate(_OWNERS))))
     .only("id")[:1]
-)
-_QUEUED_OF_USER = Select(
-    Job.objects.filter(user=_USER, state=State.QUEUED).order_by("id").only("id", "platform")
 )
 _THOSE_TO_GO_BEHIND = Select(
     Job.objects.select_for_update(skip_locked=True)
@@ -256,11 +252,8 @@ def _end_turn(job: Job, turn: int) -> None:
     whose = {"user_id": job.user_id, "platform": job.platform}
     if not update(Turn, whose, last_turn=turn):
         insert(Turn(**whose, last_turn=turn))
-    others = _QUEUED_OF_USER.all(user=job.user_id)
+    others = queued_of(job.user_id)
     if any(other.platform == job.platform for other in others):
         behind = _THOSE_TO_GO_BEHIND.keys(user=job.user_id, platform=job.platform)
         update(Job, {"id": behind, "state": State.QUEUED}, turn=turn)
-    # An executor that looked just now passed over them all. One job a platform is announced: the
-    # claim that takes it announces the next.
-    for platform, first in {other.platform: other.pk for other in reversed(others)}.items():
-        waiting.announce(first, platform)
+    announce_again(others)

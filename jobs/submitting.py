@@ -19,15 +19,12 @@ from jobs.digests import digest_of
 from jobs.files import language_of
 from jobs.models import Job
 from jobs.states import Event, State
-from jobs.transitions import move
+from jobs.transitions import announce_again, move, queued_of
 
 _USER = Parameter("user")
 _SUBMITTER = Select(User.objects.select_for_update(no_key=True).filter(pk=_USER).only("username"))
 _TURN = Select(Turn.objects.filter(user=_USER, platform=Parameter("platform")).order_by())
 _JOB_OF_KEY = Select(Job.objects.filter(user=_USER, idempotency_key=Parameter("key")).order_by())
-_QUEUED_OF_USER = Select(
-    Job.objects.filter(user=_USER, state=State.QUEUED).order_by("id").only("id", "platform")
-)
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def _job_before_the_latest(count: int) -> Select[Job]:
 def _make_room(user: User, replace: bool) -> list[Job]:
     """Raises PendingJob if the user has no room in the queue, or with `replace` makes some."""
     if not replace:
-        pending = _QUEUED_OF_USER.all(user=user.pk)
+        pending = queued_of(user.pk)
         if len(pending) >= limits.max_queued_jobs():
             first = pending[0].pk
             raise errors.PendingJob(
@@ -175,9 +172,7 @@ def _make_room(user: User, replace: bool) -> list[Job]:
                 "Wait for it, cancel it, or replace it with --override-pending.",
                 job=first,
             )
-        # A claim passes over who submits at this moment: what it passed over is announced.
-        for platform, job in {job.platform: job.pk for job in pending}.items():
-            waiting.announce(job, platform)
+        announce_again(pending)
         return []
     # A job that is being claimed at this moment is locked, and no longer in the way.
     queued = Job.objects.filter(user=user, state=State.QUEUED).order_by("id")

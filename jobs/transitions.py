@@ -6,6 +6,7 @@ is one transaction, with its audit entry. Locks are taken in one order, so that 
 wait for each other: user, job, attempt, and the audit counter last.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -24,6 +25,10 @@ SYSTEM = "system"  # the audit log's name for the queue itself
 _LOCKED_JOB = Select(
     Job.objects.select_for_update(no_key=True).filter(pk=Parameter("job")).order_by()
 )
+_QUEUED_OF_USER = Select(
+    Job.objects.filter(user=Parameter("user"), state=State.QUEUED)
+    .order_by("id").only("id", "platform")
+)  # fmt: skip
 
 
 def locked(job_id: int) -> Job:
@@ -47,6 +52,21 @@ def move(job: Job, event: Event, **changes: Any) -> None:
     for name, value in changes.items():
         setattr(job, name, value)
     waiting.announce(job.pk, job.platform if job.state == State.QUEUED else None)
+
+
+def queued_of(user_id: int) -> list[Job]:
+    """The user's jobs that wait, oldest first: their keys and platforms."""
+    return _QUEUED_OF_USER.all(user=user_id)
+
+
+def announce_again(queued: Sequence[Job]) -> None:
+    """Says of jobs of one user that they wait, to executors that have just passed over them.
+
+    A claim passes over a user whose row is locked. One job a platform is announced, the oldest: the
+    claim that takes it announces the next.
+    """
+    for platform, first in {job.platform: job.pk for job in reversed(queued)}.items():
+        waiting.announce(first, platform)
 
 
 def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:

@@ -168,13 +168,11 @@ if TELERUN_MIGRATE_UNASKED:
 else:
     DATABASES["default"]["ENGINE"] = "foundation.database.postgresql"
     # A process's connections are kept and shared: one costs PostgreSQL a process.
-    DATABASES["default"].setdefault("OPTIONS", {}).update(
-        pool={
-            "min_size": 0,
-            "max_size": 32,
-            "timeout": 2,  # seconds to wait for one; past it the answer is 503, try again
-        },
-    )
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+        "min_size": 0,
+        "max_size": 32,
+        "timeout": 2,  # seconds to wait for one; past it the answer is 503, try again
+    }
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # one that a restart broke is replaced
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

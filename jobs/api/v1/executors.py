@@ -26,6 +26,7 @@ from jobs.api.v1 import answers
 from jobs.api.v1.inputs import HeartbeatIn, ReleaseIn, ResultIn
 from jobs.api.v1.requests import idempotency_key, seconds_to_wait, with_wait_applied
 from jobs.api.v1.users import APPLIED, KEY, PREFER
+from jobs.models import Attempt
 
 
 class Claims(ExecutorView):
@@ -53,21 +54,26 @@ class Claims(ExecutorView):
         seconds = min(seconds_to_wait(request), leases.seconds() // 2)
         asked_at = timezone.now()
 
-        def service() -> Service:  # staff may rename and restrict platforms at any time
+        def service() -> Service:  # at each look: staff may rename and restrict at any time
             return platforms.service(request.user, free, about.get("languages"))
 
-        attempt = waiting.until(
-            lambda: claiming.claim(request.user, key, asked_at, service()),
+        def look() -> tuple[Attempt, Service] | None:
+            now = service()
+            attempt = claiming.claim(request.user, key, asked_at, now)
+            return attempt and (attempt, now)
+
+        found = waiting.until(
+            look,
             seconds,
             request._request,
             waiting.QUEUE,
             platforms=service().names,
-            platform_of=lambda attempt: attempt.job.platform,
+            platform_of=lambda found: found[0].job.platform,
         )
-        if attempt is None:
+        if found is None:
             response = Response(status=status.HTTP_204_NO_CONTENT)
         else:
-            response = Response(answers.claimed(attempt, service()), status.HTTP_201_CREATED)
+            response = Response(answers.claimed(*found), status.HTTP_201_CREATED)
         return with_wait_applied(request, response, seconds)
 
 
