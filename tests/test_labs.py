@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.support.labs import Lab, executor, toolkit_with
+from tests.support.labs import WHOLE, Lab, executor, whole_toolkit
 from tests.support.processes import NVCC, ROOT, has_sandbox
 from tests.support.stubs import fake_nvcc
 
 pytestmark = [pytest.mark.once, pytest.mark.processes, pytest.mark.hardening]
-LIBRARIES = ("lib*/libcublas.so*", "lib*/libcurand.so*", "bin/cuobjdump", "bin/nvdisasm")
 
 HEADER = '#pragma once\n#include "deep/constant.h"\nint twice(int n);\n'
 MAIN = '#include <cstdio>\n#include "parts/twice.cuh"\nint main() { printf("%d\\n", twice(N)); }\n'
@@ -58,8 +57,8 @@ int main() {
 
 
 def nvcc_with_all() -> str:
-    nvcc = toolkit_with(*LIBRARIES)
-    need("a toolkit with cuBLAS, cuRAND, cuobjdump and nvdisasm", nvcc is not None)
+    nvcc = whole_toolkit()
+    need(WHOLE, nvcc is not None)
     return str(nvcc)
 
 

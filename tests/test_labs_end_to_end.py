@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.support.labs import NVCC, toolkit_with
+from tests.support.labs import NVCC, WHOLE, whole_toolkit
 from tests.support.processes import ROOT, Done, World, has_sandbox
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
 LABS = ROOT / "examples" / "labs"
-WITH_ALL = ("lib*/libcublas.so*", "lib*/libcurand.so*", "bin/cuobjdump", "bin/nvdisasm")
 
 
 class Course(World):
@@ -24,8 +23,8 @@ class Course(World):
 
     def begin_course(self) -> None:
         self.start_server()
-        nvcc = toolkit_with(*WITH_ALL)
-        need("a toolkit with cuBLAS, cuRAND, cuobjdump and nvdisasm", nvcc)
+        nvcc = whole_toolkit()
+        need(WHOLE, nvcc)
         self.start_executor(
             self.executor("host"),
             *("--arch", "90a", "--nproc-cpu", "1", "--python", sys.executable),

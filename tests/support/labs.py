@@ -18,13 +18,17 @@ LIMITS = {
 }  # fmt: skip
 
 
-def toolkit_with(*needed: str) -> str | None:
-    """An nvcc in whose toolkit all of these files are: this machine's, or that of NVIDIA's wheels
-    in the virtual environment."""
+WHOLE = "a toolkit with cuBLAS, cuRAND, cuobjdump and nvdisasm"
+_IN_IT = ("lib*/libcublas.so*", "lib*/libcurand.so*", "bin/cuobjdump", "bin/nvdisasm")
+
+
+def whole_toolkit() -> str | None:
+    """The nvcc of `WHOLE`: this machine's, or that of NVIDIA's wheels in the virtual
+    environment."""
     wheels = glob.glob(str(ROOT / ".venv/lib/python3*/site-packages/nvidia/cu*/bin/nvcc"))
     for nvcc in [NVCC, "/usr/local/cuda/bin/nvcc", *wheels]:
         root = Path(nvcc).exists() and executor.toolkit_root(executor.find_nvcc(nvcc))
-        if root and all(list(root.glob(pattern)) for pattern in needed):
+        if root and all(list(root.glob(pattern)) for pattern in _IN_IT):
             return nvcc
     return None
 
