@@ -124,6 +124,17 @@ LABS_OF_A_COURSE = {
         "template <typename F> __global__ void run(F f) { f(); }\n"
         'int main() { run<<<1, 1>>>([] __device__ {}); printf("42\\n"); }\n'
     },
+    "constexpr functions on the device": {
+        "lab_cu": "// telerun: --flag=--expt-relaxed-constexpr\n#include <cstdio>\n"
+        "constexpr int twice(int x) { return 2 * x; }\n"
+        "__global__ void run(int *to, int n) { *to = twice(n); }\n"
+        'int main() { run<<<1, 1>>>(nullptr, 3); printf("%d\\n", twice(21)); }\n'
+    },
+    "kernels that start kernels": {
+        "lab_cu": '// TL+ {"compile_flags": ["-rdc=true", "-lcudadevrt"]}\n#include <cstdio>\n'
+        "__global__ void inner() {}\n__global__ void outer() { inner<<<1, 1>>>(); }\n"
+        'int main() { outer<<<1, 1>>>(); printf("42\\n"); }\n'
+    },
     "the driver": {
         "lab_cu": "// telerun: --flag=-lcuda\n#include <cuda.h>\n#include <cstdio>\n"
         'int main() { int n; cuInit(0); cuDeviceGetCount(&n); printf("42\\n"); }\n'
