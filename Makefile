@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
-	@echo "make test   the test suite, on both databases (9 minutes on 2 cores)"
-	@echo "make hardening its other part: attacks, faults, power cuts, random requests, hosts at work (6 minutes)"
+	@echo "make test   the test suite, on both databases (8 minutes on 2 cores)"
+	@echo "make hardening its other part: attacks, faults, power cuts, random requests, hosts and GPUs at work (10 minutes)"
 	@echo "make quick  the tests that start no processes, on SQLite (under a minute)"
 	@echo "make faults the fault matrix at length, on both databases (15 minutes)"
 	@echo "make soak   all faults at random, MINUTES=30 on each database"

@@ -9,7 +9,7 @@ from bench.classroom import unfair
 from tests.support.database import ON_POSTGRESQL
 from tests.support.processes import ROOT, run
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.hardening]
 
 
 def test_row_c_is_measured(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.processes import World, side_by_side
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.hardening]
 
 # Name: what it offers, with as many places as threads ask.
 HOSTS = {

@@ -11,7 +11,7 @@ import pytest
 from tests.support.gpus import UNKILLABLE, StubGpus, kill_if_left, stub_executor
 from tests.support.processes import ROOT, Process, World, pythons, wait_for
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.once, pytest.mark.hardening]
 
 WHERE = 'echo "on $CUDA_VISIBLE_DEVICES"\n'
 
