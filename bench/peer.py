@@ -47,10 +47,10 @@ def nothing() -> None:
 
 def lives(jobs: int) -> tuple[float, float]:
     """Seconds to put the jobs in, and to take them all out and do them."""
-    from django.tasks import task
     from dj_queue.models import FailedExecution
     from dj_queue.operations.claiming import claim_ready_jobs
     from dj_queue.operations.execution import execute_claimed_job
+    from django.tasks import task
 
     globals()["nothing"] = task()(nothing)  # where a worker looks for it
     put = nothing.enqueue
@@ -75,7 +75,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         set_up(Path(folder))
         put, done = lives(jobs)
-    print(f"{jobs} jobs: put in {put:.2f} s, done in {done:.2f} s: {jobs / (put + done):.0f} lives/s")
+    rate = jobs / (put + done)
+    print(f"{jobs} jobs: put in {put:.2f} s, done in {done:.2f} s: {rate:.0f} lives/s")
 
 
 if __name__ == "__main__":
