@@ -165,5 +165,6 @@ def test_the_api_withstands_requests_made_from_its_own_document(fuzzed: Fuzzed) 
     after = fuzzed.memory()
     print(f"{sum(fuzzed.statuses.values())} requests, {before} to {after} MiB, {fuzzed.statuses}")
     assert after - before < MORE_MIB
-    assert {200, 201, 400, 401, 403, 404, 409, 429} <= set(fuzzed.statuses)  # it got around
+    # It got around. A 429 depends on how fast the machine is.
+    assert {200, 201, 400, 401, 403, 404, 409} <= set(fuzzed.statuses)
     assert "Traceback" not in fuzzed._world.server.told()
