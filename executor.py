@@ -94,75 +94,75 @@ PARTS = (
     (1177, "handouts/executor/gate/readings.py", 21),
     (1293, "handouts/executor/machine/device_files.py", 13),
     (1364, "handouts/executor/machine/held_open.py", 16),
-    (1438, "handouts/executor/slot/protocol.py", 26),
-    (1558, "handouts/executor/gate/gate.py", 24),
-    (1728, "handouts/executor/machine/cgroups.py", 12),
-    (1816, "handouts/executor/machine/interpreter.py", 13),
-    (1860, "handouts/executor/machine/toolchain.py", 15),
-    (1974, "handouts/executor/sandbox/command.py", 12),
-    (2022, "handouts/executor/slot/live_output.py", 14),
-    (2062, "handouts/executor/slot/slot.py", 32),
-    (2229, "handouts/executor/gate/probe.py", 20),
-    (2291, "handouts/executor/machine/platforms.py", 7),
-    (2330, "handouts/client/job_file_names.py", 8),
-    (2370, "handouts/executor/base/file_names.py", 10),
-    (2394, "handouts/executor/results/archive.py", 17),
-    (2473, "handouts/executor/pipeline/attempt.py", 19),
-    (2625, "handouts/client/answer.py", 8),
-    (2671, "handouts/client/connection.py", 19),
-    (2827, "handouts/executor/base/held_connection.py", 13),
-    (2861, "handouts/executor/machine/gpu_choice.py", 9),
-    (2915, "handouts/executor/machine/gpu_instances.py", 13),
-    (2976, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3120, "handouts/executor/machine/driver_start.py", 16),
-    (3224, "handouts/executor/gate/gates.py", 15),
-    (3248, "handouts/executor/machine/driver_versions.py", 9),
-    (3289, "handouts/executor/machine/gpu_lock.py", 17),
-    (3409, "handouts/executor/machine/driver_stub.c", 0),
-    (3452, "handouts/executor/machine/driver_stub.py", 16),
-    (3495, "handouts/executor/machine/libraries.py", 22),
-    (3605, "handouts/executor/pipeline/workers.py", 11),
-    (3646, "handouts/executor/sandbox/bundle.py", 13),
-    (3679, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (3712, "handouts/executor/sandbox/init.c", 0),
-    (3931, "handouts/executor/results/outputs.py", 10),
-    (4031, "handouts/executor/sandbox/first_process.py", 21),
-    (4084, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (4120, "handouts/executor/sandbox/self_test.py", 7),
-    (4178, "handouts/executor/sandbox/shown.py", 13),
-    (4227, "handouts/executor/sandbox/system_calls.py", 11),
-    (4373, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (4547, "handouts/executor/sandbox/unconfined.py", 15),
-    (4630, "handouts/executor/pipeline/host.py", 37),
-    (4791, "handouts/executor/pipeline/held_claims.py", 10),
-    (4831, "handouts/executor/pipeline/places.py", 11),
-    (4873, "handouts/executor/pipeline/room.py", 14),
-    (4991, "handouts/executor/pipeline/shutdown.py", 16),
-    (5051, "handouts/executor/pipeline/heartbeat.py", 16),
-    (5135, "handouts/executor/pipeline/claiming.py", 21),
-    (5280, "handouts/executor/base/flags.py", 12),
-    (5358, "handouts/executor/pipeline/disassembly.py", 14),
-    (5455, "handouts/executor/pipeline/building.py", 22),
-    (5578, "handouts/executor/pipeline/endings.py", 17),
-    (5649, "handouts/executor/pipeline/delivery.py", 16),
-    (5698, "handouts/executor/results/spool.py", 11),
-    (5775, "handouts/executor/pipeline/reporting.py", 21),
-    (5874, "handouts/executor/pipeline/handover.py", 17),
-    (5984, "handouts/executor/results/compile_cache.py", 15),
-    (6062, "handouts/executor/pipeline/compiling.py", 30),
-    (6227, "handouts/executor/pipeline/executing.py", 32),
-    (6363, "handouts/executor/pipeline/executor.py", 30),
-    (6461, "handouts/executor/slot/event_loop.py", 12),
-    (6496, "handouts/executor/slot/libc.py", 10),
-    (6526, "handouts/executor/slot/identity.py", 23),
-    (6584, "handouts/executor/machine/memory.py", 6),
-    (6619, "handouts/executor/slot/memory_watch.py", 17),
-    (6776, "handouts/executor/slot/orders.py", 13),
-    (6856, "handouts/executor/slot/bounded_log.py", 5),
-    (6892, "handouts/executor/slot/program_output.py", 11),
-    (6932, "handouts/executor/slot/command_run.py", 23),
-    (7118, "handouts/executor/slot/slot_process.py", 26),
-    (7169, "handouts/executor/main.py", 47),
+    (1439, "handouts/executor/slot/protocol.py", 26),
+    (1559, "handouts/executor/gate/gate.py", 24),
+    (1729, "handouts/executor/machine/cgroups.py", 12),
+    (1817, "handouts/executor/machine/interpreter.py", 13),
+    (1861, "handouts/executor/machine/toolchain.py", 15),
+    (1975, "handouts/executor/sandbox/command.py", 12),
+    (2023, "handouts/executor/slot/live_output.py", 14),
+    (2063, "handouts/executor/slot/slot.py", 32),
+    (2230, "handouts/executor/gate/probe.py", 20),
+    (2292, "handouts/executor/machine/platforms.py", 7),
+    (2331, "handouts/client/job_file_names.py", 8),
+    (2371, "handouts/executor/base/file_names.py", 10),
+    (2395, "handouts/executor/results/archive.py", 17),
+    (2474, "handouts/executor/pipeline/attempt.py", 19),
+    (2626, "handouts/client/answer.py", 8),
+    (2672, "handouts/client/connection.py", 19),
+    (2828, "handouts/executor/base/held_connection.py", 13),
+    (2862, "handouts/executor/machine/gpu_choice.py", 9),
+    (2916, "handouts/executor/machine/gpu_instances.py", 13),
+    (2978, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3122, "handouts/executor/machine/driver_start.py", 16),
+    (3226, "handouts/executor/gate/gates.py", 15),
+    (3250, "handouts/executor/machine/driver_versions.py", 9),
+    (3291, "handouts/executor/machine/gpu_lock.py", 17),
+    (3411, "handouts/executor/machine/driver_stub.c", 0),
+    (3454, "handouts/executor/machine/driver_stub.py", 16),
+    (3497, "handouts/executor/machine/libraries.py", 22),
+    (3607, "handouts/executor/pipeline/workers.py", 11),
+    (3648, "handouts/executor/sandbox/bundle.py", 13),
+    (3681, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3714, "handouts/executor/sandbox/init.c", 0),
+    (3933, "handouts/executor/results/outputs.py", 10),
+    (4033, "handouts/executor/sandbox/first_process.py", 21),
+    (4086, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (4122, "handouts/executor/sandbox/self_test.py", 7),
+    (4180, "handouts/executor/sandbox/shown.py", 13),
+    (4229, "handouts/executor/sandbox/system_calls.py", 11),
+    (4375, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (4549, "handouts/executor/sandbox/unconfined.py", 15),
+    (4632, "handouts/executor/pipeline/host.py", 37),
+    (4793, "handouts/executor/pipeline/held_claims.py", 10),
+    (4833, "handouts/executor/pipeline/places.py", 11),
+    (4875, "handouts/executor/pipeline/room.py", 14),
+    (4993, "handouts/executor/pipeline/shutdown.py", 16),
+    (5053, "handouts/executor/pipeline/heartbeat.py", 16),
+    (5137, "handouts/executor/pipeline/claiming.py", 21),
+    (5282, "handouts/executor/base/flags.py", 12),
+    (5360, "handouts/executor/pipeline/disassembly.py", 14),
+    (5457, "handouts/executor/pipeline/building.py", 22),
+    (5580, "handouts/executor/pipeline/endings.py", 17),
+    (5651, "handouts/executor/pipeline/delivery.py", 16),
+    (5700, "handouts/executor/results/spool.py", 11),
+    (5777, "handouts/executor/pipeline/reporting.py", 21),
+    (5876, "handouts/executor/pipeline/handover.py", 17),
+    (5986, "handouts/executor/results/compile_cache.py", 15),
+    (6064, "handouts/executor/pipeline/compiling.py", 30),
+    (6229, "handouts/executor/pipeline/executing.py", 32),
+    (6365, "handouts/executor/pipeline/executor.py", 30),
+    (6463, "handouts/executor/slot/event_loop.py", 12),
+    (6498, "handouts/executor/slot/libc.py", 10),
+    (6528, "handouts/executor/slot/identity.py", 23),
+    (6586, "handouts/executor/machine/memory.py", 6),
+    (6621, "handouts/executor/slot/memory_watch.py", 17),
+    (6778, "handouts/executor/slot/orders.py", 13),
+    (6858, "handouts/executor/slot/bounded_log.py", 5),
+    (6894, "handouts/executor/slot/program_output.py", 11),
+    (6934, "handouts/executor/slot/command_run.py", 23),
+    (7120, "handouts/executor/slot/slot_process.py", 26),
+    (7171, "handouts/executor/main.py", 47),
 )
 
 
@@ -1379,6 +1379,7 @@ class HeldOpen:
         """Begins to, unless it does already; does not wait for the driver."""
         if self._process is not None and self._process.poll() is None:
             return
+        self.release()
         with suppress(OSError):
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", HOLD, "sh", self._node],
@@ -2921,7 +2922,8 @@ def find_instances(gpu: Gpu) -> list[Gpu]:
         listed, described = ask_nvidia_smi(
             ["-L"], ["-q", "-x", "-i", gpu.uuid], seconds=START_SECONDS
         )
-        places = instance_places(described)
+        instances = listed_instances(listed, gpu.uuid)
+        places = instance_places(described) if instances else {}
     except (GpuTrouble, ElementTree.ParseError) as error:
         raise DriverNotReady(
             f"GPU {gpu.index} is split (MIG), and its instances are not told: {error}."
@@ -2934,7 +2936,7 @@ def find_instances(gpu: Gpu) -> list[Gpu]:
             name=f"{gpu.name} MIG {profile}",
             instance=place_of_instance(places, number, uuid),
         )
-        for profile, number, uuid in listed_instances(listed, gpu.uuid)
+        for profile, number, uuid in instances
     ]
 
 
@@ -3342,13 +3344,13 @@ def lock_folder() -> Path:
     me = os.geteuid()
     if me == 0:
         return own_folder(LOCK_FOLDER, 0o755)
-    if LOCK_FOLDER.is_dir() and os.access(str(LOCK_FOLDER), os.W_OK | os.X_OK):
+    if os.access(str(LOCK_FOLDER), os.W_OK | os.X_OK):
         return own_folder(LOCK_FOLDER, 0o755)
     given = os.environ.get("XDG_RUNTIME_DIR")
     runtime = Path(given) if given else USER_FOLDERS / str(me)
-    if runtime.is_dir() and runtime.stat().st_uid == me:
+    if os.access(str(runtime), os.W_OK | os.X_OK):
         return own_folder(runtime / "telerun", 0o700)
-    return own_folder(Path.home() / ".cache" / "telerun", 0o700)
+    return own_folder(Path(os.path.expanduser("~")).absolute() / ".cache/telerun", 0o700)
 
 
 def own_folder(folder: Path, mode: int) -> Path:

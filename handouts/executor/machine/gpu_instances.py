@@ -19,7 +19,8 @@ def find_instances(gpu: Gpu) -> list[Gpu]:
         listed, described = ask_nvidia_smi(
             ["-L"], ["-q", "-x", "-i", gpu.uuid], seconds=START_SECONDS
         )
-        places = instance_places(described)
+        instances = listed_instances(listed, gpu.uuid)
+        places = instance_places(described) if instances else {}
     except (GpuTrouble, ElementTree.ParseError) as error:
         raise DriverNotReady(
             f"GPU {gpu.index} is split (MIG), and its instances are not told: {error}."
@@ -32,7 +33,7 @@ def find_instances(gpu: Gpu) -> list[Gpu]:
             name=f"{gpu.name} MIG {profile}",
             instance=place_of_instance(places, number, uuid),
         )
-        for profile, number, uuid in listed_instances(listed, gpu.uuid)
+        for profile, number, uuid in instances
     ]
 
 

@@ -70,13 +70,13 @@ def lock_folder() -> Path:
     me = os.geteuid()
     if me == 0:
         return own_folder(LOCK_FOLDER, 0o755)
-    if LOCK_FOLDER.is_dir() and os.access(str(LOCK_FOLDER), os.W_OK | os.X_OK):
+    if os.access(str(LOCK_FOLDER), os.W_OK | os.X_OK):
         return own_folder(LOCK_FOLDER, 0o755)
     given = os.environ.get("XDG_RUNTIME_DIR")
     runtime = Path(given) if given else USER_FOLDERS / str(me)
-    if runtime.is_dir() and runtime.stat().st_uid == me:
+    if os.access(str(runtime), os.W_OK | os.X_OK):
         return own_folder(runtime / "telerun", 0o700)
-    return own_folder(Path.home() / ".cache" / "telerun", 0o700)
+    return own_folder(Path(os.path.expanduser("~")).absolute() / ".cache/telerun", 0o700)
 
 
 def own_folder(folder: Path, mode: int) -> Path:

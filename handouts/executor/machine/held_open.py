@@ -31,6 +31,7 @@ class HeldOpen:
         """Begins to, unless it does already; does not wait for the driver."""
         if self._process is not None and self._process.poll() is None:
             return
+        self.release()
         with suppress(OSError):
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", HOLD, "sh", self._node],
