@@ -874,7 +874,7 @@ def text_of(path: Path) -> str:
 # - what a program's own faults raise (13, 31, 43, 45, 68, 69);
 # - memory errors that were contained (63, 92, 94, 157), after which the next program may run;
 # - 109, a context switch that took too long: a program's kernel can cause it, and the GPU goes on
-#   (https://github.com/NVIDIA/open-gpu-kernel-modules/issues/1243);
+#   (https://github.com/NVIDIA/open-gpu-kernel-modules/issues/1146 and 1243);
 # - 144 to 150, of NVLink: whether they ask for a reset is in bits of their messages.
 # Of the last two the driver says by Xid 154 and by the recovery action if a reset is needed.
 RESET_XIDS = frozenset(
