@@ -21,7 +21,8 @@ files that its program left in ./out/, and what could not be sent is sent by the
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 
 Exit status: 0 stopped as asked, 1 the queue refuses this executor, 2 wrong usage or setup,
-70 a fault of its own (start it again: nothing is lost).
+70 a fault of its own (start it again: nothing is lost), 75 the GPUs or their driver are not up yet
+(start it again in a while).
 """
 
 from __future__ import annotations
@@ -68,91 +69,100 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (164, "handouts/client/errors.py", 6),
-    (185, "handouts/client/words.py", 10),
-    (218, "handouts/client/auth.py", 14),
-    (276, "handouts/client/tracebacks.py", 12),
-    (309, "handouts/executor/base/exit_statuses.py", 5),
-    (323, "handouts/executor/machine/architectures.py", 13),
-    (405, "handouts/executor/sandbox/uids.py", 12),
-    (447, "handouts/executor/base/options.py", 13),
-    (592, "handouts/executor/base/say.py", 10),
-    (628, "handouts/executor/base/threads.py", 15),
-    (657, "handouts/executor/gate/probe.cu", 0),
-    (684, "handouts/executor/base/limits.py", 5),
-    (698, "handouts/executor/base/text.py", 6),
-    (708, "handouts/client/retries.py", 9),
-    (721, "handouts/executor/machine/gpu.py", 8),
-    (752, "handouts/executor/gate/idle_memory.py", 7),
-    (798, "handouts/executor/gate/kernel_log.py", 10),
-    (876, "handouts/executor/machine/processes.py", 11),
-    (917, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1001, "handouts/executor/gate/readings.py", 15),
-    (1121, "handouts/executor/slot/protocol.py", 26),
-    (1241, "handouts/executor/gate/gate.py", 22),
-    (1379, "handouts/executor/machine/cgroups.py", 12),
-    (1467, "handouts/executor/machine/interpreter.py", 13),
-    (1511, "handouts/executor/machine/toolchain.py", 15),
-    (1625, "handouts/executor/sandbox/command.py", 12),
-    (1673, "handouts/executor/slot/live_output.py", 14),
-    (1713, "handouts/executor/slot/slot.py", 32),
-    (1880, "handouts/executor/gate/probe.py", 20),
-    (1942, "handouts/executor/machine/platforms.py", 7),
-    (1981, "handouts/client/job_file_names.py", 8),
-    (2021, "handouts/executor/base/file_names.py", 10),
-    (2045, "handouts/executor/results/archive.py", 17),
-    (2124, "handouts/executor/pipeline/attempt.py", 19),
-    (2276, "handouts/client/answer.py", 8),
-    (2322, "handouts/client/connection.py", 19),
-    (2478, "handouts/executor/base/held_connection.py", 13),
-    (2512, "handouts/executor/machine/gpu_choice.py", 11),
-    (2584, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2681, "handouts/executor/machine/driver_stub.c", 0),
-    (2724, "handouts/executor/machine/driver_stub.py", 16),
-    (2767, "handouts/executor/machine/libraries.py", 22),
-    (2877, "handouts/executor/pipeline/workers.py", 11),
-    (2918, "handouts/executor/sandbox/bundle.py", 13),
-    (2951, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (2984, "handouts/executor/sandbox/init.c", 0),
-    (3203, "handouts/executor/results/outputs.py", 10),
-    (3303, "handouts/executor/sandbox/first_process.py", 21),
-    (3356, "handouts/executor/machine/device_files.py", 12),
-    (3391, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3427, "handouts/executor/sandbox/self_test.py", 7),
-    (3485, "handouts/executor/sandbox/shown.py", 13),
-    (3534, "handouts/executor/sandbox/system_calls.py", 11),
-    (3680, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3854, "handouts/executor/sandbox/unconfined.py", 15),
-    (3937, "handouts/executor/pipeline/host.py", 37),
-    (4105, "handouts/executor/pipeline/held_claims.py", 10),
-    (4145, "handouts/executor/pipeline/places.py", 11),
-    (4187, "handouts/executor/pipeline/room.py", 14),
-    (4305, "handouts/executor/pipeline/shutdown.py", 16),
-    (4365, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4449, "handouts/executor/pipeline/claiming.py", 21),
-    (4594, "handouts/executor/base/flags.py", 12),
-    (4672, "handouts/executor/pipeline/disassembly.py", 14),
-    (4769, "handouts/executor/pipeline/building.py", 22),
-    (4892, "handouts/executor/pipeline/endings.py", 17),
-    (4963, "handouts/executor/pipeline/delivery.py", 16),
-    (5012, "handouts/executor/results/spool.py", 11),
-    (5089, "handouts/executor/pipeline/reporting.py", 21),
-    (5188, "handouts/executor/pipeline/handover.py", 17),
-    (5298, "handouts/executor/results/compile_cache.py", 15),
-    (5376, "handouts/executor/pipeline/compiling.py", 30),
-    (5541, "handouts/executor/pipeline/executing.py", 32),
-    (5677, "handouts/executor/pipeline/executor.py", 30),
-    (5775, "handouts/executor/slot/event_loop.py", 12),
-    (5810, "handouts/executor/slot/libc.py", 10),
-    (5840, "handouts/executor/slot/identity.py", 23),
-    (5898, "handouts/executor/machine/memory.py", 6),
-    (5933, "handouts/executor/slot/memory_watch.py", 17),
-    (6090, "handouts/executor/slot/orders.py", 13),
-    (6170, "handouts/executor/slot/bounded_log.py", 5),
-    (6206, "handouts/executor/slot/program_output.py", 11),
-    (6246, "handouts/executor/slot/command_run.py", 23),
-    (6432, "handouts/executor/slot/slot_process.py", 26),
-    (6483, "handouts/executor/main.py", 42),
+    (174, "handouts/client/errors.py", 6),
+    (195, "handouts/client/words.py", 10),
+    (228, "handouts/client/auth.py", 14),
+    (286, "handouts/client/tracebacks.py", 12),
+    (319, "handouts/executor/base/exit_statuses.py", 5),
+    (334, "handouts/executor/machine/architectures.py", 13),
+    (416, "handouts/executor/sandbox/uids.py", 12),
+    (458, "handouts/executor/base/options.py", 13),
+    (603, "handouts/executor/base/say.py", 10),
+    (639, "handouts/executor/machine/gpu.py", 10),
+    (678, "handouts/executor/base/threads.py", 15),
+    (707, "handouts/executor/gate/probe.cu", 0),
+    (734, "handouts/executor/base/limits.py", 5),
+    (748, "handouts/executor/base/text.py", 6),
+    (758, "handouts/client/retries.py", 9),
+    (771, "handouts/executor/gate/idle_memory.py", 7),
+    (828, "handouts/executor/machine/pci.py", 8),
+    (871, "handouts/executor/gate/kernel_log.py", 12),
+    (947, "handouts/executor/machine/processes.py", 11),
+    (988, "handouts/executor/machine/driver_tools.py", 14),
+    (1070, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1140, "handouts/executor/gate/recovery.py", 15),
+    (1177, "handouts/executor/gate/readings.py", 21),
+    (1293, "handouts/executor/machine/device_files.py", 13),
+    (1364, "handouts/executor/machine/held_open.py", 16),
+    (1439, "handouts/executor/slot/protocol.py", 26),
+    (1559, "handouts/executor/gate/gate.py", 24),
+    (1729, "handouts/executor/machine/cgroups.py", 12),
+    (1817, "handouts/executor/machine/interpreter.py", 13),
+    (1861, "handouts/executor/machine/toolchain.py", 15),
+    (1975, "handouts/executor/sandbox/command.py", 12),
+    (2023, "handouts/executor/slot/live_output.py", 14),
+    (2063, "handouts/executor/slot/slot.py", 32),
+    (2230, "handouts/executor/gate/probe.py", 20),
+    (2292, "handouts/executor/machine/platforms.py", 7),
+    (2331, "handouts/client/job_file_names.py", 8),
+    (2371, "handouts/executor/base/file_names.py", 10),
+    (2395, "handouts/executor/results/archive.py", 17),
+    (2474, "handouts/executor/pipeline/attempt.py", 19),
+    (2626, "handouts/client/answer.py", 8),
+    (2672, "handouts/client/connection.py", 19),
+    (2828, "handouts/executor/base/held_connection.py", 13),
+    (2862, "handouts/executor/machine/gpu_choice.py", 9),
+    (2916, "handouts/executor/machine/gpu_instances.py", 13),
+    (2978, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3122, "handouts/executor/machine/driver_start.py", 16),
+    (3226, "handouts/executor/gate/gates.py", 15),
+    (3250, "handouts/executor/machine/driver_versions.py", 9),
+    (3291, "handouts/executor/machine/gpu_lock.py", 17),
+    (3411, "handouts/executor/machine/driver_stub.c", 0),
+    (3454, "handouts/executor/machine/driver_stub.py", 16),
+    (3497, "handouts/executor/machine/libraries.py", 22),
+    (3607, "handouts/executor/pipeline/workers.py", 11),
+    (3648, "handouts/executor/sandbox/bundle.py", 13),
+    (3681, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3714, "handouts/executor/sandbox/init.c", 0),
+    (3933, "handouts/executor/results/outputs.py", 10),
+    (4033, "handouts/executor/sandbox/first_process.py", 21),
+    (4086, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (4122, "handouts/executor/sandbox/self_test.py", 7),
+    (4180, "handouts/executor/sandbox/shown.py", 13),
+    (4229, "handouts/executor/sandbox/system_calls.py", 11),
+    (4375, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (4549, "handouts/executor/sandbox/unconfined.py", 15),
+    (4632, "handouts/executor/pipeline/host.py", 37),
+    (4793, "handouts/executor/pipeline/held_claims.py", 10),
+    (4833, "handouts/executor/pipeline/places.py", 11),
+    (4875, "handouts/executor/pipeline/room.py", 14),
+    (4993, "handouts/executor/pipeline/shutdown.py", 16),
+    (5053, "handouts/executor/pipeline/heartbeat.py", 16),
+    (5137, "handouts/executor/pipeline/claiming.py", 21),
+    (5282, "handouts/executor/base/flags.py", 12),
+    (5360, "handouts/executor/pipeline/disassembly.py", 14),
+    (5457, "handouts/executor/pipeline/building.py", 22),
+    (5580, "handouts/executor/pipeline/endings.py", 17),
+    (5651, "handouts/executor/pipeline/delivery.py", 16),
+    (5700, "handouts/executor/results/spool.py", 11),
+    (5777, "handouts/executor/pipeline/reporting.py", 21),
+    (5876, "handouts/executor/pipeline/handover.py", 17),
+    (5986, "handouts/executor/results/compile_cache.py", 15),
+    (6064, "handouts/executor/pipeline/compiling.py", 30),
+    (6229, "handouts/executor/pipeline/executing.py", 32),
+    (6365, "handouts/executor/pipeline/executor.py", 30),
+    (6463, "handouts/executor/slot/event_loop.py", 12),
+    (6498, "handouts/executor/slot/libc.py", 10),
+    (6528, "handouts/executor/slot/identity.py", 23),
+    (6586, "handouts/executor/machine/memory.py", 6),
+    (6621, "handouts/executor/slot/memory_watch.py", 17),
+    (6778, "handouts/executor/slot/orders.py", 13),
+    (6858, "handouts/executor/slot/bounded_log.py", 5),
+    (6894, "handouts/executor/slot/program_output.py", 11),
+    (6934, "handouts/executor/slot/command_run.py", 23),
+    (7120, "handouts/executor/slot/slot_process.py", 26),
+    (7171, "handouts/executor/main.py", 47),
 )
 
 
@@ -310,6 +320,7 @@ STOPPED = 0  # as asked
 REFUSED = 1  # by the queue
 WRONG_USAGE = 2  # or setup
 FAILED = 70  # a fault of its own
+NOT_READY = 75  # the driver is not up yet; EX_TEMPFAIL of sysexits(3)
 
 
 # --- handouts/executor/machine/architectures.py -------------------------------------------
@@ -620,6 +631,45 @@ class TroubleLog:
 TROUBLE_LOG = TroubleLog()
 
 
+# --- handouts/executor/machine/gpu.py -----------------------------------------------------
+#
+# What is known of a GPU.
+
+
+class Gpu(NamedTuple):
+    """One GPU, or one instance of a GPU that is split (MIG), as nvidia-smi describes it."""
+
+    index: str  # "0"; of an instance "0:1"
+    uuid: str
+    name: str
+    architecture: str  # "sm_90"
+    driver: str
+    bus: str = ""  # "00000000:01:00.0"
+    whole: str = ""  # of an instance: the UUID of the GPU that it is a part of
+    instance: str = ""  # of an instance: "gi1/ci0"
+
+
+class GpuTrouble(Exception):
+    """A GPU that is to have no jobs; the message says why."""
+
+
+class SmiSlow(GpuTrouble):
+    """nvidia-smi did not answer in time, which by itself says nothing of the GPU."""
+
+
+class SmiMissing(GpuTrouble):
+    """nvidia-smi is not installed."""
+
+
+class DriverNotReady(BadSetup):
+    """The GPUs that are asked for are not there yet, and may be later: the message says why."""
+
+
+def identity(gpu: Gpu) -> dict[str, Any]:
+    """What the queue is sent of it."""
+    return {key: getattr(gpu, key) for key in ("index", "uuid", "name", "architecture", "driver")}
+
+
 # --- handouts/executor/base/threads.py ----------------------------------------------------
 #
 # Threads whose failure ends the process.
@@ -713,53 +763,26 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
         minimum = min(maximum, minimum * 2)
 
 
-# --- handouts/executor/machine/gpu.py -----------------------------------------------------
-#
-# What is known of a GPU.
-
-
-class Gpu(NamedTuple):
-    """One GPU, or one instance of a GPU that is split (MIG), as nvidia-smi describes it."""
-
-    index: str  # "0"; of an instance "0:1"
-    uuid: str
-    name: str
-    architecture: str  # "sm_90"
-    driver: str
-    bus: str = ""  # "00000000:01:00.0"
-    whole: str = ""  # of an instance: the UUID of the GPU that it is a part of
-    instance: str = ""  # of an instance: "gi1/ci0"
-
-
-class GpuTrouble(Exception):
-    """A GPU that is to have no jobs; the message says why."""
-
-
-class SmiSlow(GpuTrouble):
-    """nvidia-smi did not answer in time, which by itself says nothing of the GPU."""
-
-
-def identity(gpu: Gpu) -> dict[str, Any]:
-    """What the queue is sent of it."""
-    return {key: getattr(gpu, key) for key in ("index", "uuid", "name", "architecture", "driver")}
-
-
 # --- handouts/executor/gate/idle_memory.py ------------------------------------------------
 #
 # How much of a GPU's memory is in use while nothing runs on it.
 
 
 SPARE_MIB = 64  # by how much that may differ
+MOST_MIB = 1024  # more is never normal: drivers keep less, and held 10 GiB on A100s after a fault
 IDLE_CHECKS = 4  # after as many that find nothing but more memory in use, that is what is normal
 
 
 class IdleMemory:
-    """The smallest amount seen counts as normal, until a larger one has stayed for long."""
+    """The smallest amount seen counts as normal, until a larger one has stayed for long. More than
+    MOST_MIB never does."""
 
     def __init__(self, gpu: Gpu) -> None:
+        self._index = gpu.index
         self._is_instance = bool(gpu.whole)  # nvidia-smi does not say what an instance uses
         self._normal_mib: int | None = None
         self._is_only_problem = False  # of the last look
+        self._is_too_much = False
         self._failed_checks = 0  # in a row, which found no other problem
 
     def begin_look(self) -> None:
@@ -770,17 +793,24 @@ class IdleMemory:
         """What is wrong with the memory in use, "" for nothing; asked if nothing else is wrong."""
         if used_mib is None or self._is_instance:
             return ""
-        normal = used_mib if self._normal_mib is None else min(used_mib, self._normal_mib)
+        first = min(used_mib, MOST_MIB)
+        normal = first if self._normal_mib is None else min(used_mib, self._normal_mib)
         self._normal_mib = normal
+        self._is_too_much = used_mib > MOST_MIB
         self._is_only_problem = used_mib > normal + SPARE_MIB
         if not self._is_only_problem:
             return ""
+        if self._is_too_much and (normal == MOST_MIB or self._failed_checks >= IDLE_CHECKS - 1):
+            return (
+                f"{used_mib} MiB of its memory are in use and no process is on it: "
+                f"nvidia-smi --gpu-reset -i {self._index} mends that, or a reboot"
+            )
         return f"{used_mib} MiB of its memory are in use and {normal} were while it was idle"
 
     def check_failed(self) -> bool:
         """Whether the larger amount is the normal one from now on: it may be the driver's own."""
         self._failed_checks = self._failed_checks + 1 if self._is_only_problem else 0
-        if self._failed_checks < IDLE_CHECKS:
+        if self._failed_checks < IDLE_CHECKS or self._is_too_much:
             return False
         self._normal_mib = None
         return True
@@ -790,6 +820,49 @@ class IdleMemory:
         self._failed_checks = 0
 
 
+# --- handouts/executor/machine/pci.py -----------------------------------------------------
+#
+# Places on the PCI bus, and the GPUs that the kernel sees there.
+
+
+PLACE = re.compile(
+    r"(?:PCI:)?([0-9a-f]{4,8}):([0-9a-f]{1,2}):([0-9a-f]{1,2})(?:\.([0-7]))?", re.IGNORECASE
+)
+NVIDIA = "0x10de"
+DISPLAY_CLASSES = ("0x0300", "0x0302")  # PCI's: with a display, and without
+
+
+def pci_place(text: str) -> tuple[int, ...]:
+    """A place as numbers: domain, bus, device, function; () if it is none.
+
+    nvidia-smi's "00000000:0A:00.0" is "0000:0a:00.0" in /proc and /sys, and "PCI:0000:0a:00" in
+    the kernel's log.
+    """
+    found = PLACE.fullmatch(text.strip())
+    return tuple(int(part or "0", 16) for part in found.groups()) if found else ()
+
+
+def gpus_on_bus(root: Path = Path("/")) -> set[tuple[int, ...]]:
+    """The places of NVIDIA's GPUs, but for those that another driver has, such as vfio-pci."""
+    found = set()
+    for device in root.glob("sys/bus/pci/devices/*"):
+        if text_of(device / "vendor").strip() != NVIDIA:
+            continue
+        driver = device / "driver"
+        is_ours = not driver.exists() or driver.resolve().name == "nvidia"
+        if is_ours and text_of(device / "class").startswith(DISPLAY_CLASSES):
+            found.add(pci_place(device.name))
+    return found
+
+
+def text_of(path: Path) -> str:
+    """What is in a file of /proc or /sys; "" if it cannot be read."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 # --- handouts/executor/gate/kernel_log.py -------------------------------------------------
 #
 # The kernel's log, where the driver reports Xid errors.
@@ -797,18 +870,24 @@ class IdleMemory:
 
 # Xid errors after which NVIDIA says to reset the GPU or to reboot, by
 # https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html (the resolution buckets
-# RESET_GPU, RESTART_BM and WORKFLOW_XID_48). Not here: what a program's own faults raise (13, 31,
-# 43, 45, 68, 69), and memory errors that were contained (63, 92, 94), after which the next program
-# may run.
-RESET_XIDS = frozenset([46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143])
-RECOVERY_XID = 154  # says what is needed: "GPU recovery action changed from 0x0 (None) to ..."
+# RESET_GPU, RESTART_BM, RESTART_VM, WORKFLOW_XID_48 and WORKFLOW_NVLINK_ERR). Not here:
+# - what a program's own faults raise (13, 31, 43, 45, 68, 69);
+# - memory errors that were contained (63, 92, 94, 157), after which the next program may run;
+# - 109, a context switch that took too long: a program's kernel can cause it, and the GPU goes on
+#   (https://github.com/NVIDIA/open-gpu-kernel-modules/issues/1146 and 1243);
+# - 144 to 150, of NVLink: whether they ask for a reset is in bits of their messages.
+# Of the last two the driver says by Xid 154 and by the recovery action if a reset is needed.
+RESET_XIDS = frozenset(
+    [46, 48, 62, 64, 74, 79, 95, 110, 119, 120, 136, 140, 143, 151, 155, 156, 158]
+)
 
 
 class KernelLog:
     """The Xid errors that the driver reports from now on. Each reader has its own position."""
 
     XID = re.compile(
-        rb"NVRM: Xid \((?:PCI:)?([0-9a-fA-F]+):([0-9a-fA-F]+):([0-9a-fA-F]+)[^)]*\): (\d+)([^\n]*)"
+        rb"NVRM: Xid \((?:PCI:)?([0-9a-f]{4,8}):([0-9a-f]+):([0-9a-f]+)[^)]*\): (\d+)([^\n]*)",
+        re.IGNORECASE,
     )
 
     def __init__(self, path: Path) -> None:
@@ -827,10 +906,11 @@ class KernelLog:
         if self._rotated():
             data += b"".join(iter(self._read, b""))
         whole, newline, self._rest = data.rpartition(b"\n")
+        place = pci_place(bus)[:3]  # the log does not say the function
         return [
             (int(found[4]), found[5].decode("utf-8", "replace").strip(" ,"))
             for found in self.XID.finditer(whole + newline)
-            if place_of(":".join(part.decode() for part in found.group(1, 2, 3))) == place_of(bus)
+            if pci_place(":".join(part.decode() for part in found.group(1, 2, 3)))[:3] == place
         ]
 
     def _rotated(self) -> bool:
@@ -857,15 +937,6 @@ class KernelLog:
                 return b""
             except BrokenPipeError:  # some were overwritten before they were read
                 continue
-
-
-def place_of(bus: str) -> tuple[int, ...]:
-    """A place on the PCI bus as numbers; () if it is none.
-
-    The driver's "0000:0A:00" is nvidia-smi's "00000000:0A:00.0".
-    """
-    parts = bus.partition(".")[0].split(":")
-    return tuple(int(part, 16) for part in parts) if len(parts) == 3 else ()
 
 
 # --- handouts/executor/machine/processes.py -----------------------------------------------
@@ -909,16 +980,22 @@ def reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
-# --- handouts/executor/machine/nvidia_smi.py ----------------------------------------------
+# --- handouts/executor/machine/driver_tools.py --------------------------------------------
 #
-# Asking nvidia-smi, which hangs when the driver does.
+# Running NVIDIA's tools, which hang when the driver does.
 
 
-SMI_SECONDS = 15  # how long nvidia-smi may take to answer for one GPU
+# These tools close every descriptor that they might have before they start another program: with
+# a limit of 2^30, as container runtimes set it, that took 24 s
+# (https://github.com/NVIDIA/nvidia-container-toolkit/issues/1053). A shell lowers the limit and
+# becomes the tool: no moment in which it runs without, and no code between fork and exec of a
+# process that has threads. Where fewer are allowed, that stays.
+WITH_FEW_DESCRIPTORS = 'ulimit -S -n 1024 2>/dev/null; exec "$@"'
+TOOL_FOLDERS = "/usr/bin:/usr/sbin:/bin:/sbin"  # where root's tools are, whatever the PATH
 
 
 class Hanging:
-    """Those nvidia-smi that did not end even after SIGKILL."""
+    """Those tools that did not end even after SIGKILL."""
 
     MAXIMUM = 7
 
@@ -945,30 +1022,10 @@ class Hanging:
 HANGING = Hanging()
 
 
-def ask_nvidia_smi(*questions: list[str], seconds: float = SMI_SECONDS) -> list[str]:
-    """What nvidia-smi prints when asked each of these, all at once. Raises GpuTrouble.
-
-    Its exit status says little: where one GPU fell off the bus it fails, and lists the others.
-    """
-    HANGING.check()
-    started: list[Any] = []
-    try:
-        started.extend(map(start_nvidia_smi, questions))
-        deadline = time.monotonic() + seconds
-        return [read_answer(process, deadline) for process in started]
-    except OSError as error:
-        raise GpuTrouble(f"nvidia-smi cannot be run: {error.strerror}") from None
-    except subprocess.TimeoutExpired:
-        raise SmiSlow(f"nvidia-smi does not answer within {seconds} s") from None
-    finally:
-        for process in started:
-            HANGING.dismiss(process)
-
-
-def start_nvidia_smi(question: list[str]) -> Any:
+def start_tool(path: str, arguments: list[str]) -> Any:
     """The process, in a group of its own so that it can be killed with its children."""
     return subprocess.Popen(
-        ["nvidia-smi", *question],
+        ["/bin/sh", "-c", WITH_FEW_DESCRIPTORS, "sh", path, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -982,6 +1039,66 @@ def read_answer(process: Any, deadline: float) -> str:
     return answer.decode("utf-8", "replace")
 
 
+def run_tool(name: str, arguments: list[str], seconds: float) -> str:
+    """Runs a tool to its end; what went wrong, "" if nothing did."""
+    path = shutil.which(name) or shutil.which(name, path=TOOL_FOLDERS)
+    if not path:
+        return f"{name} is not installed"
+    HANGING.check()
+    process = start_tool(path, arguments)
+    try:
+        answer = read_answer(process, time.monotonic() + seconds)
+    except subprocess.TimeoutExpired:
+        return f"{name} does not end within {seconds:g} s"
+    finally:
+        HANGING.dismiss(process)
+    if process.returncode == 0:
+        return ""
+    return f"{name} says: {in_a_line(answer) or f'nothing, and ends with {process.returncode}'}"
+
+
+def in_a_line(answer: str) -> str:
+    """What a tool printed, short enough for a message."""
+    return " ".join(answer.split())[:200]
+
+
+# --- handouts/executor/machine/nvidia_smi.py ----------------------------------------------
+#
+# Asking nvidia-smi, and reading the text that it answers with.
+
+
+SMI_SECONDS = 15  # how long nvidia-smi may take to answer for one GPU
+# And where it may have to start the driver first: 30 s were seen on A100s without persistence
+# mode (https://github.com/Azure/aks-gpu/pull/105).
+START_SECONDS = 60
+
+# What stands in a field that has no value: this GPU lacks that. Compared in small letters.
+LACKING = frozenset(["", "n/a", "none", "not supported", "not available", "not applicable"])
+
+
+def ask_nvidia_smi(*questions: list[str], seconds: float = SMI_SECONDS) -> list[str]:
+    """What nvidia-smi prints when asked each of these, all at once. Raises GpuTrouble.
+
+    Its exit status says little: where one GPU fell off the bus it fails, and lists the others.
+    """
+    HANGING.check()
+    path = shutil.which("nvidia-smi")
+    if not path:
+        raise SmiMissing("nvidia-smi cannot be run: No such file or directory")
+    started: list[Any] = []
+    try:
+        started.extend(start_tool(path, question) for question in questions)
+        deadline = time.monotonic() + seconds
+        return [read_answer(process, deadline) for process in started]
+    except OSError as error:
+        raise GpuTrouble(f"nvidia-smi cannot be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise SmiSlow(f"nvidia-smi does not answer within {seconds} s") from None
+    finally:
+        for process in started:
+            HANGING.dismiss(process)
+
+
 def rows_of(answer: str, columns: int) -> list[list[str]]:
     """The rows of nvidia-smi's CSV; a line with fewer columns is a message, not a row.
 
@@ -989,6 +1106,65 @@ def rows_of(answer: str, columns: int) -> list[list[str]]:
     """
     rows = [[cell.strip() for cell in line.split(",", columns - 1)] for line in answer.splitlines()]
     return [row for row in rows if len(row) == columns]
+
+
+def is_lacking(field: str) -> bool:
+    """Whether the GPU has no such value at all: "[N/A]", "[Not Supported]" and the like."""
+    return field.strip().strip("[]").strip().lower() in LACKING
+
+
+def is_failure(field: str) -> bool:
+    """Whether a value could not be had: "[Unknown Error]", "[Insufficient Permissions]", "ERR!"
+    and whatever else stands in brackets, but for what is_lacking."""
+    text = field.strip()
+    in_brackets = text.startswith("[") and text.endswith("]")
+    is_bare = text.lower() in ("err!", "error", "unknown error", "insufficient permissions")
+    return (in_brackets or is_bare) and not is_lacking(text)
+
+
+def is_value(field: str) -> bool:
+    """Whether it is neither of these."""
+    return not is_lacking(field) and not is_failure(field)
+
+
+# --- handouts/executor/gate/recovery.py ---------------------------------------------------
+#
+# What the driver says that a GPU needs, in nvidia-smi's field and in the message of Xid 154.
+#
+# The numbers are nvmlDeviceGpuRecoveryAction_t of the NVML reference (R570 to R610). The words differ
+# by driver: Xid 154 had "GPU Reset Required" and "PF FLR" for 1, "Node Reboot Required" and
+# "OS Reboot" for 2. Number 5 was a reset of the bus for a while, and is now the recovery of an IMEX
+# domain, which leaves the GPU usable.
+
+
+RECOVERY_XID = 154  # "GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"
+RESET_ACTIONS = frozenset([1, 2, 4, 6, 7])  # not 0, none; 3, drain P2P; 5, IMEX domain
+RESET_WORDS = frozenset(
+    [
+        *("reset", "reboot", "drain and reset", "gpu reset required", "node reboot required"),
+        *("gpu reset", "node reboot", "drain p2p and reset", "pf flr", "os reboot", "bus reset"),
+        *("gpu reset bus", "bus reset required", "system reboot", "system reboot required"),
+    ]
+)
+
+
+def asks_for_reset(action: str) -> bool:
+    """Whether a recovery action in words is one of those after which the GPU works again, and
+    before which it may not."""
+    return " ".join(re.split(r"[\s_]+", action.strip(" ."))).lower() in RESET_WORDS
+
+
+def asks_for_nothing(action: str) -> bool:
+    """Whether there is none, or the driver knows of none. All else is a reason to try the GPU."""
+    return is_lacking(action)
+
+
+def xid_asks_for_reset(message: str) -> bool:
+    """The same as asks_for_reset, for the message of Xid 154."""
+    found = re.search(r"\bto\s+(0x[0-9a-f]+|\d+)\s*(?:\(([^)]*)\))?", message, re.IGNORECASE)
+    if not found:
+        return False
+    return int(found[1], 0) in RESET_ACTIONS or asks_for_reset(found[2] or "")
 
 
 # --- handouts/executor/gate/readings.py ---------------------------------------------------
@@ -1044,10 +1220,19 @@ class Reading:
         return number(self._row["memory.used"])
 
     @property
-    def recovery_action(self) -> str:
-        """What the driver asks for; "" for nothing."""
-        action = self._row.get("gpu_recovery_action", "None")
-        return "" if action in ("None", "[N/A]", "N/A", "[Not Supported]") else action
+    def reset_wanted(self) -> str:
+        """The reset or reboot that the driver asks for; "" for none."""
+        action = self._row.get("gpu_recovery_action", "")
+        return action if asks_for_reset(action) else ""
+
+    def doubts(self) -> frozenset[str]:
+        """What was answered that says neither that the GPU is well nor that it is not: values that
+        could not be read, and recovery actions other than a reset."""
+        action = self._row.get("gpu_recovery_action", "")
+        found = {f"{field} {text}" for field, text in self._row.items() if is_failure(text)}
+        if not asks_for_nothing(action) and not asks_for_reset(action):
+            found.add(f"gpu_recovery_action {action}")
+        return frozenset(found)
 
     def members(self) -> dict[str, Any]:
         """What a result says of it."""
@@ -1068,22 +1253,25 @@ class GpuReader:
         self._whole = gpu.whole or gpu.uuid
         self._fields = list(FIELDS)
 
-    def read(self) -> Reading:
-        """Raises GpuTrouble."""
+    def read(self, may_start: bool = False) -> Reading:
+        """`may_start`: the driver may have to start for it. Raises GpuTrouble."""
         form = ["--format=csv,noheader,nounits", "-i", self._whole]
-        answer, apps = ask_nvidia_smi(
+        questions = (
             ["--query-gpu=" + ",".join(self._fields), *form],
             ["--query-compute-apps=gpu_uuid,pid,process_name", *form],
         )
+        patience = {"seconds": START_SECONDS} if may_start else {}
+        answer, apps = ask_nvidia_smi(*questions, **patience)
         if self._forget_unknown_field(answer):
-            return self.read()
+            return self.read(may_start)
         rows = [row for row in rows_of(answer, len(self._fields)) if row[0] == self._whole]
         if not rows:
             last = (answer.strip().splitlines() or ["it says nothing"])[-1]
             raise GpuTrouble(f"nvidia-smi does not find it: {last[:200]}")
         # Of an instance (MIG) nvidia-smi does not say which processes are on it.
         on_it = [] if self._gpu.whole else rows_of(apps, 3)
-        processes = [f"{row[1]} ({Path(row[2]).name})" for row in on_it if row[0] == self._whole]
+        mine = [row for row in on_it if row[0] == self._whole and row[1].isdigit()]
+        processes = [f"{row[1]} ({Path(row[2]).name})" for row in mine]
         return Reading(dict(zip(self._fields, rows[0])), processes)
 
     def _forget_unknown_field(self, answer: str) -> bool:
@@ -1095,6 +1283,136 @@ class GpuReader:
         fields = [older if field == unknown[1] else field for field in self._fields]
         self._fields = [field for field in fields if field]
         return True
+
+
+# --- handouts/executor/machine/device_files.py --------------------------------------------
+#
+# The device files of a GPU.
+
+
+class MissingNode(DriverNotReady):
+    """A device file that is not there, and the arguments of nvidia-modprobe that make it."""
+
+    def __init__(self, node: str, arguments: list[str]) -> None:
+        super().__init__(f"{node} is missing: nvidia-modprobe {' '.join(arguments)} makes it.")
+        self.node = node
+        self.arguments = arguments
+
+
+def device_nodes(gpu: Gpu, root: Path = Path("/")) -> list[str]:
+    """The device files that a program on one GPU needs, those of no other GPU among them.
+
+    Raises MissingNode for one that does not exist, and BadSetup where the driver does not say
+    which they are. The whole GPU's is needed for an instance (MIG) too.
+    """
+    minor = minor_of(gpu, root)
+    wanted = {
+        "nvidiactl": ["-c", "255"],
+        "nvidia-uvm": ["-u", "-c", "0"],
+        "nvidia" + minor: ["-c", minor],
+        **capability_files(gpu, minor, root),
+    }
+    for node, arguments in wanted.items():
+        if not (root / "dev" / node).exists():
+            raise MissingNode("/dev/" + node, arguments)
+    return ["/dev/" + node for node in wanted]
+
+
+def capability_files(gpu: Gpu, minor: str, root: Path) -> dict[str, list[str]]:
+    """The two files more that an instance (MIG) has: of its part of the GPU, and of the part of
+    that; with what makes each. Raises BadSetup."""
+    parts = gpu.instance.split("/") if gpu.instance else []
+    found = {}
+    for place in ["/".join(parts[: n + 1]) for n in range(len(parts))]:
+        access = f"proc/driver/nvidia/capabilities/gpu{minor}/mig/{place}/access"
+        number = re.search(r"DeviceFileMinor:\s*(\d+)", text_of(root / access))
+        if not number:
+            raise BadSetup(f"The driver does not say which device files are those of {gpu.uuid}.")
+        found["nvidia-caps/nvidia-cap" + number[1]] = ["-f", "/" + access]
+    return found
+
+
+def minor_of(gpu: Gpu, root: Path) -> str:
+    """The number of a GPU's device file. Raises BadSetup.
+
+    nvidia-smi and the driver number GPUs differently, so the file is the one whose "Device Minor"
+    is at the GPU's place on the bus. By its UUID it is looked for only where that is not known:
+    the driver prints GPU-????????-... for one that nobody used since it was started.
+    """
+    whole, place = gpu.whole or gpu.uuid, pci_place(gpu.bus)
+    by_uuid = ""
+    for folder in sorted(root.glob("proc/driver/nvidia/gpus/*")):
+        lines = text_of(folder / "information").splitlines()
+        fields = {key.strip(): value.strip() for key, _, value in (s.partition(":") for s in lines)}
+        minor = fields.get("Device Minor", "")
+        if not minor.isdigit():
+            continue
+        if place and place in (pci_place(folder.name), pci_place(fields.get("Bus Location", ""))):
+            return minor
+        if fields.get("GPU UUID") == whole:
+            by_uuid = minor
+    if not by_uuid:
+        raise BadSetup(f"The driver lists no GPU {whole} in /proc/driver/nvidia/gpus.")
+    return by_uuid
+
+
+# --- handouts/executor/machine/held_open.py -----------------------------------------------
+#
+# Keeping the driver's state of a GPU up while nobody uses the GPU.
+
+
+# The driver keeps a GPU's state as long as a process has its device file open
+# (https://docs.nvidia.com/deploy/driver-persistence/persistence-daemon.html). Opening starts the
+# driver, which takes long and may hang, so a process of its own does it: it ends when its standard
+# input closes, also because this one was killed.
+HOLD = 'exec 3<"$1" || exit; read -r _'
+
+
+class HeldOpen:
+    """One GPU's device file. For the GPU's one worker alone."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._process: Any = None
+
+    def hold(self) -> None:
+        """Begins to, unless it does already; does not wait for the driver."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.release()
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", HOLD, "sh", self._node],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def release(self) -> None:
+        """Ends it, so that the GPU can be reset."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.stdin.close()
+            kill_group(process.pid)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the driver is up for it."""
+        process = self._process
+        return process is not None and os.path.lexists(f"/proc/{process.pid}/fd/3")
+
+
+def holders(gpus: list[Gpu], wholes: set[str]) -> dict[str, HeldOpen]:
+    """For those GPUs whose whole is one of these, by the GPU's UUID."""
+    found = {}
+    for gpu in gpus:
+        if (gpu.whole or gpu.uuid) in wholes:
+            with suppress(BadSetup):  # then each look may take long, and nothing else is lost
+                found[gpu.uuid] = HeldOpen(f"/dev/nvidia{minor_of(gpu, Path('/'))}")
+    return found
 
 
 # --- handouts/executor/slot/protocol.py ---------------------------------------------------
@@ -1246,7 +1564,11 @@ STEADY_SECONDS = 600  # a GPU that fails again sooner is tried with further back
 class Gate:
     """One GPU, as it was last seen, and whether it may have jobs. For its one worker alone."""
 
-    def __init__(self, gpu: Gpu, kernel_log: KernelLog | None) -> None:
+    def __init__(
+        self, gpu: Gpu, kernel_log: KernelLog | None, held: HeldOpen | None = None
+    ) -> None:
+        """`kernel_log`: None if it cannot be read. `held`: what keeps the driver up where
+        persistence mode does not."""
         self.gpu = gpu
         self.reading: dict[str, Any] = {}  # as results show it
         self.doubtful = True  # it must show that it computes
@@ -1254,7 +1576,12 @@ class Gate:
         self.quarantined = ""  # why
         self.since = ""
         self.unkillable: list[int] = []  # processes that SIGKILL did not end
-        self._kernel_log = kernel_log
+        self._kernel_log = kernel_log if gpu.bus else None
+        self._held = held
+        self._was_read = False
+        self._slow_looks = 0  # in a row
+        self._doubts: frozenset[str] = frozenset()  # of the last look
+        self._tried_doubts: frozenset[str] = frozenset()  # those with which it computed
         self._reader = GpuReader(gpu)
         self._idle_memory = IdleMemory(gpu)
         self._broken = ""  # found right after a job: why it is to be quarantined
@@ -1286,13 +1613,31 @@ class Gate:
         if alive:
             raise GpuTrouble(f"process {alive[0]} on it cannot be killed")
         self.unkillable = []
-        seen = self._reader.read()
+        seen = self._read()
         self.reading = seen.members()
-        if seen.recovery_action:
-            raise GpuTrouble(f"the driver asks for: {seen.recovery_action}")
+        if seen.reset_wanted:
+            raise GpuTrouble(f"the driver asks for: {seen.reset_wanted}")
+        self._doubts = seen.doubts()
+        self._tried_doubts &= self._doubts
+        self.doubtful = self.doubtful or self._doubts != self._tried_doubts
         if seen.processes:
             return f"processes are on it: {', '.join(seen.processes[:5])}"
         return self._idle_memory.excess(seen.used_mib)
+
+    def _read(self) -> Reading:
+        """Raises GpuTrouble. The driver gets time to start where it may have to: at first, without
+        persistence mode, and after it was slow twice."""
+        is_down = self._held is not None and not self._held.is_open
+        may_start = not self._was_read or is_down or self._slow_looks > 1
+        try:
+            seen = self._reader.read(may_start)
+        except SmiSlow:
+            self._slow_looks += 1
+            raise
+        self._was_read = True
+        if not may_start:
+            self._slow_looks = 0
+        return seen
 
     def look_after(self, ended: Ended) -> str:
         """The same right after a job: why its result does not count, "" if it does."""
@@ -1313,7 +1658,7 @@ class Gate:
         for xid, words in self._kernel_log.new_xids(self.gpu.bus) if self._kernel_log else []:
             say(f"GPU {self.gpu.index}: Xid {xid}: {words[:200]}")
             self.doubtful = True
-            if xid in RESET_XIDS or (xid == RECOVERY_XID and "to 0x0" not in words):
+            if xid in RESET_XIDS or (xid == RECOVERY_XID and xid_asks_for_reset(words)):
                 raise GpuTrouble(f"Xid {xid} ({words[:200] or 'no words'})")
 
     def check(self, probe: Callable[[], None]) -> None:
@@ -1336,6 +1681,7 @@ class Gate:
         if self.doubtful:
             probe()
             self._settle()
+            self._tried_doubts = self._doubts
             self.doubtful = False
 
     def _settle(self) -> None:
@@ -1357,10 +1703,14 @@ class Gate:
             if time.monotonic() - self._passed_at > STEADY_SECONDS:
                 self._pauses = delays(*QUARANTINE_SECONDS)
         self.ready, self.quarantined, self.doubtful = False, why, True
+        if self._held is not None:
+            self._held.release()  # so that it can be reset
         return changed
 
     def passed(self) -> bool:
         """It may have jobs; returns whether it could not before."""
+        if self._held is not None:
+            self._held.hold()
         if self.ready:
             return False
         self.ready, self.quarantined, self._passed_at = True, "", time.monotonic()
@@ -2558,79 +2908,24 @@ def what_it_names(name: str, is_ambiguous: bool) -> str:
     return f"{name} is the name of {'several GPUs' if is_ambiguous else 'no GPU here'}"
 
 
-def lock_gpu(gpu: Gpu) -> socket.socket:
-    """Takes a GPU for this process, until it ends. Raises BadSetup if another executor has it.
-
-    A name in the abstract namespace (unix(7)) is the whole machine's, whatever the user, and
-    programs in the sandbox, which have a network of their own, do not see it.
-    """
-    lock = socket.socket(socket.AF_UNIX)
-    try:
-        lock.bind("\0telerun-gpu-" + gpu.uuid)
-    except OSError:
-        lock.close()
-        raise BadSetup(
-            f"Another executor on this machine has GPU {gpu.index} ({gpu.uuid}). "
-            "Set CUDA_VISIBLE_DEVICES to give each its own."
-        ) from None
-    return lock
-
-
-# --- handouts/executor/machine/gpu_discovery.py -------------------------------------------
+# --- handouts/executor/machine/gpu_instances.py -------------------------------------------
 #
-# Which GPUs this machine has.
-
-
-def find_gpus() -> list[Gpu]:
-    """The GPUs of this machine, in the order of their places on the bus. Raises BadSetup.
-
-    Of a GPU that is split (MIG), its instances. Where CUDA_VISIBLE_DEVICES is set in this
-    process's environment, those that it names.
-    """
-    query = "--query-gpu=index,uuid,name,compute_cap,driver_version,pci.bus_id,mig.mode.current"
-    try:
-        (answer,) = ask_nvidia_smi([query, "--format=csv,noheader"], seconds=60)
-    except GpuTrouble:
-        return []
-    gpus: list[Gpu] = []
-    for index, gpu_uuid, name, capability, driver, bus, split in rows_of(answer, 7):
-        gpu = Gpu(index, gpu_uuid, name, "sm_" + capability.replace(".", ""), driver, bus)
-        gpus += find_instances(gpu) if split == "Enabled" else [gpu]
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return gpus if allowed is None else chosen_gpus(gpus, allowed)
-
-
-def why_no_gpu() -> str:
-    """What nvidia-smi says where no GPU was found."""
-    try:
-        (answer,) = ask_nvidia_smi(["-L"], seconds=60)
-    except GpuTrouble as trouble:
-        return str(trouble)
-    return f"nvidia-smi says: {' '.join(answer.split())[:200] or 'nothing'}"
-
-
-def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
-    """As many GPUs as there are execution workers. Raises BadSetup."""
-    gpus, wanted = find_gpus(), options.nproc_execute
-    if wanted > len(gpus):
-        found = f"{len(gpus)}" if gpus else f"0; {why_no_gpu()}"
-        raise BadSetup(
-            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
-            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
-        )
-    return gpus[:wanted]
+# The instances of a GPU that is split (MIG).
 
 
 def find_instances(gpu: Gpu) -> list[Gpu]:
-    """The instances of a GPU that is split (MIG). Raises BadSetup if nvidia-smi is not understood.
+    """The instances of a GPU. Raises DriverNotReady if nvidia-smi does not tell them.
 
     Only `nvidia-smi -L` has their UUIDs, and only its XML which device files are theirs.
     """
     try:
-        listed, described = ask_nvidia_smi(["-L"], ["-q", "-x", "-i", gpu.uuid], seconds=60)
-        places = instance_places(described)
+        listed, described = ask_nvidia_smi(
+            ["-L"], ["-q", "-x", "-i", gpu.uuid], seconds=START_SECONDS
+        )
+        instances = listed_instances(listed, gpu.uuid)
+        places = instance_places(described) if instances else {}
     except (GpuTrouble, ElementTree.ParseError) as error:
-        raise BadSetup(
+        raise DriverNotReady(
             f"GPU {gpu.index} is split (MIG), and its instances are not told: {error}."
         ) from None
     return [
@@ -2641,7 +2936,7 @@ def find_instances(gpu: Gpu) -> list[Gpu]:
             name=f"{gpu.name} MIG {profile}",
             instance=place_of_instance(places, number, uuid),
         )
-        for profile, number, uuid in listed_instances(listed, gpu.uuid)
+        for profile, number, uuid in instances
     ]
 
 
@@ -2670,9 +2965,444 @@ def instance_places(described: str) -> dict[str, str]:
 
 def place_of_instance(places: dict[str, str], number: str, uuid: str) -> str:
     """Raises BadSetup."""
-    if number not in places:
+    if not re.fullmatch(r"gi\d+/ci\d+", places.get(number, "")):
         raise BadSetup(f"nvidia-smi does not say which device files are those of {uuid}.")
     return places[number]
+
+
+# --- handouts/executor/machine/gpu_discovery.py -------------------------------------------
+#
+# Which GPUs this machine has.
+
+
+# The name comes last, because it may hold a comma.
+DISCOVERY_FIELDS = (
+    *("index", "uuid", "compute_cap", "driver_version", "pci.bus_id", "mig.mode.current"),
+    "name",
+)
+
+
+class Listing(NamedTuple):
+    """The GPUs that work, and why there may soon be more of them, "" if nothing says so."""
+
+    gpus: list[Gpu]
+    not_yet: str
+
+
+def find_gpus() -> list[Gpu]:
+    """The GPUs of this machine, in the order of their places on the bus. Raises BadSetup.
+
+    Of a GPU that is split (MIG), its instances. Where CUDA_VISIBLE_DEVICES is set in this
+    process's environment, those that it names.
+    """
+    return list_gpus().gpus
+
+
+def list_gpus() -> Listing:
+    """The same, with what is said of GPUs that are not ready. Raises BadSetup."""
+    query = "--query-gpu=" + ",".join(DISCOVERY_FIELDS)
+    try:
+        (answer,) = ask_nvidia_smi([query, "--format=csv,noheader"], seconds=START_SECONDS)
+    except SmiMissing as missing:
+        # Without a GPU on the bus nobody is going to install a driver at boot.
+        return Listing([], str(missing) if gpus_on_bus() else "")
+    except GpuTrouble as trouble:
+        return Listing([], str(trouble))
+    listing = read_listing(answer)
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None or not listing.gpus:
+        return listing
+    try:
+        return Listing(chosen_gpus(listing.gpus, allowed), listing.not_yet)
+    except BadSetup as error:
+        if not listing.not_yet:
+            raise
+        raise DriverNotReady(f"{error} ({listing.not_yet})") from None
+
+
+def read_listing(answer: str) -> Listing:
+    """From nvidia-smi's answer about DISCOVERY_FIELDS. Raises BadSetup."""
+    unknown = re.search(r'Field "([^"]+)" is not a valid field', answer)
+    if unknown:
+        raise BadSetup(f"nvidia-smi knows no {unknown[1]}: install a newer driver, R535 or later.")
+    gpus: list[Gpu] = []
+    troubles: list[str] = []
+    listed = set()
+    for row in rows_of(answer, len(DISCOVERY_FIELDS)):
+        fields = dict(zip(DISCOVERY_FIELDS, row))
+        if not fields["uuid"].startswith("GPU-") or not fields["index"].isdigit():
+            troubles.append(f"nvidia-smi says of a GPU: {in_a_line(', '.join(row))}")
+            continue
+        listed.add(pci_place(fields["pci.bus_id"]))
+        gpu = gpu_from(fields)
+        if not gpu.architecture:
+            troubles.append(f"GPU {gpu.index} has compute capability {fields['compute_cap']!r}")
+            continue
+        found = parts_of(gpu, fields["mig.mode.current"])
+        if not found:
+            troubles.append(f"GPU {gpu.index} is split (MIG) and has no instances")
+        gpus += found
+    troubles += messages_in(answer)
+    missing = gpus_on_bus() - listed
+    if missing:
+        troubles.append(f"{len(missing)} of NVIDIA's GPUs on the bus are not listed")
+    if not gpus and not troubles:
+        troubles.append("it says nothing")
+    return Listing(gpus, troubles[0] if troubles else "")
+
+
+def messages_in(answer: str) -> list[str]:
+    """What nvidia-smi says between the rows, of a driver that is not up or a GPU that is lost."""
+    lines = [line.strip() for line in answer.splitlines()]
+    return [
+        f"nvidia-smi says: {in_a_line(line)}"
+        for line in lines
+        if line.count(",") < len(DISCOVERY_FIELDS) - 1 and line and not line.startswith("WARNING")
+    ]
+
+
+def gpu_from(fields: dict[str, str]) -> Gpu:
+    """A GPU from a row. What could not be read is left out; of a GPU without an architecture
+    nothing can be compiled."""
+    capability = fields["compute_cap"]
+    is_known = re.fullmatch(r"\d+\.\d+", capability)
+    driver, bus, name = fields["driver_version"], fields["pci.bus_id"], fields["name"]
+    return Gpu(
+        fields["index"],
+        fields["uuid"],
+        name if is_value(name) else "NVIDIA GPU",
+        "sm_" + capability.replace(".", "") if is_known else "",
+        driver if is_value(driver) else "unknown",
+        bus if pci_place(bus) else "",
+    )
+
+
+def parts_of(gpu: Gpu, split: str) -> list[Gpu]:
+    """The GPU, or its instances. Raises BadSetup.
+
+    Where nvidia-smi cannot say whether a GPU is split, it is if it has instances.
+    """
+    if split.lower() == "enabled":
+        return find_instances(gpu)
+    return (find_instances(gpu) if is_failure(split) else []) or [gpu]
+
+
+def why_no_gpu() -> str:
+    """What nvidia-smi says where no GPU was found."""
+    try:
+        (answer,) = ask_nvidia_smi(["-L"], seconds=START_SECONDS)
+    except GpuTrouble as trouble:
+        return str(trouble)
+    return f"nvidia-smi says: {in_a_line(answer) or 'nothing'}"
+
+
+def gpus_for_workers(options: argparse.Namespace) -> list[Gpu]:
+    """As many GPUs as there are execution workers.
+
+    Raises DriverNotReady if waiting may mend that there are fewer, and BadSetup if not.
+    """
+    (gpus, not_yet), wanted = list_gpus(), options.nproc_execute
+    if wanted > len(gpus):
+        found = f"{len(gpus)}" if gpus else f"0; {not_yet or why_no_gpu()}"
+        message = (
+            f"--nproc-execute {wanted} asks for more GPUs than there are ({found}); each "
+            "execution worker needs one of its own. On a machine without GPUs, say --no-gpu."
+        )
+        if not not_yet:
+            raise BadSetup(message)
+        raise DriverNotReady(f"{message} Not ready: {not_yet}." if gpus else message)
+    return gpus[:wanted]
+
+
+# --- handouts/executor/machine/driver_start.py --------------------------------------------
+#
+# Bringing the driver up, and waiting for it: just after boot it is not there yet.
+
+
+DRIVER_SECONDS, DRIVER_RETRY_SECONDS = 120.0, 2.0  # for the driver, in all and between two tries
+MODPROBE_SECONDS = 30.0
+
+
+def gpus_when_ready(options: argparse.Namespace) -> list[Gpu]:
+    """As many GPUs as there are execution workers, with their device files; waits for a driver
+    that is not up yet. Raises DriverNotReady if it is still not then, and BadSetup if waiting
+    cannot help."""
+    deadline = time.monotonic() + DRIVER_SECONDS
+    said = ""
+    while True:
+        # Loads nvidia-uvm and makes its device file: the driver's own udev rule does not
+        # (https://github.com/NVIDIA/libnvidia-container/pull/388).
+        problem = nvidia_modprobe(["-u", "-c", "0"])
+        try:
+            return ready_gpus(options, problem)
+        except DriverNotReady as error:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            if str(error) != said:
+                said = str(error)
+                say(f"{said} Waiting for the driver, up to {left:.0f} s.")
+        time.sleep(DRIVER_RETRY_SECONDS)
+
+
+def ready_gpus(options: argparse.Namespace, problem: str = "") -> list[Gpu]:
+    """The same without waiting. `problem`: what nvidia-modprobe said."""
+    gpus = gpus_for_workers(options)
+    if options.sandbox != "none":  # without one, CUDA makes the device files itself
+        for gpu in gpus:
+            make_nodes(gpu, problem)
+    return gpus
+
+
+def make_nodes(gpu: Gpu, problem: str = "") -> list[str]:
+    """The device files of a GPU; makes those that are missing. Raises DriverNotReady, BadSetup."""
+    tried: set[str] = set()
+    while True:
+        try:
+            return device_nodes(gpu)
+        except MissingNode as missing:
+            if missing.node in tried:
+                why = f" It was tried: {problem}." if problem else ""
+                raise DriverNotReady(f"{missing}{why}") from None
+            tried.add(missing.node)
+            problem = nvidia_modprobe(missing.arguments) or problem
+
+
+def nvidia_modprobe(arguments: list[str]) -> str:
+    """Loads a module or makes a device file; what went wrong, "" if nothing did. It is setuid
+    root on most hosts, so it is tried by other users too."""
+    try:
+        return run_tool("nvidia-modprobe", arguments, MODPROBE_SECONDS)
+    except (GpuTrouble, OSError) as error:
+        return str(error)
+
+
+def without_persistence(gpus: list[Gpu]) -> set[str]:
+    """The UUIDs of those whole GPUs whose driver stops when nobody uses it. As root, turns
+    persistence mode on first; says where that fails."""
+    wholes = sorted({gpu.whole or gpu.uuid for gpu in gpus})
+    if not wholes:
+        return set()
+    modes = persistence_modes()
+    others = [uuid for uuid in wholes if modes.get(uuid) != "enabled"]
+    if others and os.geteuid() == 0:
+        problem = turn_persistence_on(others)
+        modes = persistence_modes()
+        off = sum(modes.get(uuid) == "disabled" for uuid in others)
+        if off:
+            say(
+                f"Persistence mode stays off on {off} GPUs ({problem or 'nvidia-smi says nothing'})"
+                ": each is held open instead while it works. nvidia-smi -pm 1 turns it on."
+            )
+    return {uuid for uuid in wholes if modes.get(uuid) == "disabled"}
+
+
+def turn_persistence_on(uuids: list[str]) -> str:
+    """What nvidia-smi says of it, in a line."""
+    try:
+        answers = ask_nvidia_smi(
+            *(["-pm", "1", "-i", uuid] for uuid in uuids), seconds=START_SECONDS
+        )
+    except GpuTrouble as trouble:
+        return str(trouble)
+    return " ".join(" ".join(answers).split())[:200]
+
+
+def persistence_modes() -> dict[str, str]:
+    """Of each GPU, by its UUID, "enabled" or "disabled"; of none that nvidia-smi does not tell."""
+    query = ["--query-gpu=uuid,persistence_mode", "--format=csv,noheader"]
+    try:
+        (answer,) = ask_nvidia_smi(query, seconds=START_SECONDS)
+    except GpuTrouble:
+        return {}
+    return {uuid: mode.lower() for uuid, mode in rows_of(answer, 2)}
+
+
+# --- handouts/executor/gate/gates.py ------------------------------------------------------
+#
+# A gate for each GPU of this executor.
+
+
+def make_gates(gpus: list[Gpu], kernel_log: Path) -> list[Gate]:
+    """`kernel_log`: where the driver's Xid errors are read. As root, turns persistence mode on."""
+    held = holders(gpus, without_persistence(gpus))
+    return [Gate(gpu, open_log(kernel_log, gpu is gpus[0]), held.get(gpu.uuid)) for gpu in gpus]
+
+
+def open_log(path: Path, says_why: bool) -> KernelLog | None:
+    """None if it cannot be read."""
+    try:
+        return KernelLog(path)
+    except OSError as error:
+        if says_why:
+            say(
+                f"{path} cannot be read ({error.strerror}): Xid errors of the GPUs go unseen, so a "
+                "GPU is tried after each program that failed."
+            )
+        return None
+
+
+# --- handouts/executor/machine/driver_versions.py -----------------------------------------
+#
+# Drivers with known vulnerabilities, which programs in the sandbox can reach.
+
+
+# The first version of each branch with all mends, by NVIDIA's security bulletins for the GPU
+# display driver on Linux: 5861 (September 2026), https://github.com/NVIDIA/product-security.
+BULLETIN = "NVIDIA's security bulletin 5861, September 2026"
+MENDED = {580: (178, 4), 595: (91, 7), 610: (57, 4), 615: (71, 9)}
+
+
+def driver_warning(driver: str) -> str:
+    """What is wrong with a driver such as "580.95.05", "" for nothing that is known.
+
+    A branch that the bulletin does not name has no mended version; one that is newer than all that
+    it names is not judged.
+    """
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", driver)
+    if not found:
+        return ""
+    branch, version = int(found[1]), (int(found[2]), int(found[3] or "0"))
+    if branch > max(MENDED) or version >= MENDED.get(branch, (1 << 30, 0)):
+        return ""
+    if branch in MENDED:
+        first = MENDED[branch]
+        return (
+            f"driver {driver} has known vulnerabilities: install {branch}.{first[0]}.{first[1]:02} "
+            f"or newer ({BULLETIN})"
+        )
+    branches = ", ".join(f"R{known}" for known in MENDED)
+    return (
+        f"driver {driver} is of branch R{branch}, for which there is no mended version: "
+        f"install one of {branches} ({BULLETIN})"
+    )
+
+
+def driver_warnings(gpus: list[Gpu]) -> list[str]:
+    """Those of all drivers here, each once."""
+    return sorted({driver_warning(gpu.driver) for gpu in gpus} - {""})
+
+
+# --- handouts/executor/machine/gpu_lock.py ------------------------------------------------
+#
+# One executor a GPU, by a lock that only those who may run executors can take.
+
+
+# Of root, and of a group where root lends it to one. docs/adr/0019 says who can take what.
+LOCK_FOLDER = Path("/run/telerun")
+USER_FOLDERS = Path("/run/user")
+
+
+def lock_gpu(gpu: Gpu) -> Any:
+    """Takes a GPU for this process until it ends, even by SIGKILL; the open file that holds it.
+
+    Raises BadSetup if another executor has it, or if others could take it at will.
+    """
+    folder = lock_folder()
+    name = "gpu-" + re.sub(r"[^A-Za-z0-9-]", "_", gpu.uuid)
+    lock = open_lock(folder / name)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder != LOCK_FOLDER and is_locked(LOCK_FOLDER / name):
+            raise BlockingIOError
+    except BlockingIOError:
+        lock.close()
+        raise BadSetup(
+            f"Another executor on this machine has GPU {gpu.index} ({gpu.uuid}). "
+            "Set CUDA_VISIBLE_DEVICES to give each its own."
+        ) from None
+    say_of_others(gpu, folder, name)
+    return lock
+
+
+def open_lock(path: Path) -> Any:
+    """Raises BadSetup if it is not a plain file of this folder that can be opened."""
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(str(path), flags, 0o660 if is_shared(path.parent) else 0o600)
+    except OSError as error:
+        raise BadSetup(
+            f"The GPU's lock {path} cannot be opened: {os.strerror(error.errno or 0)}."
+        ) from None
+    lock = os.fdopen(descriptor, "r+")
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o006:
+        lock.close()
+        raise BadSetup(f"Others can take the GPU's lock {path}: remove it, and start again.")
+    if is_shared(path.parent) and status.st_uid == os.geteuid():
+        os.fchmod(descriptor, 0o660)  # whatever the umask
+    return lock
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether a group may have locks there."""
+    return bool(folder.stat().st_mode & 0o020)
+
+
+def lock_folder() -> Path:
+    """Where this user's executors have their locks. Raises BadSetup if others can write there."""
+    me = os.geteuid()
+    if me == 0:
+        return own_folder(LOCK_FOLDER, 0o755)
+    if os.access(str(LOCK_FOLDER), os.W_OK | os.X_OK):
+        return own_folder(LOCK_FOLDER, 0o755)
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    runtime = Path(given) if given else USER_FOLDERS / str(me)
+    if os.access(str(runtime), os.W_OK | os.X_OK):
+        return own_folder(runtime / "telerun", 0o700)
+    return own_folder(Path(os.path.expanduser("~")).absolute() / ".cache/telerun", 0o700)
+
+
+def own_folder(folder: Path, mode: int) -> Path:
+    """The folder, made if need be. Raises BadSetup unless it is root's or this user's, and closed
+    to all others; a group may write in one of root's."""
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise BadSetup(
+            f"The folder for the GPUs' locks, {folder}, cannot be made: {error.strerror}."
+        ) from None
+    is_shared_by_root = status.st_uid == 0 and folder == LOCK_FOLDER
+    open_to_others = 0o002 if is_shared_by_root else 0o022
+    is_ours = is_shared_by_root or status.st_uid == os.geteuid()
+    if not stat.S_ISDIR(status.st_mode) or not is_ours or status.st_mode & open_to_others:
+        raise BadSetup(
+            f"{folder} is no folder that only its owner can write in, so others could take the "
+            f"GPUs' locks: rm -r {folder}, and start again."
+        )
+    return folder
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock, which a user who may not open the file can see too, in
+    /proc/locks (proc(5))."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    device = (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino)
+    lines = [line.split() for line in text_of(Path("/proc/locks")).splitlines()]
+    held = [line for line in lines if len(line) > 5 and line[1] == "FLOCK"]
+    return any(lock_place(line[5]) == device for line in held)
+
+
+def lock_place(text: str) -> tuple[int, ...]:
+    """Device and inode, from "00:1b:4711"."""
+    major, minor, inode = text.split(":")
+    return int(major, 16), int(minor, 16), int(inode)
+
+
+def say_of_others(gpu: Gpu, folder: Path, name: str) -> None:
+    """Root does not yield to users, who could hold a lock of their own for ever: it says so."""
+    if os.geteuid() != 0 or folder != LOCK_FOLDER:
+        return
+    for path in sorted(USER_FOLDERS.glob(f"*/telerun/{name}")):
+        if is_locked(path):
+            say(
+                f"User {path.parent.parent.name} runs an executor with GPU {gpu.index} too, in "
+                f"spite of this one: stop it. Until then its programs quarantine the GPU."
+            )
 
 
 # --- handouts/executor/machine/driver_stub.c ----------------------------------------------
@@ -3348,41 +4078,6 @@ def first_process(files: Iterable[str], inside: Inside, limits: Mapping[str, int
     return argv + [str(limits[name]) for name in LIMITS_FOR_INIT]
 
 
-# --- handouts/executor/machine/device_files.py --------------------------------------------
-#
-# The device files of a GPU.
-
-
-def device_nodes(gpu: Gpu, root: Path = Path("/")) -> list[str]:
-    """The device files of one GPU and no other. Raises BadSetup.
-
-    `nvidia-smi` and the driver number GPUs differently, so the file is the one whose
-    "Device Minor" has this UUID.
-    """
-    minor = minor_of(gpu, root)
-    nodes = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia" + minor]
-    # An instance (MIG) has two files more: of its part of the GPU, and of the part of that.
-    parts = gpu.instance.split("/") if gpu.instance else []
-    for place in ["/".join(parts[: n + 1]) for n in range(len(parts))]:
-        access = root / f"proc/driver/nvidia/capabilities/gpu{minor}/mig/{place}/access"
-        text = access.read_text() if access.exists() else ""
-        number = re.search(r"DeviceFileMinor:\s*(\d+)", text)
-        if not number:
-            raise BadSetup(f"The driver does not say which device files are those of {gpu.uuid}.")
-        nodes.append("nvidia-caps/nvidia-cap" + number[1])
-    return ["/dev/" + node for node in nodes if (root / "dev" / node).exists()]
-
-
-def minor_of(gpu: Gpu, root: Path) -> str:
-    """The number of its device file. Raises BadSetup."""
-    for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
-        lines = [line for line in information.read_text().splitlines() if ":" in line]
-        fields = dict(line.split(":", 1) for line in lines)
-        if fields.get("GPU UUID", "").strip() == (gpu.whole or gpu.uuid):
-            return fields["Device Minor"].strip()
-    raise BadSetup(f"The driver lists no GPU {gpu.uuid} in /proc/driver/nvidia/gpus.")
-
-
 # --- handouts/executor/sandbox/gpu_devices.py ---------------------------------------------
 #
 # The device files of this executor's GPUs.
@@ -3950,7 +4645,7 @@ class Host:
         self.toolchain = Toolchain(options)
         self.nvcc, self.nvcc_version = self.toolchain.nvcc, self.toolchain.nvcc_version
         takes_gpus = options.nproc_execute > 0 and not options.no_gpu
-        self.gpus = gpus_for_workers(options) if takes_gpus else []
+        self.gpus = gpus_when_ready(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
         self.cgroups = Cgroups(own_cgroup())
         self.libraries = make_libraries(
@@ -3967,7 +4662,10 @@ class Host:
             )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
-        self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
+        self.gates = make_gates(self.gpus, options.kernel_log)
+        self._driver_warnings = driver_warnings(self.gpus)
+        for warning in self._driver_warnings:
+            say(f"WARNING: {warning}.")
         without_gpu = options.nproc_execute if options.no_gpu else 0
         self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
         self.jobs = self.scratch / "jobs"
@@ -3981,17 +4679,6 @@ class Host:
     def close(self) -> None:
         """Leaves the cgroups as they were."""
         self.cgroups.close()
-
-    def _kernel_log(self, gpu: Gpu) -> KernelLog | None:
-        try:
-            return KernelLog(self.options.kernel_log)
-        except OSError as error:
-            if gpu == self.gpus[0]:
-                say(
-                    f"{self.options.kernel_log} cannot be read ({error.strerror}): Xid errors of "
-                    "the GPUs go unseen, so a GPU is tried after each program that failed."
-                )
-            return None
 
     def make_slot(self, gpu: Gpu | None) -> Slot:
         """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
@@ -4046,6 +4733,7 @@ class Host:
             "nvcc": self.nvcc_version or None,
             "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
+            "driver_warning": "; ".join(self._driver_warnings) or None,
             "nproc_compile": self.options.nproc_compile,
             "nproc_execute": self.options.nproc_execute,
             "nproc_cpu": self.options.nproc_cpu,
@@ -6480,6 +7168,16 @@ class SlotProcess:
 # --- handouts/executor/main.py ------------------------------------------------------------
 
 
+class StoppedEarly(BaseException):
+    """Asked to stop before there was anything to finish."""
+
+
+def stop_early(number: int, _frame: Any) -> None:
+    """Ends the start at once, wherever it is; a second signal changes nothing."""
+    signal.signal(number, signal.SIG_IGN)
+    raise StoppedEarly
+
+
 def main(argv: list[str] | None = None) -> int:
     """The exit status; every expected error is one line on standard error."""
     argv = sys.argv[1:] if argv is None else argv
@@ -6488,6 +7186,8 @@ def main(argv: list[str] | None = None) -> int:
         return STOPPED
     options = parse(argv)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the token
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop_early)  # until the executor runs, and handles them itself
     try:
         auth = read_auth(options.auth, "executor", options.server)
         executor = Executor(options, auth)
@@ -6495,6 +7195,12 @@ def main(argv: list[str] | None = None) -> int:
             return executor.run()
         finally:
             executor.close()
+    except StoppedEarly:
+        say("Stopped while it was starting.")
+        return STOPPED
+    except DriverNotReady as error:
+        warn(f"executor.py: {error} It was waited for; start this again, as its service does.")
+        return NOT_READY
     except BadSetup as error:
         warn(f"executor.py: {error}")
         return WRONG_USAGE

@@ -225,6 +225,74 @@ def test_a_process_that_cannot_be_killed_takes_its_gpu_out(
     assert host.stop() == 0
 
 
+def begin(
+    world: World, stub: StubGpus, count: int, script: Path = ROOT / "executor.py", **more: str
+) -> Process:
+    """Starts an executor, and does not wait until it is up."""
+    host = Process(
+        "gpu1", world.folder / "gpu1.log",
+        ["/usr/bin/env", "python3", script, "--nproc-compile", 1, "--nproc-execute", count,
+         "--auth", world.executor("gpu1"), "--scratch-dir", world.folder / "scratch",
+         "--nvcc", stub.nvcc, "--sandbox", "none", "--kernel-log", stub.kernel_log],
+        env={**world.environment, "PATH": stub.path, **more},
+    )  # fmt: skip
+    world.processes.append(host)
+    return host
+
+
+NOT_LOADED = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."
+
+
+def test_a_host_that_boots_before_its_driver_waits_for_it(world: World, stub: StubGpus) -> None:
+    world.start_server()
+    stub.says = NOT_LOADED
+    stub.write()
+    host = begin(world, stub, 2)
+    host.wait_until_told("Waiting for the driver, up to 1")
+    stub.says = ""
+    stub.change(0, missing=True)
+    host.wait_until_told("Not ready: nvidia-smi says: Unable to determine the device handle for")
+    stub.change(0, missing=False)
+    host.wait_until_told(" workers, queue ")
+    assert host.told().count(NOT_LOADED) == 1
+    wait_for(lambda: conditions(world) == [("ready", None)] * 2, "staff see it")
+    assert "driver 580.00.00 has known vuln" in about(world, world.folder)["driver_warning"]
+    assert "WARNING: driver 580.00.00 has known vulnerabilities" in host.told()
+    assert host.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_host_that_waits_for_its_driver_stops_at_once(
+    world: World, stub: StubGpus, number: signal.Signals
+) -> None:
+    stub.says = "No devices were found"
+    stub.write()
+    host = begin(world, stub, 1)
+    host.wait_until_told("Waiting for the driver")
+    host.send(number)
+    assert host.popen.wait(30) == 0
+    assert host.told().splitlines()[-1].endswith("Stopped while it was starting.")
+
+
+def test_a_driver_that_does_not_come_up_ends_it_with_a_status_that_its_service_restarts(
+    world: World, stub: StubGpus
+) -> None:
+    """With a script that waits for no time at all, and is the real one otherwise."""
+    before, main, after = (ROOT / "executor.py").read_text().partition('if __name__ == "__main__":')
+    script = world.folder / "executor-that-waits-for-no-time.py"
+    script.write_text(before + "DRIVER_SECONDS = 0.0\n\n\n" + main + after)
+    stub.says = NOT_LOADED
+    stub.write()
+    host = begin(world, stub, 1, script)
+    assert host.popen.wait(30) == 75
+    assert NOT_LOADED in host.told()
+    assert len(host.told().splitlines()) == 1
+    unit = (ROOT / "docs/gpu-hosts.md").read_text()
+    assert "75" not in next(
+        x for x in unit.splitlines() if x.startswith("RestartPreventExitStatus")
+    )
+
+
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
@@ -236,14 +304,7 @@ def test_a_process_that_cannot_be_killed_takes_its_gpu_out(
 def test_what_it_cannot_start_with_is_said_in_a_line(
     world: World, stub: StubGpus, environment: dict[str, str], words: str
 ) -> None:
-    auth = world.executor("gpu1")
-    host = Process(
-        "gpu1", world.folder / "gpu1.log",
-        ["/usr/bin/env", "python3", ROOT / "executor.py", "--nproc-compile", 1, "--nproc-execute",
-         2, "--auth", auth, "--scratch-dir", world.folder / "scratch", "--nvcc", stub.nvcc,
-         "--sandbox", "none"],
-        env={**world.environment, "PATH": stub.path, **environment},
-    )  # fmt: skip
+    host = begin(world, stub, 2, **environment)
     assert host.popen.wait(30) == 2
     assert words in host.told()
     assert len(host.told().splitlines()) == 1

@@ -286,7 +286,34 @@ def test_memory_that_stays_in_use_is_normal_after_some_checks(
     assert check(gate) == ["600 MiB of its memory are in use and 500 were while it was idle"]
 
 
-@pytest.mark.parametrize("code", [13, 31, 43, 45, 63, 94])
+def test_more_memory_than_drivers_keep_is_never_normal(
+    stub: StubGpus, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "SETTLE_SECONDS", 0)
+    stub.change(1, **{"memory.used": 10240})
+    first = "10240 MiB of its memory are in use and 4 were while it was idle"
+    then = (
+        "10240 MiB of its memory are in use and no process is on it: "
+        "nvidia-smi --gpu-reset -i 1 mends that, or a reboot"
+    )
+    seen = [check(gate) for _ in range(8)]
+    assert seen == [[first]] * 3 + [[then]] * 5
+    stub.change(1, **{"memory.used": 4})
+    assert check(gate)[-1] == "passed"
+
+
+@pytest.mark.parametrize(("used", "is_well"), [(1024, True), (1088, True), (1089, False)])
+def test_what_is_in_use_at_the_first_look(
+    stub: StubGpus, monkeypatch: pytest.MonkeyPatch, used: int, is_well: bool
+) -> None:
+    monkeypatch.setattr(executor, "SETTLE_SECONDS", 0)
+    stub.change(1, **{"memory.used": used})
+    gate = executor.Gate(executor.find_gpus()[1], None)
+    for _ in range(6):
+        assert (check(gate)[-1] == "passed") is is_well
+
+
+@pytest.mark.parametrize("code", [13, 31, 43, 45, 63, 69, 94, 109, 137, 145, 157, 160])
 def test_an_xid_of_a_programs_own_raises_doubt_alone(
     stub: StubGpus, gate: Any, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,7 +323,10 @@ def test_an_xid_of_a_programs_own_raises_doubt_alone(
     assert f"GPU 1: Xid {code}: pid=1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("code", [48, 62, 64, 74, 79, 95, 119, 120, 140])
+@pytest.mark.parametrize(
+    "code",
+    [46, 48, 62, 64, 74, 79, 95, 110, 119, 120, 136, 140, 143, 151, 155, 156, 158],
+)
 def test_an_xid_that_asks_for_a_reset_fails_once(stub: StubGpus, gate: Any, code: int) -> None:
     stub.xid(1, code, "GPU has fallen off the bus.")
     words = f"Xid {code} (GPU has fallen off the bus.)"
@@ -306,12 +336,102 @@ def test_an_xid_that_asks_for_a_reset_fails_once(stub: StubGpus, gate: Any, code
     assert check(gate) == ["probed", "passed"]
 
 
-@pytest.mark.parametrize(("action", "fails"), [("0x2 (Node Reboot Required)", True), ("0x0 (None)", False)])  # fmt: skip  # noqa: E501
-def test_what_the_driver_asks_for(stub: StubGpus, gate: Any, action: str, fails: bool) -> None:
+@pytest.mark.parametrize(
+    ("action", "fails"),
+    [
+        ("0x0 (None)", False),
+        ("0x1 (GPU Reset Required)", True),
+        ("0x1 (PF FLR)", True),
+        ("0x2 (Node Reboot Required)", True),
+        ("0x2 (OS Reboot)", True),
+        ("0x3 (Drain P2P)", False),
+        ("0x4 (Drain and Reset)", True),
+        ("0x5 (Recover IMEX Domain)", False),
+        ("0x5", False),
+        ("0x5 (GPU Reset Bus)", True),
+        ("0x6 (Bus Reset)", True),
+        ("0x7 (System Reboot)", True),
+        ("0x9 (Something New)", False),
+    ],
+)
+def test_only_a_recovery_action_that_resets_voids_a_result(
+    stub: StubGpus, gate: Any, action: str, fails: bool
+) -> None:
     stub.xid(1, 154, f"GPU recovery action changed from 0x1 (GPU Reset Required) to {action}")
-    assert check(gate)[0].startswith("Xid 154") is fails
+    broken = gate.look_after(executor.Ended("ended", exit_code=0))
+    assert broken.startswith("Xid 154") is fails
+    assert check(gate) == ([broken] if fails else ["probed", "passed"])
+
+
+def test_xid_154_without_an_action_is_a_doubt(stub: StubGpus, gate: Any) -> None:
+    stub.xid(1, 154, "")
+    assert check(gate) == ["probed", "passed"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["Reset", "Reboot", "Drain and Reset", "GPU Reset Required", "Node Reboot Required",
+     "reset", "DRAIN AND RESET", "Drain  and  Reset", "GPU_RESET", "System Reboot"],
+)  # fmt: skip
+def test_a_reset_that_the_driver_asks_for_fails(stub: StubGpus, gate: Any, action: str) -> None:
+    stub.change(1, gpu_recovery_action=action)
+    words = " ".join(action.split()) if "  " not in action else action
+    assert gate.look_after(executor.Ended("ended", exit_code=0)) == f"the driver asks for: {words}"
+    stub.change(1, gpu_recovery_action="None")
+    check(gate)
+    assert check(gate)[-1] == "passed"
+
+
+@pytest.mark.parametrize("action", ["None", "none", "N/A", "[N/A]", "[Not Supported]", ""])
+def test_no_recovery_action_is_no_doubt(stub: StubGpus, gate: Any, action: str) -> None:
+    stub.change(1, gpu_recovery_action=action)
+    assert check(gate) == ["passed"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["[Insufficient Permissions]", "[Unknown Error]", "[GPU requires reset]", "Drain P2P", "ERR!",
+     "Recover IMEX Domain", "[Not Found]", "[Reset]", "Something New"],
+)  # fmt: skip
+def test_any_other_recovery_action_is_a_doubt_once(stub: StubGpus, gate: Any, action: str) -> None:
+    stub.change(1, gpu_recovery_action=action)
+    assert gate.look_after(executor.Ended("ended", exit_code=0)) == ""
+    assert check(gate) == ["probed", "passed"]
+    assert check(gate) == ["passed"]  # it computed with that
+    stub.change(1, gpu_recovery_action="None")
+    assert check(gate) == ["passed"]
+    stub.change(1, gpu_recovery_action=action)
+    assert check(gate) == ["probed", "passed"]
+
+
+@pytest.mark.parametrize("text", ["[Unknown Error]", "[GPU requires reset]", "ERR!"])
+@pytest.mark.parametrize("field", ["memory.used", "temperature.gpu", "clocks.sm", "clocks_event_reasons.active"])  # fmt: skip  # noqa: E501
+def test_a_value_that_cannot_be_read_is_a_doubt_and_no_fault(
+    stub: StubGpus, gate: Any, field: str, text: str
+) -> None:
+    stub.change(1, **{field: text})
+    assert gate.look_after(executor.Ended("ended", exit_code=0)) == ""
+    assert check(gate) == ["probed", "passed"]
+    assert check(gate) == ["passed"]
+
+
+def test_a_context_switch_that_took_too_long_fails_only_if_the_driver_asks_for_a_reset(
+    stub: StubGpus, gate: Any
+) -> None:
+    words = "pid=1, name=main, channel 0x00000018, errorString CTX SWITCH TIMEOUT, Info 0x5c02a"
+    stub.xid(1, 109, words)
+    assert gate.look_after(executor.Ended("time")) == ""
+    assert check(gate) == ["probed", "passed"]
+    stub.xid(1, 109, words)
     stub.change(1, gpu_recovery_action="Reset")
-    assert check(gate) == ["the driver asks for: Reset"]
+    assert gate.look_after(executor.Ended("time")) == "the driver asks for: Reset"
+
+
+def test_a_process_that_nvidia_smi_may_not_name_is_one(stub: StubGpus, gate: Any) -> None:
+    stub.change(1, processes=[[524, "[Insufficient Permissions]"]])
+    assert check(gate) == ["processes are on it: 524 ([Insufficient Permissions])"]
+    stub.change(1, processes=[["[N/A]", "[N/A]"]])
+    assert check(gate) == ["passed"]
 
 
 def test_xids_of_others_and_of_before_are_no_matter(stub: StubGpus, gate: Any) -> None:

@@ -482,7 +482,7 @@ def test_a_program_sees_the_files_of_its_own_gpu_alone(tmp_path: Path) -> None:
         gpu = executor.Gpu("0", uuid, "Stub", "sm_90", "1.0", **part)
         return executor.device_nodes(gpu, tmp_path)
 
-    shared = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
+    shared = ["/dev/nvidiactl", "/dev/nvidia-uvm"]  # nvidia-uvm-tools is there and not needed
     assert nodes("GPU-aaaa") == [*shared, "/dev/nvidia1"]
     assert nodes("GPU-bbbb") == [*shared, "/dev/nvidia0"]
     assert nodes("MIG-1", whole="GPU-bbbb", instance="gi2/ci0") == [

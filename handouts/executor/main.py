@@ -20,23 +20,38 @@ files that its program left in ./out/, and what could not be sent is sent by the
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 
 Exit status: 0 stopped as asked, 1 the queue refuses this executor, 2 wrong usage or setup,
-70 a fault of its own (start it again: nothing is lost).
+70 a fault of its own (start it again: nothing is lost), 75 the GPUs or their driver are not up yet
+(start it again in a while).
 """
 
 from __future__ import annotations
 
 import resource
+import signal
 import sys
+from typing import Any
 
 from handouts.client.auth import read_auth
 from handouts.client.errors import BadSetup
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
-from handouts.executor.base.exit_statuses import STOPPED, WRONG_USAGE
+from handouts.executor.base.exit_statuses import NOT_READY, STOPPED, WRONG_USAGE
 from handouts.executor.base.options import parse
+from handouts.executor.base.say import say
+from handouts.executor.machine.gpu import DriverNotReady
 from handouts.executor.pipeline.executor import Executor
 from handouts.executor.slot.protocol import Setup
 from handouts.executor.slot.slot_process import SlotProcess
+
+
+class StoppedEarly(BaseException):
+    """Asked to stop before there was anything to finish."""
+
+
+def stop_early(number: int, _frame: Any) -> None:
+    """Ends the start at once, wherever it is; a second signal changes nothing."""
+    signal.signal(number, signal.SIG_IGN)
+    raise StoppedEarly
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         return STOPPED
     options = parse(argv)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the token
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop_early)  # until the executor runs, and handles them itself
     try:
         auth = read_auth(options.auth, "executor", options.server)
         executor = Executor(options, auth)
@@ -54,6 +71,12 @@ def main(argv: list[str] | None = None) -> int:
             return executor.run()
         finally:
             executor.close()
+    except StoppedEarly:
+        say("Stopped while it was starting.")
+        return STOPPED
+    except DriverNotReady as error:
+        warn(f"executor.py: {error} It was waited for; start this again, as its service does.")
+        return NOT_READY
     except BadSetup as error:
         warn(f"executor.py: {error}")
         return WRONG_USAGE

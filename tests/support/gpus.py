@@ -19,6 +19,13 @@ STUB_NVIDIA_SMI = """#!{python} -IS
 import json, os, sys, time
 state = json.loads(open({state!r}).read())
 asked = sys.argv[1:]
+if state["says"]:
+    print(state["says"])
+    sys.exit(9)
+if "-pm" in asked:
+    open({state!r} + ".persistent", "w")
+    print("Enabled persistence mode for GPU 00000000:0A:00.0.")
+    sys.exit()
 of = asked[asked.index("-i") + 1] if "-i" in asked else None
 gpus = [g for g in state["gpus"] if not g["missing"] and of in (None, g["uuid"])]
 if state["hangs"] in (True, of):
@@ -34,6 +41,8 @@ def query(fields, rows):
             print('Field "%s" is not a valid field to query.' % field)
             sys.exit(2)
     for row in rows:
+        if os.path.exists({state!r} + ".persistent"):
+            row["persistence_mode"] = "Enabled"
         print(", ".join(str(row.get(field, "[N/A]")) for field in fields))
 
 for option in asked:
@@ -121,6 +130,7 @@ class StubGpus:
         self.kernel_log.touch()
         self.unknown_fields: list[str] = []
         self.hangs: bool | str = False
+        self.says = ""  # instead of any answer: the driver is not up
         self.gpus = [stub_gpu(number, folder.name) for number in range(count)]
         self.write()
         self._script("nvidia-smi", STUB_NVIDIA_SMI)
@@ -142,6 +152,7 @@ class StubGpus:
             "gpus": self.gpus,
             "unknown_fields": self.unknown_fields,
             "hangs": self.hangs,
+            "says": self.says,
         }
         draft = self._state.with_suffix(".part")
         draft.write_text(json.dumps(state))

@@ -13,9 +13,11 @@ from typing import Any
 from handouts.client.retries import delays
 from handouts.executor.base.say import say
 from handouts.executor.gate.idle_memory import IdleMemory
-from handouts.executor.gate.kernel_log import RECOVERY_XID, RESET_XIDS, KernelLog
-from handouts.executor.gate.readings import GpuReader
+from handouts.executor.gate.kernel_log import RESET_XIDS, KernelLog
+from handouts.executor.gate.readings import GpuReader, Reading
+from handouts.executor.gate.recovery import RECOVERY_XID, xid_asks_for_reset
 from handouts.executor.machine.gpu import Gpu, GpuTrouble, SmiSlow, identity
+from handouts.executor.machine.held_open import HeldOpen
 from handouts.executor.machine.processes import is_running
 from handouts.executor.slot.protocol import Ended
 
@@ -27,7 +29,11 @@ STEADY_SECONDS = 600  # a GPU that fails again sooner is tried with further back
 class Gate:
     """One GPU, as it was last seen, and whether it may have jobs. For its one worker alone."""
 
-    def __init__(self, gpu: Gpu, kernel_log: KernelLog | None) -> None:
+    def __init__(
+        self, gpu: Gpu, kernel_log: KernelLog | None, held: HeldOpen | None = None
+    ) -> None:
+        """`kernel_log`: None if it cannot be read. `held`: what keeps the driver up where
+        persistence mode does not."""
         self.gpu = gpu
         self.reading: dict[str, Any] = {}  # as results show it
         self.doubtful = True  # it must show that it computes
@@ -35,7 +41,12 @@ class Gate:
         self.quarantined = ""  # why
         self.since = ""
         self.unkillable: list[int] = []  # processes that SIGKILL did not end
-        self._kernel_log = kernel_log
+        self._kernel_log = kernel_log if gpu.bus else None
+        self._held = held
+        self._was_read = False
+        self._slow_looks = 0  # in a row
+        self._doubts: frozenset[str] = frozenset()  # of the last look
+        self._tried_doubts: frozenset[str] = frozenset()  # those with which it computed
         self._reader = GpuReader(gpu)
         self._idle_memory = IdleMemory(gpu)
         self._broken = ""  # found right after a job: why it is to be quarantined
@@ -67,13 +78,31 @@ class Gate:
         if alive:
             raise GpuTrouble(f"process {alive[0]} on it cannot be killed")
         self.unkillable = []
-        seen = self._reader.read()
+        seen = self._read()
         self.reading = seen.members()
-        if seen.recovery_action:
-            raise GpuTrouble(f"the driver asks for: {seen.recovery_action}")
+        if seen.reset_wanted:
+            raise GpuTrouble(f"the driver asks for: {seen.reset_wanted}")
+        self._doubts = seen.doubts()
+        self._tried_doubts &= self._doubts
+        self.doubtful = self.doubtful or self._doubts != self._tried_doubts
         if seen.processes:
             return f"processes are on it: {', '.join(seen.processes[:5])}"
         return self._idle_memory.excess(seen.used_mib)
+
+    def _read(self) -> Reading:
+        """Raises GpuTrouble. The driver gets time to start where it may have to: at first, without
+        persistence mode, and after it was slow twice."""
+        is_down = self._held is not None and not self._held.is_open
+        may_start = not self._was_read or is_down or self._slow_looks > 1
+        try:
+            seen = self._reader.read(may_start)
+        except SmiSlow:
+            self._slow_looks += 1
+            raise
+        self._was_read = True
+        if not may_start:
+            self._slow_looks = 0
+        return seen
 
     def look_after(self, ended: Ended) -> str:
         """The same right after a job: why its result does not count, "" if it does."""
@@ -94,7 +123,7 @@ class Gate:
         for xid, words in self._kernel_log.new_xids(self.gpu.bus) if self._kernel_log else []:
             say(f"GPU {self.gpu.index}: Xid {xid}: {words[:200]}")
             self.doubtful = True
-            if xid in RESET_XIDS or (xid == RECOVERY_XID and "to 0x0" not in words):
+            if xid in RESET_XIDS or (xid == RECOVERY_XID and xid_asks_for_reset(words)):
                 raise GpuTrouble(f"Xid {xid} ({words[:200] or 'no words'})")
 
     def check(self, probe: Callable[[], None]) -> None:
@@ -117,6 +146,7 @@ class Gate:
         if self.doubtful:
             probe()
             self._settle()
+            self._tried_doubts = self._doubts
             self.doubtful = False
 
     def _settle(self) -> None:
@@ -138,10 +168,14 @@ class Gate:
             if time.monotonic() - self._passed_at > STEADY_SECONDS:
                 self._pauses = delays(*QUARANTINE_SECONDS)
         self.ready, self.quarantined, self.doubtful = False, why, True
+        if self._held is not None:
+            self._held.release()  # so that it can be reset
         return changed
 
     def passed(self) -> bool:
         """It may have jobs; returns whether it could not before."""
+        if self._held is not None:
+            self._held.hold()
         if self.ready:
             return False
         self.ready, self.quarantined, self._passed_at = True, "", time.monotonic()

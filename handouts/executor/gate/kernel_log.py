@@ -7,20 +7,28 @@ import re
 import stat
 from pathlib import Path
 
+from handouts.executor.machine.pci import pci_place
+
 # Xid errors after which NVIDIA says to reset the GPU or to reboot, by
 # https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html (the resolution buckets
-# RESET_GPU, RESTART_BM and WORKFLOW_XID_48). Not here: what a program's own faults raise (13, 31,
-# 43, 45, 68, 69), and memory errors that were contained (63, 92, 94), after which the next program
-# may run.
-RESET_XIDS = frozenset([46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143])
-RECOVERY_XID = 154  # says what is needed: "GPU recovery action changed from 0x0 (None) to ..."
+# RESET_GPU, RESTART_BM, RESTART_VM, WORKFLOW_XID_48 and WORKFLOW_NVLINK_ERR). Not here:
+# - what a program's own faults raise (13, 31, 43, 45, 68, 69);
+# - memory errors that were contained (63, 92, 94, 157), after which the next program may run;
+# - 109, a context switch that took too long: a program's kernel can cause it, and the GPU goes on
+#   (https://github.com/NVIDIA/open-gpu-kernel-modules/issues/1146 and 1243);
+# - 144 to 150, of NVLink: whether they ask for a reset is in bits of their messages.
+# Of the last two the driver says by Xid 154 and by the recovery action if a reset is needed.
+RESET_XIDS = frozenset(
+    [46, 48, 62, 64, 74, 79, 95, 110, 119, 120, 136, 140, 143, 151, 155, 156, 158]
+)
 
 
 class KernelLog:
     """The Xid errors that the driver reports from now on. Each reader has its own position."""
 
     XID = re.compile(
-        rb"NVRM: Xid \((?:PCI:)?([0-9a-fA-F]+):([0-9a-fA-F]+):([0-9a-fA-F]+)[^)]*\): (\d+)([^\n]*)"
+        rb"NVRM: Xid \((?:PCI:)?([0-9a-f]{4,8}):([0-9a-f]+):([0-9a-f]+)[^)]*\): (\d+)([^\n]*)",
+        re.IGNORECASE,
     )
 
     def __init__(self, path: Path) -> None:
@@ -39,10 +47,11 @@ class KernelLog:
         if self._rotated():
             data += b"".join(iter(self._read, b""))
         whole, newline, self._rest = data.rpartition(b"\n")
+        place = pci_place(bus)[:3]  # the log does not say the function
         return [
             (int(found[4]), found[5].decode("utf-8", "replace").strip(" ,"))
             for found in self.XID.finditer(whole + newline)
-            if place_of(":".join(part.decode() for part in found.group(1, 2, 3))) == place_of(bus)
+            if pci_place(":".join(part.decode() for part in found.group(1, 2, 3)))[:3] == place
         ]
 
     def _rotated(self) -> bool:
@@ -69,12 +78,3 @@ class KernelLog:
                 return b""
             except BrokenPipeError:  # some were overwritten before they were read
                 continue
-
-
-def place_of(bus: str) -> tuple[int, ...]:
-    """A place on the PCI bus as numbers; () if it is none.
-
-    The driver's "0000:0A:00" is nvidia-smi's "00000000:0A:00.0".
-    """
-    parts = bus.partition(".")[0].split(":")
-    return tuple(int(part, 16) for part in parts) if len(parts) == 3 else ()

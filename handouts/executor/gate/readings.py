@@ -9,8 +9,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from handouts.executor.gate.recovery import asks_for_nothing, asks_for_reset
 from handouts.executor.machine.gpu import Gpu, GpuTrouble
-from handouts.executor.machine.nvidia_smi import ask_nvidia_smi, rows_of
+from handouts.executor.machine.nvidia_smi import (
+    START_SECONDS,
+    ask_nvidia_smi,
+    is_failure,
+    rows_of,
+)
 
 FIELDS = (
     *("uuid", "memory.used", "temperature.gpu", "clocks.sm", "clocks.mem"),
@@ -58,10 +64,19 @@ class Reading:
         return number(self._row["memory.used"])
 
     @property
-    def recovery_action(self) -> str:
-        """What the driver asks for; "" for nothing."""
-        action = self._row.get("gpu_recovery_action", "None")
-        return "" if action in ("None", "[N/A]", "N/A", "[Not Supported]") else action
+    def reset_wanted(self) -> str:
+        """The reset or reboot that the driver asks for; "" for none."""
+        action = self._row.get("gpu_recovery_action", "")
+        return action if asks_for_reset(action) else ""
+
+    def doubts(self) -> frozenset[str]:
+        """What was answered that says neither that the GPU is well nor that it is not: values that
+        could not be read, and recovery actions other than a reset."""
+        action = self._row.get("gpu_recovery_action", "")
+        found = {f"{field} {text}" for field, text in self._row.items() if is_failure(text)}
+        if not asks_for_nothing(action) and not asks_for_reset(action):
+            found.add(f"gpu_recovery_action {action}")
+        return frozenset(found)
 
     def members(self) -> dict[str, Any]:
         """What a result says of it."""
@@ -82,22 +97,25 @@ class GpuReader:
         self._whole = gpu.whole or gpu.uuid
         self._fields = list(FIELDS)
 
-    def read(self) -> Reading:
-        """Raises GpuTrouble."""
+    def read(self, may_start: bool = False) -> Reading:
+        """`may_start`: the driver may have to start for it. Raises GpuTrouble."""
         form = ["--format=csv,noheader,nounits", "-i", self._whole]
-        answer, apps = ask_nvidia_smi(
+        questions = (
             ["--query-gpu=" + ",".join(self._fields), *form],
             ["--query-compute-apps=gpu_uuid,pid,process_name", *form],
         )
+        patience = {"seconds": START_SECONDS} if may_start else {}
+        answer, apps = ask_nvidia_smi(*questions, **patience)
         if self._forget_unknown_field(answer):
-            return self.read()
+            return self.read(may_start)
         rows = [row for row in rows_of(answer, len(self._fields)) if row[0] == self._whole]
         if not rows:
             last = (answer.strip().splitlines() or ["it says nothing"])[-1]
             raise GpuTrouble(f"nvidia-smi does not find it: {last[:200]}")
         # Of an instance (MIG) nvidia-smi does not say which processes are on it.
         on_it = [] if self._gpu.whole else rows_of(apps, 3)
-        processes = [f"{row[1]} ({Path(row[2]).name})" for row in on_it if row[0] == self._whole]
+        mine = [row for row in on_it if row[0] == self._whole and row[1].isdigit()]
+        processes = [f"{row[1]} ({Path(row[2]).name})" for row in mine]
         return Reading(dict(zip(self._fields, rows[0])), processes)
 
     def _forget_unknown_field(self, answer: str) -> bool:

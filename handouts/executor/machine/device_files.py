@@ -6,34 +6,71 @@ import re
 from pathlib import Path
 
 from handouts.client.errors import BadSetup
-from handouts.executor.machine.gpu import Gpu
+from handouts.executor.machine.gpu import DriverNotReady, Gpu
+from handouts.executor.machine.pci import pci_place, text_of
+
+
+class MissingNode(DriverNotReady):
+    """A device file that is not there, and the arguments of nvidia-modprobe that make it."""
+
+    def __init__(self, node: str, arguments: list[str]) -> None:
+        super().__init__(f"{node} is missing: nvidia-modprobe {' '.join(arguments)} makes it.")
+        self.node = node
+        self.arguments = arguments
 
 
 def device_nodes(gpu: Gpu, root: Path = Path("/")) -> list[str]:
-    """The device files of one GPU and no other. Raises BadSetup.
+    """The device files that a program on one GPU needs, those of no other GPU among them.
 
-    `nvidia-smi` and the driver number GPUs differently, so the file is the one whose
-    "Device Minor" has this UUID.
+    Raises MissingNode for one that does not exist, and BadSetup where the driver does not say
+    which they are. The whole GPU's is needed for an instance (MIG) too.
     """
     minor = minor_of(gpu, root)
-    nodes = ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia" + minor]
-    # An instance (MIG) has two files more: of its part of the GPU, and of the part of that.
+    wanted = {
+        "nvidiactl": ["-c", "255"],
+        "nvidia-uvm": ["-u", "-c", "0"],
+        "nvidia" + minor: ["-c", minor],
+        **capability_files(gpu, minor, root),
+    }
+    for node, arguments in wanted.items():
+        if not (root / "dev" / node).exists():
+            raise MissingNode("/dev/" + node, arguments)
+    return ["/dev/" + node for node in wanted]
+
+
+def capability_files(gpu: Gpu, minor: str, root: Path) -> dict[str, list[str]]:
+    """The two files more that an instance (MIG) has: of its part of the GPU, and of the part of
+    that; with what makes each. Raises BadSetup."""
     parts = gpu.instance.split("/") if gpu.instance else []
+    found = {}
     for place in ["/".join(parts[: n + 1]) for n in range(len(parts))]:
-        access = root / f"proc/driver/nvidia/capabilities/gpu{minor}/mig/{place}/access"
-        text = access.read_text() if access.exists() else ""
-        number = re.search(r"DeviceFileMinor:\s*(\d+)", text)
+        access = f"proc/driver/nvidia/capabilities/gpu{minor}/mig/{place}/access"
+        number = re.search(r"DeviceFileMinor:\s*(\d+)", text_of(root / access))
         if not number:
             raise BadSetup(f"The driver does not say which device files are those of {gpu.uuid}.")
-        nodes.append("nvidia-caps/nvidia-cap" + number[1])
-    return ["/dev/" + node for node in nodes if (root / "dev" / node).exists()]
+        found["nvidia-caps/nvidia-cap" + number[1]] = ["-f", "/" + access]
+    return found
 
 
 def minor_of(gpu: Gpu, root: Path) -> str:
-    """The number of its device file. Raises BadSetup."""
-    for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
-        lines = [line for line in information.read_text().splitlines() if ":" in line]
-        fields = dict(line.split(":", 1) for line in lines)
-        if fields.get("GPU UUID", "").strip() == (gpu.whole or gpu.uuid):
-            return fields["Device Minor"].strip()
-    raise BadSetup(f"The driver lists no GPU {gpu.uuid} in /proc/driver/nvidia/gpus.")
+    """The number of a GPU's device file. Raises BadSetup.
+
+    nvidia-smi and the driver number GPUs differently, so the file is the one whose "Device Minor"
+    is at the GPU's place on the bus. By its UUID it is looked for only where that is not known:
+    the driver prints GPU-????????-... for one that nobody used since it was started.
+    """
+    whole, place = gpu.whole or gpu.uuid, pci_place(gpu.bus)
+    by_uuid = ""
+    for folder in sorted(root.glob("proc/driver/nvidia/gpus/*")):
+        lines = text_of(folder / "information").splitlines()
+        fields = {key.strip(): value.strip() for key, _, value in (s.partition(":") for s in lines)}
+        minor = fields.get("Device Minor", "")
+        if not minor.isdigit():
+            continue
+        if place and place in (pci_place(folder.name), pci_place(fields.get("Bus Location", ""))):
+            return minor
+        if fields.get("GPU UUID") == whole:
+            by_uuid = minor
+    if not by_uuid:
+        raise BadSetup(f"The driver lists no GPU {whole} in /proc/driver/nvidia/gpus.")
+    return by_uuid

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from handouts.client.errors import BadSetup
+
 
 class Gpu(NamedTuple):
     """One GPU, or one instance of a GPU that is split (MIG), as nvidia-smi describes it."""
@@ -24,6 +26,14 @@ class GpuTrouble(Exception):
 
 class SmiSlow(GpuTrouble):
     """nvidia-smi did not answer in time, which by itself says nothing of the GPU."""
+
+
+class SmiMissing(GpuTrouble):
+    """nvidia-smi is not installed."""
+
+
+class DriverNotReady(BadSetup):
+    """The GPUs that are asked for are not there yet, and may be later: the message says why."""
 
 
 def identity(gpu: Gpu) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 from handouts.client.errors import BadSetup
 from handouts.executor.machine.gpu import Gpu
 
@@ -55,21 +53,3 @@ def what_it_names(name: str, is_ambiguous: bool) -> str:
     if not name or name == "-1":
         return "so gives this executor no GPU"
     return f"{name} is the name of {'several GPUs' if is_ambiguous else 'no GPU here'}"
-
-
-def lock_gpu(gpu: Gpu) -> socket.socket:
-    """Takes a GPU for this process, until it ends. Raises BadSetup if another executor has it.
-
-    A name in the abstract namespace (unix(7)) is the whole machine's, whatever the user, and
-    programs in the sandbox, which have a network of their own, do not see it.
-    """
-    lock = socket.socket(socket.AF_UNIX)
-    try:
-        lock.bind("\0telerun-gpu-" + gpu.uuid)
-    except OSError:
-        lock.close()
-        raise BadSetup(
-            f"Another executor on this machine has GPU {gpu.index} ({gpu.uuid}). "
-            "Set CUDA_VISIBLE_DEVICES to give each its own."
-        ) from None
-    return lock

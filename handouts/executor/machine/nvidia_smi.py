@@ -1,44 +1,22 @@
-"""Asking nvidia-smi, which hangs when the driver does."""
+"""Asking nvidia-smi, and reading the text that it answers with."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
-from contextlib import suppress
 from typing import Any
 
-from handouts.executor.machine.gpu import GpuTrouble, SmiSlow
-from handouts.executor.machine.processes import kill_group
+from handouts.executor.machine.driver_tools import HANGING, read_answer, start_tool
+from handouts.executor.machine.gpu import GpuTrouble, SmiMissing, SmiSlow
 
 SMI_SECONDS = 15  # how long nvidia-smi may take to answer for one GPU
+# And where it may have to start the driver first: 30 s were seen on A100s without persistence
+# mode (https://github.com/Azure/aks-gpu/pull/105).
+START_SECONDS = 60
 
-
-class Hanging:
-    """Those nvidia-smi that did not end even after SIGKILL."""
-
-    MAXIMUM = 7
-
-    def __init__(self) -> None:
-        self.processes: list[Any] = []
-
-    def check(self) -> None:
-        """Raises GpuTrouble if there are too many to start another."""
-        self.processes = [process for process in self.processes if process.poll() is None]
-        if len(self.processes) > self.MAXIMUM:
-            raise GpuTrouble("nvidia-smi hangs, and cannot be killed")
-
-    def dismiss(self, process: Any) -> None:
-        """Ends a process; one that hangs in the driver is not waited for."""
-        if process.poll() is None:
-            kill_group(process.pid)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(1)
-            if process.returncode is None:
-                self.processes.append(process)
-        process.stdout.close()
-
-
-HANGING = Hanging()
+# What stands in a field that has no value: this GPU lacks that. Compared in small letters.
+LACKING = frozenset(["", "n/a", "none", "not supported", "not available", "not applicable"])
 
 
 def ask_nvidia_smi(*questions: list[str], seconds: float = SMI_SECONDS) -> list[str]:
@@ -47,9 +25,12 @@ def ask_nvidia_smi(*questions: list[str], seconds: float = SMI_SECONDS) -> list[
     Its exit status says little: where one GPU fell off the bus it fails, and lists the others.
     """
     HANGING.check()
+    path = shutil.which("nvidia-smi")
+    if not path:
+        raise SmiMissing("nvidia-smi cannot be run: No such file or directory")
     started: list[Any] = []
     try:
-        started.extend(map(start_nvidia_smi, questions))
+        started.extend(start_tool(path, question) for question in questions)
         deadline = time.monotonic() + seconds
         return [read_answer(process, deadline) for process in started]
     except OSError as error:
@@ -61,23 +42,6 @@ def ask_nvidia_smi(*questions: list[str], seconds: float = SMI_SECONDS) -> list[
             HANGING.dismiss(process)
 
 
-def start_nvidia_smi(question: list[str]) -> Any:
-    """The process, in a group of its own so that it can be killed with its children."""
-    return subprocess.Popen(
-        ["nvidia-smi", *question],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
-def read_answer(process: Any, deadline: float) -> str:
-    """All that it prints. Raises TimeoutExpired."""
-    answer, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
-    return answer.decode("utf-8", "replace")
-
-
 def rows_of(answer: str, columns: int) -> list[list[str]]:
     """The rows of nvidia-smi's CSV; a line with fewer columns is a message, not a row.
 
@@ -85,3 +49,22 @@ def rows_of(answer: str, columns: int) -> list[list[str]]:
     """
     rows = [[cell.strip() for cell in line.split(",", columns - 1)] for line in answer.splitlines()]
     return [row for row in rows if len(row) == columns]
+
+
+def is_lacking(field: str) -> bool:
+    """Whether the GPU has no such value at all: "[N/A]", "[Not Supported]" and the like."""
+    return field.strip().strip("[]").strip().lower() in LACKING
+
+
+def is_failure(field: str) -> bool:
+    """Whether a value could not be had: "[Unknown Error]", "[Insufficient Permissions]", "ERR!"
+    and whatever else stands in brackets, but for what is_lacking."""
+    text = field.strip()
+    in_brackets = text.startswith("[") and text.endswith("]")
+    is_bare = text.lower() in ("err!", "error", "unknown error", "insufficient permissions")
+    return (in_brackets or is_bare) and not is_lacking(text)
+
+
+def is_value(field: str) -> bool:
+    """Whether it is neither of these."""
+    return not is_lacking(field) and not is_failure(field)

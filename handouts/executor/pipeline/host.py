@@ -18,13 +18,13 @@ from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
 from handouts.executor.base.say import TROUBLE_LOG, say
 from handouts.executor.base.text import in_text
-from handouts.executor.gate.gate import Gate
-from handouts.executor.gate.kernel_log import KernelLog
+from handouts.executor.gate.gates import make_gates
 from handouts.executor.machine.architectures import full_architecture
 from handouts.executor.machine.cgroups import Cgroups, own_cgroup
+from handouts.executor.machine.driver_start import gpus_when_ready
+from handouts.executor.machine.driver_versions import driver_warnings
 from handouts.executor.machine.gpu import Gpu
-from handouts.executor.machine.gpu_choice import lock_gpu
-from handouts.executor.machine.gpu_discovery import gpus_for_workers
+from handouts.executor.machine.gpu_lock import lock_gpu
 from handouts.executor.machine.libraries import make_libraries
 from handouts.executor.machine.platforms import CPU, CUDA
 from handouts.executor.machine.toolchain import Toolchain
@@ -50,7 +50,7 @@ class Host:
         self.toolchain = Toolchain(options)
         self.nvcc, self.nvcc_version = self.toolchain.nvcc, self.toolchain.nvcc_version
         takes_gpus = options.nproc_execute > 0 and not options.no_gpu
-        self.gpus = gpus_for_workers(options) if takes_gpus else []
+        self.gpus = gpus_when_ready(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
         self.cgroups = Cgroups(own_cgroup())
         self.libraries = make_libraries(
@@ -67,7 +67,10 @@ class Host:
             )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
-        self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
+        self.gates = make_gates(self.gpus, options.kernel_log)
+        self._driver_warnings = driver_warnings(self.gpus)
+        for warning in self._driver_warnings:
+            say(f"WARNING: {warning}.")
         without_gpu = options.nproc_execute if options.no_gpu else 0
         self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
         self.jobs = self.scratch / "jobs"
@@ -81,17 +84,6 @@ class Host:
     def close(self) -> None:
         """Leaves the cgroups as they were."""
         self.cgroups.close()
-
-    def _kernel_log(self, gpu: Gpu) -> KernelLog | None:
-        try:
-            return KernelLog(self.options.kernel_log)
-        except OSError as error:
-            if gpu == self.gpus[0]:
-                say(
-                    f"{self.options.kernel_log} cannot be read ({error.strerror}): Xid errors of "
-                    "the GPUs go unseen, so a GPU is tried after each program that failed."
-                )
-            return None
 
     def make_slot(self, gpu: Gpu | None) -> Slot:
         """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
@@ -146,6 +138,7 @@ class Host:
             "nvcc": self.nvcc_version or None,
             "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
+            "driver_warning": "; ".join(self._driver_warnings) or None,
             "nproc_compile": self.options.nproc_compile,
             "nproc_execute": self.options.nproc_execute,
             "nproc_cpu": self.options.nproc_cpu,
