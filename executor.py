@@ -53,6 +53,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -68,91 +69,95 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (164, "handouts/client/errors.py", 6),
-    (185, "handouts/client/words.py", 10),
-    (218, "handouts/client/auth.py", 14),
-    (276, "handouts/client/tracebacks.py", 12),
-    (309, "handouts/executor/base/exit_statuses.py", 5),
-    (323, "handouts/executor/machine/architectures.py", 13),
-    (405, "handouts/executor/sandbox/uids.py", 12),
-    (447, "handouts/executor/base/options.py", 13),
-    (592, "handouts/executor/base/say.py", 10),
-    (628, "handouts/executor/base/threads.py", 15),
-    (657, "handouts/executor/gate/probe.cu", 0),
-    (684, "handouts/executor/base/limits.py", 5),
-    (698, "handouts/executor/base/text.py", 6),
-    (708, "handouts/client/retries.py", 9),
-    (721, "handouts/executor/machine/gpu.py", 8),
-    (752, "handouts/executor/gate/idle_memory.py", 7),
-    (798, "handouts/executor/gate/kernel_log.py", 10),
-    (876, "handouts/executor/machine/processes.py", 11),
-    (917, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1001, "handouts/executor/gate/readings.py", 15),
-    (1121, "handouts/executor/slot/protocol.py", 26),
-    (1241, "handouts/executor/gate/gate.py", 22),
-    (1379, "handouts/executor/machine/cgroups.py", 12),
-    (1467, "handouts/executor/machine/interpreter.py", 13),
-    (1511, "handouts/executor/machine/toolchain.py", 15),
-    (1625, "handouts/executor/sandbox/command.py", 12),
-    (1673, "handouts/executor/slot/live_output.py", 14),
-    (1713, "handouts/executor/slot/slot.py", 32),
-    (1880, "handouts/executor/gate/probe.py", 20),
-    (1942, "handouts/executor/machine/platforms.py", 7),
-    (1981, "handouts/client/job_file_names.py", 8),
-    (2021, "handouts/executor/base/file_names.py", 10),
-    (2045, "handouts/executor/results/archive.py", 17),
-    (2124, "handouts/executor/pipeline/attempt.py", 19),
-    (2276, "handouts/client/answer.py", 8),
-    (2322, "handouts/client/connection.py", 19),
-    (2478, "handouts/executor/base/held_connection.py", 13),
-    (2512, "handouts/executor/machine/gpu_choice.py", 11),
-    (2584, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2681, "handouts/executor/machine/driver_stub.c", 0),
-    (2724, "handouts/executor/machine/driver_stub.py", 16),
-    (2767, "handouts/executor/machine/libraries.py", 22),
-    (2877, "handouts/executor/pipeline/workers.py", 11),
-    (2918, "handouts/executor/sandbox/bundle.py", 13),
-    (2951, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (2984, "handouts/executor/sandbox/init.c", 0),
-    (3203, "handouts/executor/results/outputs.py", 10),
-    (3303, "handouts/executor/sandbox/first_process.py", 21),
-    (3356, "handouts/executor/machine/device_files.py", 12),
-    (3391, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3427, "handouts/executor/sandbox/self_test.py", 7),
-    (3485, "handouts/executor/sandbox/shown.py", 13),
-    (3534, "handouts/executor/sandbox/system_calls.py", 11),
-    (3680, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3854, "handouts/executor/sandbox/unconfined.py", 15),
-    (3937, "handouts/executor/pipeline/host.py", 37),
-    (4105, "handouts/executor/pipeline/held_claims.py", 10),
-    (4145, "handouts/executor/pipeline/places.py", 11),
-    (4187, "handouts/executor/pipeline/room.py", 14),
-    (4305, "handouts/executor/pipeline/shutdown.py", 16),
-    (4365, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4449, "handouts/executor/pipeline/claiming.py", 21),
-    (4594, "handouts/executor/base/flags.py", 12),
-    (4672, "handouts/executor/pipeline/disassembly.py", 14),
-    (4769, "handouts/executor/pipeline/building.py", 22),
-    (4892, "handouts/executor/pipeline/endings.py", 17),
-    (4963, "handouts/executor/pipeline/delivery.py", 16),
-    (5012, "handouts/executor/results/spool.py", 11),
-    (5089, "handouts/executor/pipeline/reporting.py", 21),
-    (5188, "handouts/executor/pipeline/handover.py", 17),
-    (5298, "handouts/executor/results/compile_cache.py", 15),
-    (5376, "handouts/executor/pipeline/compiling.py", 30),
-    (5541, "handouts/executor/pipeline/executing.py", 32),
-    (5677, "handouts/executor/pipeline/executor.py", 30),
-    (5775, "handouts/executor/slot/event_loop.py", 12),
-    (5810, "handouts/executor/slot/libc.py", 10),
-    (5840, "handouts/executor/slot/identity.py", 23),
-    (5898, "handouts/executor/machine/memory.py", 6),
-    (5933, "handouts/executor/slot/memory_watch.py", 17),
-    (6090, "handouts/executor/slot/orders.py", 13),
-    (6170, "handouts/executor/slot/bounded_log.py", 5),
-    (6206, "handouts/executor/slot/program_output.py", 11),
-    (6246, "handouts/executor/slot/command_run.py", 23),
-    (6432, "handouts/executor/slot/slot_process.py", 26),
-    (6483, "handouts/executor/main.py", 42),
+    (169, "handouts/client/errors.py", 6),
+    (190, "handouts/client/words.py", 10),
+    (223, "handouts/client/auth.py", 14),
+    (281, "handouts/client/tracebacks.py", 12),
+    (314, "handouts/executor/base/exit_statuses.py", 5),
+    (328, "handouts/executor/machine/architectures.py", 13),
+    (410, "handouts/executor/sandbox/uids.py", 12),
+    (452, "handouts/executor/base/options.py", 13),
+    (597, "handouts/executor/base/say.py", 10),
+    (633, "handouts/executor/base/threads.py", 15),
+    (662, "handouts/executor/gate/probe.cu", 0),
+    (689, "handouts/executor/base/limits.py", 5),
+    (703, "handouts/executor/base/text.py", 6),
+    (713, "handouts/client/retries.py", 9),
+    (726, "handouts/executor/machine/gpu.py", 8),
+    (757, "handouts/executor/gate/idle_memory.py", 7),
+    (803, "handouts/executor/gate/kernel_log.py", 10),
+    (881, "handouts/executor/machine/processes.py", 11),
+    (922, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1006, "handouts/executor/gate/readings.py", 15),
+    (1126, "handouts/executor/slot/protocol.py", 26),
+    (1248, "handouts/executor/gate/gate.py", 22),
+    (1386, "handouts/executor/machine/cgroups.py", 12),
+    (1474, "handouts/executor/machine/interpreter.py", 13),
+    (1518, "handouts/executor/machine/toolchain.py", 15),
+    (1632, "handouts/executor/sandbox/command.py", 12),
+    (1680, "handouts/executor/slot/live_output.py", 14),
+    (1723, "handouts/executor/slot/memory_board.py", 15),
+    (1789, "handouts/executor/slot/slot.py", 33),
+    (1961, "handouts/executor/gate/probe.py", 20),
+    (2023, "handouts/executor/machine/platforms.py", 7),
+    (2062, "handouts/client/job_file_names.py", 8),
+    (2102, "handouts/executor/base/file_names.py", 10),
+    (2126, "handouts/executor/results/archive.py", 17),
+    (2205, "handouts/executor/pipeline/attempt.py", 19),
+    (2357, "handouts/client/answer.py", 8),
+    (2403, "handouts/client/connection.py", 19),
+    (2559, "handouts/executor/base/held_connection.py", 13),
+    (2593, "handouts/executor/machine/gpu_choice.py", 11),
+    (2665, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2762, "handouts/executor/machine/driver_stub.c", 0),
+    (2805, "handouts/executor/machine/driver_stub.py", 16),
+    (2848, "handouts/executor/machine/libraries.py", 22),
+    (2958, "handouts/executor/pipeline/scratch.py", 14),
+    (2981, "handouts/executor/pipeline/workers.py", 11),
+    (3022, "handouts/executor/sandbox/bundle.py", 13),
+    (3055, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3088, "handouts/executor/sandbox/init.c", 0),
+    (3307, "handouts/executor/results/outputs.py", 10),
+    (3407, "handouts/executor/sandbox/first_process.py", 21),
+    (3460, "handouts/executor/machine/device_files.py", 12),
+    (3495, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3531, "handouts/executor/sandbox/self_test.py", 7),
+    (3589, "handouts/executor/sandbox/shown.py", 13),
+    (3638, "handouts/executor/sandbox/system_calls.py", 11),
+    (3784, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (3958, "handouts/executor/sandbox/unconfined.py", 15),
+    (4041, "handouts/executor/pipeline/host.py", 36),
+    (4192, "handouts/executor/pipeline/held_claims.py", 10),
+    (4232, "handouts/executor/pipeline/places.py", 11),
+    (4274, "handouts/executor/pipeline/room.py", 14),
+    (4392, "handouts/executor/pipeline/shutdown.py", 16),
+    (4452, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4536, "handouts/executor/pipeline/claiming.py", 21),
+    (4681, "handouts/executor/base/flags.py", 12),
+    (4759, "handouts/executor/pipeline/disassembly.py", 14),
+    (4856, "handouts/executor/pipeline/building.py", 22),
+    (4979, "handouts/executor/pipeline/endings.py", 17),
+    (5050, "handouts/executor/pipeline/delivery.py", 16),
+    (5099, "handouts/executor/results/spool.py", 11),
+    (5176, "handouts/executor/pipeline/reporting.py", 21),
+    (5275, "handouts/executor/pipeline/handover.py", 17),
+    (5385, "handouts/executor/results/compile_cache.py", 15),
+    (5463, "handouts/executor/pipeline/compiling.py", 30),
+    (5628, "handouts/executor/pipeline/executing.py", 32),
+    (5764, "handouts/executor/pipeline/executor.py", 30),
+    (5862, "handouts/executor/slot/event_loop.py", 12),
+    (5897, "handouts/executor/slot/libc.py", 10),
+    (5927, "handouts/executor/slot/identity.py", 23),
+    (5985, "handouts/executor/machine/memory.py", 5),
+    (6040, "handouts/executor/slot/process_memory.py", 16),
+    (6112, "handouts/executor/slot/shortage.py", 10),
+    (6170, "handouts/executor/slot/memory_watch.py", 28),
+    (6300, "handouts/executor/slot/orders.py", 13),
+    (6380, "handouts/executor/slot/bounded_log.py", 5),
+    (6416, "handouts/executor/slot/program_output.py", 11),
+    (6456, "handouts/executor/slot/command_run.py", 24),
+    (6643, "handouts/executor/slot/slot_process.py", 27),
+    (6695, "handouts/executor/main.py", 42),
 )
 
 
@@ -1127,6 +1132,8 @@ class Setup(NamedTuple):
     uid: int | None = None  # to become, which only root can
     groups: Sequence[int] = ()  # to be in
     binds: Sequence[str] = ()  # that only root may reach: the slot mounts them in /tmp
+    board: int = -1  # the descriptor of what all slots know of each other (memory_board.py)
+    place: int = 0  # and this one's place there
 
     def encode(self) -> str:
         """As an argument."""
@@ -1150,7 +1157,7 @@ class Order(NamedTuple):
     seconds: float
     log_bytes: int  # how much of the log is kept
     output_bytes: int  # after how much output it is stopped
-    memory_bytes: int  # 0 if the kernel limits it, by a cgroup
+    memory_bytes: int  # how much it may have; 0 is not looked at
     live: bool  # whether output frames are wanted
 
     def encode(self) -> bytes:
@@ -1705,6 +1712,75 @@ class LiveOutput:
             self._listener(frame.offset, frame.data)
 
 
+# --- handouts/executor/slot/memory_board.py -----------------------------------------------
+#
+# What each command of this executor has in memory, where all its slots can read it.
+#
+# A file without a name, open in each slot, with an entry of fixed size for each. Only when the
+# host's memory is nearly used up is anything read: each slot then tells by itself whose it is.
+
+
+ENTRY = struct.Struct("=qqq")
+MAXIMUM_SLOTS = 4096
+
+
+class Held(NamedTuple):
+    """One command that runs now. All in bytes."""
+
+    counted: int  # what its processes were found to have
+    managed: int  # what it may have beyond that: managed memory, which the driver moves about
+    limit: int  # how much it may have; 0 if nothing runs
+
+    @property
+    def excess(self) -> int:
+        """How much more than its limit it has at most."""
+        return self.counted + self.managed - self.limit
+
+
+class MemoryBoard:
+    """The file, with the place of one slot in it."""
+
+    def __init__(self, descriptor: int, place: int) -> None:
+        """`descriptor`: -1 for a slot that shares with no other."""
+        self.descriptor = descriptor
+        self.place = place
+
+    def write(self, held: Held) -> None:
+        """The slot's own entry."""
+        if self.descriptor >= 0:
+            os.pwrite(self.descriptor, ENTRY.pack(*held), self.place * ENTRY.size)
+
+    def clear(self) -> None:
+        """Nothing runs in this slot."""
+        self.write(Held(0, 0, 0))
+
+    def others(self) -> list[Held]:
+        """What runs in the other slots."""
+        if self.descriptor < 0:
+            return []
+        data = os.pread(self.descriptor, MAXIMUM_SLOTS * ENTRY.size, 0)
+        whole = data[: len(data) - len(data) % ENTRY.size]
+        entries = [Held(*entry) for entry in ENTRY.iter_unpack(whole)]
+        return [held for at, held in enumerate(entries) if held.limit and at != self.place]
+
+
+NO_BOARD = MemoryBoard(-1, 0)
+
+
+class MemoryBoards:
+    """Makes one of all slots of an executor."""
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor, path = tempfile.mkstemp(dir=str(folder))  # open until the end
+        os.unlink(path)
+        self._places = 0
+
+    def next(self) -> MemoryBoard:
+        """The place of one more slot."""
+        self._places += 1
+        return MemoryBoard(self._descriptor, self._places - 1)
+
+
 # --- handouts/executor/slot/slot.py -------------------------------------------------------
 #
 # The worker's side of a slot.
@@ -1713,20 +1789,23 @@ class LiveOutput:
 class Slot:
     """Runs commands, one at a time. `run` blocks; `kill` may come from any thread."""
 
-    def __init__(self, sandbox: Any = None, group: Path | None = None) -> None:
+    def __init__(
+        self, sandbox: Any = None, group: Path | None = None, board: MemoryBoard = NO_BOARD
+    ) -> None:
         """With a sandbox that has uids, one of them is this slot's for as long as it lives.
 
-        `group` is a cgroup of its own.
+        `group` is a cgroup of its own, `board` its place on the one of all slots.
         """
         self._group = group
+        self._board = board
         self._lock = threading.Lock()
         self._number = 0  # of the last order
         self._process: subprocess.Popen[bytes] | None = None
-        self._setup = Setup()
+        self._setup = Setup(board=board.descriptor, place=board.place)
         self._uid_lock: Any = None
         if sandbox is not None and sandbox.uids:
             self._uid_lock, uid = sandbox.uids.take()
-            self._setup = Setup(uid, sandbox.groups, sandbox.binds)
+            self._setup = self._setup._replace(uid=uid, groups=sandbox.groups, binds=sandbox.binds)
 
     def run(
         self,
@@ -1802,7 +1881,7 @@ class Slot:
             seconds=seconds,
             log_bytes=limits["log_bytes"],
             output_bytes=limits["output_bytes"],
-            memory_bytes=0 if self._group else limits.get("memory_bytes", 0),
+            memory_bytes=limits.get("memory_bytes", 0),
             live=is_live,
         )
 
@@ -1842,6 +1921,7 @@ class Slot:
     def _end_process(self) -> None:
         with self._lock:
             process, self._process = self._process, None
+        self._board.clear()
         if process is not None:
             self._socket.shutdown(socket.SHUT_WR)
             try:
@@ -1866,6 +1946,7 @@ class Slot:
                 stdout=subprocess.DEVNULL,
                 cwd="/",
                 start_new_session=True,
+                pass_fds=[self._board.descriptor] if self._board.descriptor >= 0 else [],
                 env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
             )
         if self._group is not None:
@@ -2867,6 +2948,29 @@ def names_any_of(flags: Iterable[str], names: Iterable[str]) -> bool:
     """Whether a program with these flags is linked with one of these libraries."""
     named = (one for flag in flags for one in NAMES_LIBRARY.findall(flag))
     return not set(names).isdisjoint(named)
+
+
+# --- handouts/executor/pipeline/scratch.py ------------------------------------------------
+#
+# The executor's folder for jobs in hand and results not yet sent.
+
+
+def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
+    """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
+    folder = (parent or HERE / "executor-scratch").resolve() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        lock = (folder / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadSetup(
+            f"An executor {executor!r} runs on this machine already, in {folder}."
+        ) from None
+    except OSError as error:
+        raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
+    return folder, lock
 
 
 # --- handouts/executor/pipeline/workers.py ------------------------------------------------
@@ -3970,6 +4074,7 @@ class Host:
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
         without_gpu = options.nproc_execute if options.no_gpu else 0
         self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
+        self._boards = MemoryBoards(self.scratch)
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
@@ -3995,7 +4100,7 @@ class Host:
 
     def make_slot(self, gpu: Gpu | None) -> Slot:
         """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
-        slot = Slot(self.sandbox, self.cgroups.make())
+        slot = Slot(self.sandbox, self.cgroups.make(), self._boards.next())
         if self.options.sandbox != "none":
             self.try_sandbox(slot, gpu)
         return slot
@@ -4077,24 +4182,6 @@ class Host:
     def is_full(self) -> bool:
         """Whether a command that runs without a sandbox may have failed for lack of room."""
         return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
-
-
-def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
-    """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
-    folder = (parent or HERE / "executor-scratch").resolve() / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        lock = (folder / "lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BadSetup(
-            f"An executor {executor!r} runs on this machine already, in {folder}."
-        ) from None
-    except OSError as error:
-        raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
-    return folder, lock
 
 
 # --- handouts/executor/pipeline/held_claims.py --------------------------------------------
@@ -5895,6 +5982,14 @@ def bind(path: str, place: str) -> None:
 # The memory that the kernel says is in use.
 
 
+MEMINFO = "/proc/meminfo"
+# What of the memory in use the kernel says the purpose of (proc_meminfo(5)).
+COUNTED_ON_HOST = (
+    *("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "KernelStack"),
+    *("PageTables", "SecPageTables", "Percpu", "Hugetlb", "Zswap", "Balloon"),
+)
+
+
 def kernel_bytes(path: str, *names: str) -> int:
     """The sum of those lines of one of the kernel's files. Raises OSError, ValueError."""
     with open(path, errors="replace") as file:
@@ -5904,27 +5999,169 @@ def kernel_bytes(path: str, *names: str) -> int:
 def shared_on_host() -> int:
     """Bytes in all of the host's files that live in memory alone."""
     try:
-        return kernel_bytes("/proc/meminfo", "Shmem")
+        return kernel_bytes(MEMINFO, "Shmem")
     except (OSError, ValueError):
         return 0
 
 
-def host_is_short(path: str = "/proc/meminfo") -> bool:
-    """Whether the host's memory is nearly used up.
+def host_is_short(path: str = MEMINFO, share: float = 1.0) -> bool:
+    """Whether the host's memory is nearly used up: less than 5 % is left, or 2 GiB if less.
 
     What runs is then stopped: some of a program's memory is not attributed to any process, such
-    as files that are on their way through a socket.
+    as files that are on their way through a socket. `share`: of that floor, to ask for more or
+    less of it.
     """
     try:
-        floor = min(1 << 30, kernel_bytes(path, "MemTotal") // 20)
+        floor = share * min(2 << 30, kernel_bytes(path, "MemTotal") // 20)
         return kernel_bytes(path, "MemAvailable") < floor
     except (OSError, ValueError):
         return False
 
 
+def uncounted_on_host(path: str = MEMINFO) -> int:
+    """Bytes in use of which the kernel does not say what for: pages that drivers took.
+
+    Among them are those that a GPU's driver holds for programs, also when they are in the memory
+    of no process, and what is on its way through sockets and pipes.
+    """
+    try:
+        return kernel_bytes(path, "MemTotal") - kernel_bytes(path, *COUNTED_ON_HOST)
+    except (OSError, ValueError):
+        return 0
+
+
+# --- handouts/executor/slot/process_memory.py ---------------------------------------------
+#
+# The memory of one process, from /proc (proc(5)).
+#
+# Strings, not Path, because all of it is read 20 times a second.
+
+
+def process_tree(root: int) -> list[int]:
+    """The process, its children, theirs and so on."""
+    found, new = [], [root]
+    while new:
+        pid = new.pop()
+        threads = glob.glob(f"/proc/{pid}/task/*/children")
+        found.append(pid)
+        if len(threads) > 1 and not is_running(pid):
+            # Its first thread ended, and /proc shows the memory only under the others.
+            found[-1] = max(int(path.split("/")[4]) for path in threads)
+        for path in threads:
+            with suppress(OSError), open(path) as file:
+                new += map(int, file.read().split())
+    return found
+
+
+def hides_its_files(pid: int) -> bool:
+    """Whether it keeps its files from being counted (PR_SET_DUMPABLE, prctl(2))."""
+    try:
+        os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return resident(pid) > 0  # those of a process that is ending are closed too
+    except OSError:
+        return False
+    return False
+
+
+def resident(pid: int) -> int:
+    """Bytes that it has, alone or with others."""
+    try:
+        return kernel_bytes(f"/proc/{pid}/status", "VmRSS", "VmPTE")
+    except (OSError, ValueError):
+        return 0
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Bytes of its own that the kernel counts as such, whoever's driver there is."""
+    try:
+        return kernel_bytes(f"/proc/{pid}/status", "RssAnon")
+    except (OSError, ValueError):
+        return 0
+
+
+def managed(pid: int) -> int:
+    """Bytes of managed memory (cudaMallocManaged), wherever they are now.
+
+    The driver takes host memory for those that do not fit on the GPU, and no process has them.
+    Their addresses are mapped from the driver's device file.
+    """
+    size = 0
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/maps", errors="replace") as file:
+        for line in file:
+            if line.endswith("/nvidia-uvm\n"):
+                begin, end = (int(address, 16) for address in line.split(" ", 1)[0].split("-"))
+                size += end - begin
+    return size
+
+
+def proportional(pid: int) -> int:
+    """The same, but its share of what it has with others."""
+    try:
+        tables = kernel_bytes(f"/proc/{pid}/status", "VmPTE")
+        return kernel_bytes(f"/proc/{pid}/smaps_rollup", "Pss") + tables
+    except (OSError, ValueError):
+        return resident(pid)
+
+
+# --- handouts/executor/slot/shortage.py ---------------------------------------------------
+#
+# Whose the memory is that the host is short of.
+
+
+PATIENCE_SECONDS = 2.0  # how long a command is left alone because another is suspected more
+
+
+class Shortage:
+    """Of one command, from its start on.
+
+    A program can have memory that is in no process's count: managed memory that the GPU's driver
+    moved to the host, files on their way through a socket. What can be seen is that since the
+    program began the host has lost pages that are nobody's (`uncounted_on_host`).
+    """
+
+    def __init__(self, board: MemoryBoard, meminfo: str = MEMINFO) -> None:
+        self._board = board
+        self._meminfo = meminfo
+        self._at_start = uncounted_on_host(meminfo)
+        self._since: float | None = None
+        self.lost = 0  # bytes that the host has lost to nobody since then
+
+    def is_near(self) -> bool:
+        """Whether it may come to that soon."""
+        return host_is_short(self._meminfo, 2.0)
+
+    def verdict(self, own: Held, anonymous: int) -> str:
+        """What becomes of the command: "memory" if it evidently has more than its limit, "short" if
+        it is to be given back, "" if it goes on.
+
+        `anonymous`: what of its memory cannot be among the pages that are nobody's.
+        """
+        if not host_is_short(self._meminfo):
+            self._since = None
+            return ""
+        self.lost = uncounted_on_host(self._meminfo) - self._at_start
+        others = self._board.others()
+        suspects = [other for other in others if other.excess > 0]
+        is_too_much = self.lost + anonymous > own.limit
+        if is_too_much and (not others or (own.excess > 0 and not suspects)):
+            return "memory"
+        if own.excess >= max((other.excess for other in suspects), default=own.excess):
+            return "short"
+        return "short" if self._is_urgent() else ""
+
+    def _is_urgent(self) -> bool:
+        """Whether nothing came of leaving it alone."""
+        now = time.monotonic()
+        self._since = self._since or now
+        return now - self._since > PATIENCE_SECONDS or host_is_short(self._meminfo, 0.5)
+
+
 # --- handouts/executor/slot/memory_watch.py -----------------------------------------------
 #
-# The memory that a job has, added up from /proc (proc(5)), where no cgroup does that.
+# The memory that a job has, added up from /proc (proc(5)).
+#
+# Also where a cgroup limits it: what a GPU's driver takes for a program is in no cgroup's count.
 #
 # Counted are resident pages, and files that live in memory alone: those of memfd_create(2), and
 # the sandbox's /tmp and /dev/shm. Strings, not Path, because all of it is read 20 times a second.
@@ -5938,19 +6175,19 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class MemoryWatch:
     """A process and all its descendants, and the memory they have."""
 
-    def __init__(self, pid: int, memfd_device: int) -> None:
+    def __init__(self, pid: int, memfd_device: int, board: MemoryBoard) -> None:
         """`memfd_device`: see below; 0 without a sandbox, where files are on a disk."""
         self._pid = pid
         self._memfd_device = memfd_device
+        self._board = board
+        self._shortage = Shortage(board)
         self.peak = 0
 
     def look(self, maximum: int) -> str:
         """Returns "memory" if they have more bytes than that now, "" if not.
 
-        Or "short" if the host has none left, which is not the job's mistake.
+        Or "short" if the host has none left, and it is not evidently the job's mistake.
         """
-        if host_is_short():
-            return "short"
         pids = process_tree(self._pid)
         if any(map(hides_its_files, pids[2:])):  # behind bwrap and the first process
             return "memory"
@@ -5958,14 +6195,31 @@ class MemoryWatch:
             memfds = self._memfds(pids)
         except OverflowError:
             return "memory"
+        size = self._size(pids, memfds, maximum)
+        self.peak = max(self.peak, size)
+        return "memory" if size > maximum else self._look_at_host(pids, size, maximum)
+
+    def _size(self, pids: list[int], memfds: dict[int, int], maximum: int) -> int:
+        """Bytes; exact only where that decides whether they are more than `maximum`."""
         files = self._sandbox_files(pids)
         size = files + sum(memfds.values()) + sum(map(resident, pids))
         if size > maximum:  # count what they share once; that takes longer
-            size = files + sum(memfds.values()) + sum(map(proportional, pids))
-        elif size + shared_on_host() > maximum:
-            size = max(size, files + self._with_mapped(pids, memfds))
-        self.peak = max(self.peak, size)
-        return "memory" if size > maximum else ""
+            return files + sum(memfds.values()) + sum(map(proportional, pids))
+        if size + shared_on_host() > maximum:
+            return max(size, files + self._with_mapped(pids, memfds))
+        return size
+
+    def _look_at_host(self, pids: list[int], size: int, maximum: int) -> str:
+        is_near = self._shortage.is_near()
+        held = Held(size, sum(map(managed, pids)) if is_near else 0, maximum)
+        self._board.write(held)
+        if not is_near:
+            return ""
+        anonymous = sum(map(anonymous_bytes, pids))
+        verdict = self._shortage.verdict(held, anonymous)
+        if verdict == "memory":
+            self.peak = max(self.peak, self._shortage.lost + anonymous)
+        return verdict
 
     def _sandbox_files(self, pids: list[int]) -> int:
         """Bytes of the files in the sandbox, and a page of the kernel's for each file."""
@@ -6024,50 +6278,6 @@ class MemoryWatch:
                 if os.makedev(major, minor) == self._memfd_device:
                     begin, end = (int(address, 16) for address in span.split("-"))
                     yield int(inode), int(offset, 16) + end - begin
-
-
-def process_tree(root: int) -> list[int]:
-    """The process, its children, theirs and so on."""
-    found, new = [], [root]
-    while new:
-        pid = new.pop()
-        threads = glob.glob(f"/proc/{pid}/task/*/children")
-        found.append(pid)
-        if len(threads) > 1 and not is_running(pid):
-            # Its first thread ended, and /proc shows the memory only under the others.
-            found[-1] = max(int(path.split("/")[4]) for path in threads)
-        for path in threads:
-            with suppress(OSError), open(path) as file:
-                new += map(int, file.read().split())
-    return found
-
-
-def hides_its_files(pid: int) -> bool:
-    """Whether it keeps its files from being counted (PR_SET_DUMPABLE, prctl(2))."""
-    try:
-        os.listdir(f"/proc/{pid}/fd")
-    except PermissionError:
-        return resident(pid) > 0  # those of a process that is ending are closed too
-    except OSError:
-        return False
-    return False
-
-
-def resident(pid: int) -> int:
-    """Bytes that it has, alone or with others."""
-    try:
-        return kernel_bytes(f"/proc/{pid}/status", "VmRSS", "VmPTE")
-    except (OSError, ValueError):
-        return 0
-
-
-def proportional(pid: int) -> int:
-    """The same, but its share of what it has with others."""
-    try:
-        tables = kernel_bytes(f"/proc/{pid}/status", "VmPTE")
-        return kernel_bytes(f"/proc/{pid}/smaps_rollup", "Pss") + tables
-    except (OSError, ValueError):
-        return resident(pid)
 
 
 def memfd_device() -> int:
@@ -6280,17 +6490,18 @@ class CommandRun:
             preexec_fn=die_with(os.getpid()),
         )
 
-    def finish(self, report: int, memfd_device: int) -> Any:
+    def finish(self, report: int, memfd_device: int, board: MemoryBoard) -> Any:
         """Enforces the limits until the end; the order's last frame.
 
         `report`: a pipe from the sandbox's first process.
         """
         with suppress(ConnectionError):  # which ends what runs, as soon as it is watched
             self._sender.send(Started(self._child.pid))
-        memory = MemoryWatch(self._child.pid, memfd_device if self._order.box else 0)
+        memory = MemoryWatch(self._child.pid, memfd_device if self._order.box else 0, board)
         why = self._watch(memory)
         seconds = time.monotonic() - self._started_at
         unkillable = self._kill_all()
+        board.clear()
         self._drain()
         log = self._output.log.content()
         ended = Ended(why, seconds=seconds, log=log, unkillable=unkillable)
@@ -6441,6 +6652,7 @@ class SlotProcess:
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self._memfd_device = memfd_device()
+        self._board = MemoryBoard(setup.board, setup.place)
         self._identity = Identity(setup)
 
     def serve(self) -> None:
@@ -6464,7 +6676,7 @@ class SlotProcess:
                 failure = self._start(run, order, files)
             finally:
                 os.close(theirs)
-            return failure or run.finish(report, self._memfd_device)
+            return failure or run.finish(report, self._memfd_device, self._board)
 
     def _start(self, run: CommandRun, order: Order, files: dict[str, int]) -> Failed | None:
         if self._identity.problem:

@@ -554,11 +554,11 @@ def test_without_a_cgroup_to_split_the_slot_looks_itself(tmp_path: Path) -> None
     [
         (8 << 20, 300000, True),
         (8 << 20, 500000, False),
-        (64 << 20, 1 << 20, False),
-        (64 << 20, 1000000, True),
+        (64 << 20, 2 << 20, False),
+        (64 << 20, 2000000, True),
     ],
 )
-def test_a_host_is_short_of_memory_below_5_percent_or_1_gib(
+def test_a_host_is_short_of_memory_below_5_percent_or_2_gib(
     tmp_path: Path, total: int, available: int, short: bool
 ) -> None:
     meminfo = tmp_path / "stub-meminfo"

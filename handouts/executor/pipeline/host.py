@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import re
 import shutil
 import socket
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from handouts.client.auth import HERE, Auth
+from handouts.client.auth import Auth
 from handouts.client.connection import VERSION, Queue
 from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
@@ -28,10 +25,12 @@ from handouts.executor.machine.gpu_discovery import gpus_for_workers
 from handouts.executor.machine.libraries import make_libraries
 from handouts.executor.machine.platforms import CPU, CUDA
 from handouts.executor.machine.toolchain import Toolchain
+from handouts.executor.pipeline.scratch import take_scratch
 from handouts.executor.pipeline.workers import make_workers, offers
 from handouts.executor.sandbox.bubblewrap import Bubblewrap
 from handouts.executor.sandbox.self_test import CHECKED, why_denied
 from handouts.executor.sandbox.unconfined import NoSandbox
+from handouts.executor.slot.memory_board import MemoryBoards
 from handouts.executor.slot.slot import Slot
 
 FULL_BYTES = 1 << 20  # a disk with less room is full
@@ -70,6 +69,7 @@ class Host:
         self.gates = [Gate(gpu, self._kernel_log(gpu)) for gpu in self.gpus]
         without_gpu = options.nproc_execute if options.no_gpu else 0
         self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
+        self._boards = MemoryBoards(self.scratch)
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
@@ -95,7 +95,7 @@ class Host:
 
     def make_slot(self, gpu: Gpu | None) -> Slot:
         """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
-        slot = Slot(self.sandbox, self.cgroups.make())
+        slot = Slot(self.sandbox, self.cgroups.make(), self._boards.next())
         if self.options.sandbox != "none":
             self.try_sandbox(slot, gpu)
         return slot
@@ -177,21 +177,3 @@ class Host:
     def is_full(self) -> bool:
         """Whether a command that runs without a sandbox may have failed for lack of room."""
         return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
-
-
-def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
-    """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
-    folder = (parent or HERE / "executor-scratch").resolve() / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        lock = (folder / "lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BadSetup(
-            f"An executor {executor!r} runs on this machine already, in {folder}."
-        ) from None
-    except OSError as error:
-        raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
-    return folder, lock

@@ -16,6 +16,7 @@ from typing import Any
 from handouts.executor.machine.cgroups import Cgroups
 from handouts.executor.sandbox.command import Command, SandboxBroken
 from handouts.executor.slot.live_output import LiveOutput
+from handouts.executor.slot.memory_board import NO_BOARD, MemoryBoard
 from handouts.executor.slot.protocol import (
     GRACE_SECONDS,
     Ended,
@@ -32,20 +33,23 @@ from handouts.executor.slot.protocol import (
 class Slot:
     """Runs commands, one at a time. `run` blocks; `kill` may come from any thread."""
 
-    def __init__(self, sandbox: Any = None, group: Path | None = None) -> None:
+    def __init__(
+        self, sandbox: Any = None, group: Path | None = None, board: MemoryBoard = NO_BOARD
+    ) -> None:
         """With a sandbox that has uids, one of them is this slot's for as long as it lives.
 
-        `group` is a cgroup of its own.
+        `group` is a cgroup of its own, `board` its place on the one of all slots.
         """
         self._group = group
+        self._board = board
         self._lock = threading.Lock()
         self._number = 0  # of the last order
         self._process: subprocess.Popen[bytes] | None = None
-        self._setup = Setup()
+        self._setup = Setup(board=board.descriptor, place=board.place)
         self._uid_lock: Any = None
         if sandbox is not None and sandbox.uids:
             self._uid_lock, uid = sandbox.uids.take()
-            self._setup = Setup(uid, sandbox.groups, sandbox.binds)
+            self._setup = self._setup._replace(uid=uid, groups=sandbox.groups, binds=sandbox.binds)
 
     def run(
         self,
@@ -121,7 +125,7 @@ class Slot:
             seconds=seconds,
             log_bytes=limits["log_bytes"],
             output_bytes=limits["output_bytes"],
-            memory_bytes=0 if self._group else limits.get("memory_bytes", 0),
+            memory_bytes=limits.get("memory_bytes", 0),
             live=is_live,
         )
 
@@ -161,6 +165,7 @@ class Slot:
     def _end_process(self) -> None:
         with self._lock:
             process, self._process = self._process, None
+        self._board.clear()
         if process is not None:
             self._socket.shutdown(socket.SHUT_WR)
             try:
@@ -185,6 +190,7 @@ class Slot:
                 stdout=subprocess.DEVNULL,
                 cwd="/",
                 start_new_session=True,
+                pass_fds=[self._board.descriptor] if self._board.descriptor >= 0 else [],
                 env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
             )
         if self._group is not None:
