@@ -104,60 +104,60 @@ PARTS = (
     (2102, "handouts/executor/base/file_names.py", 10),
     (2126, "handouts/executor/results/archive.py", 17),
     (2205, "handouts/executor/pipeline/attempt.py", 19),
-    (2357, "handouts/client/answer.py", 8),
-    (2403, "handouts/client/connection.py", 19),
-    (2559, "handouts/executor/base/held_connection.py", 13),
-    (2593, "handouts/executor/machine/gpu_choice.py", 11),
-    (2665, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2762, "handouts/executor/machine/driver_stub.c", 0),
-    (2805, "handouts/executor/machine/driver_stub.py", 16),
-    (2848, "handouts/executor/machine/libraries.py", 22),
-    (2958, "handouts/executor/pipeline/scratch.py", 14),
-    (2981, "handouts/executor/pipeline/workers.py", 11),
-    (3022, "handouts/executor/sandbox/bundle.py", 13),
-    (3055, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (3088, "handouts/executor/sandbox/init.c", 0),
-    (3307, "handouts/executor/results/outputs.py", 10),
-    (3407, "handouts/executor/sandbox/first_process.py", 21),
-    (3460, "handouts/executor/machine/device_files.py", 12),
-    (3495, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3531, "handouts/executor/sandbox/self_test.py", 7),
-    (3589, "handouts/executor/sandbox/shown.py", 13),
-    (3638, "handouts/executor/sandbox/system_calls.py", 11),
-    (3784, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3958, "handouts/executor/sandbox/unconfined.py", 15),
-    (4041, "handouts/executor/pipeline/host.py", 36),
-    (4192, "handouts/executor/pipeline/held_claims.py", 10),
-    (4232, "handouts/executor/pipeline/places.py", 11),
-    (4274, "handouts/executor/pipeline/room.py", 14),
-    (4392, "handouts/executor/pipeline/shutdown.py", 16),
-    (4452, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4536, "handouts/executor/pipeline/claiming.py", 21),
-    (4681, "handouts/executor/base/flags.py", 12),
-    (4759, "handouts/executor/pipeline/disassembly.py", 14),
-    (4856, "handouts/executor/pipeline/building.py", 22),
-    (4979, "handouts/executor/pipeline/endings.py", 17),
-    (5050, "handouts/executor/pipeline/delivery.py", 16),
-    (5099, "handouts/executor/results/spool.py", 11),
-    (5176, "handouts/executor/pipeline/reporting.py", 21),
-    (5275, "handouts/executor/pipeline/handover.py", 17),
-    (5385, "handouts/executor/results/compile_cache.py", 15),
-    (5463, "handouts/executor/pipeline/compiling.py", 30),
-    (5628, "handouts/executor/pipeline/executing.py", 32),
-    (5764, "handouts/executor/pipeline/executor.py", 30),
-    (5862, "handouts/executor/slot/event_loop.py", 12),
-    (5897, "handouts/executor/slot/libc.py", 10),
-    (5927, "handouts/executor/slot/identity.py", 23),
-    (5985, "handouts/executor/machine/memory.py", 5),
-    (6040, "handouts/executor/slot/process_memory.py", 16),
-    (6112, "handouts/executor/slot/shortage.py", 10),
-    (6170, "handouts/executor/slot/memory_watch.py", 28),
-    (6300, "handouts/executor/slot/orders.py", 13),
-    (6380, "handouts/executor/slot/bounded_log.py", 5),
-    (6416, "handouts/executor/slot/program_output.py", 11),
-    (6456, "handouts/executor/slot/command_run.py", 24),
-    (6643, "handouts/executor/slot/slot_process.py", 27),
-    (6695, "handouts/executor/main.py", 42),
+    (2362, "handouts/client/answer.py", 8),
+    (2408, "handouts/client/connection.py", 19),
+    (2564, "handouts/executor/base/held_connection.py", 13),
+    (2598, "handouts/executor/machine/gpu_choice.py", 11),
+    (2670, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2767, "handouts/executor/machine/driver_stub.c", 0),
+    (2810, "handouts/executor/machine/driver_stub.py", 16),
+    (2853, "handouts/executor/machine/libraries.py", 22),
+    (2963, "handouts/executor/machine/memory.py", 5),
+    (3016, "handouts/executor/pipeline/scratch.py", 14),
+    (3039, "handouts/executor/pipeline/workers.py", 11),
+    (3080, "handouts/executor/sandbox/bundle.py", 13),
+    (3113, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3146, "handouts/executor/sandbox/init.c", 0),
+    (3365, "handouts/executor/results/outputs.py", 10),
+    (3465, "handouts/executor/sandbox/first_process.py", 21),
+    (3518, "handouts/executor/machine/device_files.py", 12),
+    (3553, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3589, "handouts/executor/sandbox/self_test.py", 7),
+    (3647, "handouts/executor/sandbox/shown.py", 13),
+    (3696, "handouts/executor/sandbox/system_calls.py", 11),
+    (3842, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (4016, "handouts/executor/sandbox/unconfined.py", 15),
+    (4099, "handouts/executor/pipeline/host.py", 37),
+    (4253, "handouts/executor/pipeline/held_claims.py", 10),
+    (4293, "handouts/executor/pipeline/places.py", 11),
+    (4335, "handouts/executor/pipeline/room.py", 14),
+    (4453, "handouts/executor/pipeline/shutdown.py", 16),
+    (4513, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4597, "handouts/executor/pipeline/claiming.py", 21),
+    (4742, "handouts/executor/base/flags.py", 12),
+    (4820, "handouts/executor/pipeline/disassembly.py", 14),
+    (4917, "handouts/executor/pipeline/building.py", 22),
+    (5040, "handouts/executor/pipeline/endings.py", 17),
+    (5111, "handouts/executor/pipeline/delivery.py", 16),
+    (5160, "handouts/executor/results/spool.py", 11),
+    (5237, "handouts/executor/pipeline/reporting.py", 21),
+    (5339, "handouts/executor/pipeline/handover.py", 17),
+    (5449, "handouts/executor/results/compile_cache.py", 15),
+    (5527, "handouts/executor/pipeline/compiling.py", 30),
+    (5692, "handouts/executor/pipeline/executing.py", 32),
+    (5828, "handouts/executor/pipeline/executor.py", 30),
+    (5926, "handouts/executor/slot/event_loop.py", 12),
+    (5961, "handouts/executor/slot/libc.py", 10),
+    (5991, "handouts/executor/slot/identity.py", 23),
+    (6051, "handouts/executor/slot/process_memory.py", 16),
+    (6123, "handouts/executor/slot/shortage.py", 10),
+    (6181, "handouts/executor/slot/memory_watch.py", 28),
+    (6311, "handouts/executor/slot/orders.py", 13),
+    (6391, "handouts/executor/slot/bounded_log.py", 5),
+    (6427, "handouts/executor/slot/program_output.py", 11),
+    (6467, "handouts/executor/slot/command_run.py", 24),
+    (6654, "handouts/executor/slot/slot_process.py", 27),
+    (6706, "handouts/executor/main.py", 42),
 )
 
 
@@ -2241,6 +2241,7 @@ class Attempt:
         self.taken = threading.Event()  # an execution worker has it
         self.stop_reason = ""  # if it must not go on; no result is sent then
         self.lost = False  # the lease is another executor's: nothing is reported at all
+        self.counts = True  # as one of the job's attempts, if it is given back
         self._slot: Slot | None = None
         self._overdue_at = float("inf")  # when what runs should have ended long ago
         self._lock = threading.Lock()
@@ -2255,9 +2256,13 @@ class Attempt:
         """Whether it is run by an interpreter, and not compiled."""
         return has_ending(self.main, ".py")
 
-    def stop(self, reason: str, lost: bool = False) -> None:
-        """Kills what runs for this job, now and from now on."""
+    def stop(self, reason: str, lost: bool = False, counts: bool = True) -> None:
+        """Kills what runs for this job, now and from now on.
+
+        `counts`: False where the job had no part in it.
+        """
         with self._lock:
+            self.counts = self.counts if self.stop_reason else counts
             self.stop_reason = self.stop_reason or reason
             self.lost = self.lost or lost
             slot = self._slot
@@ -2948,6 +2953,59 @@ def names_any_of(flags: Iterable[str], names: Iterable[str]) -> bool:
     """Whether a program with these flags is linked with one of these libraries."""
     named = (one for flag in flags for one in NAMES_LIBRARY.findall(flag))
     return not set(names).isdisjoint(named)
+
+
+# --- handouts/executor/machine/memory.py --------------------------------------------------
+#
+# The memory that the kernel says is in use.
+
+
+MEMINFO = "/proc/meminfo"
+# What of the memory in use the kernel says the purpose of (proc_meminfo(5)).
+COUNTED_ON_HOST = (
+    *("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "KernelStack"),
+    *("PageTables", "SecPageTables", "Percpu", "Hugetlb", "Zswap", "Balloon"),
+)
+
+
+def kernel_bytes(path: str, *names: str) -> int:
+    """The sum of those lines of one of the kernel's files. Raises OSError, ValueError."""
+    with open(path, errors="replace") as file:
+        return sum(int(line.split()[1]) << 10 for line in file if line.partition(":")[0] in names)
+
+
+def shared_on_host() -> int:
+    """Bytes in all of the host's files that live in memory alone."""
+    try:
+        return kernel_bytes(MEMINFO, "Shmem")
+    except (OSError, ValueError):
+        return 0
+
+
+def host_is_short(path: str = MEMINFO, share: float = 1.0) -> bool:
+    """Whether the host's memory is nearly used up: less than 5 % is left, or 2 GiB if less.
+
+    What runs is then stopped: some of a program's memory is not attributed to any process, such
+    as files that are on their way through a socket. `share`: of that floor, to ask for more or
+    less of it.
+    """
+    try:
+        floor = share * min(2 << 30, kernel_bytes(path, "MemTotal") // 20)
+        return kernel_bytes(path, "MemAvailable") < floor
+    except (OSError, ValueError):
+        return False
+
+
+def uncounted_on_host(path: str = MEMINFO) -> int:
+    """Bytes in use of which the kernel does not say what for: pages that drivers took.
+
+    Among them are those that a GPU's driver holds for programs, also when they are in the memory
+    of no process, and what is on its way through sockets and pipes.
+    """
+    try:
+        return kernel_bytes(path, "MemTotal") - kernel_bytes(path, *COUNTED_ON_HOST)
+    except (OSError, ValueError):
+        return 0
 
 
 # --- handouts/executor/pipeline/scratch.py ------------------------------------------------
@@ -4163,13 +4221,16 @@ class Host:
         }
 
     def has_room_for_a_job(self) -> bool:
-        """Whether a job and its result fit on the disk; a host that is full claims nothing."""
+        """Whether a job fits in memory and, with its result, on the disk; else none is claimed."""
         try:
             free = shutil.disk_usage(str(self.scratch)).free
         except OSError as error:
             TROUBLE_LOG.say(
                 f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
             )
+            return False
+        if host_is_short():
+            TROUBLE_LOG.say("The host is short of memory; claiming no jobs until it is not.")
             return False
         if free < self.options.min_free_mib << 20:
             TROUBLE_LOG.say(
@@ -4437,11 +4498,11 @@ class Shutdown:
     def _give_back(self) -> None:
         say("Stopping now: giving jobs back.")
         self.hurry.set()
-        self._stop_all("the executor was stopped")
+        self._stop_all("the executor was stopped", counts=False)
 
-    def _stop_all(self, reason: str, lost: bool = False) -> None:
+    def _stop_all(self, reason: str, lost: bool = False, counts: bool = True) -> None:
         for attempt in self._in_hand.all():
-            attempt.stop(reason, lost)
+            attempt.stop(reason, lost, counts)
 
 
 # --- handouts/executor/pipeline/heartbeat.py ----------------------------------------------
@@ -4986,7 +5047,7 @@ GIVEN_BACK = {
 def has_finished(attempt: Attempt, ended: Ended) -> bool:
     """Whether the command ended by itself or by a limit; if not, the job is given back."""
     if ended.why in GIVEN_BACK:
-        attempt.stop(GIVEN_BACK[ended.why])
+        attempt.stop(GIVEN_BACK[ended.why], counts=ended.why != "short")
     return ended.why not in GIVEN_BACK
 
 
@@ -5210,7 +5271,10 @@ class Reporter:
         return True
 
     def _release(self, attempt: Attempt) -> None:
-        body = {"lease_token": attempt.lease_token, "reason": attempt.stop_reason[:500]}
+        body: dict[str, Any] = {"lease_token": attempt.lease_token}
+        body["reason"] = attempt.stop_reason[:500]
+        if not attempt.counts:
+            body["counts"] = False
         # After the lease has expired the queue takes the job back by itself.
         self._delivery.deliver(
             HeldConnection(self._auth),
@@ -5367,7 +5431,7 @@ class Handover:
             no_gpu = all_broken(serving.get(CUDA, []))
         for attempt in back:
             what = "GPU" if no_gpu or attempt.platform == CUDA else attempt.platform
-            attempt.stop(f"no {what} of this host works")
+            attempt.stop(f"no {what} of this host works", counts=False)
             self._room.remove(attempt)
             self._reporter.done(attempt)
 
@@ -5975,59 +6039,6 @@ def bind(path: str, place: str) -> None:
     else:
         Path(place).touch()
     check_call(LIBC.mount(path.encode(), place.encode(), None, MS_BIND | MS_REC, None))
-
-
-# --- handouts/executor/machine/memory.py --------------------------------------------------
-#
-# The memory that the kernel says is in use.
-
-
-MEMINFO = "/proc/meminfo"
-# What of the memory in use the kernel says the purpose of (proc_meminfo(5)).
-COUNTED_ON_HOST = (
-    *("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "KernelStack"),
-    *("PageTables", "SecPageTables", "Percpu", "Hugetlb", "Zswap", "Balloon"),
-)
-
-
-def kernel_bytes(path: str, *names: str) -> int:
-    """The sum of those lines of one of the kernel's files. Raises OSError, ValueError."""
-    with open(path, errors="replace") as file:
-        return sum(int(line.split()[1]) << 10 for line in file if line.partition(":")[0] in names)
-
-
-def shared_on_host() -> int:
-    """Bytes in all of the host's files that live in memory alone."""
-    try:
-        return kernel_bytes(MEMINFO, "Shmem")
-    except (OSError, ValueError):
-        return 0
-
-
-def host_is_short(path: str = MEMINFO, share: float = 1.0) -> bool:
-    """Whether the host's memory is nearly used up: less than 5 % is left, or 2 GiB if less.
-
-    What runs is then stopped: some of a program's memory is not attributed to any process, such
-    as files that are on their way through a socket. `share`: of that floor, to ask for more or
-    less of it.
-    """
-    try:
-        floor = share * min(2 << 30, kernel_bytes(path, "MemTotal") // 20)
-        return kernel_bytes(path, "MemAvailable") < floor
-    except (OSError, ValueError):
-        return False
-
-
-def uncounted_on_host(path: str = MEMINFO) -> int:
-    """Bytes in use of which the kernel does not say what for: pages that drivers took.
-
-    Among them are those that a GPU's driver holds for programs, also when they are in the memory
-    of no process, and what is on its way through sockets and pipes.
-    """
-    try:
-        return kernel_bytes(path, "MemTotal") - kernel_bytes(path, *COUNTED_ON_HOST)
-    except (OSError, ValueError):
-        return 0
 
 
 # --- handouts/executor/slot/process_memory.py ---------------------------------------------

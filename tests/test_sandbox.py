@@ -164,7 +164,8 @@ class StubAttempt:
     def __init__(self) -> None:
         self.stopped: list[str] = []
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, counts: bool = True) -> None:
+        assert not counts
         self.stopped.append(reason)
 
 

@@ -55,6 +55,7 @@ class Attempt:
         self.taken = threading.Event()  # an execution worker has it
         self.stop_reason = ""  # if it must not go on; no result is sent then
         self.lost = False  # the lease is another executor's: nothing is reported at all
+        self.counts = True  # as one of the job's attempts, if it is given back
         self._slot: Slot | None = None
         self._overdue_at = float("inf")  # when what runs should have ended long ago
         self._lock = threading.Lock()
@@ -69,9 +70,13 @@ class Attempt:
         """Whether it is run by an interpreter, and not compiled."""
         return has_ending(self.main, ".py")
 
-    def stop(self, reason: str, lost: bool = False) -> None:
-        """Kills what runs for this job, now and from now on."""
+    def stop(self, reason: str, lost: bool = False, counts: bool = True) -> None:
+        """Kills what runs for this job, now and from now on.
+
+        `counts`: False where the job had no part in it.
+        """
         with self._lock:
+            self.counts = self.counts if self.stop_reason else counts
             self.stop_reason = self.stop_reason or reason
             self.lost = self.lost or lost
             slot = self._slot

@@ -109,7 +109,7 @@ class Handover:
             no_gpu = all_broken(serving.get(CUDA, []))
         for attempt in back:
             what = "GPU" if no_gpu or attempt.platform == CUDA else attempt.platform
-            attempt.stop(f"no {what} of this host works")
+            attempt.stop(f"no {what} of this host works", counts=False)
             self._room.remove(attempt)
             self._reporter.done(attempt)
 

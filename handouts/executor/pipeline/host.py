@@ -23,6 +23,7 @@ from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.gpu_choice import lock_gpu
 from handouts.executor.machine.gpu_discovery import gpus_for_workers
 from handouts.executor.machine.libraries import make_libraries
+from handouts.executor.machine.memory import host_is_short
 from handouts.executor.machine.platforms import CPU, CUDA
 from handouts.executor.machine.toolchain import Toolchain
 from handouts.executor.pipeline.scratch import take_scratch
@@ -158,13 +159,16 @@ class Host:
         }
 
     def has_room_for_a_job(self) -> bool:
-        """Whether a job and its result fit on the disk; a host that is full claims nothing."""
+        """Whether a job fits in memory and, with its result, on the disk; else none is claimed."""
         try:
             free = shutil.disk_usage(str(self.scratch)).free
         except OSError as error:
             TROUBLE_LOG.say(
                 f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
             )
+            return False
+        if host_is_short():
+            TROUBLE_LOG.say("The host is short of memory; claiming no jobs until it is not.")
             return False
         if free < self.options.min_free_mib << 20:
             TROUBLE_LOG.say(

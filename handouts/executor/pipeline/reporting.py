@@ -55,7 +55,10 @@ class Reporter:
         return True
 
     def _release(self, attempt: Attempt) -> None:
-        body = {"lease_token": attempt.lease_token, "reason": attempt.stop_reason[:500]}
+        body: dict[str, Any] = {"lease_token": attempt.lease_token}
+        body["reason"] = attempt.stop_reason[:500]
+        if not attempt.counts:
+            body["counts"] = False
         # After the lease has expired the queue takes the job back by itself.
         self._delivery.deliver(
             HeldConnection(self._auth),

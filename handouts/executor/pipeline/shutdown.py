@@ -61,8 +61,8 @@ class Shutdown:
     def _give_back(self) -> None:
         say("Stopping now: giving jobs back.")
         self.hurry.set()
-        self._stop_all("the executor was stopped")
+        self._stop_all("the executor was stopped", counts=False)
 
-    def _stop_all(self, reason: str, lost: bool = False) -> None:
+    def _stop_all(self, reason: str, lost: bool = False, counts: bool = True) -> None:
         for attempt in self._in_hand.all():
-            attempt.stop(reason, lost)
+            attempt.stop(reason, lost, counts)
