@@ -58,7 +58,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -69,95 +69,97 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (169, "handouts/client/errors.py", 6),
-    (190, "handouts/client/words.py", 10),
-    (223, "handouts/client/auth.py", 14),
-    (281, "handouts/client/tracebacks.py", 12),
-    (314, "handouts/executor/base/exit_statuses.py", 5),
-    (328, "handouts/executor/machine/architectures.py", 13),
-    (410, "handouts/executor/sandbox/uids.py", 12),
-    (452, "handouts/executor/base/options.py", 13),
-    (597, "handouts/executor/base/say.py", 10),
-    (633, "handouts/executor/base/threads.py", 15),
-    (662, "handouts/executor/gate/probe.cu", 0),
-    (689, "handouts/executor/base/limits.py", 5),
-    (703, "handouts/executor/base/text.py", 6),
-    (713, "handouts/client/retries.py", 9),
-    (726, "handouts/executor/machine/gpu.py", 8),
-    (757, "handouts/executor/gate/idle_memory.py", 7),
-    (803, "handouts/executor/gate/kernel_log.py", 10),
-    (881, "handouts/executor/machine/processes.py", 11),
-    (922, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1006, "handouts/executor/gate/readings.py", 15),
-    (1126, "handouts/executor/slot/protocol.py", 26),
-    (1248, "handouts/executor/gate/gate.py", 22),
-    (1386, "handouts/executor/machine/cgroups.py", 12),
-    (1474, "handouts/executor/machine/interpreter.py", 13),
-    (1518, "handouts/executor/machine/toolchain.py", 15),
-    (1632, "handouts/executor/sandbox/command.py", 12),
-    (1680, "handouts/executor/slot/live_output.py", 14),
-    (1723, "handouts/executor/slot/memory_board.py", 15),
-    (1789, "handouts/executor/slot/slot.py", 33),
-    (1961, "handouts/executor/gate/probe.py", 20),
-    (2023, "handouts/executor/machine/platforms.py", 7),
-    (2062, "handouts/client/job_file_names.py", 8),
-    (2102, "handouts/executor/base/file_names.py", 10),
-    (2126, "handouts/executor/results/archive.py", 17),
-    (2205, "handouts/executor/pipeline/attempt.py", 19),
-    (2362, "handouts/client/answer.py", 8),
-    (2408, "handouts/client/connection.py", 19),
-    (2564, "handouts/executor/base/held_connection.py", 13),
-    (2598, "handouts/executor/machine/gpu_choice.py", 11),
-    (2670, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2767, "handouts/executor/machine/driver_stub.c", 0),
-    (2810, "handouts/executor/machine/driver_stub.py", 16),
-    (2853, "handouts/executor/machine/libraries.py", 22),
-    (2963, "handouts/executor/machine/memory.py", 5),
-    (3016, "handouts/executor/pipeline/scratch.py", 14),
-    (3039, "handouts/executor/pipeline/workers.py", 11),
-    (3080, "handouts/executor/sandbox/bundle.py", 13),
-    (3113, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (3146, "handouts/executor/sandbox/init.c", 0),
-    (3365, "handouts/executor/results/outputs.py", 10),
-    (3465, "handouts/executor/sandbox/first_process.py", 21),
-    (3518, "handouts/executor/machine/device_files.py", 12),
-    (3553, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3589, "handouts/executor/sandbox/self_test.py", 7),
-    (3647, "handouts/executor/sandbox/shown.py", 13),
-    (3696, "handouts/executor/sandbox/system_calls.py", 11),
-    (3842, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (4016, "handouts/executor/sandbox/unconfined.py", 15),
-    (4099, "handouts/executor/pipeline/host.py", 37),
-    (4253, "handouts/executor/pipeline/held_claims.py", 10),
-    (4293, "handouts/executor/pipeline/places.py", 11),
-    (4335, "handouts/executor/pipeline/room.py", 14),
-    (4453, "handouts/executor/pipeline/shutdown.py", 16),
-    (4513, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4597, "handouts/executor/pipeline/claiming.py", 21),
-    (4742, "handouts/executor/base/flags.py", 12),
-    (4820, "handouts/executor/pipeline/disassembly.py", 14),
-    (4917, "handouts/executor/pipeline/building.py", 22),
-    (5040, "handouts/executor/pipeline/endings.py", 17),
-    (5111, "handouts/executor/pipeline/delivery.py", 16),
-    (5160, "handouts/executor/results/spool.py", 11),
-    (5237, "handouts/executor/pipeline/reporting.py", 21),
-    (5339, "handouts/executor/pipeline/handover.py", 17),
-    (5449, "handouts/executor/results/compile_cache.py", 15),
-    (5527, "handouts/executor/pipeline/compiling.py", 30),
-    (5692, "handouts/executor/pipeline/executing.py", 32),
-    (5828, "handouts/executor/pipeline/executor.py", 30),
-    (5926, "handouts/executor/slot/event_loop.py", 12),
-    (5961, "handouts/executor/slot/libc.py", 10),
-    (5991, "handouts/executor/slot/identity.py", 23),
-    (6051, "handouts/executor/slot/process_memory.py", 16),
-    (6123, "handouts/executor/slot/shortage.py", 10),
-    (6181, "handouts/executor/slot/memory_watch.py", 28),
-    (6311, "handouts/executor/slot/orders.py", 13),
-    (6391, "handouts/executor/slot/bounded_log.py", 5),
-    (6427, "handouts/executor/slot/program_output.py", 11),
-    (6467, "handouts/executor/slot/command_run.py", 24),
-    (6654, "handouts/executor/slot/slot_process.py", 27),
-    (6706, "handouts/executor/main.py", 42),
+    (171, "handouts/client/errors.py", 6),
+    (193, "handouts/client/words.py", 10),
+    (226, "handouts/client/auth.py", 14),
+    (284, "handouts/client/tracebacks.py", 12),
+    (317, "handouts/executor/base/exit_statuses.py", 5),
+    (331, "handouts/executor/machine/architectures.py", 13),
+    (413, "handouts/executor/sandbox/uids.py", 12),
+    (455, "handouts/executor/base/options.py", 13),
+    (614, "handouts/executor/base/say.py", 10),
+    (650, "handouts/executor/base/threads.py", 15),
+    (679, "handouts/executor/gate/probe.cu", 0),
+    (706, "handouts/executor/base/limits.py", 5),
+    (720, "handouts/executor/base/text.py", 6),
+    (730, "handouts/client/retries.py", 9),
+    (743, "handouts/executor/machine/gpu.py", 8),
+    (774, "handouts/executor/gate/idle_memory.py", 7),
+    (820, "handouts/executor/gate/kernel_log.py", 10),
+    (898, "handouts/executor/machine/processes.py", 11),
+    (955, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1039, "handouts/executor/gate/readings.py", 15),
+    (1159, "handouts/executor/slot/protocol.py", 26),
+    (1283, "handouts/executor/gate/gate.py", 22),
+    (1421, "handouts/executor/machine/cgroups.py", 12),
+    (1509, "handouts/executor/machine/interpreter.py", 13),
+    (1553, "handouts/executor/machine/toolchain.py", 15),
+    (1667, "handouts/executor/sandbox/command.py", 12),
+    (1715, "handouts/executor/slot/live_output.py", 14),
+    (1758, "handouts/executor/slot/memory_board.py", 15),
+    (1824, "handouts/executor/slot/slot.py", 33),
+    (1996, "handouts/executor/gate/probe.py", 20),
+    (2058, "handouts/executor/machine/platforms.py", 7),
+    (2097, "handouts/client/job_file_names.py", 8),
+    (2137, "handouts/executor/base/file_names.py", 10),
+    (2161, "handouts/executor/results/archive.py", 17),
+    (2240, "handouts/executor/pipeline/attempt.py", 19),
+    (2410, "handouts/client/answer.py", 8),
+    (2459, "handouts/client/connection.py", 19),
+    (2616, "handouts/executor/base/held_connection.py", 13),
+    (2650, "handouts/executor/machine/gpu_choice.py", 11),
+    (2722, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2819, "handouts/executor/machine/driver_stub.c", 0),
+    (2862, "handouts/executor/machine/driver_stub.py", 16),
+    (2905, "handouts/executor/machine/libraries.py", 22),
+    (3015, "handouts/executor/machine/memory.py", 5),
+    (3068, "handouts/executor/pipeline/scratch.py", 14),
+    (3091, "handouts/executor/pipeline/workers.py", 11),
+    (3132, "handouts/executor/sandbox/bundle.py", 13),
+    (3165, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3198, "handouts/executor/sandbox/init.c", 0),
+    (3417, "handouts/executor/results/outputs.py", 10),
+    (3517, "handouts/executor/sandbox/first_process.py", 21),
+    (3570, "handouts/executor/machine/device_files.py", 12),
+    (3605, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3641, "handouts/executor/sandbox/self_test.py", 7),
+    (3699, "handouts/executor/sandbox/shown.py", 13),
+    (3748, "handouts/executor/sandbox/system_calls.py", 11),
+    (3894, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (4068, "handouts/executor/sandbox/unconfined.py", 15),
+    (4151, "handouts/executor/pipeline/host.py", 37),
+    (4305, "handouts/executor/pipeline/held_claims.py", 10),
+    (4345, "handouts/executor/pipeline/places.py", 11),
+    (4387, "handouts/executor/pipeline/room.py", 14),
+    (4505, "handouts/executor/pipeline/shutdown.py", 18),
+    (4602, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4686, "handouts/executor/pipeline/claiming.py", 21),
+    (4831, "handouts/executor/base/flags.py", 12),
+    (4909, "handouts/executor/pipeline/disassembly.py", 14),
+    (5006, "handouts/executor/pipeline/building.py", 22),
+    (5129, "handouts/executor/pipeline/endings.py", 17),
+    (5200, "handouts/executor/pipeline/delivery.py", 16),
+    (5272, "handouts/executor/pipeline/outbox.py", 11),
+    (5307, "handouts/executor/results/spool.py", 11),
+    (5384, "handouts/executor/slot/bounded_log.py", 5),
+    (5420, "handouts/executor/pipeline/sending.py", 15),
+    (5497, "handouts/executor/pipeline/reporting.py", 19),
+    (5584, "handouts/executor/pipeline/handover.py", 17),
+    (5705, "handouts/executor/results/compile_cache.py", 15),
+    (5783, "handouts/executor/pipeline/compiling.py", 30),
+    (5948, "handouts/executor/pipeline/executing.py", 32),
+    (6084, "handouts/executor/pipeline/executor.py", 30),
+    (6183, "handouts/executor/slot/event_loop.py", 12),
+    (6218, "handouts/executor/slot/libc.py", 10),
+    (6248, "handouts/executor/slot/identity.py", 23),
+    (6308, "handouts/executor/slot/process_memory.py", 16),
+    (6380, "handouts/executor/slot/shortage.py", 10),
+    (6438, "handouts/executor/slot/memory_watch.py", 28),
+    (6568, "handouts/executor/slot/orders.py", 13),
+    (6648, "handouts/executor/slot/program_output.py", 11),
+    (6688, "handouts/executor/slot/command_run.py", 24),
+    (6875, "handouts/executor/slot/slot_process.py", 27),
+    (6927, "handouts/executor/main.py", 42),
 )
 
 
@@ -173,9 +175,10 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
-    def __init__(self, message: str, timed_out: bool = False) -> None:
+    def __init__(self, message: str, timed_out: bool = False, status: int = 0) -> None:
         super().__init__(message)
         self.timed_out = timed_out  # it was connected, and nothing came
+        self.status = status  # of an answer that is not the queue's; 0 if there was none
 
 
 class Untrusted(Exception):
@@ -461,6 +464,13 @@ def zero_or_more(text: str) -> int:
     return 0 if text == "0" else positive(text)
 
 
+def seconds(text: str) -> float:
+    """A time, from a second to a week."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 604800):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, at least 1")
+    return float(text)
+
+
 def spare_uid(text: str) -> int:
     """A uid that is no account's of the system itself."""
     if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
@@ -519,6 +529,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         metavar="N",
         help="keep this many programs, not to compile the same source twice "
         "(default: %(default)s; 0: none)",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=seconds,
+        metavar="N",
+        help="after SIGTERM all is over within so many seconds: jobs that cannot end in time are "
+        "given back (default: those in hand are finished)",
     )
     add_machine_options(parser)
     add_sandbox_options(parser)
@@ -878,17 +895,33 @@ def place_of(bus: str) -> tuple[int, ...]:
 # Processes, as /proc shows them (proc(5)).
 
 
-def stat_fields(pid: int) -> list[bytes]:
-    """State, parent and so on of a process, from /proc/PID/stat; [] if there is none."""
+def stat_fields(pid: int | str, root: str = "/proc") -> list[bytes]:
+    """State, parent and so on of a process, from /proc/PID/stat; [] if there is none.
+
+    The same of a thread, which is "PID/task/TID".
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return Path(f"{root}/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return []
 
 
-def is_running(pid: int) -> bool:
-    """Whether the process is there and not dead already."""
-    return stat_fields(pid)[:1] not in ([], [b"Z"], [b"X"])
+def is_running(pid: int, root: str = "/proc") -> bool:
+    """Whether the process is there and not dead already.
+
+    One whose first thread has ended is a zombie to see, while others of its threads may hang in a
+    driver: it is dead when all of them are.
+    """
+    try:
+        threads = os.listdir(f"{root}/{pid}/task")
+    except OSError:
+        return False
+    return any(has_not_ended(f"{pid}/task/{thread}", root) for thread in threads)
+
+
+def has_not_ended(thread: int | str, root: str = "/proc") -> bool:
+    """Whether a thread is there and not dead already; a process's number is its first thread's."""
+    return stat_fields(thread, root)[:1] not in ([], [b"Z"], [b"X"])
 
 
 def children() -> list[int]:
@@ -1123,7 +1156,9 @@ class GpuReader:
 # `ended` or `failed` is the last frame of an order.
 
 
-GRACE_SECONDS = 5  # how long what was killed may take to be gone
+# How long what was killed may take to be gone; no less than its GPU has (SETTLE_SECONDS), since a
+# driver that gives much memory back takes its time.
+GRACE_SECONDS = 10
 
 
 class Setup(NamedTuple):
@@ -2243,6 +2278,7 @@ class Attempt:
         self.lost = False  # the lease is another executor's: nothing is reported at all
         self.counts = True  # as one of the job's attempts, if it is given back
         self._slot: Slot | None = None
+        self._ends_by = 0.0  # when what runs has ended or met its limit
         self._overdue_at = float("inf")  # when what runs should have ended long ago
         self._lock = threading.Lock()
 
@@ -2274,13 +2310,25 @@ class Attempt:
         """Runs a command of this job in a slot, unless the job was stopped. Raises OSError."""
         with self._lock:
             self._slot = slot
-            self._overdue_at = time.monotonic() + seconds + OVERDUE_SECONDS
+            self._ends_by = time.monotonic() + seconds
+            self._overdue_at = self._ends_by + OVERDUE_SECONDS
         try:
             return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
         finally:
             with self._lock:
                 self._slot = None
                 self._overdue_at = float("inf")
+
+    def longest(self) -> float:
+        """How many seconds it may still take once its worker is free: as long as its limits let it.
+
+        What is being sent takes none.
+        """
+        running = max(0.0, self._ends_by - time.monotonic())
+        if self.phase == "compiling":
+            not_begun = 0 if self._ends_by else self.limits["compile_seconds"]
+            return running + not_begun + self.limits["execute_seconds"]
+        return running if self.phase == "executing" else self.limits["execute_seconds"]
 
     def give_up_if_stuck(self) -> bool:
         """Kills the slot if what it runs is still there long after its limit; whether it was."""
@@ -2362,7 +2410,10 @@ class JobsInHand:
 class Answer:
     """HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
 
-    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
+    def __init__(
+        self, status: int, headers: dict[str, str], body: Any, is_from_others: bool = False
+    ) -> None:
+        self.is_from_others = is_from_others  # somebody on the way gave it, in the queue's place
         self.status = status
         self.headers = headers  # their names in lower case
         self.body = body
@@ -2545,7 +2596,8 @@ class Queue:
             self.close()
             raise Unreachable(
                 f"{self.server} answers, but not as a Telerun queue does "
-                f"(HTTP status {response.status}). Is the address right?"
+                f"(HTTP status {response.status}). Is the address right?",
+                status=response.status,
             )
         return Answer(response.status, headers, body)
 
@@ -4450,12 +4502,22 @@ class Room:
 # When and why the executor stops.
 
 
+def margin(seconds: float) -> float:
+    """How much of the time to stop is kept for killing what runs and giving it back."""
+    return min(5.0, seconds / 2)
+
+
 class Shutdown:
     """Asked by a signal, by the queue that refuses this executor, or by a host that is unfit."""
 
-    def __init__(self, in_hand: JobsInHand, room: Room) -> None:
+    def __init__(self, in_hand: JobsInHand, room: Room, drain_seconds: float | None = None) -> None:
+        """`drain_seconds`: how long after the first signal all must be over; None for as long as
+        the jobs in hand take."""
         self._in_hand = in_hand
         self._room = room
+        self._drain_seconds = drain_seconds
+        # Called when jobs were stopped that no worker has: they are given back at once.
+        self.on_stopped: Callable[[], Any] = lambda: None
         self.draining = threading.Event()  # no more jobs are claimed
         self.hurry = threading.Event()  # do not wait for a queue that is away
         self.exit_status = STOPPED
@@ -4466,17 +4528,43 @@ class Shutdown:
         return self.exit_status == REFUSED
 
     def on_signal(self, _number: int, _frame: Any) -> None:
-        """The first one: take no more jobs. A second one: give back those in hand."""
+        """The first one: take no more jobs, and finish those that can be in the time there is. A
+        second one: give back those in hand."""
         # In a thread: a handler must not wait for a lock that the main thread may hold.
         is_first = not self.draining.is_set()
         self.draining.set()
-        start(self.drain if is_first else self._give_back, "stop")
+        start(self._drain_in_time if is_first else self._give_back, "stop")
 
     def drain(self, why: str = "Stopping: no more jobs; finishing those in hand.") -> None:
         """Claims no more jobs."""
         self.draining.set()
         say(why)
         self._room.close()
+
+    def _drain_in_time(self) -> None:
+        """The host goes away soon: of Slurm's and spot machines' warnings the time is known."""
+        if self._drain_seconds is None:
+            self.drain()
+            return
+        ends_at = time.monotonic() + self._drain_seconds - margin(self._drain_seconds)
+        self.drain(
+            f"Stopping within {self._drain_seconds:g} s: no more jobs; giving back those in hand "
+            "that cannot be over by then."
+        )
+        self._give_back_late(ends_at)
+        time.sleep(max(0.0, ends_at - time.monotonic()))  # or until the process ends
+        self._give_back()
+
+    def _give_back_late(self, ends_at: float) -> None:
+        """What has not begun to run, and may not end in time. What runs may well end before its
+        limit."""
+        attempts = self._in_hand.all()
+        running = [attempt.longest() for attempt in attempts if attempt.phase == "executing"]
+        for attempt in attempts:
+            longest = max(running, default=0.0) + attempt.longest()
+            if attempt.phase != "executing" and time.monotonic() + longest > ends_at:
+                attempt.stop("its executor was about to stop", counts=False)
+        self.on_stopped()
 
     def refused(self, answer: Answer) -> None:
         """The queue refuses this executor: what runs is stopped, and the reason said, once."""
@@ -4499,6 +4587,7 @@ class Shutdown:
         say("Stopping now: giving jobs back.")
         self.hurry.set()
         self._stop_all("the executor was stopped", counts=False)
+        self.on_stopped()
 
     def _stop_all(self, reason: str, lost: bool = False, counts: bool = True) -> None:
         for attempt in self._in_hand.all():
@@ -5108,6 +5197,19 @@ class HostFaults:
 # Sending what has to arrive, as often as it takes.
 
 
+FINAL_FROM_OTHERS = (400, 403, 405, 411, 413, 414, 415, 431)  # that the same request gets again
+TRIES_WITH_OTHERS = 3  # a proxy may just be set up
+
+
+def not_ours(status: int, body: Any) -> Answer:
+    """What stands for an answer that somebody between here and the queue gave, for good."""
+    size = len(body) if isinstance(body, bytes) else len(json.dumps(body))
+    detail = f"something between here and the queue, such as a proxy, answers {status}"
+    if status == 413:
+        detail += f": let it pass bodies of {size} bytes (nginx: client_max_body_size)"
+    return Answer(status, {}, {"detail": detail + "."}, is_from_others=True)
+
+
 class Delivery:
     """Requests about one attempt; all of them are idempotent."""
 
@@ -5128,6 +5230,7 @@ class Delivery:
         within `patience` seconds, or the executor stops."""
         deadline = time.monotonic() + patience
         path = f"/attempts/{attempt_id}/{what}"
+        refused = 0  # so often in a row by somebody else, such as a proxy
         for delay in delays():
             pause = delay
             try:
@@ -5135,13 +5238,22 @@ class Delivery:
                 if not is_retryable(answer):
                     return self._final(answer, attempt_id, what)
                 TROUBLE_LOG.retrying(answer.detail)
-                pause = max(delay, answer.retry_after)
+                pause, refused = max(delay, answer.retry_after), 0
             except (Unreachable, Untrusted) as error:
                 TROUBLE_LOG.retrying(error)
+                status = getattr(error, "status", 0)
+                refused = refused + 1 if status in FINAL_FROM_OTHERS else 0
+                if refused >= TRIES_WITH_OTHERS:
+                    return self._final(not_ours(status, body), attempt_id, what)
             is_late = time.monotonic() + pause > deadline
-            if is_late or self._shutdown.is_refused or self._shutdown.hurry.wait(pause):
+            if is_late or self.is_over or self._shutdown.hurry.wait(pause):
                 return None
         raise AssertionError("delays() never ends")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is sent: what is left is kept for the next start."""
+        return self._shutdown.is_refused or self._shutdown.hurry.is_set()
 
     def _final(self, answer: Answer, attempt_id: int, what: str) -> Answer | None:
         if answer.refuses_token:
@@ -5150,6 +5262,41 @@ class Delivery:
         if answer.status >= 400:
             say(f"Attempt {attempt_id}: the queue does not take its {what}: {answer.detail}")
         return answer
+
+
+# --- handouts/executor/pipeline/outbox.py -------------------------------------------------
+#
+# Results on their way to the queue.
+
+
+class Outbox:
+    """The files of results that are to be sent, for several senders."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = deque(paths)
+        self._is_closed = False
+        self._changed = threading.Condition()
+
+    def put(self, path: Path) -> None:
+        """At the end of the line; also one that could not be sent just now."""
+        with self._changed:
+            self._paths.append(path)
+            self._changed.notify()
+
+    def take(self) -> Path | None:
+        """The next one; waits for it. None when it is closed and nothing is left."""
+        with self._changed:
+            while not self._paths:
+                if self._is_closed:
+                    return None
+                self._changed.wait()
+            return self._paths.popleft()
+
+    def close(self) -> None:
+        """Nothing new will come."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
 
 # --- handouts/executor/results/spool.py ---------------------------------------------------
@@ -5229,9 +5376,125 @@ class Spool:
         archive.unlink(missing_ok=True)
 
 
+# --- handouts/executor/slot/bounded_log.py ------------------------------------------------
+#
+# A log of bounded size.
+
+
+HEAD_SHARE = 0.75  # of the bytes that are kept; the rest are the end of the log
+
+
+class BoundedLog:
+    """The head and the tail of a stream of bytes, and how much was left out between them."""
+
+    def __init__(self, maximum: int) -> None:
+        self._head_size = int(maximum * HEAD_SHARE)
+        self._tail_size = maximum - self._head_size
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """Appends."""
+        self.total += len(data)
+        room = self._head_size - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        if len(self._tail) > 2 * self._tail_size:  # seldom, so that adding stays cheap
+            del self._tail[: -self._tail_size]
+
+    def content(self) -> bytes:
+        """The log, with a note where something was left out."""
+        left_out = self.total - self._head_size - self._tail_size
+        if left_out <= 0:
+            return bytes(self._head + self._tail)
+        note = b"\n[... %d bytes left out ...]\n" % left_out
+        return bytes(self._head) + note + bytes(self._tail[-self._tail_size :])
+
+
+# --- handouts/executor/pipeline/sending.py ------------------------------------------------
+#
+# Sending one result and its files.
+
+
+TURN_SECONDS = 30  # after which a result that does not get through stands behind the others
+LOG_BYTES = (256 << 10, 32 << 10)  # of each log of a result that is too large on its way
+
+
+def with_short_logs(report: dict[str, Any], maximum: int) -> dict[str, Any]:
+    """The same result, of each log no more than so many bytes: its head and its tail."""
+    short = dict(report)
+    for name in ("compile_log", "execute_log"):
+        if name in report:
+            log = BoundedLog(maximum)
+            log.add(report[name].encode("utf-8", "surrogateescape"))
+            short[name] = in_text(log.content())
+    return short
+
+
+class ResultSender:
+    """Sends what is in the spool, for several threads at once."""
+
+    def __init__(self, spool: Spool, delivery: Delivery) -> None:
+        self._spool = spool
+        self._delivery = delivery
+
+    def send(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
+        """Sends a result and its files; whether that is over, at least for this executor's time."""
+        is_sent = self._send_files(connection, content) and self._send_result(connection, content)
+        if is_sent:
+            self._spool.drop(content["attempt"])
+        return is_sent or self._delivery.is_over
+
+    def _send_result(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
+        """Sends a result, with shorter logs if it is too large on its way; if it cannot be sent at
+        all, the job goes back. False if it must be done later."""
+        attempt_id, report = content["attempt"], content["report"]
+        for body in (report, *(with_short_logs(report, size) for size in LOG_BYTES)):
+            answer = self._delivery.deliver(
+                connection, "PUT", attempt_id, "result", body, patience=TURN_SECONDS
+            )
+            if answer is None or answer.status != 413:
+                break
+        if answer is None or not answer.is_from_others:
+            return answer is not None
+        reason = f"its result cannot be sent: {answer.detail}"[:500]
+        back = {"lease_token": report["lease_token"], "reason": reason}
+        released = self._delivery.deliver(
+            connection, "POST", attempt_id, "release", back, patience=TURN_SECONDS
+        )
+        return released is not None
+
+    def _send_files(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
+        """Sends a result's files, even if that was done before; False if it must be done later."""
+        attempt_id = content["attempt"]
+        headers = {
+            "Telerun-Lease": content["report"]["lease_token"],
+            "Content-Type": "application/octet-stream",
+        }
+        for file in content.get("files", []):
+            try:
+                data = self._spool.file(attempt_id, file)
+            except OSError as error:
+                say(f"Attempt {attempt_id}: a file of its result cannot be read: {error.strerror}.")
+                continue  # the queue says to its owner that it is missing
+            what = "files/" + urllib.parse.quote(file["name"], safe="")
+            answer = self._delivery.deliver(
+                connection, "PUT", attempt_id, what, data, headers, TURN_SECONDS
+            )
+            if answer is None:
+                return False
+            if answer.status == 409:
+                break  # the result will get the same answer
+        return True
+
+
 # --- handouts/executor/pipeline/reporting.py ----------------------------------------------
 #
 # Reporting: results, and jobs that are given back.
+
+
+SENDERS = 4  # at once, however many GPUs there are
 
 
 class Reporter:
@@ -5242,10 +5505,9 @@ class Reporter:
         self._spool = spool
         self._in_hand = in_hand
         self._delivery = delivery
-        self._outbox: queue.Queue[Path | None] = queue.Queue()
+        self._sender = ResultSender(spool, delivery)
+        self._outbox = Outbox(spool.left_over())
         self._releases: list[threading.Thread] = []
-        for path in spool.left_over():
-            self._outbox.put(path)
 
     def done(self, attempt: Attempt) -> None:
         """The attempt is over here: its result goes to the spool, or the job back to the queue."""
@@ -5286,49 +5548,32 @@ class Reporter:
         )
         self._in_hand.forget(attempt.id)
 
-    def send_results(self) -> None:
-        """Sends what is in the spool, in order, however long the queue is away, until `end`."""
+    def start_senders(self) -> list[threading.Thread]:
+        """Threads that send what is in the spool until `end`, however long the queue is away.
+
+        Several, so that a result with many files, or one that does not get through, keeps no other
+        waiting.
+        """
+        return [start(self._send_results, f"results-{number}") for number in range(SENDERS)]
+
+    def _send_results(self) -> None:
         connection = HeldConnection(self._auth)
-        for path in iter(self._outbox.get, None):
+        for path in iter(self._outbox.take, None):
             content = self._spool.read(path)
             if content is None:
                 say(f"{path} is not a whole result and is left out.")
                 path.replace(path.with_suffix(".bad"))
-                continue
-            attempt_id, report = content["attempt"], content["report"]
-            if self._send_files(connection, content) and self._delivery.deliver(
-                connection, "PUT", attempt_id, "result", report
-            ):
-                self._spool.drop(attempt_id)
-            self._in_hand.forget(attempt_id)
+            elif self._sender.send(connection, content):
+                self._in_hand.forget(content["attempt"])
+            else:  # others have their turn
+                self._outbox.put(path)
         connection.close()
 
-    def end(self, sender: threading.Thread) -> None:
-        """Returns when all is sent. `sender` is the thread of `send_results`."""
-        self._outbox.put(None)
-        join([sender])
+    def end(self, senders: list[threading.Thread]) -> None:
+        """Returns when all is sent. `senders`: the threads of `start_senders`."""
+        self._outbox.close()
+        join(senders)
         join(self._releases)
-
-    def _send_files(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
-        """Sends a result's files, even if that was done before; False if it must be done later."""
-        attempt_id = content["attempt"]
-        headers = {
-            "Telerun-Lease": content["report"]["lease_token"],
-            "Content-Type": "application/octet-stream",
-        }
-        for file in content.get("files", []):
-            try:
-                data = self._spool.file(attempt_id, file)
-            except OSError as error:
-                say(f"Attempt {attempt_id}: a file of its result cannot be read: {error.strerror}.")
-                continue  # the queue says to its owner that it is missing
-            what = "files/" + urllib.parse.quote(file["name"], safe="")
-            answer = self._delivery.deliver(connection, "PUT", attempt_id, what, data, headers)
-            if answer is None:
-                return False
-            if answer.status == 409:
-                break  # the result will get the same answer
-        return True
 
 
 # --- handouts/executor/pipeline/handover.py -----------------------------------------------
@@ -5422,6 +5667,18 @@ class Handover:
             names = " and no ".join(sorted(broken))
             say(f"No {names} of this host works: claiming no jobs for it until one does.")
 
+    def give_back_stopped(self) -> None:
+        """What was stopped while it waits for a worker."""
+        with self._room.changed:
+            back = [one for one in self._compiled if one.stop_reason]
+            self._compiled = [one for one in self._compiled if one not in back]
+        self._done(back)
+
+    def _done(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            self._room.remove(attempt)
+            self._reporter.done(attempt)
+
     def _give_back(self) -> None:
         """What no worker can run, now that their GPUs are broken."""
         serving = self._serving()
@@ -5432,8 +5689,7 @@ class Handover:
         for attempt in back:
             what = "GPU" if no_gpu or attempt.platform == CUDA else attempt.platform
             attempt.stop(f"no {what} of this host works", counts=False)
-            self._room.remove(attempt)
-            self._reporter.done(attempt)
+        self._done(back)
 
 
 def all_broken(workers: list[Worker]) -> bool:
@@ -5834,10 +6090,11 @@ class Executor:
         self._host = host = Host(options, auth)
         in_hand, room = JobsInHand(), Room(host.workers, options.nproc_compile)
         spool = Spool(host.scratch / "spool")
-        self._shutdown = Shutdown(in_hand, room)
+        self._shutdown = Shutdown(in_hand, room, options.drain_seconds)
         self._heartbeat = Heartbeat(host, in_hand, self._shutdown, room)
         self._reporter = Reporter(host, spool, in_hand, Delivery(self._shutdown))
         self._handover = Handover(room, self._reporter, self._heartbeat)
+        self._shutdown.on_stopped = self._handover.give_back_stopped
         faults = HostFaults(host, self._shutdown)
         claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat)
         self._compile_worker = CompileWorker(
@@ -5878,7 +6135,7 @@ class Executor:
             self._probe.compile(compile_slots[0])
         self._say_ready()
         beat = start(self._heartbeat.run, "heartbeat")
-        sender = start(self._reporter.send_results, "results")
+        senders = self._reporter.start_senders()
         compilers = [
             start(self._compile_worker.run, f"compile-{number}", slot)
             for number, slot in enumerate(compile_slots)
@@ -5890,7 +6147,7 @@ class Executor:
         join(compilers)
         self._handover.finish()
         join(runners)
-        self._reporter.end(sender)
+        self._reporter.end(senders)
         self._heartbeat.end()
         join([beat])
         shutil.rmtree(str(host.jobs), ignore_errors=True)
@@ -6055,7 +6312,7 @@ def process_tree(root: int) -> list[int]:
         pid = new.pop()
         threads = glob.glob(f"/proc/{pid}/task/*/children")
         found.append(pid)
-        if len(threads) > 1 and not is_running(pid):
+        if len(threads) > 1 and not has_not_ended(pid):
             # Its first thread ended, and /proc shows the memory only under the others.
             found[-1] = max(int(path.split("/")[4]) for path in threads)
         for path in threads:
@@ -6381,42 +6638,6 @@ class FrameSender:
         while self._rest:
             sent = self._socket.send(self._rest, socket.MSG_DONTWAIT)
             self._rest = self._rest[sent:]
-
-
-# --- handouts/executor/slot/bounded_log.py ------------------------------------------------
-#
-# A log of bounded size.
-
-
-HEAD_SHARE = 0.75  # of the bytes that are kept; the rest are the end of the log
-
-
-class BoundedLog:
-    """The head and the tail of a stream of bytes, and how much was left out between them."""
-
-    def __init__(self, maximum: int) -> None:
-        self._head_size = int(maximum * HEAD_SHARE)
-        self._tail_size = maximum - self._head_size
-        self._head = bytearray()
-        self._tail = bytearray()
-        self.total = 0
-
-    def add(self, data: bytes) -> None:
-        """Appends."""
-        self.total += len(data)
-        room = self._head_size - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
-        if len(self._tail) > 2 * self._tail_size:  # seldom, so that adding stays cheap
-            del self._tail[: -self._tail_size]
-
-    def content(self) -> bytes:
-        """The log, with a note where something was left out."""
-        left_out = self.total - self._head_size - self._tail_size
-        if left_out <= 0:
-            return bytes(self._head + self._tail)
-        note = b"\n[... %d bytes left out ...]\n" % left_out
-        return bytes(self._head) + note + bytes(self._tail[-self._tail_size :])
 
 
 # --- handouts/executor/slot/program_output.py ---------------------------------------------

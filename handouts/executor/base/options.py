@@ -22,6 +22,13 @@ def zero_or_more(text: str) -> int:
     return 0 if text == "0" else positive(text)
 
 
+def seconds(text: str) -> float:
+    """A time, from a second to a week."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 604800):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, at least 1")
+    return float(text)
+
+
 def spare_uid(text: str) -> int:
     """A uid that is no account's of the system itself."""
     if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
@@ -80,6 +87,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         metavar="N",
         help="keep this many programs, not to compile the same source twice "
         "(default: %(default)s; 0: none)",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=seconds,
+        metavar="N",
+        help="after SIGTERM all is over within so many seconds: jobs that cannot end in time are "
+        "given back (default: those in hand are finished)",
     )
     add_machine_options(parser)
     add_sandbox_options(parser)

@@ -57,6 +57,7 @@ class Attempt:
         self.lost = False  # the lease is another executor's: nothing is reported at all
         self.counts = True  # as one of the job's attempts, if it is given back
         self._slot: Slot | None = None
+        self._ends_by = 0.0  # when what runs has ended or met its limit
         self._overdue_at = float("inf")  # when what runs should have ended long ago
         self._lock = threading.Lock()
 
@@ -88,13 +89,25 @@ class Attempt:
         """Runs a command of this job in a slot, unless the job was stopped. Raises OSError."""
         with self._lock:
             self._slot = slot
-            self._overdue_at = time.monotonic() + seconds + OVERDUE_SECONDS
+            self._ends_by = time.monotonic() + seconds
+            self._overdue_at = self._ends_by + OVERDUE_SECONDS
         try:
             return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
         finally:
             with self._lock:
                 self._slot = None
                 self._overdue_at = float("inf")
+
+    def longest(self) -> float:
+        """How many seconds it may still take once its worker is free: as long as its limits let it.
+
+        What is being sent takes none.
+        """
+        running = max(0.0, self._ends_by - time.monotonic())
+        if self.phase == "compiling":
+            not_begun = 0 if self._ends_by else self.limits["compile_seconds"]
+            return running + not_begun + self.limits["execute_seconds"]
+        return running if self.phase == "executing" else self.limits["execute_seconds"]
 
     def give_up_if_stuck(self) -> bool:
         """Kills the slot if what it runs is still there long after its limit; whether it was."""

@@ -36,10 +36,11 @@ class Executor:
         self._host = host = Host(options, auth)
         in_hand, room = JobsInHand(), Room(host.workers, options.nproc_compile)
         spool = Spool(host.scratch / "spool")
-        self._shutdown = Shutdown(in_hand, room)
+        self._shutdown = Shutdown(in_hand, room, options.drain_seconds)
         self._heartbeat = Heartbeat(host, in_hand, self._shutdown, room)
         self._reporter = Reporter(host, spool, in_hand, Delivery(self._shutdown))
         self._handover = Handover(room, self._reporter, self._heartbeat)
+        self._shutdown.on_stopped = self._handover.give_back_stopped
         faults = HostFaults(host, self._shutdown)
         claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat)
         self._compile_worker = CompileWorker(
@@ -80,7 +81,7 @@ class Executor:
             self._probe.compile(compile_slots[0])
         self._say_ready()
         beat = start(self._heartbeat.run, "heartbeat")
-        sender = start(self._reporter.send_results, "results")
+        senders = self._reporter.start_senders()
         compilers = [
             start(self._compile_worker.run, f"compile-{number}", slot)
             for number, slot in enumerate(compile_slots)
@@ -92,7 +93,7 @@ class Executor:
         join(compilers)
         self._handover.finish()
         join(runners)
-        self._reporter.end(sender)
+        self._reporter.end(senders)
         self._heartbeat.end()
         join([beat])
         shutil.rmtree(str(host.jobs), ignore_errors=True)

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from handouts.executor.machine.memory import kernel_bytes
-from handouts.executor.machine.processes import is_running
+from handouts.executor.machine.processes import has_not_ended
 
 
 def process_tree(root: int) -> list[int]:
@@ -20,7 +20,7 @@ def process_tree(root: int) -> list[int]:
         pid = new.pop()
         threads = glob.glob(f"/proc/{pid}/task/*/children")
         found.append(pid)
-        if len(threads) > 1 and not is_running(pid):
+        if len(threads) > 1 and not has_not_ended(pid):
             # Its first thread ended, and /proc shows the memory only under the others.
             found[-1] = max(int(path.split("/")[4]) for path in threads)
         for path in threads:

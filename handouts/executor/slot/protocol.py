@@ -23,7 +23,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-GRACE_SECONDS = 5  # how long what was killed may take to be gone
+# How long what was killed may take to be gone; no less than its GPU has (SETTLE_SECONDS), since a
+# driver that gives much memory back takes its time.
+GRACE_SECONDS = 10
 
 
 class Setup(NamedTuple):
