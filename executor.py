@@ -59,7 +59,7 @@ import time
 import urllib.parse
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -69,97 +69,101 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (171, "handouts/client/errors.py", 6),
-    (193, "handouts/client/words.py", 10),
-    (226, "handouts/client/auth.py", 14),
-    (284, "handouts/client/tracebacks.py", 12),
-    (317, "handouts/executor/base/exit_statuses.py", 5),
-    (331, "handouts/executor/machine/architectures.py", 13),
-    (413, "handouts/executor/sandbox/uids.py", 12),
-    (455, "handouts/executor/base/options.py", 13),
-    (614, "handouts/executor/base/say.py", 10),
-    (650, "handouts/executor/base/threads.py", 15),
-    (679, "handouts/executor/gate/probe.cu", 0),
-    (706, "handouts/executor/base/limits.py", 5),
-    (720, "handouts/executor/base/text.py", 6),
-    (730, "handouts/client/retries.py", 9),
-    (743, "handouts/executor/machine/gpu.py", 8),
-    (774, "handouts/executor/gate/idle_memory.py", 7),
-    (820, "handouts/executor/gate/kernel_log.py", 10),
-    (898, "handouts/executor/machine/processes.py", 11),
-    (955, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1039, "handouts/executor/gate/readings.py", 15),
-    (1159, "handouts/executor/slot/protocol.py", 26),
-    (1283, "handouts/executor/gate/gate.py", 22),
-    (1421, "handouts/executor/machine/cgroups.py", 12),
-    (1509, "handouts/executor/machine/interpreter.py", 13),
-    (1553, "handouts/executor/machine/toolchain.py", 15),
-    (1667, "handouts/executor/sandbox/command.py", 12),
-    (1715, "handouts/executor/slot/live_output.py", 14),
-    (1758, "handouts/executor/slot/memory_board.py", 15),
-    (1824, "handouts/executor/slot/slot.py", 33),
-    (1996, "handouts/executor/gate/probe.py", 20),
-    (2058, "handouts/executor/machine/platforms.py", 7),
-    (2097, "handouts/client/job_file_names.py", 8),
-    (2137, "handouts/executor/base/file_names.py", 10),
-    (2161, "handouts/executor/results/archive.py", 17),
-    (2240, "handouts/executor/pipeline/attempt.py", 19),
-    (2410, "handouts/client/answer.py", 8),
-    (2459, "handouts/client/connection.py", 19),
-    (2616, "handouts/executor/base/held_connection.py", 13),
-    (2650, "handouts/executor/machine/gpu_choice.py", 11),
-    (2722, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2819, "handouts/executor/machine/driver_stub.c", 0),
-    (2862, "handouts/executor/machine/driver_stub.py", 16),
-    (2905, "handouts/executor/machine/libraries.py", 22),
-    (3015, "handouts/executor/machine/memory.py", 5),
-    (3068, "handouts/executor/pipeline/scratch.py", 14),
-    (3091, "handouts/executor/pipeline/workers.py", 11),
-    (3132, "handouts/executor/sandbox/bundle.py", 13),
-    (3165, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (3198, "handouts/executor/sandbox/init.c", 0),
-    (3417, "handouts/executor/results/outputs.py", 10),
-    (3517, "handouts/executor/sandbox/first_process.py", 21),
-    (3570, "handouts/executor/machine/device_files.py", 12),
-    (3605, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3641, "handouts/executor/sandbox/self_test.py", 7),
-    (3699, "handouts/executor/sandbox/shown.py", 13),
-    (3748, "handouts/executor/sandbox/system_calls.py", 11),
-    (3894, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (4068, "handouts/executor/sandbox/unconfined.py", 15),
-    (4151, "handouts/executor/pipeline/host.py", 37),
-    (4305, "handouts/executor/pipeline/held_claims.py", 10),
-    (4345, "handouts/executor/pipeline/places.py", 11),
-    (4387, "handouts/executor/pipeline/room.py", 14),
-    (4505, "handouts/executor/pipeline/shutdown.py", 18),
-    (4602, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4686, "handouts/executor/pipeline/claiming.py", 21),
-    (4831, "handouts/executor/base/flags.py", 12),
-    (4909, "handouts/executor/pipeline/disassembly.py", 14),
-    (5006, "handouts/executor/pipeline/building.py", 22),
-    (5129, "handouts/executor/pipeline/endings.py", 17),
-    (5200, "handouts/executor/pipeline/delivery.py", 16),
-    (5272, "handouts/executor/pipeline/outbox.py", 11),
-    (5307, "handouts/executor/results/spool.py", 11),
-    (5384, "handouts/executor/slot/bounded_log.py", 5),
-    (5420, "handouts/executor/pipeline/sending.py", 15),
-    (5497, "handouts/executor/pipeline/reporting.py", 19),
-    (5584, "handouts/executor/pipeline/handover.py", 17),
-    (5705, "handouts/executor/results/compile_cache.py", 15),
-    (5783, "handouts/executor/pipeline/compiling.py", 30),
-    (5948, "handouts/executor/pipeline/executing.py", 32),
-    (6084, "handouts/executor/pipeline/executor.py", 30),
-    (6183, "handouts/executor/slot/event_loop.py", 12),
-    (6218, "handouts/executor/slot/libc.py", 10),
-    (6248, "handouts/executor/slot/identity.py", 23),
-    (6308, "handouts/executor/slot/process_memory.py", 16),
-    (6380, "handouts/executor/slot/shortage.py", 10),
-    (6438, "handouts/executor/slot/memory_watch.py", 28),
-    (6568, "handouts/executor/slot/orders.py", 13),
-    (6648, "handouts/executor/slot/program_output.py", 11),
-    (6688, "handouts/executor/slot/command_run.py", 24),
-    (6875, "handouts/executor/slot/slot_process.py", 27),
-    (6927, "handouts/executor/main.py", 42),
+    (175, "handouts/client/errors.py", 6),
+    (197, "handouts/client/words.py", 10),
+    (230, "handouts/client/auth.py", 14),
+    (288, "handouts/client/tracebacks.py", 12),
+    (321, "handouts/executor/base/exit_statuses.py", 5),
+    (335, "handouts/executor/machine/architectures.py", 13),
+    (417, "handouts/executor/sandbox/uids.py", 12),
+    (459, "handouts/executor/base/options.py", 13),
+    (635, "handouts/executor/base/say.py", 10),
+    (671, "handouts/executor/base/threads.py", 15),
+    (700, "handouts/executor/gate/probe.cu", 0),
+    (727, "handouts/executor/base/limits.py", 5),
+    (741, "handouts/executor/base/text.py", 6),
+    (751, "handouts/client/retries.py", 9),
+    (764, "handouts/executor/machine/gpu.py", 8),
+    (795, "handouts/executor/gate/idle_memory.py", 7),
+    (841, "handouts/executor/gate/kernel_log.py", 10),
+    (919, "handouts/executor/machine/processes.py", 11),
+    (976, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1060, "handouts/executor/gate/readings.py", 15),
+    (1180, "handouts/executor/slot/protocol.py", 26),
+    (1304, "handouts/executor/gate/gate.py", 22),
+    (1442, "handouts/executor/machine/cgroups.py", 12),
+    (1557, "handouts/executor/machine/host_compiler.py", 20),
+    (1679, "handouts/executor/machine/interpreter.py", 13),
+    (1723, "handouts/executor/machine/toolchain.py", 16),
+    (1850, "handouts/executor/sandbox/command.py", 12),
+    (1898, "handouts/executor/slot/live_output.py", 14),
+    (1941, "handouts/executor/slot/memory_board.py", 15),
+    (2007, "handouts/executor/slot/slot_start.py", 16),
+    (2038, "handouts/executor/slot/slot.py", 33),
+    (2203, "handouts/executor/gate/probe.py", 21),
+    (2274, "handouts/executor/machine/platforms.py", 7),
+    (2313, "handouts/client/job_file_names.py", 8),
+    (2353, "handouts/executor/base/file_names.py", 10),
+    (2377, "handouts/executor/results/archive.py", 17),
+    (2456, "handouts/executor/pipeline/attempt.py", 19),
+    (2626, "handouts/client/answer.py", 8),
+    (2675, "handouts/client/connection.py", 19),
+    (2832, "handouts/executor/base/held_connection.py", 13),
+    (2869, "handouts/executor/machine/cores.py", 14),
+    (2970, "handouts/executor/machine/gpu_choice.py", 11),
+    (3042, "handouts/executor/machine/gpu_discovery.py", 16),
+    (3143, "handouts/executor/machine/integrated.py", 16),
+    (3199, "handouts/executor/machine/driver_stub.c", 0),
+    (3242, "handouts/executor/machine/driver_stub.py", 16),
+    (3285, "handouts/executor/machine/libraries.py", 22),
+    (3394, "handouts/executor/machine/memory.py", 5),
+    (3458, "handouts/executor/pipeline/scratch.py", 16),
+    (3497, "handouts/executor/pipeline/workers.py", 11),
+    (3538, "handouts/executor/sandbox/bundle.py", 13),
+    (3571, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3604, "handouts/executor/sandbox/init.c", 0),
+    (3823, "handouts/executor/results/outputs.py", 10),
+    (3923, "handouts/executor/sandbox/first_process.py", 21),
+    (3976, "handouts/executor/machine/device_files.py", 12),
+    (4011, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (4047, "handouts/executor/sandbox/self_test.py", 7),
+    (4105, "handouts/executor/sandbox/shown.py", 13),
+    (4154, "handouts/executor/sandbox/system_calls.py", 11),
+    (4300, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (4474, "handouts/executor/sandbox/unconfined.py", 15),
+    (4557, "handouts/executor/pipeline/host.py", 38),
+    (4719, "handouts/executor/pipeline/held_claims.py", 10),
+    (4759, "handouts/executor/pipeline/places.py", 11),
+    (4801, "handouts/executor/pipeline/room.py", 14),
+    (4919, "handouts/executor/pipeline/shutdown.py", 18),
+    (5016, "handouts/executor/pipeline/heartbeat.py", 16),
+    (5100, "handouts/executor/pipeline/claiming.py", 21),
+    (5245, "handouts/executor/base/flags.py", 12),
+    (5323, "handouts/executor/pipeline/disassembly.py", 14),
+    (5420, "handouts/executor/pipeline/building.py", 22),
+    (5549, "handouts/executor/pipeline/endings.py", 17),
+    (5620, "handouts/executor/pipeline/delivery.py", 16),
+    (5692, "handouts/executor/pipeline/outbox.py", 11),
+    (5727, "handouts/executor/results/spool.py", 11),
+    (5804, "handouts/executor/slot/bounded_log.py", 5),
+    (5840, "handouts/executor/pipeline/sending.py", 15),
+    (5917, "handouts/executor/pipeline/reporting.py", 19),
+    (6004, "handouts/executor/pipeline/handover.py", 17),
+    (6125, "handouts/executor/results/compile_cache.py", 15),
+    (6203, "handouts/executor/pipeline/compiling.py", 30),
+    (6370, "handouts/executor/pipeline/executing.py", 32),
+    (6506, "handouts/executor/pipeline/executor.py", 29),
+    (6621, "handouts/executor/slot/event_loop.py", 12),
+    (6656, "handouts/executor/slot/libc.py", 10),
+    (6686, "handouts/executor/slot/identity.py", 23),
+    (6746, "handouts/executor/slot/process_memory.py", 16),
+    (6818, "handouts/executor/slot/shortage.py", 16),
+    (6877, "handouts/executor/slot/memory_watch.py", 28),
+    (7007, "handouts/executor/slot/orders.py", 13),
+    (7087, "handouts/executor/slot/program_output.py", 11),
+    (7127, "handouts/executor/slot/command_run.py", 24),
+    (7314, "handouts/executor/slot/slot_process.py", 27),
+    (7366, "handouts/executor/main.py", 42),
 )
 
 
@@ -553,6 +557,18 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)",
     )
     parser.add_argument(
+        "--ccbin",
+        metavar="PATH",
+        help="the host compiler of nvcc, or the folder that it is in (default: NVCC_CCBIN in the "
+        "environment, then g++ on the PATH)",
+    )
+    parser.add_argument(
+        "--nvcc-flags",
+        default="",
+        metavar="FLAGS",
+        help="of nvcc in every compile, before those of a job, as in --nvcc-flags='-O2 -lineinfo'",
+    )
+    parser.add_argument(
         "--python",
         metavar="PATH",
         help="the interpreter of jobs in Python; its prefix is shown in the sandbox "
@@ -569,6 +585,11 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         "--no-gpu",
         action="store_true",
         help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says",
+    )
+    parser.add_argument(
+        "--allow-integrated-gpu",
+        action="store_true",
+        help="use a GPU without memory of its own (GB10, Jetson), where no limit on memory holds",
     )
     parser.add_argument(
         "--kernel-log",
@@ -1419,12 +1440,15 @@ class Gate:
 
 
 class Cgroups:
-    """A cgroup for each slot: the kernel then limits memory and processes, and no slot polls.
+    """A cgroup for each slot: the kernel then limits memory and processes, and shares out the CPU.
 
     Where this process may make none, `make` returns None.
     """
 
     OVERHEAD_BYTES, OVERHEAD_PROCESSES = 32 << 20, 8  # of the slot and bwrap
+    # Of the CPU, where there is not enough for all (cpu.weight): programs have equal shares,
+    # however many threads they start; compilers have less, and the executor does not wait for them.
+    EXECUTOR_WEIGHT, PROGRAM_WEIGHT, COMPILER_WEIGHT = 1000, 200, 100
 
     def __init__(self, group: Path | None) -> None:
         """`group`: the one this process is in, alone; None if there is none.
@@ -1434,6 +1458,7 @@ class Cgroups:
         """
         self._group = group
         self._count = 0
+        self._cpu: list[str] = []  # which of the controllers for the CPU there are
         if group is not None:
             try:
                 self._split(group)
@@ -1441,7 +1466,8 @@ class Cgroups:
                 self._group = None
 
     def _split(self, group: Path) -> None:
-        if not {"memory", "pids"} <= set((group / "cgroup.controllers").read_text().split()):
+        there = set((group / "cgroup.controllers").read_text().split())
+        if not {"memory", "pids"} <= there:
             raise OSError(errno.ENOTSUP, "without the controllers")
         leaf = group / "telerun-executor"
         leaf.mkdir(exist_ok=True)
@@ -1452,12 +1478,20 @@ class Cgroups:
             (group / "cgroup.procs").write_text(str(os.getpid()))
             leaf.rmdir()
             raise
+        for name in ("cpu", "cpuset"):
+            with suppress(OSError):
+                if name in there:
+                    (group / "cgroup.subtree_control").write_text(f"+{name}")
+                    self._cpu.append(name)
+        if "cpu" in self._cpu:
+            (leaf / "cpu.weight").write_text(str(self.EXECUTOR_WEIGHT))
 
     def close(self) -> None:
         """Moves the process back, if nothing is left in the child groups."""
         if self._group is not None:
             with suppress(OSError):
-                (self._group / "cgroup.subtree_control").write_text("-memory -pids")
+                off = " ".join(f"-{name}" for name in ("memory", "pids", *self._cpu))
+                (self._group / "cgroup.subtree_control").write_text(off)
                 (self._group / "cgroup.procs").write_text(str(os.getpid()))
                 (self._group / "telerun-executor").rmdir()
 
@@ -1465,14 +1499,24 @@ class Cgroups:
         """For the log and for staff."""
         return "cgroup v2" if self._group else "rlimits and a watchdog"
 
-    def make(self) -> Path | None:
-        """A group for one slot, or None."""
+    @property
+    def shares_cpu(self) -> bool:
+        """Whether each slot has its share of the CPU, however many threads others have."""
+        return "cpu" in self._cpu
+
+    def make(self, compiles: bool = False, cpus: str = "") -> Path | None:
+        """A group for one slot, or None. `cpus`: its own, in the kernel's form; "" for all."""
         if self._group is None:
             return None
         self._count += 1
         made = self._group / f"telerun-slot-{self._count}"
         made.mkdir(exist_ok=True)
         (made / "memory.swap.max").write_text("0")
+        if self.shares_cpu:
+            weight = self.COMPILER_WEIGHT if compiles else self.PROGRAM_WEIGHT
+            (made / "cpu.weight").write_text(str(weight))
+        if cpus and "cpuset" in self._cpu:
+            (made / "cpuset.cpus").write_text(cpus)
         return made
 
     @classmethod
@@ -1499,6 +1543,132 @@ def own_cgroup() -> Path | None:
     except (OSError, IndexError):
         return None
     return Path(places[0]) / names[0] if places and names else None
+
+
+# --- handouts/executor/machine/host_compiler.py -------------------------------------------
+#
+# What the operator has nvcc do in every compile: another host compiler, flags of its own.
+#
+# nvcc itself reads these variables of its environment: NVCC_CCBIN, NVCC_PREPEND_FLAGS and
+# NVCC_APPEND_FLAGS. conda, Spack and the modules of clusters set them. In the sandbox there is no
+# environment, so they are read when the executor starts, and become arguments.
+
+
+NAMES_COMPILER = ("-ccbin", "--compiler-bindir")
+PROGRAMS = ("g++", "c++", "clang++", "gcc", "cc", "clang")  # those of a folder that is named
+
+# nvcc calls it by way of a shell, its folder in double quotes and its name in none.
+CALLABLE = re.compile(r'[^"$`\\\n]*/[\w.+-]+')
+
+
+class HostCompiler(NamedTuple):
+    """The operator's wishes."""
+
+    path: str = ""  # of the compiler; "" for the one on the PATH
+    before: Sequence[str] = ()  # nvcc's flags before those of the job
+    after: Sequence[str] = ()  # and after them
+    folders: Sequence[Path] = ()  # what must be shown in the sandbox for it
+
+    def flags(self) -> list[str]:
+        """All that comes before a job's flags."""
+        return [*self.before, *(["-ccbin", self.path] if self.path else [])]
+
+    def about(self) -> str | None:
+        """For staff; None if nothing was wished."""
+        words = [*self.flags(), *self.after]
+        return " ".join(map(shlex.quote, words)) or None
+
+
+def host_compiler(ccbin: str | None, flags: str, environment: Mapping[str, str]) -> HostCompiler:
+    """From `--ccbin`, `--nvcc-flags` and the executor's environment. Raises BadSetup."""
+    before, named = without_compiler(words_of_flags(environment, "NVCC_PREPEND_FLAGS"))
+    more, named_too = without_compiler(split_flags("--nvcc-flags", flags))
+    after, named_last = without_compiler(words_of_flags(environment, "NVCC_APPEND_FLAGS"))
+    given = ccbin or named_too or named_last or named or environment.get("NVCC_CCBIN") or ""
+    path = found_compiler(given) if given else ""
+    folders = folders_of(path) if path else []
+    return HostCompiler(path, [*before, *more], after, folders)
+
+
+def words_of_flags(environment: Mapping[str, str], name: str) -> list[str]:
+    """Those in a variable of the environment. Raises BadSetup."""
+    return split_flags(name, environment.get(name, ""))
+
+
+def split_flags(source: str, text: str) -> list[str]:
+    """As a shell would. Raises BadSetup."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BadSetup(f"{source} is {text!r}, which is no list of flags: {error}.") from None
+
+
+def without_compiler(flags: list[str]) -> tuple[list[str], str]:
+    """The flags but those that name a host compiler, and the last one that they name."""
+    left, named, takes_next = [], "", False
+    for flag in flags:
+        option, _, value = flag.partition("=")
+        if takes_next:
+            named, takes_next = flag, False
+        elif option in NAMES_COMPILER:
+            named, takes_next = value, not value
+        else:
+            left.append(flag)
+    return left, named
+
+
+def found_compiler(given: str) -> str:
+    """The whole path of a program. Raises BadSetup where there is none.
+
+    Of a folder nvcc itself would take `gcc` alone.
+    """
+    if os.path.isdir(given):
+        inside = (shutil.which(os.path.join(given, name)) for name in PROGRAMS)
+        found = next(filter(None, inside), None)
+    else:
+        found = shutil.which(given)
+    if found is None:
+        raise BadSetup(
+            f"The host compiler {given} is not there: name one with --ccbin, and look at "
+            "NVCC_CCBIN and NVCC_PREPEND_FLAGS in the environment, which may name it."
+        )
+    path = os.path.abspath(found)
+    if not CALLABLE.fullmatch(path):
+        raise BadSetup(
+            f"nvcc cannot call {path}: a host compiler's name may have no space, and its path none "
+            'of " $ ` \\. Make a link to it that has another name.'
+        )
+    return path
+
+
+def folders_of(compiler: str) -> list[Path]:
+    """What a compiler needs to run: its installation or its file, also where a link leads."""
+    folders = {installation(Path(compiler)), installation(Path(os.path.realpath(compiler)))}
+    return sorted(folders)
+
+
+def installation(compiler: Path) -> Path:
+    """The folder above `bin`, if a compiler's own parts are in it. Never a home, nor /."""
+    above = compiler.parent.parent
+    parts = ("lib/gcc", "libexec/gcc", "lib64/gcc", "lib/clang", "lib64/clang")
+    is_in_bin = compiler.parent.name == "bin"
+    has_parts = any((above / part).is_dir() for part in parts)
+    return above if is_in_bin and has_parts and above != Path("/") else compiler
+
+
+def sibling(compiler: str, for_c: bool) -> str:
+    """The compiler for C, or for C++, of the same make, such as x86_64-conda-linux-gnu-gcc beside
+    …-g++; it may be the same. "" if there is none."""
+    folder, name = os.path.split(compiler)
+    for cxx, cc in (("clang++", "clang"), ("g++", "gcc"), ("c++", "cc")):
+        old, new = (cxx, cc) if for_c else (cc, cxx)
+        if re.search(rf"(^|-){re.escape(new)}(-[\d.]+)?$", name):
+            return compiler
+        match = re.fullmatch(rf"(|.*-){re.escape(old)}(|-[\d.]+)", name)
+        other = os.path.join(folder, match[1] + new + match[2]) if match else ""
+        if other and shutil.which(other):
+            return other
+    return ""
 
 
 # --- handouts/executor/machine/interpreter.py ---------------------------------------------
@@ -1562,11 +1732,17 @@ class Toolchain:
         is_needed = bool(options.nvcc or options.nproc_execute)
         self.nvcc = find_nvcc(options.nvcc, is_needed)  # "" for none, as those below
         self.nvcc_version = nvcc_version(self.nvcc) if self.nvcc else ""
-        self.cxx = first_program("g++", "clang++")
-        self.cc = first_program("gcc", "clang", "cc")
+        self.host_compiler = host_compiler(options.ccbin, options.nvcc_flags, os.environ)
+        self.cxx = first_program("g++", "clang++") or self._wished(for_c=False)
+        self.cc = first_program("gcc", "clang", "cc") or self._wished(for_c=True)
         self.interpreter = find_interpreter(options.python)
         self.cuobjdump = tool_beside(self.nvcc, "cuobjdump")
         self.nvdisasm = tool_beside(self.nvcc, "nvdisasm")
+
+    def _wished(self, for_c: bool) -> str:
+        """Where the system has no compiler: nvcc's, or the one beside it; "" for none."""
+        wished = self.host_compiler.path
+        return sibling(wished, for_c) if wished else ""
 
     def languages(self) -> list[str]:
         """Those of the jobs that can be run here."""
@@ -1657,6 +1833,13 @@ def toolkit_root(nvcc: str) -> Path | None:
         if behind.is_dir():
             return behind
     return None
+
+
+def include_folder(nvcc: str) -> Path:
+    """Where the toolkit's headers are: conda and some packages have them in a folder a target."""
+    root = toolkit_root(nvcc) or Path("/usr")
+    folders = [root / "include", *sorted(root.glob("targets/*/include"))]
+    return next((one for one in folders if (one / "cuda.h").is_file()), folders[0])
 
 
 # --- handouts/executor/sandbox/command.py -------------------------------------------------
@@ -1816,6 +1999,37 @@ class MemoryBoards:
         return MemoryBoard(self._descriptor, self._places - 1)
 
 
+# --- handouts/executor/slot/slot_start.py -------------------------------------------------
+#
+# Starting the process of a slot.
+
+
+def start_slot(
+    setup: Setup, cpus: Collection[int], group: Path | None
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The process, and this end of its socket.
+
+    `cpus`: those that it has to itself, () for all; `group`: its cgroup.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", str(Path(__file__).resolve()), "--slot", setup.encode()],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=[setup.board] if setup.board >= 0 else [],
+            env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
+        )
+    if cpus:  # for want of a cgroup that holds them: programs could change it
+        with suppress(OSError):
+            os.sched_setaffinity(process.pid, cpus)
+    if group is not None:
+        (group / "cgroup.procs").write_text(str(process.pid))
+    return process, ours
+
+
 # --- handouts/executor/slot/slot.py -------------------------------------------------------
 #
 # The worker's side of a slot.
@@ -1825,14 +2039,20 @@ class Slot:
     """Runs commands, one at a time. `run` blocks; `kill` may come from any thread."""
 
     def __init__(
-        self, sandbox: Any = None, group: Path | None = None, board: MemoryBoard = NO_BOARD
+        self,
+        sandbox: Any = None,
+        group: Path | None = None,
+        board: MemoryBoard = NO_BOARD,
+        cpus: Collection[int] = (),
     ) -> None:
         """With a sandbox that has uids, one of them is this slot's for as long as it lives.
 
-        `group` is a cgroup of its own, `board` its place on the one of all slots.
+        `group` is a cgroup of its own, `board` its place on the one of all slots,
+        `cpus` those that it has to itself.
         """
         self._group = group
         self._board = board
+        self._cpus = cpus
         self._lock = threading.Lock()
         self._number = 0  # of the last order
         self._process: subprocess.Popen[bytes] | None = None
@@ -1971,21 +2191,8 @@ class Slot:
         """Starts the slot's process if there is none."""
         if self._process is not None:
             return
-        script = str(Path(__file__).resolve())
-        self._socket, theirs = socket.socketpair()
+        self._process, self._socket = start_slot(self._setup, self._cpus, self._group)
         self._frames = self._socket.makefile("rb")
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", script, "--slot", self._setup.encode()],
-                stdin=theirs,
-                stdout=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-                pass_fds=[self._board.descriptor] if self._board.descriptor >= 0 else [],
-                env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
-            )
-        if self._group is not None:
-            (self._group / "cgroup.procs").write_text(str(self._process.pid))
 
 
 # --- handouts/executor/gate/probe.py ------------------------------------------------------
@@ -2001,11 +2208,20 @@ PROBE_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 20}
 class Probe:
     """Compiled once, when the executor starts."""
 
-    def __init__(self, folder: Path, sandbox: Any, nvcc: str, architectures: list[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sandbox: Any,
+        nvcc: str,
+        architectures: list[str],
+        options: Sequence[str] = (),
+    ) -> None:
+        """`options`: what nvcc is told in every compile."""
         self._folder = folder
         self._sandbox = sandbox
         self._nvcc = nvcc
         self._architectures = architectures
+        self._options = options
 
     def compile(self, slot: Slot) -> None:
         """Raises BadSetup if nvcc cannot compile for the GPUs here."""
@@ -2014,7 +2230,7 @@ class Probe:
             (self._folder / name).mkdir(parents=True)
         flags = architecture_flags(self._architectures)
         product = self._sandbox.places(self._folder).program
-        argv = [self._nvcc, *flags, "-o", product, "./probe.cu"]
+        argv = [self._nvcc, *self._options, *flags, "-o", product, "./probe.cu"]
         files = {"probe.cu": PROBE_CU}
         command = self._sandbox.compiler(self._folder, files, argv, DEFAULT_LIMITS)
         ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)
@@ -2642,6 +2858,110 @@ class HeldConnection(Queue):
         return connection
 
 
+# --- handouts/executor/machine/cores.py ---------------------------------------------------
+#
+# Which of the host's cores each worker's programs have.
+#
+# Only where there are several GPUs or several NUMA nodes: there a program is measured better on cores
+# near its GPU that no other program has.
+
+
+MINIMUM = 2  # cores a GPU; with fewer, all share them
+
+
+class Cores:
+    """As /sys shows them, and this process may use them."""
+
+    def __init__(self, allowed: set[int] | None = None, root: Path = Path("/sys")) -> None:
+        """`allowed`: CPUs, by number; those of this process."""
+        self._root = root
+        self._allowed = os.sched_getaffinity(0) if allowed is None else allowed
+        self.nodes = self._nodes()
+
+    def _nodes(self) -> list[set[int]]:
+        folders = sorted(self._root.glob("devices/system/node/node[0-9]*/cpulist"))
+        found = [cpus_in(kernel_text(path)) & self._allowed for path in folders]
+        return [node for node in found if node] or [set(self._allowed)]
+
+    def near(self, bus: str) -> int:
+        """The NUMA node of a GPU, as its place in `nodes`; -1 where the kernel does not say.
+
+        `bus`: as nvidia-smi has it, "00000000:81:00.0".
+        """
+        device = self._root / "bus/pci/devices" / pci_address(bus)
+        local = cpus_in(kernel_text(device / "local_cpulist")) & self._allowed
+        if kernel_text(device / "numa_node").startswith("-") or not local:
+            return -1
+        shared = [len(local & node) for node in self.nodes]
+        return shared.index(max(shared)) if len(self.nodes) > 1 else 0
+
+    def shares(self, buses: Sequence[str], others: int) -> list[set[int]]:
+        """The CPUs of each GPU's programs; [] where cores are not told apart.
+
+        `buses`: where the GPUs are. `others`: how many cores should be left for all the rest: the
+        executor, compilers, programs without a GPU; at most a quarter of them is.
+        """
+        if not buses or (len(buses) == 1 and len(self.nodes) == 1):
+            return []
+        cores = [self._cores_of(node) for node in self.nodes]
+        left = min(others, sum(map(len, cores)) // 4)
+        for _ in range(left):  # of the nodes with most of them
+            max(cores, key=len).pop()
+        homes = self._homes(buses)
+        # As many for each GPU of the host, so that their times can be compared.
+        count = min(len(cores[home]) // crowd for home, crowd in Counter(homes).items())
+        if count < MINIMUM:
+            return []
+        return [set().union(*(cores[home].pop(0) for _ in range(count))) for home in homes]
+
+    def _homes(self, buses: Sequence[str]) -> list[int]:
+        """The node of each GPU; those of which the kernel does not say are spread."""
+        homes = [self.near(bus) for bus in buses]
+        for number, home in enumerate(homes):
+            if home < 0:
+                crowd = Counter(home for home in homes if home >= 0)
+                homes[number] = min(range(len(self.nodes)), key=lambda node: crowd[node])
+        return homes
+
+    def _cores_of(self, cpus: set[int]) -> list[set[int]]:
+        """The same CPUs by core: two that share one are never two programs'."""
+        cores: list[set[int]] = []
+        for cpu in sorted(cpus):
+            if not any(cpu in core for core in cores):
+                path = self._root / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+                cores.append((cpus_in(kernel_text(path)) | {cpu}) & cpus)
+        return cores
+
+
+def kernel_text(path: Path) -> str:
+    """One of the kernel's files; "" if there is none."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def cpus_in(text: str) -> set[int]:
+    """From the kernel's form, "0-3,8,10-11"; what is not understood is left out."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def in_kernels_form(cpus: set[int]) -> str:
+    """The inverse: "0,1,2,8"."""
+    return ",".join(map(str, sorted(cpus)))
+
+
+def pci_address(bus: str) -> str:
+    """As /sys has it: "0000:81:00.0", in small letters, its domain of four digits or more."""
+    domain, _, rest = bus.lower().partition(":")
+    return f"{domain.lstrip('0').rjust(4, '0')}:{rest}"
+
+
 # --- handouts/executor/machine/gpu_choice.py ----------------------------------------------
 #
 # Which of the machine's GPUs this executor may use.
@@ -2813,6 +3133,66 @@ def place_of_instance(places: dict[str, str], number: str, uuid: str) -> str:
     return places[number]
 
 
+# --- handouts/executor/machine/integrated.py ----------------------------------------------
+#
+# GPUs without memory of their own: what programs take on them is the host's.
+#
+# No limit holds there: the driver's pages are in no cgroup's count and in no process.
+
+
+NAMES = re.compile(r"\b(GB10|N1X|Tegra|Jetson|Orin|Xavier|Thor|nvgpu)\b", re.IGNORECASE)
+UNKNOWN = re.compile(r"\[?(N/A|Not Supported|Not Available|Unknown)?\]?", re.IGNORECASE)
+
+
+def refuse_integrated(gpus: list[Gpu], is_allowed: bool) -> None:
+    """Raises BadSetup for a GPU without memory of its own, unless the operator allows it."""
+    memories = memories_of(gpus) if gpus else {}
+    for gpu in gpus:
+        total, used = memories.get(gpu.whole or gpu.uuid, ("?", "?"))
+        if not is_integrated(gpu, total, used):
+            continue
+        why = (
+            f"GPU {gpu.index} ({gpu.name}) has no memory of its own: what programs take there is "
+            "the host's, and no limit on it holds."
+        )
+        if not is_allowed:
+            raise BadSetup(f"{why} Say --allow-integrated-gpu to use it all the same.")
+        say(f"WARNING: {why}")
+
+
+def is_integrated(gpu: Gpu, total: str, used: str, root: Path = Path("/")) -> bool:
+    """By its name, by the place that it has not on the bus of a Tegra, or since nvidia-smi knows no
+    memory of it. `total`, `used`: its memory, as nvidia-smi says it.
+    """
+    if NAMES.search(gpu.name):
+        return True
+    if is_tegra(root) and UNKNOWN.fullmatch(gpu.bus.strip()):
+        return True
+    return bool(UNKNOWN.fullmatch(total) and UNKNOWN.fullmatch(used))
+
+
+def is_tegra(root: Path = Path("/")) -> bool:
+    """Whether the host is one of NVIDIA's systems on a chip."""
+    try:
+        compatible = (root / "proc/device-tree/compatible").read_bytes()
+    except OSError:
+        compatible = b""
+    return b"nvidia,tegra" in compatible or (root / "etc/nv_tegra_release").exists()
+
+
+def memories_of(gpus: list[Gpu]) -> dict[str, tuple[str, str]]:
+    """All of each GPU's memory, and what of it is in use, as nvidia-smi says it; {} if it says
+    nothing now."""
+    try:
+        (answer,) = ask_nvidia_smi(
+            ["--query-gpu=uuid,memory.total,memory.used", "--format=csv,noheader,nounits"],
+            seconds=60,
+        )
+    except GpuTrouble:
+        return {}
+    return {uuid: (total, used) for uuid, total, used in rows_of(answer, 3)}
+
+
 # --- handouts/executor/machine/driver_stub.c ----------------------------------------------
 
 
@@ -2934,8 +3314,8 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
     if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
         make_driver_stub(nvcc, compiler, folder)
     link = [str(path) for path in [*stubs, *run]]
-    root = toolkit_root(nvcc)
-    include = str(root / "include") if root and str(root) != "/usr" else ""
+    root, headers = toolkit_root(nvcc), include_folder(nvcc)
+    include = str(headers) if root and str(root) != "/usr" else ""
     names = {
         library.name[len("lib") :].partition(".")[0]
         for path in [*stubs, *run, folder]
@@ -2982,8 +3362,7 @@ def link_plain_names(folders: list[Path], into: Path) -> None:
 
 def make_driver_stub(nvcc: str, compiler: str, folder: Path) -> None:
     """libcuda.so.1 and libcuda.so; without the toolkit's headers no program could need them."""
-    include = (toolkit_root(nvcc) or Path("/usr")) / "include"
-    functions = driver_functions(include)
+    functions = driver_functions(include_folder(nvcc))
     if not functions:
         return
     problem = compile_stub(compiler, functions, folder / DRIVER_STUB)
@@ -3013,6 +3392,7 @@ def names_any_of(flags: Iterable[str], names: Iterable[str]) -> bool:
 
 
 MEMINFO = "/proc/meminfo"
+NODES = "/sys/devices/system/node"
 # What of the memory in use the kernel says the purpose of (proc_meminfo(5)).
 COUNTED_ON_HOST = (
     *("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "KernelStack"),
@@ -3048,6 +3428,16 @@ def host_is_short(path: str = MEMINFO, share: float = 1.0) -> bool:
         return False
 
 
+def is_all_beside_cpus(root: str = NODES) -> bool:
+    """Whether each node with memory has CPUs too. On Grace a GPU's own memory is a node without,
+    and what programs take there is nothing that the host has lost."""
+    try:
+        with open(f"{root}/has_memory") as with_memory, open(f"{root}/has_cpu") as with_cpus:
+            return with_memory.read() == with_cpus.read()
+    except OSError:
+        return True
+
+
 def uncounted_on_host(path: str = MEMINFO) -> int:
     """Bytes in use of which the kernel does not say what for: pages that drivers took.
 
@@ -3081,6 +3471,22 @@ def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
     except OSError as error:
         raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
     return folder, lock
+
+
+def why_no_room(scratch: Path, min_free_mib: int) -> str:
+    """Why no job may be claimed now: the host is short of disk or memory; "" if it is not."""
+    try:
+        free = shutil.disk_usage(str(scratch)).free
+    except OSError as error:
+        return f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
+    if free < min_free_mib << 20:
+        return (
+            f"Only {free >> 20} MiB are free for {scratch}; claiming no jobs until there are "
+            f"{min_free_mib}."
+        )
+    if host_is_short():
+        return "The host is short of memory; claiming no jobs until it is not."
+    return ""
 
 
 # --- handouts/executor/pipeline/workers.py ------------------------------------------------
@@ -4166,14 +4572,19 @@ class Host:
         takes_gpus = options.nproc_execute > 0 and not options.no_gpu
         self.gpus = gpus_for_workers(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
+        refuse_integrated(self.gpus, options.allow_integrated_gpu)
         self.cgroups = Cgroups(own_cgroup())
+        others = 1 + options.nproc_compile + options.nproc_cpu
+        shares = Cores().shares([gpu.bus for gpu in self.gpus], others)
+        self._cpus = dict(zip((gpu.uuid for gpu in self.gpus), shares))
         self.libraries = make_libraries(
             self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
         )
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
+            shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]
             self.sandbox = Bubblewrap(
-                options,
+                argparse.Namespace(**{**vars(options), "sandbox_bind": shown}),
                 self.nvcc,
                 self.scratch / "sandbox",
                 self.libraries,
@@ -4208,9 +4619,11 @@ class Host:
                 )
             return None
 
-    def make_slot(self, gpu: Gpu | None) -> Slot:
+    def make_slot(self, gpu: Gpu | None, compiles: bool = False) -> Slot:
         """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
-        slot = Slot(self.sandbox, self.cgroups.make(), self._boards.next())
+        cpus = self._cpus.get(gpu.uuid, set()) if gpu else set()
+        group = self.cgroups.make(compiles, in_kernels_form(cpus))
+        slot = Slot(self.sandbox, group, self._boards.next(), cpus)
         if self.options.sandbox != "none":
             self.try_sandbox(slot, gpu)
         return slot
@@ -4247,7 +4660,9 @@ class Host:
 
     def compiler(self) -> str:
         """For the log."""
-        return f"nvcc {self.nvcc_version}" if self.nvcc else "no nvcc"
+        wished = self.toolchain.host_compiler.about()
+        told = f" with {wished}" if wished else ""
+        return f"nvcc {self.nvcc_version}{told}" if self.nvcc else "no nvcc"
 
     def hardware(self) -> str:
         """For the log."""
@@ -4259,6 +4674,7 @@ class Host:
         return {
             "version": VERSION,
             "nvcc": self.nvcc_version or None,
+            "nvcc_flags": self.toolchain.host_compiler.about(),
             "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
             "nproc_compile": self.options.nproc_compile,
@@ -4268,29 +4684,27 @@ class Host:
             "languages": self.languages(),
             "sandbox": self.sandbox.about(),
             "limits": self.cgroups.about(),
+            "cpu": self.about_cpu(),
             "host": socket.gethostname(),
             "python": ".".join(map(str, sys.version_info[:3])),
         }
 
+    def about_cpu(self) -> str:
+        """How the CPU is shared out, for staff."""
+        words = ["equal shares"] if self.cgroups.shares_cpu else ["no shares"]
+        own = [
+            f"{in_kernels_form(cpus)} for GPU {gpu.index}"
+            for gpu in self.gpus
+            if (cpus := self._cpus.get(gpu.uuid))
+        ]
+        return "; ".join([*words, *own])
+
     def has_room_for_a_job(self) -> bool:
         """Whether a job fits in memory and, with its result, on the disk; else none is claimed."""
-        try:
-            free = shutil.disk_usage(str(self.scratch)).free
-        except OSError as error:
-            TROUBLE_LOG.say(
-                f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
-            )
-            return False
-        if host_is_short():
-            TROUBLE_LOG.say("The host is short of memory; claiming no jobs until it is not.")
-            return False
-        if free < self.options.min_free_mib << 20:
-            TROUBLE_LOG.say(
-                f"Only {free >> 20} MiB are free for {self.scratch}; claiming no jobs until "
-                f"there are {self.options.min_free_mib}."
-            )
-            return False
-        return True
+        why = why_no_room(self.scratch, self.options.min_free_mib)
+        if why:
+            TROUBLE_LOG.say(why)
+        return not why
 
     def is_full(self) -> bool:
         """Whether a command that runs without a sandbox may have failed for lack of room."""
@@ -5079,14 +5493,20 @@ def plan_for_nvcc(
 ) -> Build:
     """CUDA, or C++ for a platform with a GPU."""
     own = [] if job_names_architecture(attempt.flags) else architectures
-    compiler = [tools.nvcc, OPTIMIZED, *architecture_flags(own, with_ptx=attempt.asm)]
+    wished = tools.host_compiler
+    compiler = [
+        tools.nvcc,
+        OPTIMIZED,
+        *wished.flags(),
+        *architecture_flags(own, with_ptx=attempt.asm),
+    ]
     flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
     of_host = [name for name in names if name.endswith((*C, *CXX))]
     return Build(
         compiler,
         is_nvcc=True,
         sources=[told_to_nvcc(name) for name in names],
-        flags=flags,
+        flags=[*flags, *wished.after],
         needs_driver=needs_driver(flags),
         shows_cuda=attempt.asm and len(of_host) < len(names),
         listed=[[told_to_nvcc(name)] for name in of_host] if attempt.asm else [],
@@ -5787,7 +6207,8 @@ class Compiler:
         self._host = host
         self._faults = faults
         tools = host.toolchain
-        self._compilers = [compiler_version(compiler) for compiler in (tools.cxx, tools.cc)]
+        compilers = (tools.cxx, tools.cc, tools.host_compiler.path)
+        self._compilers = [compiler_version(compiler) for compiler in compilers]
         # A header in a folder of --sandbox-bind may change, and the key would not.
         programs = 0 if host.options.sandbox_bind else host.options.compile_cache
         self._cache = CompileCache(host.scratch / "compiled", programs)
@@ -5884,6 +6305,7 @@ class Compiler:
         told."""
         host, tools = self._host, self._host.toolchain
         programs = [host.nvcc, tools.cxx, tools.cc, tools.cuobjdump, tools.nvdisasm]
+        programs.append(tools.host_compiler.path)
         changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
@@ -6081,6 +6503,14 @@ class ExecutionWorker:
 # The executor: its parts, its threads, and their start and end.
 
 
+WITHOUT_CGROUPS = (
+    "No cgroup is this executor's own. Not protected without one: the host's memory from what is "
+    "taken between two looks (20 a second) or by a GPU's driver, other jobs' time from a program "
+    "with many threads, and without root the count of a job's processes. Delegate=yes in its "
+    "service mends it, or: systemd-run --scope -p Delegate=yes python3 executor.py ..."
+)
+
+
 class Executor:
     """The pipeline: claiming → compiling → handover → executing → reporting, and heartbeats
     meanwhile. Begin reading with the two workers."""
@@ -6108,7 +6538,11 @@ class Executor:
             self._shutdown,
         )
         self._probe = Probe(
-            host.scratch / "probe", host.sandbox, host.nvcc, host.architectures(CUDA)
+            host.scratch / "probe",
+            host.sandbox,
+            host.nvcc,
+            host.architectures(CUDA),
+            host.toolchain.host_compiler.flags(),
         )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),
@@ -6127,7 +6561,9 @@ class Executor:
         signal.signal(signal.SIGTERM, self._shutdown.on_signal)
         signal.signal(signal.SIGINT, self._shutdown.on_signal)
         host = self._host
-        compile_slots = [host.make_slot(None) for _ in range(host.options.nproc_compile)]
+        compile_slots = [
+            host.make_slot(None, compiles=True) for _ in range(host.options.nproc_compile)
+        ]
         execution_slots = [
             host.make_slot(worker.gate.gpu if worker.gate else None) for worker in host.workers
         ]
@@ -6168,6 +6604,8 @@ class Executor:
             f"{options.nproc_compile} compile and {len(host.workers)} execution workers, "
             f"queue {host.auth.server}."
         )
+        if not host.cgroups.about().startswith("cgroup"):
+            say(WITHOUT_CGROUPS)
         if options.sandbox == "none":
             say(
                 "WARNING: --sandbox none: programs run as this user, and can read and do what it "
@@ -6388,10 +6826,11 @@ class Shortage:
     program began the host has lost pages that are nobody's (`uncounted_on_host`).
     """
 
-    def __init__(self, board: MemoryBoard, meminfo: str = MEMINFO) -> None:
+    def __init__(self, board: MemoryBoard, meminfo: str = MEMINFO, nodes: str = NODES) -> None:
         self._board = board
         self._meminfo = meminfo
         self._at_start = uncounted_on_host(meminfo)
+        self._can_tell = is_all_beside_cpus(nodes)
         self._since: float | None = None
         self.lost = 0  # bytes that the host has lost to nobody since then
 
@@ -6411,7 +6850,7 @@ class Shortage:
         self.lost = uncounted_on_host(self._meminfo) - self._at_start
         others = self._board.others()
         suspects = [other for other in others if other.excess > 0]
-        is_too_much = self.lost + anonymous > own.limit
+        is_too_much = self._can_tell and self.lost + anonymous > own.limit
         if is_too_much and (not others or (own.excess > 0 and not suspects)):
             return "memory"
         if own.excess >= max((other.excess for other in suspects), default=own.excess):

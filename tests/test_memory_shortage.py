@@ -242,3 +242,16 @@ def test_a_program_under_which_the_hosts_memory_falls(
     slot.close()
     assert ended.why == why
     assert (ended.memory_bytes > 30 * GIB - 1) is (why == "memory")
+
+
+def test_where_a_gpus_own_memory_is_the_hosts_too_nobody_is_blamed(tmp_path: Path) -> None:
+    """On Grace it is a node without CPUs, and what is taken there counts as in use."""
+    nodes = tmp_path / "node"
+    nodes.mkdir()
+    (nodes / "has_cpu").write_text("0\n")
+    for with_memory, verdict in (("0\n", "memory"), ("0,2\n", "short")):
+        (nodes / "has_memory").write_text(with_memory)
+        path = meminfo(tmp_path / "stub-meminfo", 32 * GIB)
+        shortage = executor.Shortage(executor.NO_BOARD, path, str(nodes))
+        meminfo(tmp_path / "stub-meminfo", GIB, 30 * GIB)
+        assert shortage.verdict(executor.Held(GIB, 0, 4 * GIB), GIB) == verdict

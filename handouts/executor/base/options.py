@@ -111,6 +111,18 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)",
     )
     parser.add_argument(
+        "--ccbin",
+        metavar="PATH",
+        help="the host compiler of nvcc, or the folder that it is in (default: NVCC_CCBIN in the "
+        "environment, then g++ on the PATH)",
+    )
+    parser.add_argument(
+        "--nvcc-flags",
+        default="",
+        metavar="FLAGS",
+        help="of nvcc in every compile, before those of a job, as in --nvcc-flags='-O2 -lineinfo'",
+    )
+    parser.add_argument(
         "--python",
         metavar="PATH",
         help="the interpreter of jobs in Python; its prefix is shown in the sandbox "
@@ -127,6 +139,11 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         "--no-gpu",
         action="store_true",
         help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says",
+    )
+    parser.add_argument(
+        "--allow-integrated-gpu",
+        action="store_true",
+        help="use a GPU without memory of its own (GB10, Jetson), where no limit on memory holds",
     )
     parser.add_argument(
         "--kernel-log",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 MEMINFO = "/proc/meminfo"
+NODES = "/sys/devices/system/node"
 # What of the memory in use the kernel says the purpose of (proc_meminfo(5)).
 COUNTED_ON_HOST = (
     *("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "KernelStack"),
@@ -36,6 +37,16 @@ def host_is_short(path: str = MEMINFO, share: float = 1.0) -> bool:
         return kernel_bytes(path, "MemAvailable") < floor
     except (OSError, ValueError):
         return False
+
+
+def is_all_beside_cpus(root: str = NODES) -> bool:
+    """Whether each node with memory has CPUs too. On Grace a GPU's own memory is a node without,
+    and what programs take there is nothing that the host has lost."""
+    try:
+        with open(f"{root}/has_memory") as with_memory, open(f"{root}/has_cpu") as with_cpus:
+            return with_memory.read() == with_cpus.read()
+    except OSError:
+        return True
 
 
 def uncounted_on_host(path: str = MEMINFO) -> int:

@@ -26,6 +26,13 @@ from handouts.executor.pipeline.shutdown import Shutdown
 from handouts.executor.pipeline.workers import offers
 from handouts.executor.results.spool import Spool
 
+WITHOUT_CGROUPS = (
+    "No cgroup is this executor's own. Not protected without one: the host's memory from what is "
+    "taken between two looks (20 a second) or by a GPU's driver, other jobs' time from a program "
+    "with many threads, and without root the count of a job's processes. Delegate=yes in its "
+    "service mends it, or: systemd-run --scope -p Delegate=yes python3 executor.py ..."
+)
+
 
 class Executor:
     """The pipeline: claiming → compiling → handover → executing → reporting, and heartbeats
@@ -54,7 +61,11 @@ class Executor:
             self._shutdown,
         )
         self._probe = Probe(
-            host.scratch / "probe", host.sandbox, host.nvcc, host.architectures(CUDA)
+            host.scratch / "probe",
+            host.sandbox,
+            host.nvcc,
+            host.architectures(CUDA),
+            host.toolchain.host_compiler.flags(),
         )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),
@@ -73,7 +84,9 @@ class Executor:
         signal.signal(signal.SIGTERM, self._shutdown.on_signal)
         signal.signal(signal.SIGINT, self._shutdown.on_signal)
         host = self._host
-        compile_slots = [host.make_slot(None) for _ in range(host.options.nproc_compile)]
+        compile_slots = [
+            host.make_slot(None, compiles=True) for _ in range(host.options.nproc_compile)
+        ]
         execution_slots = [
             host.make_slot(worker.gate.gpu if worker.gate else None) for worker in host.workers
         ]
@@ -114,6 +127,8 @@ class Executor:
             f"{options.nproc_compile} compile and {len(host.workers)} execution workers, "
             f"queue {host.auth.server}."
         )
+        if not host.cgroups.about().startswith("cgroup"):
+            say(WITHOUT_CGROUPS)
         if options.sandbox == "none":
             say(
                 "WARNING: --sandbox none: programs run as this user, and can read and do what it "

@@ -19,14 +19,15 @@ from handouts.executor.gate.gate import Gate
 from handouts.executor.gate.kernel_log import KernelLog
 from handouts.executor.machine.architectures import full_architecture
 from handouts.executor.machine.cgroups import Cgroups, own_cgroup
+from handouts.executor.machine.cores import Cores, in_kernels_form
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.gpu_choice import lock_gpu
 from handouts.executor.machine.gpu_discovery import gpus_for_workers
+from handouts.executor.machine.integrated import refuse_integrated
 from handouts.executor.machine.libraries import make_libraries
-from handouts.executor.machine.memory import host_is_short
 from handouts.executor.machine.platforms import CPU, CUDA
 from handouts.executor.machine.toolchain import Toolchain
-from handouts.executor.pipeline.scratch import take_scratch
+from handouts.executor.pipeline.scratch import take_scratch, why_no_room
 from handouts.executor.pipeline.workers import make_workers, offers
 from handouts.executor.sandbox.bubblewrap import Bubblewrap
 from handouts.executor.sandbox.self_test import CHECKED, why_denied
@@ -52,14 +53,19 @@ class Host:
         takes_gpus = options.nproc_execute > 0 and not options.no_gpu
         self.gpus = gpus_for_workers(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
+        refuse_integrated(self.gpus, options.allow_integrated_gpu)
         self.cgroups = Cgroups(own_cgroup())
+        others = 1 + options.nproc_compile + options.nproc_cpu
+        shares = Cores().shares([gpu.bus for gpu in self.gpus], others)
+        self._cpus = dict(zip((gpu.uuid for gpu in self.gpus), shares))
         self.libraries = make_libraries(
             self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
         )
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
+            shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]
             self.sandbox = Bubblewrap(
-                options,
+                argparse.Namespace(**{**vars(options), "sandbox_bind": shown}),
                 self.nvcc,
                 self.scratch / "sandbox",
                 self.libraries,
@@ -94,9 +100,11 @@ class Host:
                 )
             return None
 
-    def make_slot(self, gpu: Gpu | None) -> Slot:
+    def make_slot(self, gpu: Gpu | None, compiles: bool = False) -> Slot:
         """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
-        slot = Slot(self.sandbox, self.cgroups.make(), self._boards.next())
+        cpus = self._cpus.get(gpu.uuid, set()) if gpu else set()
+        group = self.cgroups.make(compiles, in_kernels_form(cpus))
+        slot = Slot(self.sandbox, group, self._boards.next(), cpus)
         if self.options.sandbox != "none":
             self.try_sandbox(slot, gpu)
         return slot
@@ -133,7 +141,9 @@ class Host:
 
     def compiler(self) -> str:
         """For the log."""
-        return f"nvcc {self.nvcc_version}" if self.nvcc else "no nvcc"
+        wished = self.toolchain.host_compiler.about()
+        told = f" with {wished}" if wished else ""
+        return f"nvcc {self.nvcc_version}{told}" if self.nvcc else "no nvcc"
 
     def hardware(self) -> str:
         """For the log."""
@@ -145,6 +155,7 @@ class Host:
         return {
             "version": VERSION,
             "nvcc": self.nvcc_version or None,
+            "nvcc_flags": self.toolchain.host_compiler.about(),
             "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
             "nproc_compile": self.options.nproc_compile,
@@ -154,29 +165,27 @@ class Host:
             "languages": self.languages(),
             "sandbox": self.sandbox.about(),
             "limits": self.cgroups.about(),
+            "cpu": self.about_cpu(),
             "host": socket.gethostname(),
             "python": ".".join(map(str, sys.version_info[:3])),
         }
 
+    def about_cpu(self) -> str:
+        """How the CPU is shared out, for staff."""
+        words = ["equal shares"] if self.cgroups.shares_cpu else ["no shares"]
+        own = [
+            f"{in_kernels_form(cpus)} for GPU {gpu.index}"
+            for gpu in self.gpus
+            if (cpus := self._cpus.get(gpu.uuid))
+        ]
+        return "; ".join([*words, *own])
+
     def has_room_for_a_job(self) -> bool:
         """Whether a job fits in memory and, with its result, on the disk; else none is claimed."""
-        try:
-            free = shutil.disk_usage(str(self.scratch)).free
-        except OSError as error:
-            TROUBLE_LOG.say(
-                f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
-            )
-            return False
-        if host_is_short():
-            TROUBLE_LOG.say("The host is short of memory; claiming no jobs until it is not.")
-            return False
-        if free < self.options.min_free_mib << 20:
-            TROUBLE_LOG.say(
-                f"Only {free >> 20} MiB are free for {self.scratch}; claiming no jobs until "
-                f"there are {self.options.min_free_mib}."
-            )
-            return False
-        return True
+        why = why_no_room(self.scratch, self.options.min_free_mib)
+        if why:
+            TROUBLE_LOG.say(why)
+        return not why
 
     def is_full(self) -> bool:
         """Whether a command that runs without a sandbox may have failed for lack of room."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from handouts.client.auth import HERE
 from handouts.client.errors import BadSetup
+from handouts.executor.machine.memory import host_is_short
 
 
 def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
@@ -27,3 +29,19 @@ def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
     except OSError as error:
         raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
     return folder, lock
+
+
+def why_no_room(scratch: Path, min_free_mib: int) -> str:
+    """Why no job may be claimed now: the host is short of disk or memory; "" if it is not."""
+    try:
+        free = shutil.disk_usage(str(scratch)).free
+    except OSError as error:
+        return f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
+    if free < min_free_mib << 20:
+        return (
+            f"Only {free >> 20} MiB are free for {scratch}; claiming no jobs until there are "
+            f"{min_free_mib}."
+        )
+    if host_is_short():
+        return "The host is short of memory; claiming no jobs until it is not."
+    return ""

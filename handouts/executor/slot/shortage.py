@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import time
 
-from handouts.executor.machine.memory import MEMINFO, host_is_short, uncounted_on_host
+from handouts.executor.machine.memory import (
+    MEMINFO,
+    NODES,
+    host_is_short,
+    is_all_beside_cpus,
+    uncounted_on_host,
+)
 from handouts.executor.slot.memory_board import Held, MemoryBoard
 
 PATIENCE_SECONDS = 2.0  # how long a command is left alone because another is suspected more
@@ -18,10 +24,11 @@ class Shortage:
     program began the host has lost pages that are nobody's (`uncounted_on_host`).
     """
 
-    def __init__(self, board: MemoryBoard, meminfo: str = MEMINFO) -> None:
+    def __init__(self, board: MemoryBoard, meminfo: str = MEMINFO, nodes: str = NODES) -> None:
         self._board = board
         self._meminfo = meminfo
         self._at_start = uncounted_on_host(meminfo)
+        self._can_tell = is_all_beside_cpus(nodes)
         self._since: float | None = None
         self.lost = 0  # bytes that the host has lost to nobody since then
 
@@ -41,7 +48,7 @@ class Shortage:
         self.lost = uncounted_on_host(self._meminfo) - self._at_start
         others = self._board.others()
         suspects = [other for other in others if other.excess > 0]
-        is_too_much = self.lost + anonymous > own.limit
+        is_too_much = self._can_tell and self.lost + anonymous > own.limit
         if is_too_much and (not others or (own.excess > 0 and not suspects)):
             return "memory"
         if own.excess >= max((other.excess for other in suspects), default=own.excess):

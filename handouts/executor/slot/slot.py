@@ -6,9 +6,8 @@ import array
 import os
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -28,20 +27,27 @@ from handouts.executor.slot.protocol import (
     kill_line,
     read_frame,
 )
+from handouts.executor.slot.slot_start import start_slot
 
 
 class Slot:
     """Runs commands, one at a time. `run` blocks; `kill` may come from any thread."""
 
     def __init__(
-        self, sandbox: Any = None, group: Path | None = None, board: MemoryBoard = NO_BOARD
+        self,
+        sandbox: Any = None,
+        group: Path | None = None,
+        board: MemoryBoard = NO_BOARD,
+        cpus: Collection[int] = (),
     ) -> None:
         """With a sandbox that has uids, one of them is this slot's for as long as it lives.
 
-        `group` is a cgroup of its own, `board` its place on the one of all slots.
+        `group` is a cgroup of its own, `board` its place on the one of all slots,
+        `cpus` those that it has to itself.
         """
         self._group = group
         self._board = board
+        self._cpus = cpus
         self._lock = threading.Lock()
         self._number = 0  # of the last order
         self._process: subprocess.Popen[bytes] | None = None
@@ -180,18 +186,5 @@ class Slot:
         """Starts the slot's process if there is none."""
         if self._process is not None:
             return
-        script = str(Path(__file__).resolve())
-        self._socket, theirs = socket.socketpair()
+        self._process, self._socket = start_slot(self._setup, self._cpus, self._group)
         self._frames = self._socket.makefile("rb")
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", script, "--slot", self._setup.encode()],
-                stdin=theirs,
-                stdout=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-                pass_fds=[self._board.descriptor] if self._board.descriptor >= 0 else [],
-                env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
-            )
-        if self._group is not None:
-            (self._group / "cgroup.procs").write_text(str(self._process.pid))
