@@ -43,18 +43,23 @@ class Cgroups:
         leaf.mkdir(exist_ok=True)
         try:
             (leaf / "cgroup.procs").write_text(str(os.getpid()))
+            self._take_cpu(group, there)
             (group / "cgroup.subtree_control").write_text("+memory +pids")
         except OSError:  # others are in it too
+            self._cpu.clear()
             (group / "cgroup.procs").write_text(str(os.getpid()))
             leaf.rmdir()
             raise
+        if self.shares_cpu:
+            (leaf / "cpu.weight").write_text(str(self.EXECUTOR_WEIGHT))
+
+    def _take_cpu(self, group: Path, there: set[str]) -> None:
+        """The controllers that a host may do without, each by itself."""
         for name in ("cpu", "cpuset"):
             with suppress(OSError):
                 if name in there:
                     (group / "cgroup.subtree_control").write_text(f"+{name}")
                     self._cpu.append(name)
-        if "cpu" in self._cpu:
-            (leaf / "cpu.weight").write_text(str(self.EXECUTOR_WEIGHT))
 
     def close(self) -> None:
         """Moves the process back, if nothing is left in the child groups."""
