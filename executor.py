@@ -2893,7 +2893,7 @@ class Cores:
 
         `bus`: as nvidia-smi has it, "00000000:81:00.0".
         """
-        device = self._root / "bus/pci/devices" / pci_address(bus)
+        device = self._root / "bus/pci/devices" / place_in_sys(bus)
         local = cpus_in(kernel_text(device / "local_cpulist")) & self._allowed
         if kernel_text(device / "numa_node").startswith("-") or not local:
             return -1
@@ -2961,7 +2961,7 @@ def in_kernels_form(cpus: set[int]) -> str:
     return ",".join(map(str, sorted(cpus)))
 
 
-def pci_address(bus: str) -> str:
+def place_in_sys(bus: str) -> str:
     """As /sys has it: "0000:81:00.0", in small letters, its domain of four digits or more."""
     domain, _, rest = bus.lower().partition(":")
     return f"{domain.lstrip('0').rjust(4, '0')}:{rest}"

@@ -154,7 +154,7 @@ def test_lists_of_cpus(text: str, cpus: set[int]) -> None:
     ],
 )
 def test_places_on_the_bus(said: str, in_sys: str) -> None:
-    assert executor.pci_address(said) == in_sys
+    assert executor.place_in_sys(said) == in_sys
 
 
 # --- Cgroups: the files of one, in a stub tree -------------------------------------------
