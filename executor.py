@@ -15,8 +15,8 @@ an execution worker, so that the next job compiles while one runs. Compilers and
 started by slots: one child process for each worker, which enforces the limits and leaves no process
 behind, not even when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's
 own where this is started by root, and without network, home, or other processes. One thread sends
-the heartbeats of all jobs in hand, one the results. A result is on disk before it is sent, with the
-files that its program left in ./out/, and what could not be sent is sent by the next start.
+the heartbeats of all jobs in hand, four the results. A result is on disk before it is sent, with
+the files that its program left in ./out/; what could not be sent is sent by the next start.
 
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 
@@ -54,12 +54,13 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -69,100 +70,110 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (174, "handouts/client/errors.py", 6),
-    (195, "handouts/client/words.py", 10),
-    (228, "handouts/client/auth.py", 14),
-    (286, "handouts/client/tracebacks.py", 12),
-    (319, "handouts/executor/base/exit_statuses.py", 5),
-    (334, "handouts/executor/machine/architectures.py", 13),
-    (416, "handouts/executor/sandbox/uids.py", 12),
-    (458, "handouts/executor/base/options.py", 13),
-    (603, "handouts/executor/base/say.py", 10),
-    (639, "handouts/executor/machine/gpu.py", 10),
-    (678, "handouts/executor/base/threads.py", 15),
-    (707, "handouts/executor/gate/probe.cu", 0),
-    (734, "handouts/executor/base/limits.py", 5),
-    (748, "handouts/executor/base/text.py", 6),
-    (758, "handouts/client/retries.py", 9),
-    (771, "handouts/executor/gate/idle_memory.py", 7),
-    (828, "handouts/executor/machine/pci.py", 8),
-    (871, "handouts/executor/gate/kernel_log.py", 12),
-    (947, "handouts/executor/machine/processes.py", 11),
-    (988, "handouts/executor/machine/driver_tools.py", 14),
-    (1070, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1140, "handouts/executor/gate/recovery.py", 15),
-    (1177, "handouts/executor/gate/readings.py", 21),
-    (1293, "handouts/executor/machine/device_files.py", 13),
-    (1364, "handouts/executor/machine/held_open.py", 16),
-    (1439, "handouts/executor/slot/protocol.py", 26),
-    (1559, "handouts/executor/gate/gate.py", 24),
-    (1729, "handouts/executor/machine/cgroups.py", 12),
-    (1817, "handouts/executor/machine/interpreter.py", 13),
-    (1861, "handouts/executor/machine/toolchain.py", 15),
-    (1975, "handouts/executor/sandbox/command.py", 12),
-    (2023, "handouts/executor/slot/live_output.py", 14),
-    (2063, "handouts/executor/slot/slot.py", 32),
-    (2230, "handouts/executor/gate/probe.py", 20),
-    (2292, "handouts/executor/machine/platforms.py", 7),
-    (2331, "handouts/client/job_file_names.py", 8),
-    (2371, "handouts/executor/base/file_names.py", 10),
-    (2395, "handouts/executor/results/archive.py", 17),
-    (2474, "handouts/executor/pipeline/attempt.py", 19),
-    (2626, "handouts/client/answer.py", 8),
-    (2672, "handouts/client/connection.py", 19),
-    (2828, "handouts/executor/base/held_connection.py", 13),
-    (2862, "handouts/executor/machine/gpu_choice.py", 9),
-    (2916, "handouts/executor/machine/gpu_instances.py", 13),
-    (2978, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3122, "handouts/executor/machine/driver_start.py", 16),
-    (3226, "handouts/executor/gate/gates.py", 15),
-    (3250, "handouts/executor/machine/driver_versions.py", 9),
-    (3291, "handouts/executor/machine/gpu_lock.py", 17),
-    (3411, "handouts/executor/machine/driver_stub.c", 0),
-    (3454, "handouts/executor/machine/driver_stub.py", 16),
-    (3497, "handouts/executor/machine/libraries.py", 22),
-    (3607, "handouts/executor/pipeline/workers.py", 11),
-    (3648, "handouts/executor/sandbox/bundle.py", 13),
-    (3681, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (3714, "handouts/executor/sandbox/init.c", 0),
-    (3933, "handouts/executor/results/outputs.py", 10),
-    (4033, "handouts/executor/sandbox/first_process.py", 21),
-    (4086, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (4122, "handouts/executor/sandbox/self_test.py", 7),
-    (4180, "handouts/executor/sandbox/shown.py", 13),
-    (4229, "handouts/executor/sandbox/system_calls.py", 11),
-    (4375, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (4549, "handouts/executor/sandbox/unconfined.py", 15),
-    (4632, "handouts/executor/pipeline/host.py", 37),
-    (4793, "handouts/executor/pipeline/held_claims.py", 10),
-    (4833, "handouts/executor/pipeline/places.py", 11),
-    (4875, "handouts/executor/pipeline/room.py", 14),
-    (4993, "handouts/executor/pipeline/shutdown.py", 16),
-    (5053, "handouts/executor/pipeline/heartbeat.py", 16),
-    (5137, "handouts/executor/pipeline/claiming.py", 21),
-    (5282, "handouts/executor/base/flags.py", 12),
-    (5360, "handouts/executor/pipeline/disassembly.py", 14),
-    (5457, "handouts/executor/pipeline/building.py", 22),
-    (5580, "handouts/executor/pipeline/endings.py", 17),
-    (5651, "handouts/executor/pipeline/delivery.py", 16),
-    (5700, "handouts/executor/results/spool.py", 11),
-    (5777, "handouts/executor/pipeline/reporting.py", 21),
-    (5876, "handouts/executor/pipeline/handover.py", 17),
-    (5986, "handouts/executor/results/compile_cache.py", 15),
-    (6064, "handouts/executor/pipeline/compiling.py", 30),
-    (6229, "handouts/executor/pipeline/executing.py", 32),
-    (6365, "handouts/executor/pipeline/executor.py", 30),
-    (6463, "handouts/executor/slot/event_loop.py", 12),
-    (6498, "handouts/executor/slot/libc.py", 10),
-    (6528, "handouts/executor/slot/identity.py", 23),
-    (6586, "handouts/executor/machine/memory.py", 6),
-    (6621, "handouts/executor/slot/memory_watch.py", 17),
-    (6778, "handouts/executor/slot/orders.py", 13),
-    (6858, "handouts/executor/slot/bounded_log.py", 5),
-    (6894, "handouts/executor/slot/program_output.py", 11),
-    (6934, "handouts/executor/slot/command_run.py", 23),
-    (7120, "handouts/executor/slot/slot_process.py", 26),
-    (7171, "handouts/executor/main.py", 47),
+    (185, "handouts/client/errors.py", 6),
+    (207, "handouts/client/words.py", 10),
+    (240, "handouts/client/auth.py", 14),
+    (298, "handouts/client/tracebacks.py", 12),
+    (331, "handouts/executor/base/exit_statuses.py", 5),
+    (346, "handouts/executor/machine/architectures.py", 13),
+    (428, "handouts/executor/sandbox/uids.py", 12),
+    (470, "handouts/executor/base/options.py", 13),
+    (646, "handouts/executor/base/say.py", 10),
+    (682, "handouts/executor/machine/gpu.py", 10),
+    (721, "handouts/executor/base/threads.py", 15),
+    (750, "handouts/executor/gate/probe.cu", 0),
+    (777, "handouts/executor/base/limits.py", 5),
+    (791, "handouts/executor/base/text.py", 6),
+    (801, "handouts/client/retries.py", 9),
+    (814, "handouts/executor/gate/idle_memory.py", 7),
+    (871, "handouts/executor/machine/pci.py", 8),
+    (914, "handouts/executor/gate/kernel_log.py", 12),
+    (990, "handouts/executor/machine/processes.py", 11),
+    (1047, "handouts/executor/machine/driver_tools.py", 14),
+    (1129, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1199, "handouts/executor/gate/recovery.py", 15),
+    (1236, "handouts/executor/gate/readings.py", 21),
+    (1352, "handouts/executor/machine/device_files.py", 13),
+    (1423, "handouts/executor/machine/held_open.py", 16),
+    (1498, "handouts/executor/slot/protocol.py", 26),
+    (1622, "handouts/executor/gate/gate.py", 24),
+    (1792, "handouts/executor/machine/cgroups.py", 12),
+    (1912, "handouts/executor/machine/host_compiler.py", 20),
+    (2034, "handouts/executor/machine/interpreter.py", 13),
+    (2078, "handouts/executor/machine/toolchain.py", 16),
+    (2205, "handouts/executor/sandbox/command.py", 12),
+    (2253, "handouts/executor/slot/live_output.py", 14),
+    (2296, "handouts/executor/slot/memory_board.py", 15),
+    (2362, "handouts/executor/slot/slot_start.py", 16),
+    (2393, "handouts/executor/slot/slot.py", 33),
+    (2558, "handouts/executor/gate/probe.py", 21),
+    (2629, "handouts/executor/machine/platforms.py", 7),
+    (2668, "handouts/client/job_file_names.py", 8),
+    (2708, "handouts/executor/base/file_names.py", 10),
+    (2732, "handouts/executor/results/archive.py", 17),
+    (2811, "handouts/executor/pipeline/attempt.py", 19),
+    (2981, "handouts/client/answer.py", 8),
+    (3030, "handouts/client/connection.py", 19),
+    (3187, "handouts/executor/base/held_connection.py", 13),
+    (3221, "handouts/executor/machine/gpu_choice.py", 9),
+    (3275, "handouts/executor/machine/gpu_instances.py", 13),
+    (3337, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3481, "handouts/executor/machine/driver_start.py", 16),
+    (3585, "handouts/executor/gate/gates.py", 15),
+    (3612, "handouts/executor/machine/cores.py", 14),
+    (3713, "handouts/executor/machine/driver_versions.py", 9),
+    (3754, "handouts/executor/machine/gpu_lock.py", 17),
+    (3878, "handouts/executor/machine/integrated.py", 16),
+    (3934, "handouts/executor/machine/driver_stub.c", 0),
+    (3977, "handouts/executor/machine/driver_stub.py", 16),
+    (4020, "handouts/executor/machine/libraries.py", 22),
+    (4129, "handouts/executor/machine/memory.py", 5),
+    (4193, "handouts/executor/pipeline/scratch.py", 16),
+    (4232, "handouts/executor/pipeline/workers.py", 11),
+    (4273, "handouts/executor/sandbox/bundle.py", 13),
+    (4306, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4339, "handouts/executor/sandbox/init.c", 0),
+    (4558, "handouts/executor/results/outputs.py", 10),
+    (4658, "handouts/executor/sandbox/first_process.py", 21),
+    (4711, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (4747, "handouts/executor/sandbox/self_test.py", 7),
+    (4805, "handouts/executor/sandbox/shown.py", 13),
+    (4854, "handouts/executor/sandbox/system_calls.py", 11),
+    (5000, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (5174, "handouts/executor/sandbox/unconfined.py", 15),
+    (5257, "handouts/executor/pipeline/host.py", 38),
+    (5412, "handouts/executor/pipeline/held_claims.py", 10),
+    (5452, "handouts/executor/pipeline/places.py", 11),
+    (5494, "handouts/executor/pipeline/room.py", 14),
+    (5612, "handouts/executor/pipeline/shutdown.py", 18),
+    (5709, "handouts/executor/pipeline/heartbeat.py", 16),
+    (5793, "handouts/executor/pipeline/claiming.py", 21),
+    (5938, "handouts/executor/base/flags.py", 12),
+    (6016, "handouts/executor/pipeline/disassembly.py", 14),
+    (6113, "handouts/executor/pipeline/building.py", 22),
+    (6242, "handouts/executor/pipeline/endings.py", 17),
+    (6313, "handouts/executor/pipeline/delivery.py", 16),
+    (6385, "handouts/executor/pipeline/outbox.py", 11),
+    (6420, "handouts/executor/results/spool.py", 11),
+    (6497, "handouts/executor/slot/bounded_log.py", 5),
+    (6533, "handouts/executor/pipeline/sending.py", 15),
+    (6610, "handouts/executor/pipeline/reporting.py", 19),
+    (6697, "handouts/executor/pipeline/handover.py", 17),
+    (6818, "handouts/executor/results/compile_cache.py", 15),
+    (6896, "handouts/executor/pipeline/compiling.py", 30),
+    (7063, "handouts/executor/pipeline/executing.py", 32),
+    (7199, "handouts/executor/pipeline/executor.py", 29),
+    (7314, "handouts/executor/slot/event_loop.py", 12),
+    (7349, "handouts/executor/slot/libc.py", 10),
+    (7379, "handouts/executor/slot/identity.py", 23),
+    (7439, "handouts/executor/slot/process_memory.py", 16),
+    (7511, "handouts/executor/slot/shortage.py", 16),
+    (7570, "handouts/executor/slot/memory_watch.py", 28),
+    (7700, "handouts/executor/slot/orders.py", 13),
+    (7780, "handouts/executor/slot/program_output.py", 11),
+    (7820, "handouts/executor/slot/command_run.py", 24),
+    (8007, "handouts/executor/slot/slot_process.py", 27),
+    (8059, "handouts/executor/main.py", 47),
 )
 
 
@@ -178,9 +189,10 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
-    def __init__(self, message: str, timed_out: bool = False) -> None:
+    def __init__(self, message: str, timed_out: bool = False, status: int = 0) -> None:
         super().__init__(message)
         self.timed_out = timed_out  # it was connected, and nothing came
+        self.status = status  # of an answer that is not the queue's; 0 if there was none
 
 
 class Untrusted(Exception):
@@ -467,6 +479,13 @@ def zero_or_more(text: str) -> int:
     return 0 if text == "0" else positive(text)
 
 
+def seconds(text: str) -> float:
+    """A time, from a second to a week."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 604800):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, at least 1")
+    return float(text)
+
+
 def spare_uid(text: str) -> int:
     """A uid that is no account's of the system itself."""
     if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
@@ -526,6 +545,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="keep this many programs, not to compile the same source twice "
         "(default: %(default)s; 0: none)",
     )
+    parser.add_argument(
+        "--drain-seconds",
+        type=seconds,
+        metavar="N",
+        help="after SIGTERM all is over within so many seconds: jobs that cannot end in time are "
+        "given back (default: those in hand are finished)",
+    )
     add_machine_options(parser)
     add_sandbox_options(parser)
     options = parser.parse_args(argv)
@@ -540,6 +566,18 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         "--nvcc",
         metavar="PATH",
         help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)",
+    )
+    parser.add_argument(
+        "--ccbin",
+        metavar="PATH",
+        help="the host compiler of nvcc, or the folder that it is in (default: NVCC_CCBIN in the "
+        "environment, then g++ on the PATH)",
+    )
+    parser.add_argument(
+        "--nvcc-flags",
+        default="",
+        metavar="FLAGS",
+        help="of nvcc in every compile, before those of a job, as in --nvcc-flags='-O2 -lineinfo'",
     )
     parser.add_argument(
         "--python",
@@ -558,6 +596,11 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         "--no-gpu",
         action="store_true",
         help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says",
+    )
+    parser.add_argument(
+        "--allow-integrated-gpu",
+        action="store_true",
+        help="use a GPU without memory of its own (GB10, Jetson), where no limit on memory holds",
     )
     parser.add_argument(
         "--kernel-log",
@@ -944,17 +987,33 @@ class KernelLog:
 # Processes, as /proc shows them (proc(5)).
 
 
-def stat_fields(pid: int) -> list[bytes]:
-    """State, parent and so on of a process, from /proc/PID/stat; [] if there is none."""
+def stat_fields(pid: int | str, root: str = "/proc") -> list[bytes]:
+    """State, parent and so on of a process, from /proc/PID/stat; [] if there is none.
+
+    The same of a thread, which is "PID/task/TID".
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return Path(f"{root}/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return []
 
 
-def is_running(pid: int) -> bool:
-    """Whether the process is there and not dead already."""
-    return stat_fields(pid)[:1] not in ([], [b"Z"], [b"X"])
+def is_running(pid: int, root: str = "/proc") -> bool:
+    """Whether the process is there and not dead already.
+
+    One whose first thread has ended is a zombie to see, while others of its threads may hang in a
+    driver: it is dead when all of them are.
+    """
+    try:
+        threads = os.listdir(f"{root}/{pid}/task")
+    except OSError:
+        return False
+    return any(has_not_ended(f"{pid}/task/{thread}", root) for thread in threads)
+
+
+def has_not_ended(thread: int | str, root: str = "/proc") -> bool:
+    """Whether a thread is there and not dead already; a process's number is its first thread's."""
+    return stat_fields(thread, root)[:1] not in ([], [b"Z"], [b"X"])
 
 
 def children() -> list[int]:
@@ -1436,7 +1495,9 @@ def holders(gpus: list[Gpu], wholes: set[str]) -> dict[str, HeldOpen]:
 # `ended` or `failed` is the last frame of an order.
 
 
-GRACE_SECONDS = 5  # how long what was killed may take to be gone
+# How long what was killed may take to be gone; no less than its GPU has (SETTLE_SECONDS), since a
+# driver that gives much memory back takes its time.
+GRACE_SECONDS = 10
 
 
 class Setup(NamedTuple):
@@ -1445,6 +1506,8 @@ class Setup(NamedTuple):
     uid: int | None = None  # to become, which only root can
     groups: Sequence[int] = ()  # to be in
     binds: Sequence[str] = ()  # that only root may reach: the slot mounts them in /tmp
+    board: int = -1  # the descriptor of what all slots know of each other (memory_board.py)
+    place: int = 0  # and this one's place there
 
     def encode(self) -> str:
         """As an argument."""
@@ -1468,7 +1531,7 @@ class Order(NamedTuple):
     seconds: float
     log_bytes: int  # how much of the log is kept
     output_bytes: int  # after how much output it is stopped
-    memory_bytes: int  # 0 if the kernel limits it, by a cgroup
+    memory_bytes: int  # how much it may have; 0 is not looked at
     live: bool  # whether output frames are wanted
 
     def encode(self) -> bytes:
@@ -1727,12 +1790,15 @@ class Gate:
 
 
 class Cgroups:
-    """A cgroup for each slot: the kernel then limits memory and processes, and no slot polls.
+    """A cgroup for each slot: the kernel then limits memory and processes, and shares out the CPU.
 
     Where this process may make none, `make` returns None.
     """
 
     OVERHEAD_BYTES, OVERHEAD_PROCESSES = 32 << 20, 8  # of the slot and bwrap
+    # Of the CPU, where there is not enough for all (cpu.weight): programs have equal shares,
+    # however many threads they start; compilers have less, and the executor does not wait for them.
+    EXECUTOR_WEIGHT, PROGRAM_WEIGHT, COMPILER_WEIGHT = 1000, 200, 100
 
     def __init__(self, group: Path | None) -> None:
         """`group`: the one this process is in, alone; None if there is none.
@@ -1742,6 +1808,7 @@ class Cgroups:
         """
         self._group = group
         self._count = 0
+        self._cpu: list[str] = []  # which of the controllers for the CPU there are
         if group is not None:
             try:
                 self._split(group)
@@ -1749,23 +1816,37 @@ class Cgroups:
                 self._group = None
 
     def _split(self, group: Path) -> None:
-        if not {"memory", "pids"} <= set((group / "cgroup.controllers").read_text().split()):
+        there = set((group / "cgroup.controllers").read_text().split())
+        if not {"memory", "pids"} <= there:
             raise OSError(errno.ENOTSUP, "without the controllers")
         leaf = group / "telerun-executor"
         leaf.mkdir(exist_ok=True)
         try:
             (leaf / "cgroup.procs").write_text(str(os.getpid()))
+            self._take_cpu(group, there)
             (group / "cgroup.subtree_control").write_text("+memory +pids")
         except OSError:  # others are in it too
+            self._cpu.clear()
             (group / "cgroup.procs").write_text(str(os.getpid()))
             leaf.rmdir()
             raise
+        if self.shares_cpu:
+            (leaf / "cpu.weight").write_text(str(self.EXECUTOR_WEIGHT))
+
+    def _take_cpu(self, group: Path, there: set[str]) -> None:
+        """The controllers that a host may do without, each by itself."""
+        for name in ("cpu", "cpuset"):
+            with suppress(OSError):
+                if name in there:
+                    (group / "cgroup.subtree_control").write_text(f"+{name}")
+                    self._cpu.append(name)
 
     def close(self) -> None:
         """Moves the process back, if nothing is left in the child groups."""
         if self._group is not None:
             with suppress(OSError):
-                (self._group / "cgroup.subtree_control").write_text("-memory -pids")
+                off = " ".join(f"-{name}" for name in ("memory", "pids", *self._cpu))
+                (self._group / "cgroup.subtree_control").write_text(off)
                 (self._group / "cgroup.procs").write_text(str(os.getpid()))
                 (self._group / "telerun-executor").rmdir()
 
@@ -1773,14 +1854,24 @@ class Cgroups:
         """For the log and for staff."""
         return "cgroup v2" if self._group else "rlimits and a watchdog"
 
-    def make(self) -> Path | None:
-        """A group for one slot, or None."""
+    @property
+    def shares_cpu(self) -> bool:
+        """Whether each slot has its share of the CPU, however many threads others have."""
+        return "cpu" in self._cpu
+
+    def make(self, compiles: bool = False, cpus: str = "") -> Path | None:
+        """A group for one slot, or None. `cpus`: its own, in the kernel's form; "" for all."""
         if self._group is None:
             return None
         self._count += 1
         made = self._group / f"telerun-slot-{self._count}"
         made.mkdir(exist_ok=True)
         (made / "memory.swap.max").write_text("0")
+        if self.shares_cpu:
+            weight = self.COMPILER_WEIGHT if compiles else self.PROGRAM_WEIGHT
+            (made / "cpu.weight").write_text(str(weight))
+        if cpus and "cpuset" in self._cpu:
+            (made / "cpuset.cpus").write_text(cpus)
         return made
 
     @classmethod
@@ -1807,6 +1898,132 @@ def own_cgroup() -> Path | None:
     except (OSError, IndexError):
         return None
     return Path(places[0]) / names[0] if places and names else None
+
+
+# --- handouts/executor/machine/host_compiler.py -------------------------------------------
+#
+# What the operator has nvcc do in every compile: another host compiler, flags of its own.
+#
+# nvcc itself reads these variables of its environment: NVCC_CCBIN, NVCC_PREPEND_FLAGS and
+# NVCC_APPEND_FLAGS. conda, Spack and the modules of clusters set them. In the sandbox there is no
+# environment, so they are read when the executor starts, and become arguments.
+
+
+NAMES_COMPILER = ("-ccbin", "--compiler-bindir")
+PROGRAMS = ("g++", "c++", "clang++", "gcc", "cc", "clang")  # those of a folder that is named
+
+# nvcc calls it by way of a shell, its folder in double quotes and its name in none.
+CALLABLE = re.compile(r'[^"$`\\\n]*/[\w.+-]+')
+
+
+class HostCompiler(NamedTuple):
+    """The operator's wishes."""
+
+    path: str = ""  # of the compiler; "" for the one on the PATH
+    before: Sequence[str] = ()  # nvcc's flags before those of the job
+    after: Sequence[str] = ()  # and after them
+    folders: Sequence[Path] = ()  # what must be shown in the sandbox for it
+
+    def flags(self) -> list[str]:
+        """All that comes before a job's flags."""
+        return [*self.before, *(["-ccbin", self.path] if self.path else [])]
+
+    def about(self) -> str | None:
+        """For staff; None if nothing was wished."""
+        words = [*self.flags(), *self.after]
+        return " ".join(map(shlex.quote, words)) or None
+
+
+def host_compiler(ccbin: str | None, flags: str, environment: Mapping[str, str]) -> HostCompiler:
+    """From `--ccbin`, `--nvcc-flags` and the executor's environment. Raises BadSetup."""
+    before, named = without_compiler(words_of_flags(environment, "NVCC_PREPEND_FLAGS"))
+    more, named_too = without_compiler(split_flags("--nvcc-flags", flags))
+    after, named_last = without_compiler(words_of_flags(environment, "NVCC_APPEND_FLAGS"))
+    given = ccbin or named_too or named_last or named or environment.get("NVCC_CCBIN") or ""
+    path = found_compiler(given) if given else ""
+    folders = folders_of(path) if path else []
+    return HostCompiler(path, [*before, *more], after, folders)
+
+
+def words_of_flags(environment: Mapping[str, str], name: str) -> list[str]:
+    """Those in a variable of the environment. Raises BadSetup."""
+    return split_flags(name, environment.get(name, ""))
+
+
+def split_flags(source: str, text: str) -> list[str]:
+    """As a shell would. Raises BadSetup."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BadSetup(f"{source} is {text!r}, which is no list of flags: {error}.") from None
+
+
+def without_compiler(flags: list[str]) -> tuple[list[str], str]:
+    """The flags but those that name a host compiler, and the last one that they name."""
+    left, named, takes_next = [], "", False
+    for flag in flags:
+        option, _, value = flag.partition("=")
+        if takes_next:
+            named, takes_next = flag, False
+        elif option in NAMES_COMPILER:
+            named, takes_next = value, not value
+        else:
+            left.append(flag)
+    return left, named
+
+
+def found_compiler(given: str) -> str:
+    """The whole path of a program. Raises BadSetup where there is none.
+
+    Of a folder nvcc itself would take `gcc` alone.
+    """
+    if os.path.isdir(given):
+        inside = (shutil.which(os.path.join(given, name)) for name in PROGRAMS)
+        found = next(filter(None, inside), None)
+    else:
+        found = shutil.which(given)
+    if found is None:
+        raise BadSetup(
+            f"The host compiler {given} is not there: name one with --ccbin, and look at "
+            "NVCC_CCBIN and NVCC_PREPEND_FLAGS in the environment, which may name it."
+        )
+    path = os.path.abspath(found)
+    if not CALLABLE.fullmatch(path):
+        raise BadSetup(
+            f"nvcc cannot call {path}: a host compiler's name may have no space, and its path none "
+            'of " $ ` \\. Make a link to it that has another name.'
+        )
+    return path
+
+
+def folders_of(compiler: str) -> list[Path]:
+    """What a compiler needs to run: its installation or its file, also where a link leads."""
+    folders = {installation(Path(compiler)), installation(Path(os.path.realpath(compiler)))}
+    return sorted(folders)
+
+
+def installation(compiler: Path) -> Path:
+    """The folder above `bin`, if a compiler's own parts are in it. Never a home, nor /."""
+    above = compiler.parent.parent
+    parts = ("lib/gcc", "libexec/gcc", "lib64/gcc", "lib/clang", "lib64/clang")
+    is_in_bin = compiler.parent.name == "bin"
+    has_parts = any((above / part).is_dir() for part in parts)
+    return above if is_in_bin and has_parts and above != Path("/") else compiler
+
+
+def sibling(compiler: str, for_c: bool) -> str:
+    """The compiler for C, or for C++, of the same make, such as x86_64-conda-linux-gnu-gcc beside
+    …-g++; it may be the same. "" if there is none."""
+    folder, name = os.path.split(compiler)
+    for cxx, cc in (("clang++", "clang"), ("g++", "gcc"), ("c++", "cc")):
+        old, new = (cxx, cc) if for_c else (cc, cxx)
+        if re.search(rf"(^|-){re.escape(new)}(-[\d.]+)?$", name):
+            return compiler
+        match = re.fullmatch(rf"(|.*-){re.escape(old)}(|-[\d.]+)", name)
+        other = os.path.join(folder, match[1] + new + match[2]) if match else ""
+        if other and shutil.which(other):
+            return other
+    return ""
 
 
 # --- handouts/executor/machine/interpreter.py ---------------------------------------------
@@ -1870,11 +2087,17 @@ class Toolchain:
         is_needed = bool(options.nvcc or options.nproc_execute)
         self.nvcc = find_nvcc(options.nvcc, is_needed)  # "" for none, as those below
         self.nvcc_version = nvcc_version(self.nvcc) if self.nvcc else ""
-        self.cxx = first_program("g++", "clang++")
-        self.cc = first_program("gcc", "clang", "cc")
+        self.host_compiler = host_compiler(options.ccbin, options.nvcc_flags, os.environ)
+        self.cxx = first_program("g++", "clang++") or self._wished(for_c=False)
+        self.cc = first_program("gcc", "clang", "cc") or self._wished(for_c=True)
         self.interpreter = find_interpreter(options.python)
         self.cuobjdump = tool_beside(self.nvcc, "cuobjdump")
         self.nvdisasm = tool_beside(self.nvcc, "nvdisasm")
+
+    def _wished(self, for_c: bool) -> str:
+        """Where the system has no compiler: nvcc's, or the one beside it; "" for none."""
+        wished = self.host_compiler.path
+        return sibling(wished, for_c) if wished else ""
 
     def languages(self) -> list[str]:
         """Those of the jobs that can be run here."""
@@ -1967,6 +2190,13 @@ def toolkit_root(nvcc: str) -> Path | None:
     return None
 
 
+def include_folder(nvcc: str) -> Path:
+    """Where the toolkit's headers are: conda and some packages have them in a folder a target."""
+    root = toolkit_root(nvcc) or Path("/usr")
+    folders = [root / "include", *sorted(root.glob("targets/*/include"))]
+    return next((one for one in folders if (one / "cuda.h").is_file()), folders[0])
+
+
 # --- handouts/executor/sandbox/command.py -------------------------------------------------
 #
 # A command for a slot, inside a sandbox or not.
@@ -2055,6 +2285,106 @@ class LiveOutput:
             self._listener(frame.offset, frame.data)
 
 
+# --- handouts/executor/slot/memory_board.py -----------------------------------------------
+#
+# What each command of this executor has in memory, where all its slots can read it.
+#
+# A file without a name, open in each slot, with an entry of fixed size for each. Only when the
+# host's memory is nearly used up is anything read: each slot then tells by itself whose it is.
+
+
+ENTRY = struct.Struct("=qqq")
+MAXIMUM_SLOTS = 4096
+
+
+class Held(NamedTuple):
+    """One command that runs now. All in bytes."""
+
+    counted: int  # what its processes were found to have
+    managed: int  # what it may have beyond that: managed memory, which the driver moves about
+    limit: int  # how much it may have; 0 if nothing runs
+
+    @property
+    def excess(self) -> int:
+        """How much more than its limit it has at most."""
+        return self.counted + self.managed - self.limit
+
+
+class MemoryBoard:
+    """The file, with the place of one slot in it."""
+
+    def __init__(self, descriptor: int, place: int) -> None:
+        """`descriptor`: -1 for a slot that shares with no other."""
+        self.descriptor = descriptor
+        self.place = place
+
+    def write(self, held: Held) -> None:
+        """The slot's own entry."""
+        if self.descriptor >= 0:
+            os.pwrite(self.descriptor, ENTRY.pack(*held), self.place * ENTRY.size)
+
+    def clear(self) -> None:
+        """Nothing runs in this slot."""
+        self.write(Held(0, 0, 0))
+
+    def others(self) -> list[Held]:
+        """What runs in the other slots."""
+        if self.descriptor < 0:
+            return []
+        data = os.pread(self.descriptor, MAXIMUM_SLOTS * ENTRY.size, 0)
+        whole = data[: len(data) - len(data) % ENTRY.size]
+        entries = [Held(*entry) for entry in ENTRY.iter_unpack(whole)]
+        return [held for at, held in enumerate(entries) if held.limit and at != self.place]
+
+
+NO_BOARD = MemoryBoard(-1, 0)
+
+
+class MemoryBoards:
+    """Makes one of all slots of an executor."""
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor, path = tempfile.mkstemp(dir=str(folder))  # open until the end
+        os.unlink(path)
+        self._places = 0
+
+    def next(self) -> MemoryBoard:
+        """The place of one more slot."""
+        self._places += 1
+        return MemoryBoard(self._descriptor, self._places - 1)
+
+
+# --- handouts/executor/slot/slot_start.py -------------------------------------------------
+#
+# Starting the process of a slot.
+
+
+def start_slot(
+    setup: Setup, cpus: Collection[int], group: Path | None
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The process, and this end of its socket.
+
+    `cpus`: those that it has to itself, () for all; `group`: its cgroup.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", str(Path(__file__).resolve()), "--slot", setup.encode()],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=[setup.board] if setup.board >= 0 else [],
+            env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
+        )
+    if cpus:  # for want of a cgroup that holds them: programs could change it
+        with suppress(OSError):
+            os.sched_setaffinity(process.pid, cpus)
+    if group is not None:
+        (group / "cgroup.procs").write_text(str(process.pid))
+    return process, ours
+
+
 # --- handouts/executor/slot/slot.py -------------------------------------------------------
 #
 # The worker's side of a slot.
@@ -2063,20 +2393,29 @@ class LiveOutput:
 class Slot:
     """Runs commands, one at a time. `run` blocks; `kill` may come from any thread."""
 
-    def __init__(self, sandbox: Any = None, group: Path | None = None) -> None:
+    def __init__(
+        self,
+        sandbox: Any = None,
+        group: Path | None = None,
+        board: MemoryBoard = NO_BOARD,
+        cpus: Collection[int] = (),
+    ) -> None:
         """With a sandbox that has uids, one of them is this slot's for as long as it lives.
 
-        `group` is a cgroup of its own.
+        `group` is a cgroup of its own, `board` its place on the one of all slots,
+        `cpus` those that it has to itself.
         """
         self._group = group
+        self._board = board
+        self._cpus = cpus
         self._lock = threading.Lock()
         self._number = 0  # of the last order
         self._process: subprocess.Popen[bytes] | None = None
-        self._setup = Setup()
+        self._setup = Setup(board=board.descriptor, place=board.place)
         self._uid_lock: Any = None
         if sandbox is not None and sandbox.uids:
             self._uid_lock, uid = sandbox.uids.take()
-            self._setup = Setup(uid, sandbox.groups, sandbox.binds)
+            self._setup = self._setup._replace(uid=uid, groups=sandbox.groups, binds=sandbox.binds)
 
     def run(
         self,
@@ -2152,7 +2491,7 @@ class Slot:
             seconds=seconds,
             log_bytes=limits["log_bytes"],
             output_bytes=limits["output_bytes"],
-            memory_bytes=0 if self._group else limits.get("memory_bytes", 0),
+            memory_bytes=limits.get("memory_bytes", 0),
             live=is_live,
         )
 
@@ -2192,6 +2531,7 @@ class Slot:
     def _end_process(self) -> None:
         with self._lock:
             process, self._process = self._process, None
+        self._board.clear()
         if process is not None:
             self._socket.shutdown(socket.SHUT_WR)
             try:
@@ -2206,20 +2546,8 @@ class Slot:
         """Starts the slot's process if there is none."""
         if self._process is not None:
             return
-        script = str(Path(__file__).resolve())
-        self._socket, theirs = socket.socketpair()
+        self._process, self._socket = start_slot(self._setup, self._cpus, self._group)
         self._frames = self._socket.makefile("rb")
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", script, "--slot", self._setup.encode()],
-                stdin=theirs,
-                stdout=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-                env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
-            )
-        if self._group is not None:
-            (self._group / "cgroup.procs").write_text(str(self._process.pid))
 
 
 # --- handouts/executor/gate/probe.py ------------------------------------------------------
@@ -2235,11 +2563,20 @@ PROBE_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 20}
 class Probe:
     """Compiled once, when the executor starts."""
 
-    def __init__(self, folder: Path, sandbox: Any, nvcc: str, architectures: list[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sandbox: Any,
+        nvcc: str,
+        architectures: list[str],
+        options: Sequence[str] = (),
+    ) -> None:
+        """`options`: what nvcc is told in every compile."""
         self._folder = folder
         self._sandbox = sandbox
         self._nvcc = nvcc
         self._architectures = architectures
+        self._options = options
 
     def compile(self, slot: Slot) -> None:
         """Raises BadSetup if nvcc cannot compile for the GPUs here."""
@@ -2248,7 +2585,7 @@ class Probe:
             (self._folder / name).mkdir(parents=True)
         flags = architecture_flags(self._architectures)
         product = self._sandbox.places(self._folder).program
-        argv = [self._nvcc, *flags, "-o", product, "./probe.cu"]
+        argv = [self._nvcc, *self._options, *flags, "-o", product, "./probe.cu"]
         files = {"probe.cu": PROBE_CU}
         command = self._sandbox.compiler(self._folder, files, argv, DEFAULT_LIMITS)
         ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)
@@ -2510,7 +2847,9 @@ class Attempt:
         self.taken = threading.Event()  # an execution worker has it
         self.stop_reason = ""  # if it must not go on; no result is sent then
         self.lost = False  # the lease is another executor's: nothing is reported at all
+        self.counts = True  # as one of the job's attempts, if it is given back
         self._slot: Slot | None = None
+        self._ends_by = 0.0  # when what runs has ended or met its limit
         self._overdue_at = float("inf")  # when what runs should have ended long ago
         self._lock = threading.Lock()
 
@@ -2524,9 +2863,13 @@ class Attempt:
         """Whether it is run by an interpreter, and not compiled."""
         return has_ending(self.main, ".py")
 
-    def stop(self, reason: str, lost: bool = False) -> None:
-        """Kills what runs for this job, now and from now on."""
+    def stop(self, reason: str, lost: bool = False, counts: bool = True) -> None:
+        """Kills what runs for this job, now and from now on.
+
+        `counts`: False where the job had no part in it.
+        """
         with self._lock:
+            self.counts = self.counts if self.stop_reason else counts
             self.stop_reason = self.stop_reason or reason
             self.lost = self.lost or lost
             slot = self._slot
@@ -2538,13 +2881,25 @@ class Attempt:
         """Runs a command of this job in a slot, unless the job was stopped. Raises OSError."""
         with self._lock:
             self._slot = slot
-            self._overdue_at = time.monotonic() + seconds + OVERDUE_SECONDS
+            self._ends_by = time.monotonic() + seconds
+            self._overdue_at = self._ends_by + OVERDUE_SECONDS
         try:
             return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
         finally:
             with self._lock:
                 self._slot = None
                 self._overdue_at = float("inf")
+
+    def longest(self) -> float:
+        """How many seconds it may still take once its worker is free: as long as its limits let it.
+
+        What is being sent takes none.
+        """
+        running = max(0.0, self._ends_by - time.monotonic())
+        if self.phase == "compiling":
+            not_begun = 0 if self._ends_by else self.limits["compile_seconds"]
+            return running + not_begun + self.limits["execute_seconds"]
+        return running if self.phase == "executing" else self.limits["execute_seconds"]
 
     def give_up_if_stuck(self) -> bool:
         """Kills the slot if what it runs is still there long after its limit; whether it was."""
@@ -2626,7 +2981,10 @@ class JobsInHand:
 class Answer:
     """HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
 
-    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
+    def __init__(
+        self, status: int, headers: dict[str, str], body: Any, is_from_others: bool = False
+    ) -> None:
+        self.is_from_others = is_from_others  # somebody on the way gave it, in the queue's place
         self.status = status
         self.headers = headers  # their names in lower case
         self.body = body
@@ -2809,7 +3167,8 @@ class Queue:
             self.close()
             raise Unreachable(
                 f"{self.server} answers, but not as a Telerun queue does "
-                f"(HTTP status {response.status}). Is the address right?"
+                f"(HTTP status {response.status}). Is the address right?",
+                status=response.status,
             )
         return Answer(response.status, headers, body)
 
@@ -3242,6 +3601,110 @@ def open_log(path: Path, says_why: bool) -> KernelLog | None:
         return None
 
 
+# --- handouts/executor/machine/cores.py ---------------------------------------------------
+#
+# Which of the host's cores each worker's programs have.
+#
+# Only where there are several GPUs or several NUMA nodes: there a program is measured better on cores
+# near its GPU that no other program has.
+
+
+MINIMUM = 2  # cores a GPU; with fewer, all share them
+
+
+class Cores:
+    """As /sys shows them, and this process may use them."""
+
+    def __init__(self, allowed: set[int] | None = None, root: Path = Path("/sys")) -> None:
+        """`allowed`: CPUs, by number; those of this process."""
+        self._root = root
+        self._allowed = os.sched_getaffinity(0) if allowed is None else allowed
+        self.nodes = self._nodes()
+
+    def _nodes(self) -> list[set[int]]:
+        folders = sorted(self._root.glob("devices/system/node/node[0-9]*/cpulist"))
+        found = [cpus_in(kernel_text(path)) & self._allowed for path in folders]
+        return [node for node in found if node] or [set(self._allowed)]
+
+    def near(self, bus: str) -> int:
+        """The NUMA node of a GPU, as its place in `nodes`; -1 where the kernel does not say.
+
+        `bus`: as nvidia-smi has it, "00000000:81:00.0".
+        """
+        device = self._root / "bus/pci/devices" / place_in_sys(bus)
+        local = cpus_in(kernel_text(device / "local_cpulist")) & self._allowed
+        if kernel_text(device / "numa_node").startswith("-") or not local:
+            return -1
+        shared = [len(local & node) for node in self.nodes]
+        return shared.index(max(shared)) if len(self.nodes) > 1 else 0
+
+    def shares(self, buses: Sequence[str], others: int) -> list[set[int]]:
+        """The CPUs of each GPU's programs; [] where cores are not told apart.
+
+        `buses`: where the GPUs are. `others`: how many cores should be left for all the rest: the
+        executor, compilers, programs without a GPU; at most a quarter of them is.
+        """
+        if not buses or (len(buses) == 1 and len(self.nodes) == 1):
+            return []
+        cores = [self._cores_of(node) for node in self.nodes]
+        left = min(others, sum(map(len, cores)) // 4)
+        for _ in range(left):  # of the nodes with most of them
+            max(cores, key=len).pop()
+        homes = self._homes(buses)
+        # As many for each GPU of the host, so that their times can be compared.
+        count = min(len(cores[home]) // crowd for home, crowd in Counter(homes).items())
+        if count < MINIMUM:
+            return []
+        return [set().union(*(cores[home].pop(0) for _ in range(count))) for home in homes]
+
+    def _homes(self, buses: Sequence[str]) -> list[int]:
+        """The node of each GPU; those of which the kernel does not say are spread."""
+        homes = [self.near(bus) for bus in buses]
+        for number, home in enumerate(homes):
+            if home < 0:
+                crowd = Counter(home for home in homes if home >= 0)
+                homes[number] = min(range(len(self.nodes)), key=lambda node: crowd[node])
+        return homes
+
+    def _cores_of(self, cpus: set[int]) -> list[set[int]]:
+        """The same CPUs by core: two that share one are never two programs'."""
+        cores: list[set[int]] = []
+        for cpu in sorted(cpus):
+            if not any(cpu in core for core in cores):
+                path = self._root / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+                cores.append((cpus_in(kernel_text(path)) | {cpu}) & cpus)
+        return cores
+
+
+def kernel_text(path: Path) -> str:
+    """One of the kernel's files; "" if there is none."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def cpus_in(text: str) -> set[int]:
+    """From the kernel's form, "0-3,8,10-11"; what is not understood is left out."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def in_kernels_form(cpus: set[int]) -> str:
+    """The inverse: "0,1,2,8"."""
+    return ",".join(map(str, sorted(cpus)))
+
+
+def place_in_sys(bus: str) -> str:
+    """As /sys has it: "0000:81:00.0", in small letters, its domain of four digits or more."""
+    domain, _, rest = bus.lower().partition(":")
+    return f"{domain.lstrip('0').rjust(4, '0')}:{rest}"
+
+
 # --- handouts/executor/machine/driver_versions.py -----------------------------------------
 #
 # Drivers with known vulnerabilities, which programs in the sandbox can reach.
@@ -3405,6 +3868,66 @@ def say_of_others(gpu: Gpu, folder: Path, name: str) -> None:
             )
 
 
+# --- handouts/executor/machine/integrated.py ----------------------------------------------
+#
+# GPUs without memory of their own: what programs take on them is the host's.
+#
+# No limit holds there: the driver's pages are in no cgroup's count and in no process.
+
+
+NAMES = re.compile(r"\b(GB10|N1X|Tegra|Jetson|Orin|Xavier|Thor|nvgpu)\b", re.IGNORECASE)
+UNKNOWN = re.compile(r"\[?(N/A|Not Supported|Not Available|Unknown)?\]?", re.IGNORECASE)
+
+
+def refuse_integrated(gpus: list[Gpu], is_allowed: bool) -> None:
+    """Raises BadSetup for a GPU without memory of its own, unless the operator allows it."""
+    memories = memories_of(gpus) if gpus else {}
+    for gpu in gpus:
+        total, used = memories.get(gpu.whole or gpu.uuid, ("?", "?"))
+        if not is_integrated(gpu, total, used):
+            continue
+        why = (
+            f"GPU {gpu.index} ({gpu.name}) has no memory of its own: what programs take there is "
+            "the host's, and no limit on it holds."
+        )
+        if not is_allowed:
+            raise BadSetup(f"{why} Say --allow-integrated-gpu to use it all the same.")
+        say(f"WARNING: {why}")
+
+
+def is_integrated(gpu: Gpu, total: str, used: str, root: Path = Path("/")) -> bool:
+    """By its name, by the place that it has not on the bus of a Tegra, or since nvidia-smi knows no
+    memory of it. `total`, `used`: its memory, as nvidia-smi says it.
+    """
+    if NAMES.search(gpu.name):
+        return True
+    if is_tegra(root) and UNKNOWN.fullmatch(gpu.bus.strip()):
+        return True
+    return bool(UNKNOWN.fullmatch(total) and UNKNOWN.fullmatch(used))
+
+
+def is_tegra(root: Path = Path("/")) -> bool:
+    """Whether the host is one of NVIDIA's systems on a chip."""
+    try:
+        compatible = (root / "proc/device-tree/compatible").read_bytes()
+    except OSError:
+        compatible = b""
+    return b"nvidia,tegra" in compatible or (root / "etc/nv_tegra_release").exists()
+
+
+def memories_of(gpus: list[Gpu]) -> dict[str, tuple[str, str]]:
+    """All of each GPU's memory, and what of it is in use, as nvidia-smi says it; {} if it says
+    nothing now."""
+    try:
+        (answer,) = ask_nvidia_smi(
+            ["--query-gpu=uuid,memory.total,memory.used", "--format=csv,noheader,nounits"],
+            seconds=60,
+        )
+    except GpuTrouble:
+        return {}
+    return {uuid: (total, used) for uuid, total, used in rows_of(answer, 3)}
+
+
 # --- handouts/executor/machine/driver_stub.c ----------------------------------------------
 
 
@@ -3526,8 +4049,8 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
     if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
         make_driver_stub(nvcc, compiler, folder)
     link = [str(path) for path in [*stubs, *run]]
-    root = toolkit_root(nvcc)
-    include = str(root / "include") if root and str(root) != "/usr" else ""
+    root, headers = toolkit_root(nvcc), include_folder(nvcc)
+    include = str(headers) if root and str(root) != "/usr" else ""
     names = {
         library.name[len("lib") :].partition(".")[0]
         for path in [*stubs, *run, folder]
@@ -3574,8 +4097,7 @@ def link_plain_names(folders: list[Path], into: Path) -> None:
 
 def make_driver_stub(nvcc: str, compiler: str, folder: Path) -> None:
     """libcuda.so.1 and libcuda.so; without the toolkit's headers no program could need them."""
-    include = (toolkit_root(nvcc) or Path("/usr")) / "include"
-    functions = driver_functions(include)
+    functions = driver_functions(include_folder(nvcc))
     if not functions:
         return
     problem = compile_stub(compiler, functions, folder / DRIVER_STUB)
@@ -3597,6 +4119,109 @@ def names_any_of(flags: Iterable[str], names: Iterable[str]) -> bool:
     """Whether a program with these flags is linked with one of these libraries."""
     named = (one for flag in flags for one in NAMES_LIBRARY.findall(flag))
     return not set(names).isdisjoint(named)
+
+
+# --- handouts/executor/machine/memory.py --------------------------------------------------
+#
+# The memory that the kernel says is in use.
+
+
+MEMINFO = "/proc/meminfo"
+NODES = "/sys/devices/system/node"
+# What of the memory in use the kernel says the purpose of (proc_meminfo(5)).
+COUNTED_ON_HOST = (
+    *("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "KernelStack"),
+    *("PageTables", "SecPageTables", "Percpu", "Hugetlb", "Zswap", "Balloon"),
+)
+
+
+def kernel_bytes(path: str, *names: str) -> int:
+    """The sum of those lines of one of the kernel's files. Raises OSError, ValueError."""
+    with open(path, errors="replace") as file:
+        return sum(int(line.split()[1]) << 10 for line in file if line.partition(":")[0] in names)
+
+
+def shared_on_host() -> int:
+    """Bytes in all of the host's files that live in memory alone."""
+    try:
+        return kernel_bytes(MEMINFO, "Shmem")
+    except (OSError, ValueError):
+        return 0
+
+
+def host_is_short(path: str = MEMINFO, share: float = 1.0) -> bool:
+    """Whether the host's memory is nearly used up: less than 5 % is left, or 2 GiB if less.
+
+    What runs is then stopped: some of a program's memory is not attributed to any process, such
+    as files that are on their way through a socket. `share`: of that floor, to ask for more or
+    less of it.
+    """
+    try:
+        floor = share * min(2 << 30, kernel_bytes(path, "MemTotal") // 20)
+        return kernel_bytes(path, "MemAvailable") < floor
+    except (OSError, ValueError):
+        return False
+
+
+def is_all_beside_cpus(root: str = NODES) -> bool:
+    """Whether each node with memory has CPUs too. On Grace a GPU's own memory is a node without,
+    and what programs take there is nothing that the host has lost."""
+    try:
+        with open(f"{root}/has_memory") as with_memory, open(f"{root}/has_cpu") as with_cpus:
+            return with_memory.read() == with_cpus.read()
+    except OSError:
+        return True
+
+
+def uncounted_on_host(path: str = MEMINFO) -> int:
+    """Bytes in use of which the kernel does not say what for: pages that drivers took.
+
+    Among them are those that a GPU's driver holds for programs, also when they are in the memory
+    of no process, and what is on its way through sockets and pipes.
+    """
+    try:
+        return kernel_bytes(path, "MemTotal") - kernel_bytes(path, *COUNTED_ON_HOST)
+    except (OSError, ValueError):
+        return 0
+
+
+# --- handouts/executor/pipeline/scratch.py ------------------------------------------------
+#
+# The executor's folder for jobs in hand and results not yet sent.
+
+
+def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
+    """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
+    folder = (parent or HERE / "executor-scratch").resolve() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        lock = (folder / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadSetup(
+            f"An executor {executor!r} runs on this machine already, in {folder}."
+        ) from None
+    except OSError as error:
+        raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
+    return folder, lock
+
+
+def why_no_room(scratch: Path, min_free_mib: int) -> str:
+    """Why no job may be claimed now: the host is short of disk or memory; "" if it is not."""
+    try:
+        free = shutil.disk_usage(str(scratch)).free
+    except OSError as error:
+        return f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
+    if free < min_free_mib << 20:
+        return (
+            f"Only {free >> 20} MiB are free for {scratch}; claiming no jobs until there are "
+            f"{min_free_mib}."
+        )
+    if host_is_short():
+        return "The host is short of memory; claiming no jobs until it is not."
+    return ""
 
 
 # --- handouts/executor/pipeline/workers.py ------------------------------------------------
@@ -4647,14 +5272,19 @@ class Host:
         takes_gpus = options.nproc_execute > 0 and not options.no_gpu
         self.gpus = gpus_when_ready(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
+        refuse_integrated(self.gpus, options.allow_integrated_gpu)
         self.cgroups = Cgroups(own_cgroup())
+        others = 1 + options.nproc_compile + options.nproc_cpu
+        shares = Cores().shares([gpu.bus for gpu in self.gpus], others)
+        self._cpus = dict(zip((gpu.uuid for gpu in self.gpus), shares))
         self.libraries = make_libraries(
             self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
         )
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
+            shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]
             self.sandbox = Bubblewrap(
-                options,
+                argparse.Namespace(**{**vars(options), "sandbox_bind": shown}),
                 self.nvcc,
                 self.scratch / "sandbox",
                 self.libraries,
@@ -4668,6 +5298,7 @@ class Host:
             say(f"WARNING: {warning}.")
         without_gpu = options.nproc_execute if options.no_gpu else 0
         self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
+        self._boards = MemoryBoards(self.scratch)
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
@@ -4680,9 +5311,11 @@ class Host:
         """Leaves the cgroups as they were."""
         self.cgroups.close()
 
-    def make_slot(self, gpu: Gpu | None) -> Slot:
+    def make_slot(self, gpu: Gpu | None, compiles: bool = False) -> Slot:
         """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
-        slot = Slot(self.sandbox, self.cgroups.make())
+        cpus = self._cpus.get(gpu.uuid, set()) if gpu else set()
+        group = self.cgroups.make(compiles, in_kernels_form(cpus))
+        slot = Slot(self.sandbox, group, self._boards.next(), cpus)
         if self.options.sandbox != "none":
             self.try_sandbox(slot, gpu)
         return slot
@@ -4719,7 +5352,9 @@ class Host:
 
     def compiler(self) -> str:
         """For the log."""
-        return f"nvcc {self.nvcc_version}" if self.nvcc else "no nvcc"
+        wished = self.toolchain.host_compiler.about()
+        told = f" with {wished}" if wished else ""
+        return f"nvcc {self.nvcc_version}{told}" if self.nvcc else "no nvcc"
 
     def hardware(self) -> str:
         """For the log."""
@@ -4731,6 +5366,7 @@ class Host:
         return {
             "version": VERSION,
             "nvcc": self.nvcc_version or None,
+            "nvcc_flags": self.toolchain.host_compiler.about(),
             "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
             "driver_warning": "; ".join(self._driver_warnings) or None,
@@ -4741,48 +5377,31 @@ class Host:
             "languages": self.languages(),
             "sandbox": self.sandbox.about(),
             "limits": self.cgroups.about(),
+            "cpu": self.about_cpu(),
             "host": socket.gethostname(),
             "python": ".".join(map(str, sys.version_info[:3])),
         }
 
+    def about_cpu(self) -> str:
+        """How the CPU is shared out, for staff."""
+        words = ["equal shares"] if self.cgroups.shares_cpu else ["no shares"]
+        own = [
+            f"{in_kernels_form(cpus)} for GPU {gpu.index}"
+            for gpu in self.gpus
+            if (cpus := self._cpus.get(gpu.uuid))
+        ]
+        return "; ".join([*words, *own])
+
     def has_room_for_a_job(self) -> bool:
-        """Whether a job and its result fit on the disk; a host that is full claims nothing."""
-        try:
-            free = shutil.disk_usage(str(self.scratch)).free
-        except OSError as error:
-            TROUBLE_LOG.say(
-                f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
-            )
-            return False
-        if free < self.options.min_free_mib << 20:
-            TROUBLE_LOG.say(
-                f"Only {free >> 20} MiB are free for {self.scratch}; claiming no jobs until "
-                f"there are {self.options.min_free_mib}."
-            )
-            return False
-        return True
+        """Whether a job fits in memory and, with its result, on the disk; else none is claimed."""
+        why = why_no_room(self.scratch, self.options.min_free_mib)
+        if why:
+            TROUBLE_LOG.say(why)
+        return not why
 
     def is_full(self) -> bool:
         """Whether a command that runs without a sandbox may have failed for lack of room."""
         return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
-
-
-def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
-    """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
-    folder = (parent or HERE / "executor-scratch").resolve() / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        lock = (folder / "lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BadSetup(
-            f"An executor {executor!r} runs on this machine already, in {folder}."
-        ) from None
-    except OSError as error:
-        raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
-    return folder, lock
 
 
 # --- handouts/executor/pipeline/held_claims.py --------------------------------------------
@@ -4990,12 +5609,22 @@ class Room:
 # When and why the executor stops.
 
 
+def margin(seconds: float) -> float:
+    """How much of the time to stop is kept for killing what runs and giving it back."""
+    return min(5.0, seconds / 2)
+
+
 class Shutdown:
     """Asked by a signal, by the queue that refuses this executor, or by a host that is unfit."""
 
-    def __init__(self, in_hand: JobsInHand, room: Room) -> None:
+    def __init__(self, in_hand: JobsInHand, room: Room, drain_seconds: float | None = None) -> None:
+        """`drain_seconds`: how long after the first signal all must be over; None for as long as
+        the jobs in hand take."""
         self._in_hand = in_hand
         self._room = room
+        self._drain_seconds = drain_seconds
+        # Called when jobs were stopped that no worker has: they are given back at once.
+        self.on_stopped: Callable[[], Any] = lambda: None
         self.draining = threading.Event()  # no more jobs are claimed
         self.hurry = threading.Event()  # do not wait for a queue that is away
         self.exit_status = STOPPED
@@ -5006,17 +5635,43 @@ class Shutdown:
         return self.exit_status == REFUSED
 
     def on_signal(self, _number: int, _frame: Any) -> None:
-        """The first one: take no more jobs. A second one: give back those in hand."""
+        """The first one: take no more jobs, and finish those that can be in the time there is. A
+        second one: give back those in hand."""
         # In a thread: a handler must not wait for a lock that the main thread may hold.
         is_first = not self.draining.is_set()
         self.draining.set()
-        start(self.drain if is_first else self._give_back, "stop")
+        start(self._drain_in_time if is_first else self._give_back, "stop")
 
     def drain(self, why: str = "Stopping: no more jobs; finishing those in hand.") -> None:
         """Claims no more jobs."""
         self.draining.set()
         say(why)
         self._room.close()
+
+    def _drain_in_time(self) -> None:
+        """The host goes away soon: of Slurm's and spot machines' warnings the time is known."""
+        if self._drain_seconds is None:
+            self.drain()
+            return
+        ends_at = time.monotonic() + self._drain_seconds - margin(self._drain_seconds)
+        self.drain(
+            f"Stopping within {self._drain_seconds:g} s: no more jobs; giving back those in hand "
+            "that cannot be over by then."
+        )
+        self._give_back_late(ends_at)
+        time.sleep(max(0.0, ends_at - time.monotonic()))  # or until the process ends
+        self._give_back()
+
+    def _give_back_late(self, ends_at: float) -> None:
+        """What has not begun to run, and may not end in time. What runs may well end before its
+        limit."""
+        attempts = self._in_hand.all()
+        running = [attempt.longest() for attempt in attempts if attempt.phase == "executing"]
+        for attempt in attempts:
+            longest = max(running, default=0.0) + attempt.longest()
+            if attempt.phase != "executing" and time.monotonic() + longest > ends_at:
+                attempt.stop("its executor was about to stop", counts=False)
+        self.on_stopped()
 
     def refused(self, answer: Answer) -> None:
         """The queue refuses this executor: what runs is stopped, and the reason said, once."""
@@ -5038,11 +5693,12 @@ class Shutdown:
     def _give_back(self) -> None:
         say("Stopping now: giving jobs back.")
         self.hurry.set()
-        self._stop_all("the executor was stopped")
+        self._stop_all("the executor was stopped", counts=False)
+        self.on_stopped()
 
-    def _stop_all(self, reason: str, lost: bool = False) -> None:
+    def _stop_all(self, reason: str, lost: bool = False, counts: bool = True) -> None:
         for attempt in self._in_hand.all():
-            attempt.stop(reason, lost)
+            attempt.stop(reason, lost, counts)
 
 
 # --- handouts/executor/pipeline/heartbeat.py ----------------------------------------------
@@ -5530,14 +6186,20 @@ def plan_for_nvcc(
 ) -> Build:
     """CUDA, or C++ for a platform with a GPU."""
     own = [] if job_names_architecture(attempt.flags) else architectures
-    compiler = [tools.nvcc, OPTIMIZED, *architecture_flags(own, with_ptx=attempt.asm)]
+    wished = tools.host_compiler
+    compiler = [
+        tools.nvcc,
+        OPTIMIZED,
+        *wished.flags(),
+        *architecture_flags(own, with_ptx=attempt.asm),
+    ]
     flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
     of_host = [name for name in names if name.endswith((*C, *CXX))]
     return Build(
         compiler,
         is_nvcc=True,
         sources=[told_to_nvcc(name) for name in names],
-        flags=flags,
+        flags=[*flags, *wished.after],
         needs_driver=needs_driver(flags),
         shows_cuda=attempt.asm and len(of_host) < len(names),
         listed=[[told_to_nvcc(name)] for name in of_host] if attempt.asm else [],
@@ -5587,7 +6249,7 @@ GIVEN_BACK = {
 def has_finished(attempt: Attempt, ended: Ended) -> bool:
     """Whether the command ended by itself or by a limit; if not, the job is given back."""
     if ended.why in GIVEN_BACK:
-        attempt.stop(GIVEN_BACK[ended.why])
+        attempt.stop(GIVEN_BACK[ended.why], counts=ended.why != "short")
     return ended.why not in GIVEN_BACK
 
 
@@ -5648,6 +6310,19 @@ class HostFaults:
 # Sending what has to arrive, as often as it takes.
 
 
+FINAL_FROM_OTHERS = (400, 403, 405, 411, 413, 414, 415, 431)  # that the same request gets again
+TRIES_WITH_OTHERS = 3  # a proxy may just be set up
+
+
+def not_ours(status: int, body: Any) -> Answer:
+    """What stands for an answer that somebody between here and the queue gave, for good."""
+    size = len(body) if isinstance(body, bytes) else len(json.dumps(body))
+    detail = f"something between here and the queue, such as a proxy, answers {status}"
+    if status == 413:
+        detail += f": let it pass bodies of {size} bytes (nginx: client_max_body_size)"
+    return Answer(status, {}, {"detail": detail + "."}, is_from_others=True)
+
+
 class Delivery:
     """Requests about one attempt; all of them are idempotent."""
 
@@ -5668,6 +6343,7 @@ class Delivery:
         within `patience` seconds, or the executor stops."""
         deadline = time.monotonic() + patience
         path = f"/attempts/{attempt_id}/{what}"
+        refused = 0  # so often in a row by somebody else, such as a proxy
         for delay in delays():
             pause = delay
             try:
@@ -5675,13 +6351,22 @@ class Delivery:
                 if not is_retryable(answer):
                     return self._final(answer, attempt_id, what)
                 TROUBLE_LOG.retrying(answer.detail)
-                pause = max(delay, answer.retry_after)
+                pause, refused = max(delay, answer.retry_after), 0
             except (Unreachable, Untrusted) as error:
                 TROUBLE_LOG.retrying(error)
+                status = getattr(error, "status", 0)
+                refused = refused + 1 if status in FINAL_FROM_OTHERS else 0
+                if refused >= TRIES_WITH_OTHERS:
+                    return self._final(not_ours(status, body), attempt_id, what)
             is_late = time.monotonic() + pause > deadline
-            if is_late or self._shutdown.is_refused or self._shutdown.hurry.wait(pause):
+            if is_late or self.is_over or self._shutdown.hurry.wait(pause):
                 return None
         raise AssertionError("delays() never ends")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is sent: what is left is kept for the next start."""
+        return self._shutdown.is_refused or self._shutdown.hurry.is_set()
 
     def _final(self, answer: Answer, attempt_id: int, what: str) -> Answer | None:
         if answer.refuses_token:
@@ -5690,6 +6375,41 @@ class Delivery:
         if answer.status >= 400:
             say(f"Attempt {attempt_id}: the queue does not take its {what}: {answer.detail}")
         return answer
+
+
+# --- handouts/executor/pipeline/outbox.py -------------------------------------------------
+#
+# Results on their way to the queue.
+
+
+class Outbox:
+    """The files of results that are to be sent, for several senders."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = deque(paths)
+        self._is_closed = False
+        self._changed = threading.Condition()
+
+    def put(self, path: Path) -> None:
+        """At the end of the line; also one that could not be sent just now."""
+        with self._changed:
+            self._paths.append(path)
+            self._changed.notify()
+
+    def take(self) -> Path | None:
+        """The next one; waits for it. None when it is closed and nothing is left."""
+        with self._changed:
+            while not self._paths:
+                if self._is_closed:
+                    return None
+                self._changed.wait()
+            return self._paths.popleft()
+
+    def close(self) -> None:
+        """Nothing new will come."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
 
 # --- handouts/executor/results/spool.py ---------------------------------------------------
@@ -5769,9 +6489,125 @@ class Spool:
         archive.unlink(missing_ok=True)
 
 
+# --- handouts/executor/slot/bounded_log.py ------------------------------------------------
+#
+# A log of bounded size.
+
+
+HEAD_SHARE = 0.75  # of the bytes that are kept; the rest are the end of the log
+
+
+class BoundedLog:
+    """The head and the tail of a stream of bytes, and how much was left out between them."""
+
+    def __init__(self, maximum: int) -> None:
+        self._head_size = int(maximum * HEAD_SHARE)
+        self._tail_size = maximum - self._head_size
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """Appends."""
+        self.total += len(data)
+        room = self._head_size - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        if len(self._tail) > 2 * self._tail_size:  # seldom, so that adding stays cheap
+            del self._tail[: -self._tail_size]
+
+    def content(self) -> bytes:
+        """The log, with a note where something was left out."""
+        left_out = self.total - self._head_size - self._tail_size
+        if left_out <= 0:
+            return bytes(self._head + self._tail)
+        note = b"\n[... %d bytes left out ...]\n" % left_out
+        return bytes(self._head) + note + bytes(self._tail[-self._tail_size :])
+
+
+# --- handouts/executor/pipeline/sending.py ------------------------------------------------
+#
+# Sending one result and its files.
+
+
+TURN_SECONDS = 30  # after which a result that does not get through stands behind the others
+LOG_BYTES = (256 << 10, 32 << 10)  # of each log of a result that is too large on its way
+
+
+def with_short_logs(report: dict[str, Any], maximum: int) -> dict[str, Any]:
+    """The same result, of each log no more than so many bytes: its head and its tail."""
+    short = dict(report)
+    for name in ("compile_log", "execute_log"):
+        if name in report:
+            log = BoundedLog(maximum)
+            log.add(report[name].encode("utf-8", "surrogateescape"))
+            short[name] = in_text(log.content())
+    return short
+
+
+class ResultSender:
+    """Sends what is in the spool, for several threads at once."""
+
+    def __init__(self, spool: Spool, delivery: Delivery) -> None:
+        self._spool = spool
+        self._delivery = delivery
+
+    def send(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
+        """Sends a result and its files; whether that is over, at least for this executor's time."""
+        is_sent = self._send_files(connection, content) and self._send_result(connection, content)
+        if is_sent:
+            self._spool.drop(content["attempt"])
+        return is_sent or self._delivery.is_over
+
+    def _send_result(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
+        """Sends a result, with shorter logs if it is too large on its way; if it cannot be sent at
+        all, the job goes back. False if it must be done later."""
+        attempt_id, report = content["attempt"], content["report"]
+        for body in (report, *(with_short_logs(report, size) for size in LOG_BYTES)):
+            answer = self._delivery.deliver(
+                connection, "PUT", attempt_id, "result", body, patience=TURN_SECONDS
+            )
+            if answer is None or answer.status != 413:
+                break
+        if answer is None or not answer.is_from_others:
+            return answer is not None
+        reason = f"its result cannot be sent: {answer.detail}"[:500]
+        back = {"lease_token": report["lease_token"], "reason": reason}
+        released = self._delivery.deliver(
+            connection, "POST", attempt_id, "release", back, patience=TURN_SECONDS
+        )
+        return released is not None
+
+    def _send_files(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
+        """Sends a result's files, even if that was done before; False if it must be done later."""
+        attempt_id = content["attempt"]
+        headers = {
+            "Telerun-Lease": content["report"]["lease_token"],
+            "Content-Type": "application/octet-stream",
+        }
+        for file in content.get("files", []):
+            try:
+                data = self._spool.file(attempt_id, file)
+            except OSError as error:
+                say(f"Attempt {attempt_id}: a file of its result cannot be read: {error.strerror}.")
+                continue  # the queue says to its owner that it is missing
+            what = "files/" + urllib.parse.quote(file["name"], safe="")
+            answer = self._delivery.deliver(
+                connection, "PUT", attempt_id, what, data, headers, TURN_SECONDS
+            )
+            if answer is None:
+                return False
+            if answer.status == 409:
+                break  # the result will get the same answer
+        return True
+
+
 # --- handouts/executor/pipeline/reporting.py ----------------------------------------------
 #
 # Reporting: results, and jobs that are given back.
+
+
+SENDERS = 4  # at once, however many GPUs there are
 
 
 class Reporter:
@@ -5782,10 +6618,9 @@ class Reporter:
         self._spool = spool
         self._in_hand = in_hand
         self._delivery = delivery
-        self._outbox: queue.Queue[Path | None] = queue.Queue()
+        self._sender = ResultSender(spool, delivery)
+        self._outbox = Outbox(spool.left_over())
         self._releases: list[threading.Thread] = []
-        for path in spool.left_over():
-            self._outbox.put(path)
 
     def done(self, attempt: Attempt) -> None:
         """The attempt is over here: its result goes to the spool, or the job back to the queue."""
@@ -5811,7 +6646,10 @@ class Reporter:
         return True
 
     def _release(self, attempt: Attempt) -> None:
-        body = {"lease_token": attempt.lease_token, "reason": attempt.stop_reason[:500]}
+        body: dict[str, Any] = {"lease_token": attempt.lease_token}
+        body["reason"] = attempt.stop_reason[:500]
+        if not attempt.counts:
+            body["counts"] = False
         # After the lease has expired the queue takes the job back by itself.
         self._delivery.deliver(
             HeldConnection(self._auth),
@@ -5823,49 +6661,32 @@ class Reporter:
         )
         self._in_hand.forget(attempt.id)
 
-    def send_results(self) -> None:
-        """Sends what is in the spool, in order, however long the queue is away, until `end`."""
+    def start_senders(self) -> list[threading.Thread]:
+        """Threads that send what is in the spool until `end`, however long the queue is away.
+
+        Several, so that a result with many files, or one that does not get through, keeps no other
+        waiting.
+        """
+        return [start(self._send_results, f"results-{number}") for number in range(SENDERS)]
+
+    def _send_results(self) -> None:
         connection = HeldConnection(self._auth)
-        for path in iter(self._outbox.get, None):
+        for path in iter(self._outbox.take, None):
             content = self._spool.read(path)
             if content is None:
                 say(f"{path} is not a whole result and is left out.")
                 path.replace(path.with_suffix(".bad"))
-                continue
-            attempt_id, report = content["attempt"], content["report"]
-            if self._send_files(connection, content) and self._delivery.deliver(
-                connection, "PUT", attempt_id, "result", report
-            ):
-                self._spool.drop(attempt_id)
-            self._in_hand.forget(attempt_id)
+            elif self._sender.send(connection, content):
+                self._in_hand.forget(content["attempt"])
+            else:  # others have their turn
+                self._outbox.put(path)
         connection.close()
 
-    def end(self, sender: threading.Thread) -> None:
-        """Returns when all is sent. `sender` is the thread of `send_results`."""
-        self._outbox.put(None)
-        join([sender])
+    def end(self, senders: list[threading.Thread]) -> None:
+        """Returns when all is sent. `senders`: the threads of `start_senders`."""
+        self._outbox.close()
+        join(senders)
         join(self._releases)
-
-    def _send_files(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
-        """Sends a result's files, even if that was done before; False if it must be done later."""
-        attempt_id = content["attempt"]
-        headers = {
-            "Telerun-Lease": content["report"]["lease_token"],
-            "Content-Type": "application/octet-stream",
-        }
-        for file in content.get("files", []):
-            try:
-                data = self._spool.file(attempt_id, file)
-            except OSError as error:
-                say(f"Attempt {attempt_id}: a file of its result cannot be read: {error.strerror}.")
-                continue  # the queue says to its owner that it is missing
-            what = "files/" + urllib.parse.quote(file["name"], safe="")
-            answer = self._delivery.deliver(connection, "PUT", attempt_id, what, data, headers)
-            if answer is None:
-                return False
-            if answer.status == 409:
-                break  # the result will get the same answer
-        return True
 
 
 # --- handouts/executor/pipeline/handover.py -----------------------------------------------
@@ -5959,6 +6780,18 @@ class Handover:
             names = " and no ".join(sorted(broken))
             say(f"No {names} of this host works: claiming no jobs for it until one does.")
 
+    def give_back_stopped(self) -> None:
+        """What was stopped while it waits for a worker."""
+        with self._room.changed:
+            back = [one for one in self._compiled if one.stop_reason]
+            self._compiled = [one for one in self._compiled if one not in back]
+        self._done(back)
+
+    def _done(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            self._room.remove(attempt)
+            self._reporter.done(attempt)
+
     def _give_back(self) -> None:
         """What no worker can run, now that their GPUs are broken."""
         serving = self._serving()
@@ -5968,9 +6801,8 @@ class Handover:
             no_gpu = all_broken(serving.get(CUDA, []))
         for attempt in back:
             what = "GPU" if no_gpu or attempt.platform == CUDA else attempt.platform
-            attempt.stop(f"no {what} of this host works")
-            self._room.remove(attempt)
-            self._reporter.done(attempt)
+            attempt.stop(f"no {what} of this host works", counts=False)
+        self._done(back)
 
 
 def all_broken(workers: list[Worker]) -> bool:
@@ -6068,7 +6900,8 @@ class Compiler:
         self._host = host
         self._faults = faults
         tools = host.toolchain
-        self._compilers = [compiler_version(compiler) for compiler in (tools.cxx, tools.cc)]
+        compilers = (tools.cxx, tools.cc, tools.host_compiler.path)
+        self._compilers = [compiler_version(compiler) for compiler in compilers]
         # A header in a folder of --sandbox-bind may change, and the key would not.
         programs = 0 if host.options.sandbox_bind else host.options.compile_cache
         self._cache = CompileCache(host.scratch / "compiled", programs)
@@ -6165,6 +6998,7 @@ class Compiler:
         told."""
         host, tools = self._host, self._host.toolchain
         programs = [host.nvcc, tools.cxx, tools.cc, tools.cuobjdump, tools.nvdisasm]
+        programs.append(tools.host_compiler.path)
         changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]
@@ -6362,6 +7196,14 @@ class ExecutionWorker:
 # The executor: its parts, its threads, and their start and end.
 
 
+WITHOUT_CGROUPS = (
+    "No cgroup is this executor's own. Not protected without one: the host's memory from what is "
+    "taken between two looks (20 a second) or by a GPU's driver, other jobs' time from a program "
+    "with many threads, and without root the count of a job's processes. Delegate=yes in its "
+    "service mends it, or: systemd-run --scope -p Delegate=yes python3 executor.py ..."
+)
+
+
 class Executor:
     """The pipeline: claiming → compiling → handover → executing → reporting, and heartbeats
     meanwhile. Begin reading with the two workers."""
@@ -6371,10 +7213,11 @@ class Executor:
         self._host = host = Host(options, auth)
         in_hand, room = JobsInHand(), Room(host.workers, options.nproc_compile)
         spool = Spool(host.scratch / "spool")
-        self._shutdown = Shutdown(in_hand, room)
+        self._shutdown = Shutdown(in_hand, room, options.drain_seconds)
         self._heartbeat = Heartbeat(host, in_hand, self._shutdown, room)
         self._reporter = Reporter(host, spool, in_hand, Delivery(self._shutdown))
         self._handover = Handover(room, self._reporter, self._heartbeat)
+        self._shutdown.on_stopped = self._handover.give_back_stopped
         faults = HostFaults(host, self._shutdown)
         claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat)
         self._compile_worker = CompileWorker(
@@ -6388,7 +7231,11 @@ class Executor:
             self._shutdown,
         )
         self._probe = Probe(
-            host.scratch / "probe", host.sandbox, host.nvcc, host.architectures(CUDA)
+            host.scratch / "probe",
+            host.sandbox,
+            host.nvcc,
+            host.architectures(CUDA),
+            host.toolchain.host_compiler.flags(),
         )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),
@@ -6407,7 +7254,9 @@ class Executor:
         signal.signal(signal.SIGTERM, self._shutdown.on_signal)
         signal.signal(signal.SIGINT, self._shutdown.on_signal)
         host = self._host
-        compile_slots = [host.make_slot(None) for _ in range(host.options.nproc_compile)]
+        compile_slots = [
+            host.make_slot(None, compiles=True) for _ in range(host.options.nproc_compile)
+        ]
         execution_slots = [
             host.make_slot(worker.gate.gpu if worker.gate else None) for worker in host.workers
         ]
@@ -6415,7 +7264,7 @@ class Executor:
             self._probe.compile(compile_slots[0])
         self._say_ready()
         beat = start(self._heartbeat.run, "heartbeat")
-        sender = start(self._reporter.send_results, "results")
+        senders = self._reporter.start_senders()
         compilers = [
             start(self._compile_worker.run, f"compile-{number}", slot)
             for number, slot in enumerate(compile_slots)
@@ -6427,7 +7276,7 @@ class Executor:
         join(compilers)
         self._handover.finish()
         join(runners)
-        self._reporter.end(sender)
+        self._reporter.end(senders)
         self._heartbeat.end()
         join([beat])
         shutil.rmtree(str(host.jobs), ignore_errors=True)
@@ -6448,6 +7297,8 @@ class Executor:
             f"{options.nproc_compile} compile and {len(host.workers)} execution workers, "
             f"queue {host.auth.server}."
         )
+        if not host.cgroups.about().startswith("cgroup"):
+            say(WITHOUT_CGROUPS)
         if options.sandbox == "none":
             say(
                 "WARNING: --sandbox none: programs run as this user, and can read and do what it "
@@ -6578,41 +7429,139 @@ def bind(path: str, place: str) -> None:
     check_call(LIBC.mount(path.encode(), place.encode(), None, MS_BIND | MS_REC, None))
 
 
-# --- handouts/executor/machine/memory.py --------------------------------------------------
+# --- handouts/executor/slot/process_memory.py ---------------------------------------------
 #
-# The memory that the kernel says is in use.
+# The memory of one process, from /proc (proc(5)).
+#
+# Strings, not Path, because all of it is read 20 times a second.
 
 
-def kernel_bytes(path: str, *names: str) -> int:
-    """The sum of those lines of one of the kernel's files. Raises OSError, ValueError."""
-    with open(path, errors="replace") as file:
-        return sum(int(line.split()[1]) << 10 for line in file if line.partition(":")[0] in names)
+def process_tree(root: int) -> list[int]:
+    """The process, its children, theirs and so on."""
+    found, new = [], [root]
+    while new:
+        pid = new.pop()
+        threads = glob.glob(f"/proc/{pid}/task/*/children")
+        found.append(pid)
+        if len(threads) > 1 and not has_not_ended(pid):
+            # Its first thread ended, and /proc shows the memory only under the others.
+            found[-1] = max(int(path.split("/")[4]) for path in threads)
+        for path in threads:
+            with suppress(OSError), open(path) as file:
+                new += map(int, file.read().split())
+    return found
 
 
-def shared_on_host() -> int:
-    """Bytes in all of the host's files that live in memory alone."""
+def hides_its_files(pid: int) -> bool:
+    """Whether it keeps its files from being counted (PR_SET_DUMPABLE, prctl(2))."""
     try:
-        return kernel_bytes("/proc/meminfo", "Shmem")
+        os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return resident(pid) > 0  # those of a process that is ending are closed too
+    except OSError:
+        return False
+    return False
+
+
+def resident(pid: int) -> int:
+    """Bytes that it has, alone or with others."""
+    try:
+        return kernel_bytes(f"/proc/{pid}/status", "VmRSS", "VmPTE")
     except (OSError, ValueError):
         return 0
 
 
-def host_is_short(path: str = "/proc/meminfo") -> bool:
-    """Whether the host's memory is nearly used up.
-
-    What runs is then stopped: some of a program's memory is not attributed to any process, such
-    as files that are on their way through a socket.
-    """
+def anonymous_bytes(pid: int) -> int:
+    """Bytes of its own that the kernel counts as such, whoever's driver there is."""
     try:
-        floor = min(1 << 30, kernel_bytes(path, "MemTotal") // 20)
-        return kernel_bytes(path, "MemAvailable") < floor
+        return kernel_bytes(f"/proc/{pid}/status", "RssAnon")
     except (OSError, ValueError):
-        return False
+        return 0
+
+
+def managed(pid: int) -> int:
+    """Bytes of managed memory (cudaMallocManaged), wherever they are now.
+
+    The driver takes host memory for those that do not fit on the GPU, and no process has them.
+    Their addresses are mapped from the driver's device file.
+    """
+    size = 0
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/maps", errors="replace") as file:
+        for line in file:
+            if line.endswith("/nvidia-uvm\n"):
+                begin, end = (int(address, 16) for address in line.split(" ", 1)[0].split("-"))
+                size += end - begin
+    return size
+
+
+def proportional(pid: int) -> int:
+    """The same, but its share of what it has with others."""
+    try:
+        tables = kernel_bytes(f"/proc/{pid}/status", "VmPTE")
+        return kernel_bytes(f"/proc/{pid}/smaps_rollup", "Pss") + tables
+    except (OSError, ValueError):
+        return resident(pid)
+
+
+# --- handouts/executor/slot/shortage.py ---------------------------------------------------
+#
+# Whose the memory is that the host is short of.
+
+
+PATIENCE_SECONDS = 2.0  # how long a command is left alone because another is suspected more
+
+
+class Shortage:
+    """Of one command, from its start on.
+
+    A program can have memory that is in no process's count: managed memory that the GPU's driver
+    moved to the host, files on their way through a socket. What can be seen is that since the
+    program began the host has lost pages that are nobody's (`uncounted_on_host`).
+    """
+
+    def __init__(self, board: MemoryBoard, meminfo: str = MEMINFO, nodes: str = NODES) -> None:
+        self._board = board
+        self._meminfo = meminfo
+        self._at_start = uncounted_on_host(meminfo)
+        self._can_tell = is_all_beside_cpus(nodes)
+        self._since: float | None = None
+        self.lost = 0  # bytes that the host has lost to nobody since then
+
+    def is_near(self) -> bool:
+        """Whether it may come to that soon."""
+        return host_is_short(self._meminfo, 2.0)
+
+    def verdict(self, own: Held, anonymous: int) -> str:
+        """What becomes of the command: "memory" if it evidently has more than its limit, "short" if
+        it is to be given back, "" if it goes on.
+
+        `anonymous`: what of its memory cannot be among the pages that are nobody's.
+        """
+        if not host_is_short(self._meminfo):
+            self._since = None
+            return ""
+        self.lost = uncounted_on_host(self._meminfo) - self._at_start
+        others = self._board.others()
+        suspects = [other for other in others if other.excess > 0]
+        is_too_much = self._can_tell and self.lost + anonymous > own.limit
+        if is_too_much and (not others or (own.excess > 0 and not suspects)):
+            return "memory"
+        if own.excess >= max((other.excess for other in suspects), default=own.excess):
+            return "short"
+        return "short" if self._is_urgent() else ""
+
+    def _is_urgent(self) -> bool:
+        """Whether nothing came of leaving it alone."""
+        now = time.monotonic()
+        self._since = self._since or now
+        return now - self._since > PATIENCE_SECONDS or host_is_short(self._meminfo, 0.5)
 
 
 # --- handouts/executor/slot/memory_watch.py -----------------------------------------------
 #
-# The memory that a job has, added up from /proc (proc(5)), where no cgroup does that.
+# The memory that a job has, added up from /proc (proc(5)).
+#
+# Also where a cgroup limits it: what a GPU's driver takes for a program is in no cgroup's count.
 #
 # Counted are resident pages, and files that live in memory alone: those of memfd_create(2), and
 # the sandbox's /tmp and /dev/shm. Strings, not Path, because all of it is read 20 times a second.
@@ -6626,19 +7575,19 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class MemoryWatch:
     """A process and all its descendants, and the memory they have."""
 
-    def __init__(self, pid: int, memfd_device: int) -> None:
+    def __init__(self, pid: int, memfd_device: int, board: MemoryBoard) -> None:
         """`memfd_device`: see below; 0 without a sandbox, where files are on a disk."""
         self._pid = pid
         self._memfd_device = memfd_device
+        self._board = board
+        self._shortage = Shortage(board)
         self.peak = 0
 
     def look(self, maximum: int) -> str:
         """Returns "memory" if they have more bytes than that now, "" if not.
 
-        Or "short" if the host has none left, which is not the job's mistake.
+        Or "short" if the host has none left, and it is not evidently the job's mistake.
         """
-        if host_is_short():
-            return "short"
         pids = process_tree(self._pid)
         if any(map(hides_its_files, pids[2:])):  # behind bwrap and the first process
             return "memory"
@@ -6646,14 +7595,31 @@ class MemoryWatch:
             memfds = self._memfds(pids)
         except OverflowError:
             return "memory"
+        size = self._size(pids, memfds, maximum)
+        self.peak = max(self.peak, size)
+        return "memory" if size > maximum else self._look_at_host(pids, size, maximum)
+
+    def _size(self, pids: list[int], memfds: dict[int, int], maximum: int) -> int:
+        """Bytes; exact only where that decides whether they are more than `maximum`."""
         files = self._sandbox_files(pids)
         size = files + sum(memfds.values()) + sum(map(resident, pids))
         if size > maximum:  # count what they share once; that takes longer
-            size = files + sum(memfds.values()) + sum(map(proportional, pids))
-        elif size + shared_on_host() > maximum:
-            size = max(size, files + self._with_mapped(pids, memfds))
-        self.peak = max(self.peak, size)
-        return "memory" if size > maximum else ""
+            return files + sum(memfds.values()) + sum(map(proportional, pids))
+        if size + shared_on_host() > maximum:
+            return max(size, files + self._with_mapped(pids, memfds))
+        return size
+
+    def _look_at_host(self, pids: list[int], size: int, maximum: int) -> str:
+        is_near = self._shortage.is_near()
+        held = Held(size, sum(map(managed, pids)) if is_near else 0, maximum)
+        self._board.write(held)
+        if not is_near:
+            return ""
+        anonymous = sum(map(anonymous_bytes, pids))
+        verdict = self._shortage.verdict(held, anonymous)
+        if verdict == "memory":
+            self.peak = max(self.peak, self._shortage.lost + anonymous)
+        return verdict
 
     def _sandbox_files(self, pids: list[int]) -> int:
         """Bytes of the files in the sandbox, and a page of the kernel's for each file."""
@@ -6712,50 +7678,6 @@ class MemoryWatch:
                 if os.makedev(major, minor) == self._memfd_device:
                     begin, end = (int(address, 16) for address in span.split("-"))
                     yield int(inode), int(offset, 16) + end - begin
-
-
-def process_tree(root: int) -> list[int]:
-    """The process, its children, theirs and so on."""
-    found, new = [], [root]
-    while new:
-        pid = new.pop()
-        threads = glob.glob(f"/proc/{pid}/task/*/children")
-        found.append(pid)
-        if len(threads) > 1 and not is_running(pid):
-            # Its first thread ended, and /proc shows the memory only under the others.
-            found[-1] = max(int(path.split("/")[4]) for path in threads)
-        for path in threads:
-            with suppress(OSError), open(path) as file:
-                new += map(int, file.read().split())
-    return found
-
-
-def hides_its_files(pid: int) -> bool:
-    """Whether it keeps its files from being counted (PR_SET_DUMPABLE, prctl(2))."""
-    try:
-        os.listdir(f"/proc/{pid}/fd")
-    except PermissionError:
-        return resident(pid) > 0  # those of a process that is ending are closed too
-    except OSError:
-        return False
-    return False
-
-
-def resident(pid: int) -> int:
-    """Bytes that it has, alone or with others."""
-    try:
-        return kernel_bytes(f"/proc/{pid}/status", "VmRSS", "VmPTE")
-    except (OSError, ValueError):
-        return 0
-
-
-def proportional(pid: int) -> int:
-    """The same, but its share of what it has with others."""
-    try:
-        tables = kernel_bytes(f"/proc/{pid}/status", "VmPTE")
-        return kernel_bytes(f"/proc/{pid}/smaps_rollup", "Pss") + tables
-    except (OSError, ValueError):
-        return resident(pid)
 
 
 def memfd_device() -> int:
@@ -6850,42 +7772,6 @@ class FrameSender:
             self._rest = self._rest[sent:]
 
 
-# --- handouts/executor/slot/bounded_log.py ------------------------------------------------
-#
-# A log of bounded size.
-
-
-HEAD_SHARE = 0.75  # of the bytes that are kept; the rest are the end of the log
-
-
-class BoundedLog:
-    """The head and the tail of a stream of bytes, and how much was left out between them."""
-
-    def __init__(self, maximum: int) -> None:
-        self._head_size = int(maximum * HEAD_SHARE)
-        self._tail_size = maximum - self._head_size
-        self._head = bytearray()
-        self._tail = bytearray()
-        self.total = 0
-
-    def add(self, data: bytes) -> None:
-        """Appends."""
-        self.total += len(data)
-        room = self._head_size - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
-        if len(self._tail) > 2 * self._tail_size:  # seldom, so that adding stays cheap
-            del self._tail[: -self._tail_size]
-
-    def content(self) -> bytes:
-        """The log, with a note where something was left out."""
-        left_out = self.total - self._head_size - self._tail_size
-        if left_out <= 0:
-            return bytes(self._head + self._tail)
-        note = b"\n[... %d bytes left out ...]\n" % left_out
-        return bytes(self._head) + note + bytes(self._tail[-self._tail_size :])
-
-
 # --- handouts/executor/slot/program_output.py ---------------------------------------------
 #
 # What a program prints, on its way through the slot.
@@ -6968,17 +7854,18 @@ class CommandRun:
             preexec_fn=die_with(os.getpid()),
         )
 
-    def finish(self, report: int, memfd_device: int) -> Any:
+    def finish(self, report: int, memfd_device: int, board: MemoryBoard) -> Any:
         """Enforces the limits until the end; the order's last frame.
 
         `report`: a pipe from the sandbox's first process.
         """
         with suppress(ConnectionError):  # which ends what runs, as soon as it is watched
             self._sender.send(Started(self._child.pid))
-        memory = MemoryWatch(self._child.pid, memfd_device if self._order.box else 0)
+        memory = MemoryWatch(self._child.pid, memfd_device if self._order.box else 0, board)
         why = self._watch(memory)
         seconds = time.monotonic() - self._started_at
         unkillable = self._kill_all()
+        board.clear()
         self._drain()
         log = self._output.log.content()
         ended = Ended(why, seconds=seconds, log=log, unkillable=unkillable)
@@ -7129,6 +8016,7 @@ class SlotProcess:
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self._memfd_device = memfd_device()
+        self._board = MemoryBoard(setup.board, setup.place)
         self._identity = Identity(setup)
 
     def serve(self) -> None:
@@ -7152,7 +8040,7 @@ class SlotProcess:
                 failure = self._start(run, order, files)
             finally:
                 os.close(theirs)
-            return failure or run.finish(report, self._memfd_device)
+            return failure or run.finish(report, self._memfd_device, self._board)
 
     def _start(self, run: CommandRun, order: Order, files: dict[str, int]) -> Failed | None:
         if self._identity.problem:

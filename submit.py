@@ -55,39 +55,39 @@ if TYPE_CHECKING:
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
     (99, "handouts/client/errors.py", 6),
-    (120, "handouts/client/words.py", 10),
-    (153, "handouts/client/auth.py", 14),
-    (211, "handouts/client/tracebacks.py", 12),
-    (244, "handouts/submit/c_includes.py", 8),
-    (299, "handouts/submit/printable.py", 7),
-    (312, "handouts/submit/relative_names.py", 11),
-    (349, "handouts/submit/stop.py", 5),
-    (372, "handouts/submit/wishes.py", 8),
-    (413, "handouts/submit/compiler_flags.py", 10),
-    (485, "handouts/client/job_file_names.py", 8),
-    (527, "handouts/submit/python_imports.py", 13),
-    (596, "handouts/submit/source_file.py", 11),
-    (668, "handouts/submit/gather.py", 19),
-    (780, "handouts/submit/together.py", 12),
-    (817, "handouts/submit/data_files.py", 16),
-    (850, "handouts/submit/options.py", 14),
-    (997, "handouts/submit/directives.py", 19),
-    (1146, "handouts/submit/submission.py", 22),
-    (1253, "handouts/submit/hints.py", 15),
-    (1288, "handouts/client/answer.py", 8),
-    (1334, "handouts/client/retries.py", 9),
-    (1347, "handouts/client/connection.py", 19),
-    (1503, "handouts/submit/streams.py", 11),
-    (1548, "handouts/submit/job_events.py", 13),
-    (1611, "handouts/submit/job_lines.py", 9),
-    (1714, "handouts/submit/older_queue.py", 12),
-    (1773, "handouts/submit/refusals.py", 12),
-    (1821, "handouts/submit/job_client.py", 22),
-    (1983, "handouts/submit/file_names.py", 14),
-    (2010, "handouts/submit/output_files.py", 16),
-    (2078, "handouts/submit/log_files.py", 15),
-    (2111, "handouts/submit/show.py", 14),
-    (2155, "handouts/submit/main.py", 54),
+    (121, "handouts/client/words.py", 10),
+    (154, "handouts/client/auth.py", 14),
+    (212, "handouts/client/tracebacks.py", 12),
+    (245, "handouts/submit/c_includes.py", 8),
+    (300, "handouts/submit/printable.py", 7),
+    (313, "handouts/submit/relative_names.py", 11),
+    (350, "handouts/submit/stop.py", 5),
+    (373, "handouts/submit/wishes.py", 8),
+    (414, "handouts/submit/compiler_flags.py", 10),
+    (486, "handouts/client/job_file_names.py", 8),
+    (528, "handouts/submit/python_imports.py", 13),
+    (597, "handouts/submit/source_file.py", 11),
+    (669, "handouts/submit/gather.py", 19),
+    (781, "handouts/submit/together.py", 12),
+    (818, "handouts/submit/data_files.py", 16),
+    (851, "handouts/submit/options.py", 14),
+    (998, "handouts/submit/directives.py", 19),
+    (1147, "handouts/submit/submission.py", 22),
+    (1254, "handouts/submit/hints.py", 15),
+    (1289, "handouts/client/answer.py", 8),
+    (1338, "handouts/client/retries.py", 9),
+    (1351, "handouts/client/connection.py", 19),
+    (1508, "handouts/submit/streams.py", 11),
+    (1553, "handouts/submit/job_events.py", 13),
+    (1616, "handouts/submit/job_lines.py", 9),
+    (1719, "handouts/submit/older_queue.py", 12),
+    (1778, "handouts/submit/refusals.py", 12),
+    (1826, "handouts/submit/job_client.py", 22),
+    (1988, "handouts/submit/file_names.py", 14),
+    (2015, "handouts/submit/output_files.py", 16),
+    (2083, "handouts/submit/log_files.py", 15),
+    (2116, "handouts/submit/show.py", 14),
+    (2160, "handouts/submit/main.py", 54),
 )
 
 
@@ -103,9 +103,10 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
-    def __init__(self, message: str, timed_out: bool = False) -> None:
+    def __init__(self, message: str, timed_out: bool = False, status: int = 0) -> None:
         super().__init__(message)
         self.timed_out = timed_out  # it was connected, and nothing came
+        self.status = status  # of an answer that is not the queue's; 0 if there was none
 
 
 class Untrusted(Exception):
@@ -1288,7 +1289,10 @@ def hint_at_missing(submission: Submission, compile_log: str) -> None:
 class Answer:
     """HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
 
-    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
+    def __init__(
+        self, status: int, headers: dict[str, str], body: Any, is_from_others: bool = False
+    ) -> None:
+        self.is_from_others = is_from_others  # somebody on the way gave it, in the queue's place
         self.status = status
         self.headers = headers  # their names in lower case
         self.body = body
@@ -1484,7 +1488,8 @@ class Queue:
             self.close()
             raise Unreachable(
                 f"{self.server} answers, but not as a Telerun queue does "
-                f"(HTTP status {response.status}). Is the address right?"
+                f"(HTTP status {response.status}). Is the address right?",
+                status=response.status,
             )
         return Answer(response.status, headers, body)
 

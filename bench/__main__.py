@@ -16,6 +16,7 @@ from bench import (
     classroom,
     gpu,
     lives,
+    neighbour,
     overhead,
     polling,
     servers,
@@ -47,6 +48,7 @@ ROWS = [
     Row("I", "polling, the older way", polling.measure, ("sqlite",)),
     Row("J", "a slow disk", slow_disk.measure, ("sqlite",)),
     Row("K", "the hub's longest stall", stalls.measure),
+    Row("L", "a neighbour with many threads", neighbour.measure, ("sqlite",)),
 ]
 
 

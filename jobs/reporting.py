@@ -114,10 +114,14 @@ def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result
 
 
 @transaction.atomic
-def release(executor: Executor, attempt_id: int, lease_token: str, reason: str) -> Job:
-    """The executor gives the job back. Raises NotFound, LeaseLost."""
+def release(
+    executor: Executor, attempt_id: int, lease_token: str, reason: str, *, counts: bool = True
+) -> Job:
+    """The executor gives the job back. `counts`: whether that is one of the job's attempts; it is
+    not where the reason is the host's alone. Raises NotFound, LeaseLost."""
     job, attempt = _held(executor, attempt_id, lease_token)
-    if end_without_result(job, attempt, Ending.RELEASED, reason, executor.audit_name):
+    actor = executor.audit_name
+    if end_without_result(job, attempt, Ending.RELEASED, reason, actor, counts=counts):
         return job
     if attempt.ending not in (Ending.RELEASED, Ending.CANCELLED):
         raise errors.LeaseLost

@@ -21,6 +21,7 @@ from jobs.models import Attempt, Job
 from jobs.states import Ending, Event, State
 
 SYSTEM = "system"  # the audit log's name for the queue itself
+UNCOUNTED_ATTEMPTS = 20  # of a job; from there on each one counts, whoever gave it back
 
 _LOCKED_JOB = Select(
     Job.objects.select_for_update(no_key=True).filter(pk=Parameter("job")).order_by()
@@ -80,17 +81,22 @@ def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
     return bool(ended)
 
 
-def end_without_result(job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str) -> bool:
+def end_without_result(
+    job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str, *, counts: bool = True
+) -> bool:
     """Ends an attempt without a result; its job waits again, or has failed after the last attempt.
 
+    One that does not count leaves the job as many attempts as it had before, unless there were
+    UNCOUNTED_ATTEMPTS already: a job that every host gives back must come to an end.
     False, and nothing is done, if the attempt had ended already.
     """
     now = timezone.now()
+    left = job.attempts_left + (not counts and attempt.number <= UNCOUNTED_ATTEMPTS)
     event, changes = Event.FAILED, {"finished_at": now}
     if job.cancel_requested_at is not None:
         event, ending = Event.CANCELLED, Ending.CANCELLED
-    elif job.attempts_left > 0:
-        event, changes = Event.REQUEUED, {"started_at": None}
+    elif left > 0:
+        event, changes = Event.REQUEUED, {"started_at": None, "attempts_left": left}
     if not end(attempt, ending, reason=reason[:500]):
         return False
     move(job, event, phase="", **changes)

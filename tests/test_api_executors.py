@@ -121,6 +121,16 @@ def test_after_a_release_the_lease_is_lost(as_alice: Api, as_gpu1: Api, as_gpu2:
     assert problem(as_gpu1.finish(old)) == (409, "lease-lost")
 
 
+def test_a_release_says_whether_it_counts(as_alice: Api, as_gpu1: Api) -> None:
+    job = as_alice.submit()["id"]
+    for counts, left in ((False, 3), (True, 2), (None, 1)):
+        attempt = as_gpu1.claim()["attempt"]
+        body = {"lease_token": attempt["lease_token"], "reason": "why"}
+        body |= {} if counts is None else {"counts": counts}
+        assert as_gpu1.post(f"/attempts/{attempt['id']}/release", body).status_code == 200
+        assert Job.objects.get(pk=job).attempts_left == left
+
+
 @pytest.mark.parametrize(
     "log",
     [

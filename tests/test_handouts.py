@@ -167,9 +167,9 @@ def test_a_fault_in_a_thread_of_the_executor_names_the_source(tmp_path: Path, py
          "--nvcc", fake_nvcc(tmp_path), "--sandbox", "none", "--min-free-mib", 16],
     )  # fmt: skip
     assert done.status == 70
-    assert "Executor failed in its thread 'results':\nTraceback" in done.err
+    assert re.search(r"Executor failed in its thread 'results-\d':\nTraceback", done.err)
     assert "KeyError: 'lease_token'" in done.err
-    line = source_line(done.err, "handouts/executor/pipeline/reporting.py")
+    line = source_line(done.err, "handouts/executor/pipeline/sending.py")
     assert "self._send_files(connection, content)" in line
     assert "(handouts/executor/base/threads.py, line " in done.err
 

@@ -9,7 +9,7 @@ from accounts import executors
 from accounts.models import Executor, User
 from foundation.problems import NotFound
 from foundation.serving import waiting
-from jobs import cancelling, claiming, errors, leases, reporting, retention, submitting
+from jobs import cancelling, claiming, errors, leases, reporting, retention, submitting, transitions
 from jobs.models import Attempt, AuditEntry, Job
 from jobs.reporting import Result
 from jobs.staff import requeue
@@ -274,6 +274,46 @@ def test_a_release_gives_the_job_back_with_its_reason(alice: User, gpu1: Executo
     assert (attempt.ending, attempt.reason) == (Ending.RELEASED, "it was stopped")
     with pytest.raises(errors.LeaseLost):
         finish(attempt)
+
+
+def test_what_is_the_hosts_alone_costs_a_job_no_attempt(alice: User, gpu1: Executor) -> None:
+    attempt = claim_of(alice, gpu1)
+    token = attempt.lease_token
+    for _ in range(2):  # twice is no news
+        job = reporting.release(gpu1, attempt.pk, token, "no memory", counts=False)
+        assert (job.state, job.attempts_left) == (State.QUEUED, 3)
+    again = claim(gpu1)
+    assert (again.number, again.job.attempts_left) == (2, 2)
+
+
+def test_even_the_last_attempt_may_not_count(alice: User, gpu1: Executor) -> None:
+    job = submit(alice)
+    for _ in range(2):
+        expire(claim(gpu1))
+    last = claim(gpu1)
+    job = reporting.release(gpu1, last.pk, last.lease_token, "no memory", counts=False)
+    assert (job.state, job.attempts_left) == (State.QUEUED, 1)
+    expire(claim(gpu1))
+    job.refresh_from_db()
+    assert job.state == State.FAILED
+
+
+def test_a_job_that_is_always_given_back_comes_to_an_end(alice: User, gpu1: Executor) -> None:
+    job = submit(alice)
+    for _ in range(transitions.UNCOUNTED_ATTEMPTS + 3):
+        attempt = claim(gpu1)
+        job = reporting.release(gpu1, attempt.pk, attempt.lease_token, "no memory", counts=False)
+    assert job.state == State.FAILED
+    assert claiming.claim(gpu1) is None
+
+
+def test_a_job_whose_cancel_was_asked_for_is_cancelled_all_the_same(
+    alice: User, gpu1: Executor
+) -> None:
+    attempt = claim_of(alice, gpu1)
+    cancelling.cancel(attempt.job_id, "alice")
+    job = reporting.release(gpu1, attempt.pk, attempt.lease_token, "no memory", counts=False)
+    assert job.state == State.CANCELLED
 
 
 # --- Leases that run out -----------------------------------------------------------------

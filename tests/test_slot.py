@@ -159,6 +159,75 @@ def test_a_slot_that_was_killed_is_replaced(slot: Any, tmp_path: Path) -> None:
     assert shell(slot, "echo next", tmp_path).log == b"next\n"
 
 
+# --- What SIGKILL does not end -------------------------------------------------------------
+
+LEADERLESS = """
+#include <pthread.h>
+#include <unistd.h>
+static void *stay(void *none) { for (;;) pause(); return none; }
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, 0, stay, 0);
+    pthread_exit(0);
+}
+"""
+
+
+def leader_of_a_thread_that_stays(folder: Path) -> subprocess.Popen[bytes]:
+    """A process that looks like a zombie, and is not dead."""
+    (folder / "leaderless.c").write_text(LEADERLESS)
+    compiled = ["gcc", "-pthread", "-o", folder / "leaderless", folder / "leaderless.c"]
+    subprocess.run(compiled, check=True)
+    return subprocess.Popen([folder / "leaderless"])
+
+
+@pytest.mark.processes
+def test_a_zombie_with_a_thread_that_runs_is_not_dead(tmp_path: Path) -> None:
+    process = leader_of_a_thread_that_stays(tmp_path)
+    wait_for(lambda: not alive(process.pid), "its first thread has ended")
+    assert executor.is_running(process.pid)
+    process.kill()
+    wait_for(lambda: not executor.is_running(process.pid), "it is dead, and nobody has waited")
+    assert Path(f"/proc/{process.pid}/stat").exists()
+    process.wait()
+    assert not executor.is_running(process.pid)
+
+
+@pytest.mark.parametrize(
+    ("leader", "threads", "runs"),
+    [
+        ("Z", "ZD", True),  # hangs in a driver, as NVIDIA's do on a GPU that is gone
+        ("Z", "ZR", True),
+        ("Z", "Z", False),
+        ("Z", "ZXZ", False),
+        ("Z", "", False),
+        ("D", "D", True),
+        ("S", "SS", True),
+        ("X", "", False),
+    ],
+)
+def test_states_of_threads_in_a_stub_of_proc(
+    tmp_path: Path, leader: str, threads: str, runs: bool
+) -> None:
+    """Nobody can make a thread that hangs in a driver on purpose."""
+
+    def write(folder: Path, pid: int, state: str) -> None:
+        folder.mkdir(parents=True)
+        (folder / "stat").write_text(f"{pid} (odd) name)) {state} 1 {pid} {pid} 0 -1 4194560\n")
+
+    write(tmp_path / "70", 70, leader)
+    (tmp_path / "70/task").mkdir()
+    for number, state in enumerate(threads):
+        write(tmp_path / f"70/task/{70 + number}", 70 + number, state)
+    assert executor.is_running(70, str(tmp_path)) is runs
+    assert not executor.is_running(71, str(tmp_path))
+
+
+def test_what_was_killed_may_take_as_long_as_its_gpu_may() -> None:
+    """A driver that gives much memory back takes its time; the result counts nevertheless."""
+    assert executor.GRACE_SECONDS >= executor.SETTLE_SECONDS
+
+
 @pytest.mark.processes
 def test_when_its_worker_is_killed_everything_dies(tmp_path: Path) -> None:
     """kill -9 of the process that holds the slot, while a daemon of the program runs."""

@@ -8,7 +8,10 @@ from typing import Any
 class Answer:
     """HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
 
-    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
+    def __init__(
+        self, status: int, headers: dict[str, str], body: Any, is_from_others: bool = False
+    ) -> None:
+        self.is_from_others = is_from_others  # somebody on the way gave it, in the queue's place
         self.status = status
         self.headers = headers  # their names in lower case
         self.body = body

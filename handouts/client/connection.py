@@ -156,7 +156,8 @@ class Queue:
             self.close()
             raise Unreachable(
                 f"{self.server} answers, but not as a Telerun queue does "
-                f"(HTTP status {response.status}). Is the address right?"
+                f"(HTTP status {response.status}). Is the address right?",
+                status=response.status,
             )
         return Answer(response.status, headers, body)
 

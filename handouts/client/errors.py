@@ -10,9 +10,10 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
-    def __init__(self, message: str, timed_out: bool = False) -> None:
+    def __init__(self, message: str, timed_out: bool = False, status: int = 0) -> None:
         super().__init__(message)
         self.timed_out = timed_out  # it was connected, and nothing came
+        self.status = status  # of an answer that is not the queue's; 0 if there was none
 
 
 class Untrusted(Exception):

@@ -190,6 +190,7 @@ def stub_gpu(number: int, world: str) -> dict[str, Any]:
         "driver_version": "580.00.00",
         "pci.bus_id": f"00000000:{number + 10:02X}:00.0",
         "mig.mode.current": "Disabled",
+        "memory.total": 81559,
         "memory.used": 4,
         "temperature.gpu": 41,
         "clocks.sm": 1980,

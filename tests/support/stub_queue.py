@@ -46,12 +46,15 @@ class StubQueue:
         self.given: dict[str, dict[str, Any]] = {}  # by the key of the claim
         self.results: dict[int, dict[str, Any]] = {}
         self.released: list[tuple[int, str]] = []
+        self.uncounted: set[int] = set()  # of those, the jobs that it cost no attempt
         self.cancelled: set[int] = set()
         self.phases: dict[int, str] = {}
         self.connections = 0
         self.document: dict[str, Any] = {}  # the API's
         # Called with the claim, without the lock, when a job is its but the answer is not sent yet.
         self.before_answer: Callable[[StubClaim], None] = lambda claim: None
+        # Called with the path and the body of a report; what it answers instead: status and HTML.
+        self.proxy: Callable[[str, bytes], tuple[int, bytes] | None] = lambda path, body: None
         self._server = StubServer(("127.0.0.1", world.port), StubHandler)
         self._server.queue = self
         self._server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -134,6 +137,7 @@ class StubQueue:
                 self.results[job] = body
             elif what == "release":
                 self.released.append((job, body["reason"]))
+                self.uncounted |= set() if body.get("counts", True) else {job}
             else:
                 self.phases[job] = body["phase"]
         return {"lease_seconds": 2, "cancel_requested": job in self.cancelled}
@@ -174,7 +178,13 @@ class StubHandler(BaseHTTPRequestHandler):
             raw.detach()
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
+        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        other = self.server.queue.proxy(self.path, data)
+        if other:
+            self._answer(other[0], other[1])
+            return
+        is_json = self.headers["Content-Type"] == "application/json"
+        body = json.loads(data or "{}") if is_json else {}
         attempt = re.fullmatch(r"/api/v1/attempts/(\d+)/(\w+)", self.path)
         if attempt:
             self._answer(200, self.server.queue.report(int(attempt[1]), attempt[2], body))
@@ -190,8 +200,9 @@ class StubHandler(BaseHTTPRequestHandler):
 
     do_PUT = do_POST  # noqa: N815
 
-    def _answer(self, status: int, body: dict[str, Any] | None) -> None:
-        content = b"" if body is None else json.dumps(body).encode()
+    def _answer(self, status: int, body: dict[str, Any] | bytes | None) -> None:
+        content = b"" if body is None else body
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
         try:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

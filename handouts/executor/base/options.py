@@ -22,6 +22,13 @@ def zero_or_more(text: str) -> int:
     return 0 if text == "0" else positive(text)
 
 
+def seconds(text: str) -> float:
+    """A time, from a second to a week."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 604800):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, at least 1")
+    return float(text)
+
+
 def spare_uid(text: str) -> int:
     """A uid that is no account's of the system itself."""
     if not (text.isascii() and text.isdigit() and 1000 <= int(text) < 1 << 31):
@@ -81,6 +88,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="keep this many programs, not to compile the same source twice "
         "(default: %(default)s; 0: none)",
     )
+    parser.add_argument(
+        "--drain-seconds",
+        type=seconds,
+        metavar="N",
+        help="after SIGTERM all is over within so many seconds: jobs that cannot end in time are "
+        "given back (default: those in hand are finished)",
+    )
     add_machine_options(parser)
     add_sandbox_options(parser)
     options = parser.parse_args(argv)
@@ -95,6 +109,18 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         "--nvcc",
         metavar="PATH",
         help="the compiler (default: nvcc on the PATH, then /usr/local/cuda)",
+    )
+    parser.add_argument(
+        "--ccbin",
+        metavar="PATH",
+        help="the host compiler of nvcc, or the folder that it is in (default: NVCC_CCBIN in the "
+        "environment, then g++ on the PATH)",
+    )
+    parser.add_argument(
+        "--nvcc-flags",
+        default="",
+        metavar="FLAGS",
+        help="of nvcc in every compile, before those of a job, as in --nvcc-flags='-O2 -lineinfo'",
     )
     parser.add_argument(
         "--python",
@@ -113,6 +139,11 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         "--no-gpu",
         action="store_true",
         help="for a machine without GPUs: programs run, CUDA calls in them fail as CUDA says",
+    )
+    parser.add_argument(
+        "--allow-integrated-gpu",
+        action="store_true",
+        help="use a GPU without memory of its own (GB10, Jetson), where no limit on memory holds",
     )
     parser.add_argument(
         "--kernel-log",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,20 @@ PROBE_LIMITS = {**DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 20}
 class Probe:
     """Compiled once, when the executor starts."""
 
-    def __init__(self, folder: Path, sandbox: Any, nvcc: str, architectures: list[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sandbox: Any,
+        nvcc: str,
+        architectures: list[str],
+        options: Sequence[str] = (),
+    ) -> None:
+        """`options`: what nvcc is told in every compile."""
         self._folder = folder
         self._sandbox = sandbox
         self._nvcc = nvcc
         self._architectures = architectures
+        self._options = options
 
     def compile(self, slot: Slot) -> None:
         """Raises BadSetup if nvcc cannot compile for the GPUs here."""
@@ -38,7 +48,7 @@ class Probe:
             (self._folder / name).mkdir(parents=True)
         flags = architecture_flags(self._architectures)
         product = self._sandbox.places(self._folder).program
-        argv = [self._nvcc, *flags, "-o", product, "./probe.cu"]
+        argv = [self._nvcc, *self._options, *flags, "-o", product, "./probe.cu"]
         files = {"probe.cu": PROBE_CU}
         command = self._sandbox.compiler(self._folder, files, argv, DEFAULT_LIMITS)
         ended = slot.run(command, PROBE_COMPILE_SECONDS, PROBE_LIMITS, lambda: True)

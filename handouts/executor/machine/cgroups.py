@@ -10,12 +10,15 @@ from pathlib import Path
 
 
 class Cgroups:
-    """A cgroup for each slot: the kernel then limits memory and processes, and no slot polls.
+    """A cgroup for each slot: the kernel then limits memory and processes, and shares out the CPU.
 
     Where this process may make none, `make` returns None.
     """
 
     OVERHEAD_BYTES, OVERHEAD_PROCESSES = 32 << 20, 8  # of the slot and bwrap
+    # Of the CPU, where there is not enough for all (cpu.weight): programs have equal shares,
+    # however many threads they start; compilers have less, and the executor does not wait for them.
+    EXECUTOR_WEIGHT, PROGRAM_WEIGHT, COMPILER_WEIGHT = 1000, 200, 100
 
     def __init__(self, group: Path | None) -> None:
         """`group`: the one this process is in, alone; None if there is none.
@@ -25,6 +28,7 @@ class Cgroups:
         """
         self._group = group
         self._count = 0
+        self._cpu: list[str] = []  # which of the controllers for the CPU there are
         if group is not None:
             try:
                 self._split(group)
@@ -32,23 +36,37 @@ class Cgroups:
                 self._group = None
 
     def _split(self, group: Path) -> None:
-        if not {"memory", "pids"} <= set((group / "cgroup.controllers").read_text().split()):
+        there = set((group / "cgroup.controllers").read_text().split())
+        if not {"memory", "pids"} <= there:
             raise OSError(errno.ENOTSUP, "without the controllers")
         leaf = group / "telerun-executor"
         leaf.mkdir(exist_ok=True)
         try:
             (leaf / "cgroup.procs").write_text(str(os.getpid()))
+            self._take_cpu(group, there)
             (group / "cgroup.subtree_control").write_text("+memory +pids")
         except OSError:  # others are in it too
+            self._cpu.clear()
             (group / "cgroup.procs").write_text(str(os.getpid()))
             leaf.rmdir()
             raise
+        if self.shares_cpu:
+            (leaf / "cpu.weight").write_text(str(self.EXECUTOR_WEIGHT))
+
+    def _take_cpu(self, group: Path, there: set[str]) -> None:
+        """The controllers that a host may do without, each by itself."""
+        for name in ("cpu", "cpuset"):
+            with suppress(OSError):
+                if name in there:
+                    (group / "cgroup.subtree_control").write_text(f"+{name}")
+                    self._cpu.append(name)
 
     def close(self) -> None:
         """Moves the process back, if nothing is left in the child groups."""
         if self._group is not None:
             with suppress(OSError):
-                (self._group / "cgroup.subtree_control").write_text("-memory -pids")
+                off = " ".join(f"-{name}" for name in ("memory", "pids", *self._cpu))
+                (self._group / "cgroup.subtree_control").write_text(off)
                 (self._group / "cgroup.procs").write_text(str(os.getpid()))
                 (self._group / "telerun-executor").rmdir()
 
@@ -56,14 +74,24 @@ class Cgroups:
         """For the log and for staff."""
         return "cgroup v2" if self._group else "rlimits and a watchdog"
 
-    def make(self) -> Path | None:
-        """A group for one slot, or None."""
+    @property
+    def shares_cpu(self) -> bool:
+        """Whether each slot has its share of the CPU, however many threads others have."""
+        return "cpu" in self._cpu
+
+    def make(self, compiles: bool = False, cpus: str = "") -> Path | None:
+        """A group for one slot, or None. `cpus`: its own, in the kernel's form; "" for all."""
         if self._group is None:
             return None
         self._count += 1
         made = self._group / f"telerun-slot-{self._count}"
         made.mkdir(exist_ok=True)
         (made / "memory.swap.max").write_text("0")
+        if self.shares_cpu:
+            weight = self.COMPILER_WEIGHT if compiles else self.PROGRAM_WEIGHT
+            (made / "cpu.weight").write_text(str(weight))
+        if cpus and "cpuset" in self._cpu:
+            (made / "cpuset.cpus").write_text(cpus)
         return made
 
     @classmethod

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from handouts.executor.base.say import say
 from handouts.executor.machine.driver_stub import compile_stub, driver_functions
-from handouts.executor.machine.toolchain import toolkit_root
+from handouts.executor.machine.toolchain import include_folder, toolkit_root
 
 DRIVER_STUB = "libcuda.so.1"
 LOADS_DRIVER = "import ctypes; ctypes.CDLL('libcuda.so.1')"
@@ -51,8 +51,8 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
     if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
         make_driver_stub(nvcc, compiler, folder)
     link = [str(path) for path in [*stubs, *run]]
-    root = toolkit_root(nvcc)
-    include = str(root / "include") if root and str(root) != "/usr" else ""
+    root, headers = toolkit_root(nvcc), include_folder(nvcc)
+    include = str(headers) if root and str(root) != "/usr" else ""
     names = {
         library.name[len("lib") :].partition(".")[0]
         for path in [*stubs, *run, folder]
@@ -99,8 +99,7 @@ def link_plain_names(folders: list[Path], into: Path) -> None:
 
 def make_driver_stub(nvcc: str, compiler: str, folder: Path) -> None:
     """libcuda.so.1 and libcuda.so; without the toolkit's headers no program could need them."""
-    include = (toolkit_root(nvcc) or Path("/usr")) / "include"
-    functions = driver_functions(include)
+    functions = driver_functions(include_folder(nvcc))
     if not functions:
         return
     problem = compile_stub(compiler, functions, folder / DRIVER_STUB)

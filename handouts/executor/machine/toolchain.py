@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from handouts.client.errors import BadSetup
+from handouts.executor.machine.host_compiler import host_compiler, sibling
 from handouts.executor.machine.interpreter import find_interpreter
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"  # of programs in the sandbox too
@@ -24,11 +25,17 @@ class Toolchain:
         is_needed = bool(options.nvcc or options.nproc_execute)
         self.nvcc = find_nvcc(options.nvcc, is_needed)  # "" for none, as those below
         self.nvcc_version = nvcc_version(self.nvcc) if self.nvcc else ""
-        self.cxx = first_program("g++", "clang++")
-        self.cc = first_program("gcc", "clang", "cc")
+        self.host_compiler = host_compiler(options.ccbin, options.nvcc_flags, os.environ)
+        self.cxx = first_program("g++", "clang++") or self._wished(for_c=False)
+        self.cc = first_program("gcc", "clang", "cc") or self._wished(for_c=True)
         self.interpreter = find_interpreter(options.python)
         self.cuobjdump = tool_beside(self.nvcc, "cuobjdump")
         self.nvdisasm = tool_beside(self.nvcc, "nvdisasm")
+
+    def _wished(self, for_c: bool) -> str:
+        """Where the system has no compiler: nvcc's, or the one beside it; "" for none."""
+        wished = self.host_compiler.path
+        return sibling(wished, for_c) if wished else ""
 
     def languages(self) -> list[str]:
         """Those of the jobs that can be run here."""
@@ -119,3 +126,10 @@ def toolkit_root(nvcc: str) -> Path | None:
         if behind.is_dir():
             return behind
     return None
+
+
+def include_folder(nvcc: str) -> Path:
+    """Where the toolkit's headers are: conda and some packages have them in a folder a target."""
+    root = toolkit_root(nvcc) or Path("/usr")
+    folders = [root / "include", *sorted(root.glob("targets/*/include"))]
+    return next((one for one in folders if (one / "cuda.h").is_file()), folders[0])

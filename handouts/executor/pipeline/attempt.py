@@ -55,7 +55,9 @@ class Attempt:
         self.taken = threading.Event()  # an execution worker has it
         self.stop_reason = ""  # if it must not go on; no result is sent then
         self.lost = False  # the lease is another executor's: nothing is reported at all
+        self.counts = True  # as one of the job's attempts, if it is given back
         self._slot: Slot | None = None
+        self._ends_by = 0.0  # when what runs has ended or met its limit
         self._overdue_at = float("inf")  # when what runs should have ended long ago
         self._lock = threading.Lock()
 
@@ -69,9 +71,13 @@ class Attempt:
         """Whether it is run by an interpreter, and not compiled."""
         return has_ending(self.main, ".py")
 
-    def stop(self, reason: str, lost: bool = False) -> None:
-        """Kills what runs for this job, now and from now on."""
+    def stop(self, reason: str, lost: bool = False, counts: bool = True) -> None:
+        """Kills what runs for this job, now and from now on.
+
+        `counts`: False where the job had no part in it.
+        """
         with self._lock:
+            self.counts = self.counts if self.stop_reason else counts
             self.stop_reason = self.stop_reason or reason
             self.lost = self.lost or lost
             slot = self._slot
@@ -83,13 +89,25 @@ class Attempt:
         """Runs a command of this job in a slot, unless the job was stopped. Raises OSError."""
         with self._lock:
             self._slot = slot
-            self._overdue_at = time.monotonic() + seconds + OVERDUE_SECONDS
+            self._ends_by = time.monotonic() + seconds
+            self._overdue_at = self._ends_by + OVERDUE_SECONDS
         try:
             return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
         finally:
             with self._lock:
                 self._slot = None
                 self._overdue_at = float("inf")
+
+    def longest(self) -> float:
+        """How many seconds it may still take once its worker is free: as long as its limits let it.
+
+        What is being sent takes none.
+        """
+        running = max(0.0, self._ends_by - time.monotonic())
+        if self.phase == "compiling":
+            not_begun = 0 if self._ends_by else self.limits["compile_seconds"]
+            return running + not_begun + self.limits["execute_seconds"]
+        return running if self.phase == "executing" else self.limits["execute_seconds"]
 
     def give_up_if_stuck(self) -> bool:
         """Kills the slot if what it runs is still there long after its limit; whether it was."""

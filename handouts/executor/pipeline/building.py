@@ -95,14 +95,20 @@ def plan_for_nvcc(
 ) -> Build:
     """CUDA, or C++ for a platform with a GPU."""
     own = [] if job_names_architecture(attempt.flags) else architectures
-    compiler = [tools.nvcc, OPTIMIZED, *architecture_flags(own, with_ptx=attempt.asm)]
+    wished = tools.host_compiler
+    compiler = [
+        tools.nvcc,
+        OPTIMIZED,
+        *wished.flags(),
+        *architecture_flags(own, with_ptx=attempt.asm),
+    ]
     flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
     of_host = [name for name in names if name.endswith((*C, *CXX))]
     return Build(
         compiler,
         is_nvcc=True,
         sources=[told_to_nvcc(name) for name in names],
-        flags=flags,
+        flags=[*flags, *wished.after],
         needs_driver=needs_driver(flags),
         shows_cuda=attempt.asm and len(of_host) < len(names),
         listed=[[told_to_nvcc(name)] for name in of_host] if attempt.asm else [],

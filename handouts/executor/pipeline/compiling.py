@@ -34,7 +34,8 @@ class Compiler:
         self._host = host
         self._faults = faults
         tools = host.toolchain
-        self._compilers = [compiler_version(compiler) for compiler in (tools.cxx, tools.cc)]
+        compilers = (tools.cxx, tools.cc, tools.host_compiler.path)
+        self._compilers = [compiler_version(compiler) for compiler in compilers]
         # A header in a folder of --sandbox-bind may change, and the key would not.
         programs = 0 if host.options.sandbox_bind else host.options.compile_cache
         self._cache = CompileCache(host.scratch / "compiled", programs)
@@ -131,6 +132,7 @@ class Compiler:
         told."""
         host, tools = self._host, self._host.toolchain
         programs = [host.nvcc, tools.cxx, tools.cc, tools.cuobjdump, tools.nvdisasm]
+        programs.append(tools.host_compiler.path)
         changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
         made_from = [attempt.job_files, build, host.libraries, toolchain]

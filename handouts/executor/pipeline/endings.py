@@ -24,7 +24,7 @@ GIVEN_BACK = {
 def has_finished(attempt: Attempt, ended: Ended) -> bool:
     """Whether the command ended by itself or by a limit; if not, the job is given back."""
     if ended.why in GIVEN_BACK:
-        attempt.stop(GIVEN_BACK[ended.why])
+        attempt.stop(GIVEN_BACK[ended.why], counts=ended.why != "short")
     return ended.why not in GIVEN_BACK
 
 

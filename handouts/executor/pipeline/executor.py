@@ -26,6 +26,13 @@ from handouts.executor.pipeline.shutdown import Shutdown
 from handouts.executor.pipeline.workers import offers
 from handouts.executor.results.spool import Spool
 
+WITHOUT_CGROUPS = (
+    "No cgroup is this executor's own. Not protected without one: the host's memory from what is "
+    "taken between two looks (20 a second) or by a GPU's driver, other jobs' time from a program "
+    "with many threads, and without root the count of a job's processes. Delegate=yes in its "
+    "service mends it, or: systemd-run --scope -p Delegate=yes python3 executor.py ..."
+)
+
 
 class Executor:
     """The pipeline: claiming → compiling → handover → executing → reporting, and heartbeats
@@ -36,10 +43,11 @@ class Executor:
         self._host = host = Host(options, auth)
         in_hand, room = JobsInHand(), Room(host.workers, options.nproc_compile)
         spool = Spool(host.scratch / "spool")
-        self._shutdown = Shutdown(in_hand, room)
+        self._shutdown = Shutdown(in_hand, room, options.drain_seconds)
         self._heartbeat = Heartbeat(host, in_hand, self._shutdown, room)
         self._reporter = Reporter(host, spool, in_hand, Delivery(self._shutdown))
         self._handover = Handover(room, self._reporter, self._heartbeat)
+        self._shutdown.on_stopped = self._handover.give_back_stopped
         faults = HostFaults(host, self._shutdown)
         claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat)
         self._compile_worker = CompileWorker(
@@ -53,7 +61,11 @@ class Executor:
             self._shutdown,
         )
         self._probe = Probe(
-            host.scratch / "probe", host.sandbox, host.nvcc, host.architectures(CUDA)
+            host.scratch / "probe",
+            host.sandbox,
+            host.nvcc,
+            host.architectures(CUDA),
+            host.toolchain.host_compiler.flags(),
         )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),
@@ -72,7 +84,9 @@ class Executor:
         signal.signal(signal.SIGTERM, self._shutdown.on_signal)
         signal.signal(signal.SIGINT, self._shutdown.on_signal)
         host = self._host
-        compile_slots = [host.make_slot(None) for _ in range(host.options.nproc_compile)]
+        compile_slots = [
+            host.make_slot(None, compiles=True) for _ in range(host.options.nproc_compile)
+        ]
         execution_slots = [
             host.make_slot(worker.gate.gpu if worker.gate else None) for worker in host.workers
         ]
@@ -80,7 +94,7 @@ class Executor:
             self._probe.compile(compile_slots[0])
         self._say_ready()
         beat = start(self._heartbeat.run, "heartbeat")
-        sender = start(self._reporter.send_results, "results")
+        senders = self._reporter.start_senders()
         compilers = [
             start(self._compile_worker.run, f"compile-{number}", slot)
             for number, slot in enumerate(compile_slots)
@@ -92,7 +106,7 @@ class Executor:
         join(compilers)
         self._handover.finish()
         join(runners)
-        self._reporter.end(sender)
+        self._reporter.end(senders)
         self._heartbeat.end()
         join([beat])
         shutil.rmtree(str(host.jobs), ignore_errors=True)
@@ -113,6 +127,8 @@ class Executor:
             f"{options.nproc_compile} compile and {len(host.workers)} execution workers, "
             f"queue {host.auth.server}."
         )
+        if not host.cgroups.about().startswith("cgroup"):
+            say(WITHOUT_CGROUPS)
         if options.sandbox == "none":
             say(
                 "WARNING: --sandbox none: programs run as this user, and can read and do what it "

@@ -100,6 +100,18 @@ class Handover:
             names = " and no ".join(sorted(broken))
             say(f"No {names} of this host works: claiming no jobs for it until one does.")
 
+    def give_back_stopped(self) -> None:
+        """What was stopped while it waits for a worker."""
+        with self._room.changed:
+            back = [one for one in self._compiled if one.stop_reason]
+            self._compiled = [one for one in self._compiled if one not in back]
+        self._done(back)
+
+    def _done(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            self._room.remove(attempt)
+            self._reporter.done(attempt)
+
     def _give_back(self) -> None:
         """What no worker can run, now that their GPUs are broken."""
         serving = self._serving()
@@ -109,9 +121,8 @@ class Handover:
             no_gpu = all_broken(serving.get(CUDA, []))
         for attempt in back:
             what = "GPU" if no_gpu or attempt.platform == CUDA else attempt.platform
-            attempt.stop(f"no {what} of this host works")
-            self._room.remove(attempt)
-            self._reporter.done(attempt)
+            attempt.stop(f"no {what} of this host works", counts=False)
+        self._done(back)
 
 
 def all_broken(workers: list[Worker]) -> bool:

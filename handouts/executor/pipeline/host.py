@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import re
 import shutil
 import socket
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from handouts.client.auth import HERE, Auth
+from handouts.client.auth import Auth
 from handouts.client.connection import VERSION, Queue
 from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
@@ -21,17 +18,21 @@ from handouts.executor.base.text import in_text
 from handouts.executor.gate.gates import make_gates
 from handouts.executor.machine.architectures import full_architecture
 from handouts.executor.machine.cgroups import Cgroups, own_cgroup
+from handouts.executor.machine.cores import Cores, in_kernels_form
 from handouts.executor.machine.driver_start import gpus_when_ready
 from handouts.executor.machine.driver_versions import driver_warnings
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.gpu_lock import lock_gpu
+from handouts.executor.machine.integrated import refuse_integrated
 from handouts.executor.machine.libraries import make_libraries
 from handouts.executor.machine.platforms import CPU, CUDA
 from handouts.executor.machine.toolchain import Toolchain
+from handouts.executor.pipeline.scratch import take_scratch, why_no_room
 from handouts.executor.pipeline.workers import make_workers, offers
 from handouts.executor.sandbox.bubblewrap import Bubblewrap
 from handouts.executor.sandbox.self_test import CHECKED, why_denied
 from handouts.executor.sandbox.unconfined import NoSandbox
+from handouts.executor.slot.memory_board import MemoryBoards
 from handouts.executor.slot.slot import Slot
 
 FULL_BYTES = 1 << 20  # a disk with less room is full
@@ -52,14 +53,19 @@ class Host:
         takes_gpus = options.nproc_execute > 0 and not options.no_gpu
         self.gpus = gpus_when_ready(options) if takes_gpus else []
         self.scratch, self._scratch_lock = take_scratch(options.scratch_dir, auth.name)
+        refuse_integrated(self.gpus, options.allow_integrated_gpu)
         self.cgroups = Cgroups(own_cgroup())
+        others = 1 + options.nproc_compile + options.nproc_cpu
+        shares = Cores().shares([gpu.bus for gpu in self.gpus], others)
+        self._cpus = dict(zip((gpu.uuid for gpu in self.gpus), shares))
         self.libraries = make_libraries(
             self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
         )
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
+            shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]
             self.sandbox = Bubblewrap(
-                options,
+                argparse.Namespace(**{**vars(options), "sandbox_bind": shown}),
                 self.nvcc,
                 self.scratch / "sandbox",
                 self.libraries,
@@ -73,6 +79,7 @@ class Host:
             say(f"WARNING: {warning}.")
         without_gpu = options.nproc_execute if options.no_gpu else 0
         self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
+        self._boards = MemoryBoards(self.scratch)
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)
@@ -85,9 +92,11 @@ class Host:
         """Leaves the cgroups as they were."""
         self.cgroups.close()
 
-    def make_slot(self, gpu: Gpu | None) -> Slot:
+    def make_slot(self, gpu: Gpu | None, compiles: bool = False) -> Slot:
         """A slot whose sandbox works, with the uid and arguments that jobs get. Raises BadSetup."""
-        slot = Slot(self.sandbox, self.cgroups.make())
+        cpus = self._cpus.get(gpu.uuid, set()) if gpu else set()
+        group = self.cgroups.make(compiles, in_kernels_form(cpus))
+        slot = Slot(self.sandbox, group, self._boards.next(), cpus)
         if self.options.sandbox != "none":
             self.try_sandbox(slot, gpu)
         return slot
@@ -124,7 +133,9 @@ class Host:
 
     def compiler(self) -> str:
         """For the log."""
-        return f"nvcc {self.nvcc_version}" if self.nvcc else "no nvcc"
+        wished = self.toolchain.host_compiler.about()
+        told = f" with {wished}" if wished else ""
+        return f"nvcc {self.nvcc_version}{told}" if self.nvcc else "no nvcc"
 
     def hardware(self) -> str:
         """For the log."""
@@ -136,6 +147,7 @@ class Host:
         return {
             "version": VERSION,
             "nvcc": self.nvcc_version or None,
+            "nvcc_flags": self.toolchain.host_compiler.about(),
             "arch": ", ".join(self.architectures(CUDA)) or None,
             "gpus": [gate.about() for gate in self.gates],
             "driver_warning": "; ".join(self._driver_warnings) or None,
@@ -146,45 +158,28 @@ class Host:
             "languages": self.languages(),
             "sandbox": self.sandbox.about(),
             "limits": self.cgroups.about(),
+            "cpu": self.about_cpu(),
             "host": socket.gethostname(),
             "python": ".".join(map(str, sys.version_info[:3])),
         }
 
+    def about_cpu(self) -> str:
+        """How the CPU is shared out, for staff."""
+        words = ["equal shares"] if self.cgroups.shares_cpu else ["no shares"]
+        own = [
+            f"{in_kernels_form(cpus)} for GPU {gpu.index}"
+            for gpu in self.gpus
+            if (cpus := self._cpus.get(gpu.uuid))
+        ]
+        return "; ".join([*words, *own])
+
     def has_room_for_a_job(self) -> bool:
-        """Whether a job and its result fit on the disk; a host that is full claims nothing."""
-        try:
-            free = shutil.disk_usage(str(self.scratch)).free
-        except OSError as error:
-            TROUBLE_LOG.say(
-                f"The scratch folder cannot be used: {error.strerror}; claiming no jobs."
-            )
-            return False
-        if free < self.options.min_free_mib << 20:
-            TROUBLE_LOG.say(
-                f"Only {free >> 20} MiB are free for {self.scratch}; claiming no jobs until "
-                f"there are {self.options.min_free_mib}."
-            )
-            return False
-        return True
+        """Whether a job fits in memory and, with its result, on the disk; else none is claimed."""
+        why = why_no_room(self.scratch, self.options.min_free_mib)
+        if why:
+            TROUBLE_LOG.say(why)
+        return not why
 
     def is_full(self) -> bool:
         """Whether a command that runs without a sandbox may have failed for lack of room."""
         return shutil.disk_usage(str(self.scratch)).free < FULL_BYTES
-
-
-def take_scratch(parent: Path | None, executor: str) -> tuple[Path, Any]:
-    """A folder for this executor alone, and its lock. Raises BadSetup if another has it."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", executor)
-    folder = (parent or HERE / "executor-scratch").resolve() / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        lock = (folder / "lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BadSetup(
-            f"An executor {executor!r} runs on this machine already, in {folder}."
-        ) from None
-    except OSError as error:
-        raise BadSetup(f"The scratch folder {folder} cannot be used: {error.strerror}.") from None
-    return folder, lock

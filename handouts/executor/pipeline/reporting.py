@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import queue
 import shutil
 import threading
-import urllib.parse
-from pathlib import Path
 from typing import Any
 
 from handouts.executor.base.held_connection import HeldConnection
@@ -15,7 +12,11 @@ from handouts.executor.base.threads import join, start
 from handouts.executor.pipeline.attempt import Attempt, JobsInHand
 from handouts.executor.pipeline.delivery import Delivery
 from handouts.executor.pipeline.host import Host
+from handouts.executor.pipeline.outbox import Outbox
+from handouts.executor.pipeline.sending import ResultSender
 from handouts.executor.results.spool import Spool
+
+SENDERS = 4  # at once, however many GPUs there are
 
 
 class Reporter:
@@ -26,10 +27,9 @@ class Reporter:
         self._spool = spool
         self._in_hand = in_hand
         self._delivery = delivery
-        self._outbox: queue.Queue[Path | None] = queue.Queue()
+        self._sender = ResultSender(spool, delivery)
+        self._outbox = Outbox(spool.left_over())
         self._releases: list[threading.Thread] = []
-        for path in spool.left_over():
-            self._outbox.put(path)
 
     def done(self, attempt: Attempt) -> None:
         """The attempt is over here: its result goes to the spool, or the job back to the queue."""
@@ -55,7 +55,10 @@ class Reporter:
         return True
 
     def _release(self, attempt: Attempt) -> None:
-        body = {"lease_token": attempt.lease_token, "reason": attempt.stop_reason[:500]}
+        body: dict[str, Any] = {"lease_token": attempt.lease_token}
+        body["reason"] = attempt.stop_reason[:500]
+        if not attempt.counts:
+            body["counts"] = False
         # After the lease has expired the queue takes the job back by itself.
         self._delivery.deliver(
             HeldConnection(self._auth),
@@ -67,46 +70,29 @@ class Reporter:
         )
         self._in_hand.forget(attempt.id)
 
-    def send_results(self) -> None:
-        """Sends what is in the spool, in order, however long the queue is away, until `end`."""
+    def start_senders(self) -> list[threading.Thread]:
+        """Threads that send what is in the spool until `end`, however long the queue is away.
+
+        Several, so that a result with many files, or one that does not get through, keeps no other
+        waiting.
+        """
+        return [start(self._send_results, f"results-{number}") for number in range(SENDERS)]
+
+    def _send_results(self) -> None:
         connection = HeldConnection(self._auth)
-        for path in iter(self._outbox.get, None):
+        for path in iter(self._outbox.take, None):
             content = self._spool.read(path)
             if content is None:
                 say(f"{path} is not a whole result and is left out.")
                 path.replace(path.with_suffix(".bad"))
-                continue
-            attempt_id, report = content["attempt"], content["report"]
-            if self._send_files(connection, content) and self._delivery.deliver(
-                connection, "PUT", attempt_id, "result", report
-            ):
-                self._spool.drop(attempt_id)
-            self._in_hand.forget(attempt_id)
+            elif self._sender.send(connection, content):
+                self._in_hand.forget(content["attempt"])
+            else:  # others have their turn
+                self._outbox.put(path)
         connection.close()
 
-    def end(self, sender: threading.Thread) -> None:
-        """Returns when all is sent. `sender` is the thread of `send_results`."""
-        self._outbox.put(None)
-        join([sender])
+    def end(self, senders: list[threading.Thread]) -> None:
+        """Returns when all is sent. `senders`: the threads of `start_senders`."""
+        self._outbox.close()
+        join(senders)
         join(self._releases)
-
-    def _send_files(self, connection: HeldConnection, content: dict[str, Any]) -> bool:
-        """Sends a result's files, even if that was done before; False if it must be done later."""
-        attempt_id = content["attempt"]
-        headers = {
-            "Telerun-Lease": content["report"]["lease_token"],
-            "Content-Type": "application/octet-stream",
-        }
-        for file in content.get("files", []):
-            try:
-                data = self._spool.file(attempt_id, file)
-            except OSError as error:
-                say(f"Attempt {attempt_id}: a file of its result cannot be read: {error.strerror}.")
-                continue  # the queue says to its owner that it is missing
-            what = "files/" + urllib.parse.quote(file["name"], safe="")
-            answer = self._delivery.deliver(connection, "PUT", attempt_id, what, data, headers)
-            if answer is None:
-                return False
-            if answer.status == 409:
-                break  # the result will get the same answer
-        return True

@@ -14,6 +14,7 @@ from handouts.executor.machine.processes import children, kill_group, reap
 from handouts.executor.slot.event_loop import EventLoop
 from handouts.executor.slot.identity import Identity
 from handouts.executor.slot.libc import die_with
+from handouts.executor.slot.memory_board import MemoryBoard
 from handouts.executor.slot.memory_watch import WATCH_SECONDS, MemoryWatch
 from handouts.executor.slot.orders import FrameSender, Orders
 from handouts.executor.slot.program_output import ProgramOutput
@@ -57,17 +58,18 @@ class CommandRun:
             preexec_fn=die_with(os.getpid()),
         )
 
-    def finish(self, report: int, memfd_device: int) -> Any:
+    def finish(self, report: int, memfd_device: int, board: MemoryBoard) -> Any:
         """Enforces the limits until the end; the order's last frame.
 
         `report`: a pipe from the sandbox's first process.
         """
         with suppress(ConnectionError):  # which ends what runs, as soon as it is watched
             self._sender.send(Started(self._child.pid))
-        memory = MemoryWatch(self._child.pid, memfd_device if self._order.box else 0)
+        memory = MemoryWatch(self._child.pid, memfd_device if self._order.box else 0, board)
         why = self._watch(memory)
         seconds = time.monotonic() - self._started_at
         unkillable = self._kill_all()
+        board.clear()
         self._drain()
         log = self._output.log.content()
         ended = Ended(why, seconds=seconds, log=log, unkillable=unkillable)

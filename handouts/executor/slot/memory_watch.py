@@ -1,4 +1,6 @@
-"""The memory that a job has, added up from /proc (proc(5)), where no cgroup does that.
+"""The memory that a job has, added up from /proc (proc(5)).
+
+Also where a cgroup limits it: what a GPU's driver takes for a program is in no cgroup's count.
 
 Counted are resident pages, and files that live in memory alone: those of memfd_create(2), and
 the sandbox's /tmp and /dev/shm. Strings, not Path, because all of it is read 20 times a second.
@@ -11,8 +13,17 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from handouts.executor.machine.memory import host_is_short, kernel_bytes, shared_on_host
-from handouts.executor.machine.processes import is_running
+from handouts.executor.machine.memory import kernel_bytes, shared_on_host
+from handouts.executor.slot.memory_board import Held, MemoryBoard
+from handouts.executor.slot.process_memory import (
+    anonymous_bytes,
+    hides_its_files,
+    managed,
+    process_tree,
+    proportional,
+    resident,
+)
+from handouts.executor.slot.shortage import Shortage
 
 WATCH_SECONDS = 0.05  # how often it is looked at
 MAXIMUM_DESCRIPTORS = 16384  # of all processes of a job together, each of which is looked at
@@ -22,19 +33,19 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class MemoryWatch:
     """A process and all its descendants, and the memory they have."""
 
-    def __init__(self, pid: int, memfd_device: int) -> None:
+    def __init__(self, pid: int, memfd_device: int, board: MemoryBoard) -> None:
         """`memfd_device`: see below; 0 without a sandbox, where files are on a disk."""
         self._pid = pid
         self._memfd_device = memfd_device
+        self._board = board
+        self._shortage = Shortage(board)
         self.peak = 0
 
     def look(self, maximum: int) -> str:
         """Returns "memory" if they have more bytes than that now, "" if not.
 
-        Or "short" if the host has none left, which is not the job's mistake.
+        Or "short" if the host has none left, and it is not evidently the job's mistake.
         """
-        if host_is_short():
-            return "short"
         pids = process_tree(self._pid)
         if any(map(hides_its_files, pids[2:])):  # behind bwrap and the first process
             return "memory"
@@ -42,14 +53,31 @@ class MemoryWatch:
             memfds = self._memfds(pids)
         except OverflowError:
             return "memory"
+        size = self._size(pids, memfds, maximum)
+        self.peak = max(self.peak, size)
+        return "memory" if size > maximum else self._look_at_host(pids, size, maximum)
+
+    def _size(self, pids: list[int], memfds: dict[int, int], maximum: int) -> int:
+        """Bytes; exact only where that decides whether they are more than `maximum`."""
         files = self._sandbox_files(pids)
         size = files + sum(memfds.values()) + sum(map(resident, pids))
         if size > maximum:  # count what they share once; that takes longer
-            size = files + sum(memfds.values()) + sum(map(proportional, pids))
-        elif size + shared_on_host() > maximum:
-            size = max(size, files + self._with_mapped(pids, memfds))
-        self.peak = max(self.peak, size)
-        return "memory" if size > maximum else ""
+            return files + sum(memfds.values()) + sum(map(proportional, pids))
+        if size + shared_on_host() > maximum:
+            return max(size, files + self._with_mapped(pids, memfds))
+        return size
+
+    def _look_at_host(self, pids: list[int], size: int, maximum: int) -> str:
+        is_near = self._shortage.is_near()
+        held = Held(size, sum(map(managed, pids)) if is_near else 0, maximum)
+        self._board.write(held)
+        if not is_near:
+            return ""
+        anonymous = sum(map(anonymous_bytes, pids))
+        verdict = self._shortage.verdict(held, anonymous)
+        if verdict == "memory":
+            self.peak = max(self.peak, self._shortage.lost + anonymous)
+        return verdict
 
     def _sandbox_files(self, pids: list[int]) -> int:
         """Bytes of the files in the sandbox, and a page of the kernel's for each file."""
@@ -108,50 +136,6 @@ class MemoryWatch:
                 if os.makedev(major, minor) == self._memfd_device:
                     begin, end = (int(address, 16) for address in span.split("-"))
                     yield int(inode), int(offset, 16) + end - begin
-
-
-def process_tree(root: int) -> list[int]:
-    """The process, its children, theirs and so on."""
-    found, new = [], [root]
-    while new:
-        pid = new.pop()
-        threads = glob.glob(f"/proc/{pid}/task/*/children")
-        found.append(pid)
-        if len(threads) > 1 and not is_running(pid):
-            # Its first thread ended, and /proc shows the memory only under the others.
-            found[-1] = max(int(path.split("/")[4]) for path in threads)
-        for path in threads:
-            with suppress(OSError), open(path) as file:
-                new += map(int, file.read().split())
-    return found
-
-
-def hides_its_files(pid: int) -> bool:
-    """Whether it keeps its files from being counted (PR_SET_DUMPABLE, prctl(2))."""
-    try:
-        os.listdir(f"/proc/{pid}/fd")
-    except PermissionError:
-        return resident(pid) > 0  # those of a process that is ending are closed too
-    except OSError:
-        return False
-    return False
-
-
-def resident(pid: int) -> int:
-    """Bytes that it has, alone or with others."""
-    try:
-        return kernel_bytes(f"/proc/{pid}/status", "VmRSS", "VmPTE")
-    except (OSError, ValueError):
-        return 0
-
-
-def proportional(pid: int) -> int:
-    """The same, but its share of what it has with others."""
-    try:
-        tables = kernel_bytes(f"/proc/{pid}/status", "VmPTE")
-        return kernel_bytes(f"/proc/{pid}/smaps_rollup", "Pss") + tables
-    except (OSError, ValueError):
-        return resident(pid)
 
 
 def memfd_device() -> int:

@@ -23,7 +23,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-GRACE_SECONDS = 5  # how long what was killed may take to be gone
+# How long what was killed may take to be gone; no less than its GPU has (SETTLE_SECONDS), since a
+# driver that gives much memory back takes its time.
+GRACE_SECONDS = 10
 
 
 class Setup(NamedTuple):
@@ -32,6 +34,8 @@ class Setup(NamedTuple):
     uid: int | None = None  # to become, which only root can
     groups: Sequence[int] = ()  # to be in
     binds: Sequence[str] = ()  # that only root may reach: the slot mounts them in /tmp
+    board: int = -1  # the descriptor of what all slots know of each other (memory_board.py)
+    place: int = 0  # and this one's place there
 
     def encode(self) -> str:
         """As an argument."""
@@ -55,7 +59,7 @@ class Order(NamedTuple):
     seconds: float
     log_bytes: int  # how much of the log is kept
     output_bytes: int  # after how much output it is stopped
-    memory_bytes: int  # 0 if the kernel limits it, by a cgroup
+    memory_bytes: int  # how much it may have; 0 is not looked at
     live: bool  # whether output frames are wanted
 
     def encode(self) -> bytes:

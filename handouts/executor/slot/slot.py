@@ -6,9 +6,8 @@ import array
 import os
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from handouts.executor.machine.cgroups import Cgroups
 from handouts.executor.sandbox.command import Command, SandboxBroken
 from handouts.executor.slot.live_output import LiveOutput
+from handouts.executor.slot.memory_board import NO_BOARD, MemoryBoard
 from handouts.executor.slot.protocol import (
     GRACE_SECONDS,
     Ended,
@@ -27,25 +27,35 @@ from handouts.executor.slot.protocol import (
     kill_line,
     read_frame,
 )
+from handouts.executor.slot.slot_start import start_slot
 
 
 class Slot:
     """Runs commands, one at a time. `run` blocks; `kill` may come from any thread."""
 
-    def __init__(self, sandbox: Any = None, group: Path | None = None) -> None:
+    def __init__(
+        self,
+        sandbox: Any = None,
+        group: Path | None = None,
+        board: MemoryBoard = NO_BOARD,
+        cpus: Collection[int] = (),
+    ) -> None:
         """With a sandbox that has uids, one of them is this slot's for as long as it lives.
 
-        `group` is a cgroup of its own.
+        `group` is a cgroup of its own, `board` its place on the one of all slots,
+        `cpus` those that it has to itself.
         """
         self._group = group
+        self._board = board
+        self._cpus = cpus
         self._lock = threading.Lock()
         self._number = 0  # of the last order
         self._process: subprocess.Popen[bytes] | None = None
-        self._setup = Setup()
+        self._setup = Setup(board=board.descriptor, place=board.place)
         self._uid_lock: Any = None
         if sandbox is not None and sandbox.uids:
             self._uid_lock, uid = sandbox.uids.take()
-            self._setup = Setup(uid, sandbox.groups, sandbox.binds)
+            self._setup = self._setup._replace(uid=uid, groups=sandbox.groups, binds=sandbox.binds)
 
     def run(
         self,
@@ -121,7 +131,7 @@ class Slot:
             seconds=seconds,
             log_bytes=limits["log_bytes"],
             output_bytes=limits["output_bytes"],
-            memory_bytes=0 if self._group else limits.get("memory_bytes", 0),
+            memory_bytes=limits.get("memory_bytes", 0),
             live=is_live,
         )
 
@@ -161,6 +171,7 @@ class Slot:
     def _end_process(self) -> None:
         with self._lock:
             process, self._process = self._process, None
+        self._board.clear()
         if process is not None:
             self._socket.shutdown(socket.SHUT_WR)
             try:
@@ -175,17 +186,5 @@ class Slot:
         """Starts the slot's process if there is none."""
         if self._process is not None:
             return
-        script = str(Path(__file__).resolve())
-        self._socket, theirs = socket.socketpair()
+        self._process, self._socket = start_slot(self._setup, self._cpus, self._group)
         self._frames = self._socket.makefile("rb")
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", script, "--slot", self._setup.encode()],
-                stdin=theirs,
-                stdout=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-                env={k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ},
-            )
-        if self._group is not None:
-            (self._group / "cgroup.procs").write_text(str(self._process.pid))

@@ -18,6 +18,7 @@ from handouts.executor.slot.command_run import CommandRun
 from handouts.executor.slot.event_loop import EventLoop
 from handouts.executor.slot.identity import Identity
 from handouts.executor.slot.libc import LIBC, PR_SET_CHILD_SUBREAPER
+from handouts.executor.slot.memory_board import MemoryBoard
 from handouts.executor.slot.memory_watch import memfd_device
 from handouts.executor.slot.orders import FrameSender, Orders
 from handouts.executor.slot.protocol import Failed, Order, Setup
@@ -35,6 +36,7 @@ class SlotProcess:
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self._memfd_device = memfd_device()
+        self._board = MemoryBoard(setup.board, setup.place)
         self._identity = Identity(setup)
 
     def serve(self) -> None:
@@ -58,7 +60,7 @@ class SlotProcess:
                 failure = self._start(run, order, files)
             finally:
                 os.close(theirs)
-            return failure or run.finish(report, self._memfd_device)
+            return failure or run.finish(report, self._memfd_device, self._board)
 
     def _start(self, run: CommandRun, order: Order, files: dict[str, int]) -> Failed | None:
         if self._identity.problem:

@@ -148,5 +148,6 @@ class AttemptRelease(ExecutorView):
     )
     def post(self, request: Request, attempt_id: int) -> Response:
         data = validated(ReleaseIn, request)
-        job = reporting.release(request.user, attempt_id, data["lease_token"], data["reason"])
+        lease_token = data.pop("lease_token")
+        job = reporting.release(request.user, attempt_id, lease_token, **data)
         return Response(answers.reported(job))

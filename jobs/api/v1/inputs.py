@@ -84,6 +84,11 @@ class ReleaseIn(LeaseIn):
     """`POST /attempts/ID/release`."""
 
     reason = PlainText(max_length=500)
+    counts = serializers.BooleanField(
+        default=True,
+        help_text="Whether this is one of the job's attempts: false if the reason is the host's "
+        "alone, such as its want of memory. The first 20 attempts of a job may be uncounted.",
+    )
 
 
 class ResultIn(LeaseIn):

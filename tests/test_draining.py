@@ -1,0 +1,116 @@
+"""--drain-seconds: a host that goes away soon, as Slurm and spot machines say beforehand.
+
+Real executors, with a stub nvcc, against a stub queue.
+"""
+
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.processes import Process, World, wait_for
+from tests.support.scripts import load
+from tests.support.stub_queue import LIMITS, StubQueue
+from tests.support.stubs import AS_SHELL, fake_nvcc
+
+pytestmark = pytest.mark.once
+executor = load("executor")
+
+
+@pytest.fixture
+def queue(world: World) -> Iterator[StubQueue]:
+    queue = StubQueue(world)
+    yield queue
+    queue.close()
+
+
+def start(world: World, queue: StubQueue, *more: Any) -> Process:
+    return world.start_executor(queue.auth(world), *more, nvcc=fake_nvcc(world.folder, AS_SHELL))
+
+
+def runs(world: World, name: str, then: str) -> str:
+    return f"touch {world.folder}/{name}; {then}"
+
+
+def wait_until_runs(world: World, name: str) -> None:
+    wait_for((world.folder / name).exists, f"{name} runs")
+
+
+@pytest.mark.end_to_end
+def test_what_runs_may_end_and_what_waits_goes_back_at_once(world: World, queue: StubQueue) -> None:
+    """The limit of 600 s is more than the time there is, but the job may well end before."""
+    host = start(world, queue, "--drain-seconds", 300)
+    until = f"until [ -e {world.folder}/go ]; do sleep 0.05; done; echo done"
+    first = queue.submit("cuda", runs(world, "first", until))
+    wait_until_runs(world, "first")
+    second = queue.submit("cuda", "echo second")
+    wait_for(lambda: queue.phases.get(second) == "waiting", "the second is compiled")
+    host.popen.send_signal(signal.SIGTERM)
+    wait_for(lambda: queue.released, "the second is given back")
+    assert queue.released == [(second, "its executor was about to stop")]
+    assert queue.uncounted == {second}
+    (world.folder / "go").touch()
+    (result,) = queue.wait_until_done(first)
+    assert result["execute_log"] == "done\n"
+    assert host.popen.wait(60) == 0
+    assert "Stopping within 300 s" in host.told()
+
+
+@pytest.mark.end_to_end
+def test_what_can_be_over_in_time_is_finished(
+    world: World, queue: StubQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LIMITS, "execute_seconds", 20)
+    monkeypatch.setitem(LIMITS, "compile_seconds", 20)
+    host = start(world, queue, "--drain-seconds", 300)
+    until = f"until [ -e {world.folder}/go ]; do sleep 0.05; done; echo done"
+    jobs = [queue.submit("cuda", runs(world, "first", until))]
+    wait_until_runs(world, "first")
+    jobs.append(queue.submit("cuda", "echo second"))
+    wait_for(lambda: queue.phases.get(jobs[1]) == "waiting", "the second is compiled")
+    host.popen.send_signal(signal.SIGTERM)
+    host.wait_until_told("Stopping within 300 s")
+    (world.folder / "go").touch()
+    queue.wait_until_done(*jobs)
+    assert host.popen.wait(60) == 0
+    assert queue.released == []
+
+
+@pytest.mark.end_to_end
+def test_what_still_runs_then_goes_back(world: World, queue: StubQueue) -> None:
+    host = start(world, queue, "--drain-seconds", 2)
+    job = queue.submit("cuda", runs(world, "first", "sleep 500"))
+    wait_until_runs(world, "first")
+    host.popen.send_signal(signal.SIGTERM)
+    assert host.popen.wait(60) == 0
+    assert queue.released == [(job, "the executor was stopped")]
+    assert queue.uncounted == {job}
+    assert queue.results == {}
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "1m", "", "604801", "٣"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(SystemExit):
+        executor.parse(["--nproc-compile", "1", "--nproc-execute", "1", "--drain-seconds", text])
+
+
+@pytest.mark.parametrize(("given", "kept"), [(1, 0.5), (6, 3), (60, 5), (3600, 5)])
+def test_some_of_the_time_is_kept_for_giving_back(given: float, kept: float) -> None:
+    assert executor.margin(given) == kept
+
+
+def test_how_long_a_job_may_take() -> None:
+    limits = {**LIMITS, "compile_seconds": 60, "execute_seconds": 100}
+    attempt = object.__new__(executor.Attempt)
+    attempt.limits, attempt.phase, attempt._ends_by = limits, "compiling", 0.0
+    assert attempt.longest() == 160
+    attempt._ends_by = time.monotonic() + 10
+    assert 100 < attempt.longest() <= 110
+    attempt.phase = "waiting"
+    assert attempt.longest() == 100
+    attempt.phase = "executing"
+    assert attempt.longest() <= 10
+    attempt._ends_by = 1.0  # it has ended, and is sent
+    assert attempt.longest() == 0
