@@ -70,89 +70,89 @@ from xml.etree import ElementTree
 PARTS = (
     (164, "handouts/client/errors.py", 6),
     (185, "handouts/client/words.py", 10),
-    (218, "handouts/client/auth.py", 14),
-    (276, "handouts/client/tracebacks.py", 12),
-    (309, "handouts/executor/base/exit_statuses.py", 5),
-    (323, "handouts/executor/machine/architectures.py", 13),
-    (405, "handouts/executor/sandbox/uids.py", 12),
-    (447, "handouts/executor/base/options.py", 13),
-    (592, "handouts/executor/base/say.py", 10),
-    (628, "handouts/executor/base/threads.py", 15),
-    (657, "handouts/executor/gate/probe.cu", 0),
-    (684, "handouts/executor/base/limits.py", 5),
-    (698, "handouts/executor/base/text.py", 6),
-    (708, "handouts/client/retries.py", 9),
-    (721, "handouts/executor/machine/gpu.py", 8),
-    (752, "handouts/executor/gate/idle_memory.py", 7),
-    (798, "handouts/executor/gate/kernel_log.py", 10),
-    (876, "handouts/executor/machine/processes.py", 11),
-    (917, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1001, "handouts/executor/gate/readings.py", 15),
-    (1121, "handouts/executor/slot/protocol.py", 26),
-    (1241, "handouts/executor/gate/gate.py", 22),
-    (1379, "handouts/executor/machine/cgroups.py", 12),
-    (1467, "handouts/executor/machine/interpreter.py", 13),
-    (1511, "handouts/executor/machine/toolchain.py", 15),
-    (1625, "handouts/executor/sandbox/command.py", 12),
-    (1673, "handouts/executor/slot/live_output.py", 14),
-    (1713, "handouts/executor/slot/slot.py", 32),
-    (1880, "handouts/executor/gate/probe.py", 20),
-    (1942, "handouts/executor/machine/platforms.py", 7),
-    (1981, "handouts/client/job_file_names.py", 8),
-    (2021, "handouts/executor/base/file_names.py", 10),
-    (2045, "handouts/executor/results/archive.py", 17),
-    (2124, "handouts/executor/pipeline/attempt.py", 19),
-    (2276, "handouts/client/answer.py", 8),
-    (2322, "handouts/client/connection.py", 19),
-    (2478, "handouts/executor/base/held_connection.py", 13),
-    (2512, "handouts/executor/machine/gpu_choice.py", 11),
-    (2584, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2681, "handouts/executor/machine/driver_stub.c", 0),
-    (2724, "handouts/executor/machine/driver_stub.py", 16),
-    (2767, "handouts/executor/machine/libraries.py", 22),
-    (2877, "handouts/executor/pipeline/workers.py", 11),
-    (2918, "handouts/executor/sandbox/bundle.py", 13),
-    (2951, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (2984, "handouts/executor/sandbox/init.c", 0),
-    (3203, "handouts/executor/results/outputs.py", 10),
-    (3303, "handouts/executor/sandbox/first_process.py", 21),
-    (3356, "handouts/executor/machine/device_files.py", 12),
-    (3391, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3427, "handouts/executor/sandbox/self_test.py", 7),
-    (3485, "handouts/executor/sandbox/shown.py", 13),
-    (3534, "handouts/executor/sandbox/system_calls.py", 11),
-    (3680, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3854, "handouts/executor/sandbox/unconfined.py", 15),
-    (3937, "handouts/executor/pipeline/host.py", 37),
-    (4105, "handouts/executor/pipeline/held_claims.py", 10),
-    (4145, "handouts/executor/pipeline/places.py", 11),
-    (4187, "handouts/executor/pipeline/room.py", 14),
-    (4305, "handouts/executor/pipeline/shutdown.py", 16),
-    (4365, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4449, "handouts/executor/pipeline/claiming.py", 21),
-    (4594, "handouts/executor/base/flags.py", 12),
-    (4672, "handouts/executor/pipeline/disassembly.py", 14),
-    (4769, "handouts/executor/pipeline/building.py", 22),
-    (4892, "handouts/executor/pipeline/endings.py", 17),
-    (4963, "handouts/executor/pipeline/delivery.py", 16),
-    (5012, "handouts/executor/results/spool.py", 11),
-    (5089, "handouts/executor/pipeline/reporting.py", 21),
-    (5188, "handouts/executor/pipeline/handover.py", 17),
-    (5298, "handouts/executor/results/compile_cache.py", 15),
-    (5376, "handouts/executor/pipeline/compiling.py", 30),
-    (5541, "handouts/executor/pipeline/executing.py", 32),
-    (5677, "handouts/executor/pipeline/executor.py", 30),
-    (5775, "handouts/executor/slot/event_loop.py", 12),
-    (5810, "handouts/executor/slot/libc.py", 10),
-    (5840, "handouts/executor/slot/identity.py", 23),
-    (5898, "handouts/executor/machine/memory.py", 6),
-    (5933, "handouts/executor/slot/memory_watch.py", 17),
-    (6090, "handouts/executor/slot/orders.py", 13),
-    (6170, "handouts/executor/slot/bounded_log.py", 5),
-    (6206, "handouts/executor/slot/program_output.py", 11),
-    (6246, "handouts/executor/slot/command_run.py", 23),
-    (6432, "handouts/executor/slot/slot_process.py", 26),
-    (6483, "handouts/executor/main.py", 42),
+    (221, "handouts/client/auth.py", 14),
+    (279, "handouts/client/tracebacks.py", 12),
+    (312, "handouts/executor/base/exit_statuses.py", 5),
+    (326, "handouts/executor/machine/architectures.py", 13),
+    (408, "handouts/executor/sandbox/uids.py", 12),
+    (450, "handouts/executor/base/options.py", 13),
+    (595, "handouts/executor/base/say.py", 10),
+    (631, "handouts/executor/base/threads.py", 15),
+    (660, "handouts/executor/gate/probe.cu", 0),
+    (687, "handouts/executor/base/limits.py", 5),
+    (701, "handouts/executor/base/text.py", 6),
+    (711, "handouts/client/retries.py", 9),
+    (724, "handouts/executor/machine/gpu.py", 8),
+    (755, "handouts/executor/gate/idle_memory.py", 7),
+    (801, "handouts/executor/gate/kernel_log.py", 10),
+    (879, "handouts/executor/machine/processes.py", 11),
+    (920, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1004, "handouts/executor/gate/readings.py", 15),
+    (1124, "handouts/executor/slot/protocol.py", 26),
+    (1244, "handouts/executor/gate/gate.py", 22),
+    (1382, "handouts/executor/machine/cgroups.py", 12),
+    (1470, "handouts/executor/machine/interpreter.py", 13),
+    (1514, "handouts/executor/machine/toolchain.py", 15),
+    (1628, "handouts/executor/sandbox/command.py", 12),
+    (1676, "handouts/executor/slot/live_output.py", 14),
+    (1716, "handouts/executor/slot/slot.py", 32),
+    (1883, "handouts/executor/gate/probe.py", 20),
+    (1945, "handouts/executor/machine/platforms.py", 7),
+    (1984, "handouts/client/job_file_names.py", 8),
+    (2024, "handouts/executor/base/file_names.py", 10),
+    (2048, "handouts/executor/results/archive.py", 17),
+    (2127, "handouts/executor/pipeline/attempt.py", 19),
+    (2279, "handouts/client/answer.py", 8),
+    (2325, "handouts/client/connection.py", 19),
+    (2485, "handouts/executor/base/held_connection.py", 13),
+    (2519, "handouts/executor/machine/gpu_choice.py", 11),
+    (2591, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2688, "handouts/executor/machine/driver_stub.c", 0),
+    (2731, "handouts/executor/machine/driver_stub.py", 16),
+    (2774, "handouts/executor/machine/libraries.py", 22),
+    (2884, "handouts/executor/pipeline/workers.py", 11),
+    (2925, "handouts/executor/sandbox/bundle.py", 13),
+    (2958, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (2991, "handouts/executor/sandbox/init.c", 0),
+    (3210, "handouts/executor/results/outputs.py", 10),
+    (3310, "handouts/executor/sandbox/first_process.py", 21),
+    (3363, "handouts/executor/machine/device_files.py", 12),
+    (3398, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (3434, "handouts/executor/sandbox/self_test.py", 7),
+    (3492, "handouts/executor/sandbox/shown.py", 13),
+    (3541, "handouts/executor/sandbox/system_calls.py", 11),
+    (3687, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (3861, "handouts/executor/sandbox/unconfined.py", 15),
+    (3944, "handouts/executor/pipeline/host.py", 37),
+    (4112, "handouts/executor/pipeline/held_claims.py", 10),
+    (4152, "handouts/executor/pipeline/places.py", 11),
+    (4194, "handouts/executor/pipeline/room.py", 14),
+    (4312, "handouts/executor/pipeline/shutdown.py", 16),
+    (4372, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4456, "handouts/executor/pipeline/claiming.py", 21),
+    (4601, "handouts/executor/base/flags.py", 12),
+    (4679, "handouts/executor/pipeline/disassembly.py", 14),
+    (4776, "handouts/executor/pipeline/building.py", 22),
+    (4899, "handouts/executor/pipeline/endings.py", 17),
+    (4970, "handouts/executor/pipeline/delivery.py", 16),
+    (5019, "handouts/executor/results/spool.py", 11),
+    (5096, "handouts/executor/pipeline/reporting.py", 21),
+    (5195, "handouts/executor/pipeline/handover.py", 17),
+    (5305, "handouts/executor/results/compile_cache.py", 15),
+    (5383, "handouts/executor/pipeline/compiling.py", 30),
+    (5548, "handouts/executor/pipeline/executing.py", 32),
+    (5684, "handouts/executor/pipeline/executor.py", 30),
+    (5782, "handouts/executor/slot/event_loop.py", 12),
+    (5817, "handouts/executor/slot/libc.py", 10),
+    (5847, "handouts/executor/slot/identity.py", 23),
+    (5905, "handouts/executor/machine/memory.py", 6),
+    (5940, "handouts/executor/slot/memory_watch.py", 17),
+    (6097, "handouts/executor/slot/orders.py", 13),
+    (6177, "handouts/executor/slot/bounded_log.py", 5),
+    (6213, "handouts/executor/slot/program_output.py", 11),
+    (6253, "handouts/executor/slot/command_run.py", 23),
+    (6439, "handouts/executor/slot/slot_process.py", 26),
+    (6490, "handouts/executor/main.py", 42),
 )
 
 
@@ -183,8 +183,11 @@ class Untrusted(Exception):
 
 
 def warn(message: str) -> None:
-    """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """One line on standard error. That nobody reads it is no reason to stop."""
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def in_words(error: Exception) -> str:
@@ -2320,6 +2323,7 @@ def is_retryable(answer: Answer) -> bool:
 
 
 VERSION = "1"
+CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
@@ -2397,8 +2401,10 @@ class Queue:
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> http.client.HTTPResponse:
         """Sends the request; an answer whose body is not read yet."""
+        is_open = False
         try:
             connection = self._open(timeout)
+            is_open = True
             connection.request(method, self._base + path, data, {**self._headers, **headers})
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
@@ -2408,7 +2414,7 @@ class Queue:
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
         except LOST as error:
-            raise self._lost(error) from None
+            raise self._lost(error, is_open) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
@@ -2419,11 +2425,11 @@ class Queue:
         self._has_ended(response)
         return self._parse(response, content)
 
-    def _lost(self, error: Exception) -> Unreachable:
+    def _lost(self, error: Exception, was_open: bool = True) -> Unreachable:
         """Closes the connection; what to raise."""
         self.close()
         message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, isinstance(error, socket.timeout))
+        return Unreachable(message, was_open and isinstance(error, socket.timeout))
 
     def _has_ended(self, response: http.client.HTTPResponse) -> None:
         """An answer was read to its end; the queue may want no other on its connection."""
@@ -2435,10 +2441,11 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=timeout, context=self._context
+            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
+            self._connection.sock.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise

@@ -8,8 +8,11 @@ import sys
 
 
 def warn(message: str) -> None:
-    """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """One line on standard error. That nobody reads it is no reason to stop."""
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def in_words(error: Exception) -> str:
