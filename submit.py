@@ -81,10 +81,10 @@ PARTS = (
     (1366, "handouts/client/connection.py", 19),
     (1526, "handouts/submit/streams.py", 11),
     (1571, "handouts/submit/job_events.py", 14),
-    (1644, "handouts/submit/moments.py", 7),
-    (1690, "handouts/submit/job_lines.py", 10),
-    (1813, "handouts/submit/screen.py", 17),
-    (1873, "handouts/submit/live.py", 11),
+    (1645, "handouts/submit/moments.py", 7),
+    (1691, "handouts/submit/job_lines.py", 10),
+    (1814, "handouts/submit/screen.py", 17),
+    (1874, "handouts/submit/live.py", 11),
     (2007, "handouts/submit/persistent.py", 16),
     (2084, "handouts/submit/older_queue.py", 12),
     (2143, "handouts/submit/refusals.py", 12),
@@ -137,7 +137,7 @@ def in_words(error: Exception) -> str:
         return "timed out"
     if isinstance(error, ssl.SSLError):
         return f"it does not speak TLS ({error.reason or error})"
-    if isinstance(error, http.client.RemoteDisconnected):
+    if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "it closed the connection"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
@@ -1433,8 +1433,8 @@ class Queue:
         kept_alive = self._connection is not None
         try:
             return exchange()
-        except Unreachable:
-            if not kept_alive:
+        except Unreachable as error:
+            if not kept_alive or error.timed_out:
                 raise
         return exchange()
 
@@ -1632,6 +1632,7 @@ class Events:
             parsed = None
         if not isinstance(parsed, dict) or not needed <= set(parsed):
             self._queue.close()
+            self.came = False
             raise Unreachable(f"{self._queue.server} answers, but not as a Telerun queue does.")
         return parsed
 
@@ -1913,11 +1914,10 @@ class Live:
             shown.whole += data
         elif not self.screen.is_terminal:
             return  # a file or pipe gets every byte in its place, once the result is there
-        elif offset > shown.end:
-            data = NOTE % (offset - shown.end) + data
+        note = NOTE % (offset - shown.end) if offset > shown.end else b""
         shown.end = offset + len(data)
         self._under(TITLES[log])
-        self.screen.write(data)
+        self.screen.write(note + data)
 
     def look_at(self, job: dict[str, Any]) -> None:
         """Begins anew where the attempt that was shown has ended, and the job has not."""
@@ -2026,13 +2026,13 @@ class Persistent:
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         patience: float = 0.0,
-        timeout: float = REQUEST_SECONDS,
+        held: float = 0.0,
     ) -> Answer:
         """Sends the request until the queue gives a final answer. Raises Stop after `patience`.
 
-        `timeout` is for one try; what is sent adds to it.
+        The queue may hold it for `held` seconds before it answers.
         """
-        timeout += len(str(body)) / SLOWEST_BYTES
+        timeout = REQUEST_SECONDS + held + len(str(body)) / SLOWEST_BYTES
 
         def send() -> Answer:
             return self.queue.request(method, path, body, headers, timeout)
@@ -2272,7 +2272,7 @@ class Client(Persistent):
         if error.timed_out and events.came:
             self.is_away = True
             self.say(f"Nothing has come from the queue for {SILENCE_SECONDS:.0f} s; asking again.")
-        elif not events.lasted and not error.timed_out:
+        elif not events.came and not error.timed_out:
             self.say(str(error).rstrip(".") + "; trying again.")
 
     def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -2285,7 +2285,7 @@ class Client(Persistent):
                 f"/jobs/{job['id']}",
                 headers={"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": job["etag"]},
                 patience=WAIT_PATIENCE_SECONDS,
-                timeout=WAIT_SECONDS + REQUEST_SECONDS,
+                held=WAIT_SECONDS,
             )
             if answer.status != 304:
                 job = self._job(answer)

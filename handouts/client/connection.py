@@ -86,8 +86,8 @@ class Queue:
         kept_alive = self._connection is not None
         try:
             return exchange()
-        except Unreachable:
-            if not kept_alive:
+        except Unreachable as error:
+            if not kept_alive or error.timed_out:
                 raise
         return exchange()
 

@@ -21,7 +21,7 @@ def in_words(error: Exception) -> str:
         return "timed out"
     if isinstance(error, ssl.SSLError):
         return f"it does not speak TLS ({error.reason or error})"
-    if isinstance(error, http.client.RemoteDisconnected):
+    if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "it closed the connection"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 

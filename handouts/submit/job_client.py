@@ -13,7 +13,7 @@ from handouts.client.retries import delays
 from handouts.submit.job_events import SILENCE_SECONDS, Events
 from handouts.submit.job_lines import is_over, status_line, what_changes
 from handouts.submit.live import Live
-from handouts.submit.persistent import REQUEST_SECONDS, Persistent
+from handouts.submit.persistent import Persistent
 from handouts.submit.refusals import refusal_of_wishes
 from handouts.submit.screen import Screen
 from handouts.submit.stop import REFUSED, UNREACHABLE, Stop
@@ -104,7 +104,7 @@ class Client(Persistent):
         if error.timed_out and events.came:
             self.is_away = True
             self.say(f"Nothing has come from the queue for {SILENCE_SECONDS:.0f} s; asking again.")
-        elif not events.lasted and not error.timed_out:
+        elif not events.came and not error.timed_out:
             self.say(str(error).rstrip(".") + "; trying again.")
 
     def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Client(Persistent):
                 f"/jobs/{job['id']}",
                 headers={"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": job["etag"]},
                 patience=WAIT_PATIENCE_SECONDS,
-                timeout=WAIT_SECONDS + REQUEST_SECONDS,
+                held=WAIT_SECONDS,
             )
             if answer.status != 304:
                 job = self._job(answer)

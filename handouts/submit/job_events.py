@@ -75,5 +75,6 @@ class Events:
             parsed = None
         if not isinstance(parsed, dict) or not needed <= set(parsed):
             self._queue.close()
+            self.came = False
             raise Unreachable(f"{self._queue.server} answers, but not as a Telerun queue does.")
         return parsed

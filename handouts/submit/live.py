@@ -51,11 +51,10 @@ class Live:
             shown.whole += data
         elif not self.screen.is_terminal:
             return  # a file or pipe gets every byte in its place, once the result is there
-        elif offset > shown.end:
-            data = NOTE % (offset - shown.end) + data
+        note = NOTE % (offset - shown.end) if offset > shown.end else b""
         shown.end = offset + len(data)
         self._under(TITLES[log])
-        self.screen.write(data)
+        self.screen.write(note + data)
 
     def look_at(self, job: dict[str, Any]) -> None:
         """Begins anew where the attempt that was shown has ended, and the job has not."""

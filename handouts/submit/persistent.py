@@ -35,13 +35,13 @@ class Persistent:
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         patience: float = 0.0,
-        timeout: float = REQUEST_SECONDS,
+        held: float = 0.0,
     ) -> Answer:
         """Sends the request until the queue gives a final answer. Raises Stop after `patience`.
 
-        `timeout` is for one try; what is sent adds to it.
+        The queue may hold it for `held` seconds before it answers.
         """
-        timeout += len(str(body)) / SLOWEST_BYTES
+        timeout = REQUEST_SECONDS + held + len(str(body)) / SLOWEST_BYTES
 
         def send() -> Answer:
             return self.queue.request(method, path, body, headers, timeout)
