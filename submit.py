@@ -81,19 +81,19 @@ PARTS = (
     (1366, "handouts/client/connection.py", 19),
     (1526, "handouts/submit/streams.py", 11),
     (1571, "handouts/submit/job_events.py", 14),
-    (1645, "handouts/submit/moments.py", 7),
-    (1691, "handouts/submit/job_lines.py", 10),
-    (1814, "handouts/submit/screen.py", 17),
-    (1874, "handouts/submit/live.py", 11),
-    (2007, "handouts/submit/persistent.py", 16),
-    (2084, "handouts/submit/older_queue.py", 12),
-    (2143, "handouts/submit/refusals.py", 12),
-    (2191, "handouts/submit/job_client.py", 23),
-    (2327, "handouts/submit/file_names.py", 14),
-    (2354, "handouts/submit/output_files.py", 16),
-    (2422, "handouts/submit/log_files.py", 16),
-    (2455, "handouts/submit/show.py", 13),
-    (2483, "handouts/submit/main.py", 54),
+    (1650, "handouts/submit/moments.py", 7),
+    (1696, "handouts/submit/job_lines.py", 10),
+    (1819, "handouts/submit/screen.py", 17),
+    (1879, "handouts/submit/live.py", 11),
+    (2012, "handouts/submit/persistent.py", 16),
+    (2089, "handouts/submit/older_queue.py", 12),
+    (2148, "handouts/submit/refusals.py", 12),
+    (2196, "handouts/submit/job_client.py", 23),
+    (2332, "handouts/submit/file_names.py", 14),
+    (2359, "handouts/submit/output_files.py", 16),
+    (2427, "handouts/submit/log_files.py", 16),
+    (2460, "handouts/submit/show.py", 13),
+    (2488, "handouts/submit/main.py", 54),
 )
 
 
@@ -1569,7 +1569,8 @@ class StreamingQueue(Queue):
 
 
 OPEN_SECONDS = 6.0  # a stream begins at once
-SILENCE_SECONDS = 20.0  # and says something at least every 15 seconds
+SILENCE_SECONDS = 16.0  # and says something at least every 15 seconds
+PROMISE = "telerun-comment-seconds"  # the header of a queue that does so sooner
 LASTED_SECONDS = 1.0  # one that ends sooner is not asked for anew at once
 NEEDED: dict[str, set[str]] = {"job": {"id", "state"}, "output": set()}  # members, by event
 
@@ -1584,6 +1585,7 @@ class Events:
         self._lines: Iterator[bytes] = iter(())
         self._opened_at = 0.0
         self.came = False  # whether the latest stream said anything
+        self.silence = SILENCE_SECONDS  # after which it is given up
 
     @property
     def lasted(self) -> bool:
@@ -1604,6 +1606,9 @@ class Events:
             if error.timed_out:
                 return Answer(200, {}, {})
             raise
+        promised = answer.headers.get(PROMISE, "")
+        if promised.isdigit():  # a half more, for a slow network
+            self.silence = min(SILENCE_SECONDS, 2 + 1.5 * int(promised))
         return answer
 
     def read(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -1612,7 +1617,7 @@ class Events:
         for line in self._lines:
             if not self.came:
                 self.came = True
-                self._queue.be_patient(SILENCE_SECONDS)
+                self._queue.be_patient(self.silence)
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text:
                 name, _, value = text.partition(":")
@@ -2271,7 +2276,7 @@ class Client(Persistent):
         """A stream that was cut is asked for anew, and that need not be said."""
         if error.timed_out and events.came:
             self.is_away = True
-            self.say(f"Nothing has come from the queue for {SILENCE_SECONDS:.0f} s; asking again.")
+            self.say(f"Nothing has come from the queue for {events.silence:.0f} s; asking again.")
         elif not events.came and not error.timed_out:
             self.say(str(error).rstrip(".") + "; trying again.")
 

@@ -6,15 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.processes import ROOT, World, pythons, wait_for
 from tests.support.scripts import load
-from tests.support.students import Student
 from tests.support.stub_live_queue import StubLiveQueue
+from tests.support.students import Student
 
 pytestmark = [pytest.mark.once, pytest.mark.processes]
 submit = load("submit")
@@ -127,7 +126,9 @@ def test_order_and_bytes_are_exact_however_the_stream_breaks(
 ) -> None:
     """Pieces of any size, some twice and overlapping; streams cut anywhere; two that watch."""
     dice = random.Random(seed)
-    log = b"".join(dice.choice([EVERY_BYTE, b"a line\n", b"\n", dice.randbytes(99)]) for _ in "x" * 40)
+    log = b"".join(
+        dice.choice([EVERY_BYTE, b"a line\n", b"\n", dice.randbytes(99)]) for _ in "x" * 40
+    )
     queue.cut_after = [dice.randrange(4) for _ in range(12)]
     patch = "submit.LASTED_SECONDS = 0.0; submit.MAX_IN_VAIN = 99"
     alice, late = student(patch=patch), None
@@ -431,16 +432,17 @@ def test_a_reader_that_leaves_changes_neither_files_nor_status(
         out, err = shell.communicate(timeout=60)
         assert shell.returncode == 1, err
         assert b"Traceback" not in err
-        assert out in (b"--- program ---\n", b"Submitted %s/prog.cu as job 7.\n" % str(world.folder).encode())
+        assert out in (
+            b"--- program ---\n",
+            b"Submitted %s/prog.cu as job 7.\n" % str(world.folder).encode(),
+        )
         saved = world.folder / "telerun-out/7/execute-log.txt"
         assert saved.read_bytes() == log
         saved.unlink()
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("succeeded", 6), ("runtime_error", 1)])
-def test_a_disk_that_is_full(
-    world: World, queue: StubLiveQueue, outcome: str, status: int
-) -> None:
+def test_a_disk_that_is_full(world: World, queue: StubLiveQueue, outcome: str, status: int) -> None:
     with open("/dev/full", "w") as full:
         client = subprocess.Popen(
             [sys.executable, ROOT / "submit.py", "--auth", queue.auth(), world.source("x")],
@@ -496,6 +498,60 @@ def test_ctrl_c_in_the_middle_of_a_line(student: Any, queue: StubLiveQueue) -> N
     assert b"50 %\r\nJob 7 is running already" in alice.out
 
 
+def test_a_reader_that_is_slow_misses_nothing(world: World, queue: StubLiveQueue) -> None:
+    log = b"".join(b"line %d of a long log\n" % n for n in range(30_000))
+    client = subprocess.Popen(
+        [sys.executable, ROOT / "submit.py", "--auth", queue.auth(), world.source("x")],
+        cwd=world.folder, env=world.environment, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    queue.wait_until_watched()
+    queue.runs()
+    for place in range(0, len(log), 50_000):
+        queue.prints(log[place : place + 50_000])
+    queue.finishes(log)
+    out, _ = client.communicate(timeout=60)
+    assert client.returncode == 0
+    assert out == printed(log) + LAST_LINE
+
+
+# --- While it waits ----------------------------------------------------------------------
+
+
+def test_a_line_for_each_change_and_not_for_each_second(student: Any, queue: StubLiveQueue) -> None:
+    alice = student()
+    for place, seconds in ((3, 240), (3, 238), (3, 120), (2, 110)):
+        start = {"from_seconds": seconds / 2, "to_seconds": seconds}
+        queue.becomes(queue_position=place, expected_start=start)
+    queue.becomes(waiting_for="no-executor", expected_start=None)
+    queue.becomes(waiting_for="turn")
+    queue.runs(phase="compiling")
+    queue.becomes(phase="waiting", waiting_for="gpu")
+    queue.becomes(phase="executing", waiting_for=None)
+    queue.finishes(b"")
+    assert alice.wait() == 0
+    assert alice.err.splitlines()[1:] == [
+        "Job 7: waiting, next in the queue",
+        "Job 7: waiting, position 3 in the queue, starts in about 2-4 min",
+        "Job 7: waiting, position 2 in the queue, starts within 2 min",
+        "Job 7: waiting, position 2 in the queue, but no GPU host is connected",
+        "Job 7: waiting, position 2 in the queue",
+        "Job 7: compiling on gpu1",
+        "Job 7: compiled, waiting for a GPU on gpu1",
+        "Job 7: running on gpu1",
+        "The logs are in telerun-out/7.",
+    ]
+
+
+def test_other_times_are_said_now_and_then(student: Any, queue: StubLiveQueue) -> None:
+    alice = student(patch="submit.AGAIN_SECONDS = 0.0")
+    for seconds in (240, 240, 120):
+        queue.becomes(expected_start={"from_seconds": seconds, "to_seconds": seconds})
+    alice.wait_until_told(
+        "next in the queue, starts in about 4 min\n"
+        "Job 7: waiting, next in the queue, starts in about 2 min\n"
+    )
+
+
 # --- Networks ----------------------------------------------------------------------------
 
 
@@ -537,7 +593,9 @@ def test_a_stream_that_falls_silent_is_asked_for_anew(student: Any, queue: StubL
     queue.runs()
     queue.prints(b"one\n")
     queue.wait_until_watched(2)
-    alice.wait_until_told("Nothing has come from the queue for 1 s; asking again.\nConnected again.")
+    alice.wait_until_told(
+        "Nothing has come from the queue for 1 s; asking again.\nConnected again."
+    )
     queue.comment_seconds = 0.2
     queue.wait_until_watched(3)  # the last stream of those that say so little
     queue.prints(b"two\n")
@@ -548,9 +606,19 @@ def test_a_stream_that_falls_silent_is_asked_for_anew(student: Any, queue: StubL
 
 
 def test_how_long_a_silence_is() -> None:
-    """A comment comes every 15 s at least."""
+    """A comment comes every 15 s at least, or as often as the queue says."""
     assert 15 < submit.SILENCE_SECONDS <= 20
     assert submit.REQUEST_SECONDS <= submit.SUBMIT_PATIENCE_SECONDS / 2
+
+
+def test_a_queue_that_says_how_often_it_says_something(student: Any, queue: StubLiveQueue) -> None:
+    """A connection that is stalled for good is given up that much sooner."""
+    queue.promises = "1"
+    alice = student()
+    queue.wait_until_watched(2)
+    alice.wait_until_told(
+        "Nothing has come from the queue for 4 s; asking again.\nConnected again."
+    )
 
 
 def test_an_answer_that_is_lost_is_asked_for_anew(student: Any, queue: StubLiveQueue) -> None:

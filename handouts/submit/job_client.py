@@ -10,7 +10,7 @@ from typing import Any
 from handouts.client.answer import Answer
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
-from handouts.submit.job_events import SILENCE_SECONDS, Events
+from handouts.submit.job_events import Events
 from handouts.submit.job_lines import is_over, status_line, what_changes
 from handouts.submit.live import Live
 from handouts.submit.persistent import Persistent
@@ -103,7 +103,7 @@ class Client(Persistent):
         """A stream that was cut is asked for anew, and that need not be said."""
         if error.timed_out and events.came:
             self.is_away = True
-            self.say(f"Nothing has come from the queue for {SILENCE_SECONDS:.0f} s; asking again.")
+            self.say(f"Nothing has come from the queue for {events.silence:.0f} s; asking again.")
         elif not events.came and not error.timed_out:
             self.say(str(error).rstrip(".") + "; trying again.")
 

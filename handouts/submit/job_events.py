@@ -12,7 +12,8 @@ from handouts.client.errors import Unreachable
 from handouts.submit.streams import StreamingQueue
 
 OPEN_SECONDS = 6.0  # a stream begins at once
-SILENCE_SECONDS = 20.0  # and says something at least every 15 seconds
+SILENCE_SECONDS = 16.0  # and says something at least every 15 seconds
+PROMISE = "telerun-comment-seconds"  # the header of a queue that does so sooner
 LASTED_SECONDS = 1.0  # one that ends sooner is not asked for anew at once
 NEEDED: dict[str, set[str]] = {"job": {"id", "state"}, "output": set()}  # members, by event
 
@@ -27,6 +28,7 @@ class Events:
         self._lines: Iterator[bytes] = iter(())
         self._opened_at = 0.0
         self.came = False  # whether the latest stream said anything
+        self.silence = SILENCE_SECONDS  # after which it is given up
 
     @property
     def lasted(self) -> bool:
@@ -47,6 +49,9 @@ class Events:
             if error.timed_out:
                 return Answer(200, {}, {})
             raise
+        promised = answer.headers.get(PROMISE, "")
+        if promised.isdigit():  # a half more, for a slow network
+            self.silence = min(SILENCE_SECONDS, 2 + 1.5 * int(promised))
         return answer
 
     def read(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -55,7 +60,7 @@ class Events:
         for line in self._lines:
             if not self.came:
                 self.came = True
-                self._queue.be_patient(SILENCE_SECONDS)
+                self._queue.be_patient(self.silence)
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text:
                 name, _, value = text.partition(":")

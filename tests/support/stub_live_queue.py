@@ -3,6 +3,7 @@
 It knows what submit.py needs of a queue and no more.
 """
 
+import contextlib
 import json
 import random
 import ssl
@@ -49,6 +50,7 @@ class StubLiveQueue:
         self.posts_held.set()
         # What is wrong with its streams.
         self.comment_seconds = 10.0
+        self.promises = ""  # how often it sends comments
         self.has_no_events = False  # as an older queue
         self.keeps_back = False  # as a proxy that waits for the end of an answer
         self.cut_after: list[int] = []  # events, of one stream each
@@ -91,7 +93,8 @@ class StubLiveQueue:
         self.job = {**self.job, **members}
         without = {k: v for k, v in self.job.items() if k != "result"}
         attempts = [
-            {k: v for k, v in each.items() if not k.endswith("_log")} for each in self.job["attempts"]
+            {k: v for k, v in each.items() if not k.endswith("_log")}
+            for each in self.job["attempts"]
         ]
         self.send("job", {**without, "result": None, "attempts": attempts})
 
@@ -157,10 +160,8 @@ class StubLiveHandler(BaseHTTPRequestHandler):
         pass
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it hung up
             super().handle()
-        except OSError:  # it hung up
-            pass
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -187,54 +188,59 @@ class StubLiveHandler(BaseHTTPRequestHandler):
 
     def _stream(self, seen: int) -> None:
         """The events after `seen`, to the end of the job, or to where it is cut."""
-        queue, server = self.server.queue, self.server
+        queue = self.server.queue
         last = seen + queue.cut_after.pop(0) if queue.cut_after else None
-        began = time.monotonic()
-        sent_at = 0.0
-        held = []
+        cut_at = time.monotonic() + (queue.cut_seconds or 3600)
+        is_over, kept_back, comment_at = False, [], time.monotonic()
         if not queue.keeps_back:
             self._begin_stream()
-        while True:
-            until_cut = began + queue.cut_seconds - time.monotonic() if queue.cut_seconds else 60
-            with queue.changed:
-                until = min(until_cut, sent_at + queue.comment_seconds - time.monotonic())
-                if seen == len(queue.events) and sent_at and not server.is_closed:
-                    queue.changed.wait(max(0.0, until))
-                new = queue.events[seen:last]
-            if server.is_closed or until_cut <= 0:
+        while not is_over and (last is None or seen < last):
+            new = self._wait_for_new(seen, last, min(cut_at, comment_at))
+            if self.server.is_closed or time.monotonic() >= cut_at:
                 break
-            pieces = []
-            for name, data in new:
-                seen += 1
-                pieces.append(f"event: {name}\nid: {seen}\ndata: {json.dumps(data)}\n\n".encode())
-            held += pieces or [b":\n\n"]
-            sent_at = time.monotonic()
+            pieces = [
+                f"event: {name}\nid: {number}\ndata: {json.dumps(data)}\n\n".encode()
+                for number, (name, data) in enumerate(new, seen + 1)
+            ]
+            seen += len(new)
+            comment_at = time.monotonic() + queue.comment_seconds
             is_over = any(name == "job" and _is_over(data) for name, data in new)
-            if not queue.keeps_back or is_over:
-                if queue.keeps_back:
-                    self._begin_stream()
-                for piece in held:
-                    self._chunk(piece)
-                held = []
-            if is_over:
-                self._chunk(b"")
-                return
-            if last is not None and seen >= last:
-                break
+            if queue.keeps_back:
+                kept_back += pieces
+            else:
+                self._chunks(pieces or [b":\n\n"])
+        if is_over and queue.keeps_back:
+            self._begin_stream()
+            self._chunks(kept_back)
+        if is_over:
+            self._chunks([b""])
+            return
         self.close_connection = True
         if random.random() < 0.5:  # in the middle of a chunk
-            self.wfile.write(b'20\r\nevent: output\nid: 999\ndata')
-            self.wfile.flush()
+            self.wfile.write(b"20\r\nevent: output\nid: 999\ndata")
+
+    def _wait_for_new(self, seen: int, last: int | None, until: float) -> list[tuple[str, Any]]:
+        """The next events; none if there are none until then."""
+        queue = self.server.queue
+        with queue.changed:
+            while len(queue.events) == seen and not self.server.is_closed:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                queue.changed.wait(left)
+            return queue.events[seen:last]
 
     def _begin_stream(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
+        if self.server.queue.promises:
+            self.send_header("Telerun-Comment-Seconds", self.server.queue.promises)
         self.end_headers()
 
-    def _chunk(self, data: bytes) -> None:
-        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
-        self.wfile.flush()
+    def _chunks(self, pieces: list[bytes]) -> None:
+        for data in pieces:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         content = json.dumps(body).encode()

@@ -32,21 +32,22 @@ class Student:
             run = f"import submit; {patch}; submit.run_and_exit()"
             program = ["-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {run}"]
         self.folder = world.folder
-        self._errors = open(world.folder / f"errors-{id(self)}", "w+b")
+        self._errors = world.folder / f"errors-{id(self)}"
         if columns:
             ours, theirs = os.openpty()
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         else:
             ours, theirs = os.pipe()
-        self.popen = subprocess.Popen(
-            [python, *map(str, [*program, "--auth", auth, *arguments])],
-            stdin=subprocess.DEVNULL,
-            stdout=theirs,
-            stderr=theirs if columns else self._errors,
-            cwd=world.folder,
-            env={**world.environment, "LANG": "C.UTF-8", "TERM": "dumb", **environment},
-            start_new_session=True,
-        )
+        with self._errors.open("wb") as errors:
+            self.popen = subprocess.Popen(
+                [python, *map(str, [*program, "--auth", auth, *arguments])],
+                stdin=subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=theirs if columns else errors,
+                cwd=world.folder,
+                env={**world.environment, "LANG": "C.UTF-8", "TERM": "dumb", **environment},
+                start_new_session=True,
+            )
         os.close(theirs)
         self.out = b""
         self._ours = ours
@@ -64,7 +65,7 @@ class Student:
     @property
     def err(self) -> str:
         """Standard error; on a terminal it is in `out`."""
-        return Path(self._errors.name).read_text(errors="replace")
+        return self._errors.read_text(errors="replace")
 
     def wait_until_shown(self, data: bytes) -> None:
         def is_shown() -> bool:
@@ -86,4 +87,3 @@ class Student:
         if self.popen.poll() is None:
             self.popen.kill()
         self.wait()
-        self._errors.close()
