@@ -40,7 +40,6 @@ import platform
 import posixpath
 import pwd
 import queue
-import random
 import re
 import resource
 import selectors
@@ -68,20 +67,20 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (164, "handouts/client/errors.py", 6),
-    (185, "handouts/client/words.py", 10),
-    (221, "handouts/client/auth.py", 14),
-    (279, "handouts/client/tracebacks.py", 12),
-    (312, "handouts/executor/base/exit_statuses.py", 5),
-    (326, "handouts/executor/machine/architectures.py", 13),
-    (408, "handouts/executor/sandbox/uids.py", 12),
-    (450, "handouts/executor/base/options.py", 13),
-    (595, "handouts/executor/base/say.py", 10),
-    (631, "handouts/executor/base/threads.py", 15),
-    (660, "handouts/executor/gate/probe.cu", 0),
-    (687, "handouts/executor/base/limits.py", 5),
-    (701, "handouts/executor/base/text.py", 6),
-    (711, "handouts/client/retries.py", 9),
+    (163, "handouts/client/errors.py", 6),
+    (184, "handouts/client/words.py", 10),
+    (220, "handouts/client/auth.py", 14),
+    (278, "handouts/client/tracebacks.py", 12),
+    (311, "handouts/executor/base/exit_statuses.py", 5),
+    (325, "handouts/executor/machine/architectures.py", 13),
+    (407, "handouts/executor/sandbox/uids.py", 12),
+    (449, "handouts/executor/base/options.py", 13),
+    (594, "handouts/executor/base/say.py", 10),
+    (630, "handouts/executor/base/threads.py", 15),
+    (659, "handouts/executor/gate/probe.cu", 0),
+    (686, "handouts/executor/base/limits.py", 5),
+    (700, "handouts/executor/base/text.py", 6),
+    (710, "handouts/client/retries.py", 9),
     (724, "handouts/executor/machine/gpu.py", 8),
     (755, "handouts/executor/gate/idle_memory.py", 7),
     (801, "handouts/executor/gate/kernel_log.py", 10),
@@ -712,7 +711,8 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
     """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
     come back at the same moment."""
     while True:
-        yield minimum * random.uniform(0.5, 1.0)
+        jitter = os.urandom(1)[0] / 255  # to import random would take longer
+        yield minimum * (0.5 + jitter / 2)
         minimum = min(maximum, minimum * 2)
 
 

@@ -36,9 +36,7 @@ import http.client
 import json
 import os
 import posixpath
-import random
 import re
-import shlex
 import signal
 import socket
 import ssl
@@ -56,28 +54,28 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (105, "handouts/client/errors.py", 6),
-    (126, "handouts/client/words.py", 10),
-    (162, "handouts/client/auth.py", 14),
-    (220, "handouts/client/tracebacks.py", 12),
-    (253, "handouts/submit/c_includes.py", 8),
-    (308, "handouts/submit/printable.py", 7),
-    (321, "handouts/submit/relative_names.py", 11),
-    (358, "handouts/submit/stop.py", 5),
-    (381, "handouts/submit/wishes.py", 8),
-    (422, "handouts/submit/compiler_flags.py", 10),
-    (494, "handouts/client/job_file_names.py", 8),
-    (536, "handouts/submit/python_imports.py", 13),
-    (605, "handouts/submit/source_file.py", 11),
-    (677, "handouts/submit/gather.py", 19),
-    (789, "handouts/submit/together.py", 12),
-    (826, "handouts/submit/data_files.py", 16),
-    (859, "handouts/submit/options.py", 15),
-    (1016, "handouts/submit/directives.py", 19),
-    (1165, "handouts/submit/submission.py", 22),
-    (1272, "handouts/submit/hints.py", 15),
-    (1307, "handouts/client/answer.py", 8),
-    (1353, "handouts/client/retries.py", 9),
+    (103, "handouts/client/errors.py", 6),
+    (124, "handouts/client/words.py", 10),
+    (160, "handouts/client/auth.py", 14),
+    (218, "handouts/client/tracebacks.py", 12),
+    (251, "handouts/submit/c_includes.py", 8),
+    (306, "handouts/submit/printable.py", 7),
+    (319, "handouts/submit/relative_names.py", 11),
+    (356, "handouts/submit/stop.py", 5),
+    (379, "handouts/submit/wishes.py", 8),
+    (420, "handouts/submit/compiler_flags.py", 10),
+    (492, "handouts/client/job_file_names.py", 8),
+    (534, "handouts/submit/python_imports.py", 13),
+    (603, "handouts/submit/source_file.py", 11),
+    (675, "handouts/submit/gather.py", 19),
+    (787, "handouts/submit/together.py", 12),
+    (824, "handouts/submit/data_files.py", 16),
+    (857, "handouts/submit/options.py", 15),
+    (1014, "handouts/submit/directives.py", 18),
+    (1164, "handouts/submit/submission.py", 22),
+    (1271, "handouts/submit/hints.py", 15),
+    (1306, "handouts/client/answer.py", 8),
+    (1352, "handouts/client/retries.py", 9),
     (1366, "handouts/client/connection.py", 19),
     (1526, "handouts/submit/streams.py", 11),
     (1571, "handouts/submit/job_events.py", 14),
@@ -1097,6 +1095,7 @@ def without_blocks(line: str, in_block: bool) -> tuple[str, bool]:
 
 def take_words(wishes: Wishes, text: str, place: str) -> None:
     """A directive in the words of the command line. Raises Stop."""
+    import shlex  # only here, since it takes time to import
 
     def refuse(why: str) -> None:
         raise refusal_at(place, f"telerun: is not understood: {why}.")
@@ -1354,7 +1353,8 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
     """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
     come back at the same moment."""
     while True:
-        yield minimum * random.uniform(0.5, 1.0)
+        jitter = os.urandom(1)[0] / 255  # to import random would take longer
+        yield minimum * (0.5 + jitter / 2)
         minimum = min(maximum, minimum * 2)
 
 
