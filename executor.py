@@ -41,7 +41,6 @@ import platform
 import posixpath
 import pwd
 import queue
-import random
 import re
 import resource
 import selectors
@@ -70,110 +69,110 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (185, "handouts/client/errors.py", 6),
-    (207, "handouts/client/words.py", 10),
-    (240, "handouts/client/auth.py", 14),
-    (298, "handouts/client/tracebacks.py", 12),
-    (331, "handouts/executor/base/exit_statuses.py", 5),
-    (346, "handouts/executor/machine/architectures.py", 13),
-    (428, "handouts/executor/sandbox/uids.py", 12),
-    (470, "handouts/executor/base/options.py", 13),
-    (646, "handouts/executor/base/say.py", 10),
-    (682, "handouts/executor/machine/gpu.py", 10),
-    (721, "handouts/executor/base/threads.py", 15),
-    (750, "handouts/executor/gate/probe.cu", 0),
-    (777, "handouts/executor/base/limits.py", 5),
-    (791, "handouts/executor/base/text.py", 6),
-    (801, "handouts/client/retries.py", 9),
-    (814, "handouts/executor/gate/idle_memory.py", 7),
-    (871, "handouts/executor/machine/pci.py", 8),
-    (914, "handouts/executor/gate/kernel_log.py", 12),
-    (990, "handouts/executor/machine/processes.py", 11),
-    (1047, "handouts/executor/machine/driver_tools.py", 14),
-    (1129, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1199, "handouts/executor/gate/recovery.py", 15),
-    (1236, "handouts/executor/gate/readings.py", 21),
-    (1352, "handouts/executor/machine/device_files.py", 13),
-    (1423, "handouts/executor/machine/held_open.py", 16),
-    (1498, "handouts/executor/slot/protocol.py", 26),
-    (1622, "handouts/executor/gate/gate.py", 24),
-    (1792, "handouts/executor/machine/cgroups.py", 12),
-    (1912, "handouts/executor/machine/host_compiler.py", 20),
-    (2034, "handouts/executor/machine/interpreter.py", 13),
-    (2078, "handouts/executor/machine/toolchain.py", 16),
-    (2205, "handouts/executor/sandbox/command.py", 12),
-    (2253, "handouts/executor/slot/live_output.py", 14),
-    (2296, "handouts/executor/slot/memory_board.py", 15),
-    (2362, "handouts/executor/slot/slot_start.py", 16),
-    (2393, "handouts/executor/slot/slot.py", 33),
-    (2558, "handouts/executor/gate/probe.py", 21),
-    (2629, "handouts/executor/machine/platforms.py", 7),
-    (2668, "handouts/client/job_file_names.py", 8),
-    (2708, "handouts/executor/base/file_names.py", 10),
-    (2732, "handouts/executor/results/archive.py", 17),
-    (2811, "handouts/executor/pipeline/attempt.py", 19),
-    (2981, "handouts/client/answer.py", 8),
-    (3030, "handouts/client/connection.py", 19),
-    (3187, "handouts/executor/base/held_connection.py", 13),
-    (3221, "handouts/executor/machine/gpu_choice.py", 9),
-    (3275, "handouts/executor/machine/gpu_instances.py", 13),
-    (3337, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3481, "handouts/executor/machine/driver_start.py", 16),
-    (3585, "handouts/executor/gate/gates.py", 15),
-    (3612, "handouts/executor/machine/cores.py", 14),
-    (3713, "handouts/executor/machine/driver_versions.py", 9),
-    (3754, "handouts/executor/machine/gpu_lock.py", 17),
-    (3878, "handouts/executor/machine/integrated.py", 16),
-    (3934, "handouts/executor/machine/driver_stub.c", 0),
-    (3977, "handouts/executor/machine/driver_stub.py", 16),
-    (4020, "handouts/executor/machine/libraries.py", 22),
-    (4129, "handouts/executor/machine/memory.py", 5),
-    (4193, "handouts/executor/pipeline/scratch.py", 16),
-    (4232, "handouts/executor/pipeline/workers.py", 11),
-    (4273, "handouts/executor/sandbox/bundle.py", 13),
-    (4306, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4339, "handouts/executor/sandbox/init.c", 0),
-    (4558, "handouts/executor/results/outputs.py", 10),
-    (4658, "handouts/executor/sandbox/first_process.py", 21),
-    (4711, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (4747, "handouts/executor/sandbox/self_test.py", 7),
-    (4805, "handouts/executor/sandbox/shown.py", 13),
-    (4854, "handouts/executor/sandbox/system_calls.py", 11),
-    (5000, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (5174, "handouts/executor/sandbox/unconfined.py", 15),
-    (5257, "handouts/executor/pipeline/host.py", 38),
-    (5412, "handouts/executor/pipeline/held_claims.py", 10),
-    (5452, "handouts/executor/pipeline/places.py", 11),
-    (5494, "handouts/executor/pipeline/room.py", 14),
-    (5612, "handouts/executor/pipeline/shutdown.py", 18),
-    (5709, "handouts/executor/pipeline/heartbeat.py", 16),
-    (5793, "handouts/executor/pipeline/claiming.py", 21),
-    (5938, "handouts/executor/base/flags.py", 12),
-    (6016, "handouts/executor/pipeline/disassembly.py", 14),
-    (6113, "handouts/executor/pipeline/building.py", 22),
-    (6242, "handouts/executor/pipeline/endings.py", 17),
-    (6313, "handouts/executor/pipeline/delivery.py", 16),
-    (6385, "handouts/executor/pipeline/outbox.py", 11),
-    (6420, "handouts/executor/results/spool.py", 11),
-    (6497, "handouts/executor/slot/bounded_log.py", 5),
-    (6533, "handouts/executor/pipeline/sending.py", 15),
-    (6610, "handouts/executor/pipeline/reporting.py", 19),
-    (6697, "handouts/executor/pipeline/handover.py", 17),
-    (6818, "handouts/executor/results/compile_cache.py", 15),
-    (6896, "handouts/executor/pipeline/compiling.py", 30),
-    (7063, "handouts/executor/pipeline/executing.py", 32),
-    (7199, "handouts/executor/pipeline/executor.py", 29),
-    (7314, "handouts/executor/slot/event_loop.py", 12),
-    (7349, "handouts/executor/slot/libc.py", 10),
-    (7379, "handouts/executor/slot/identity.py", 23),
-    (7439, "handouts/executor/slot/process_memory.py", 16),
-    (7511, "handouts/executor/slot/shortage.py", 16),
-    (7570, "handouts/executor/slot/memory_watch.py", 28),
-    (7700, "handouts/executor/slot/orders.py", 13),
-    (7780, "handouts/executor/slot/program_output.py", 11),
-    (7820, "handouts/executor/slot/command_run.py", 24),
-    (8007, "handouts/executor/slot/slot_process.py", 27),
-    (8059, "handouts/executor/main.py", 47),
+    (184, "handouts/client/errors.py", 6),
+    (206, "handouts/client/words.py", 10),
+    (242, "handouts/client/auth.py", 14),
+    (300, "handouts/client/tracebacks.py", 12),
+    (333, "handouts/executor/base/exit_statuses.py", 5),
+    (348, "handouts/executor/machine/architectures.py", 13),
+    (430, "handouts/executor/sandbox/uids.py", 12),
+    (472, "handouts/executor/base/options.py", 13),
+    (648, "handouts/executor/base/say.py", 10),
+    (684, "handouts/executor/machine/gpu.py", 10),
+    (723, "handouts/executor/base/threads.py", 15),
+    (752, "handouts/executor/gate/probe.cu", 0),
+    (779, "handouts/executor/base/limits.py", 5),
+    (793, "handouts/executor/base/text.py", 6),
+    (803, "handouts/client/retries.py", 9),
+    (817, "handouts/executor/gate/idle_memory.py", 7),
+    (874, "handouts/executor/machine/pci.py", 8),
+    (917, "handouts/executor/gate/kernel_log.py", 12),
+    (993, "handouts/executor/machine/processes.py", 11),
+    (1050, "handouts/executor/machine/driver_tools.py", 14),
+    (1132, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1202, "handouts/executor/gate/recovery.py", 15),
+    (1239, "handouts/executor/gate/readings.py", 21),
+    (1355, "handouts/executor/machine/device_files.py", 13),
+    (1426, "handouts/executor/machine/held_open.py", 16),
+    (1501, "handouts/executor/slot/protocol.py", 26),
+    (1625, "handouts/executor/gate/gate.py", 24),
+    (1795, "handouts/executor/machine/cgroups.py", 12),
+    (1915, "handouts/executor/machine/host_compiler.py", 20),
+    (2037, "handouts/executor/machine/interpreter.py", 13),
+    (2081, "handouts/executor/machine/toolchain.py", 16),
+    (2208, "handouts/executor/sandbox/command.py", 12),
+    (2256, "handouts/executor/slot/live_output.py", 14),
+    (2299, "handouts/executor/slot/memory_board.py", 15),
+    (2365, "handouts/executor/slot/slot_start.py", 16),
+    (2396, "handouts/executor/slot/slot.py", 33),
+    (2561, "handouts/executor/gate/probe.py", 21),
+    (2632, "handouts/executor/machine/platforms.py", 7),
+    (2671, "handouts/client/job_file_names.py", 8),
+    (2711, "handouts/executor/base/file_names.py", 10),
+    (2735, "handouts/executor/results/archive.py", 17),
+    (2814, "handouts/executor/pipeline/attempt.py", 19),
+    (2984, "handouts/client/answer.py", 8),
+    (3033, "handouts/client/connection.py", 19),
+    (3194, "handouts/executor/base/held_connection.py", 13),
+    (3228, "handouts/executor/machine/gpu_choice.py", 9),
+    (3282, "handouts/executor/machine/gpu_instances.py", 13),
+    (3344, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3488, "handouts/executor/machine/driver_start.py", 16),
+    (3592, "handouts/executor/gate/gates.py", 15),
+    (3619, "handouts/executor/machine/cores.py", 14),
+    (3720, "handouts/executor/machine/driver_versions.py", 9),
+    (3761, "handouts/executor/machine/gpu_lock.py", 17),
+    (3885, "handouts/executor/machine/integrated.py", 16),
+    (3941, "handouts/executor/machine/driver_stub.c", 0),
+    (3984, "handouts/executor/machine/driver_stub.py", 16),
+    (4027, "handouts/executor/machine/libraries.py", 22),
+    (4136, "handouts/executor/machine/memory.py", 5),
+    (4200, "handouts/executor/pipeline/scratch.py", 16),
+    (4239, "handouts/executor/pipeline/workers.py", 11),
+    (4280, "handouts/executor/sandbox/bundle.py", 13),
+    (4313, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4346, "handouts/executor/sandbox/init.c", 0),
+    (4565, "handouts/executor/results/outputs.py", 10),
+    (4665, "handouts/executor/sandbox/first_process.py", 21),
+    (4718, "handouts/executor/sandbox/gpu_devices.py", 12),
+    (4754, "handouts/executor/sandbox/self_test.py", 7),
+    (4812, "handouts/executor/sandbox/shown.py", 13),
+    (4861, "handouts/executor/sandbox/system_calls.py", 11),
+    (5007, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (5181, "handouts/executor/sandbox/unconfined.py", 15),
+    (5264, "handouts/executor/pipeline/host.py", 38),
+    (5419, "handouts/executor/pipeline/held_claims.py", 10),
+    (5459, "handouts/executor/pipeline/places.py", 11),
+    (5501, "handouts/executor/pipeline/room.py", 14),
+    (5619, "handouts/executor/pipeline/shutdown.py", 18),
+    (5716, "handouts/executor/pipeline/heartbeat.py", 16),
+    (5800, "handouts/executor/pipeline/claiming.py", 21),
+    (5945, "handouts/executor/base/flags.py", 12),
+    (6023, "handouts/executor/pipeline/disassembly.py", 14),
+    (6120, "handouts/executor/pipeline/building.py", 22),
+    (6249, "handouts/executor/pipeline/endings.py", 17),
+    (6320, "handouts/executor/pipeline/delivery.py", 16),
+    (6392, "handouts/executor/pipeline/outbox.py", 11),
+    (6427, "handouts/executor/results/spool.py", 11),
+    (6504, "handouts/executor/slot/bounded_log.py", 5),
+    (6540, "handouts/executor/pipeline/sending.py", 15),
+    (6617, "handouts/executor/pipeline/reporting.py", 19),
+    (6704, "handouts/executor/pipeline/handover.py", 17),
+    (6825, "handouts/executor/results/compile_cache.py", 15),
+    (6903, "handouts/executor/pipeline/compiling.py", 30),
+    (7070, "handouts/executor/pipeline/executing.py", 32),
+    (7206, "handouts/executor/pipeline/executor.py", 29),
+    (7321, "handouts/executor/slot/event_loop.py", 12),
+    (7356, "handouts/executor/slot/libc.py", 10),
+    (7386, "handouts/executor/slot/identity.py", 23),
+    (7446, "handouts/executor/slot/process_memory.py", 16),
+    (7518, "handouts/executor/slot/shortage.py", 16),
+    (7577, "handouts/executor/slot/memory_watch.py", 28),
+    (7707, "handouts/executor/slot/orders.py", 13),
+    (7787, "handouts/executor/slot/program_output.py", 11),
+    (7827, "handouts/executor/slot/command_run.py", 24),
+    (8014, "handouts/executor/slot/slot_process.py", 27),
+    (8066, "handouts/executor/main.py", 47),
 )
 
 
@@ -205,8 +204,11 @@ class Untrusted(Exception):
 
 
 def warn(message: str) -> None:
-    """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """One line on standard error. That nobody reads it is no reason to stop."""
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def in_words(error: Exception) -> str:
@@ -215,7 +217,7 @@ def in_words(error: Exception) -> str:
         return "timed out"
     if isinstance(error, ssl.SSLError):
         return f"it does not speak TLS ({error.reason or error})"
-    if isinstance(error, http.client.RemoteDisconnected):
+    if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "it closed the connection"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
@@ -802,7 +804,8 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
     """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
     come back at the same moment."""
     while True:
-        yield minimum * random.uniform(0.5, 1.0)
+        jitter = os.urandom(1)[0] / 255  # to import random would take longer
+        yield minimum * (0.5 + jitter / 2)
         minimum = min(maximum, minimum * 2)
 
 
@@ -3028,6 +3031,7 @@ def is_retryable(answer: Answer) -> bool:
 
 
 VERSION = "1"
+CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
@@ -3096,8 +3100,8 @@ class Queue:
         kept_alive = self._connection is not None
         try:
             return exchange()
-        except Unreachable:
-            if not kept_alive:
+        except Unreachable as error:
+            if not kept_alive or error.timed_out:
                 raise
         return exchange()
 
@@ -3105,8 +3109,10 @@ class Queue:
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> http.client.HTTPResponse:
         """Sends the request; an answer whose body is not read yet."""
+        is_open = False
         try:
             connection = self._open(timeout)
+            is_open = True
             connection.request(method, self._base + path, data, {**self._headers, **headers})
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
@@ -3116,7 +3122,7 @@ class Queue:
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
         except LOST as error:
-            raise self._lost(error) from None
+            raise self._lost(error, is_open) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
@@ -3127,11 +3133,11 @@ class Queue:
         self._has_ended(response)
         return self._parse(response, content)
 
-    def _lost(self, error: Exception) -> Unreachable:
+    def _lost(self, error: Exception, was_open: bool = True) -> Unreachable:
         """Closes the connection; what to raise."""
         self.close()
         message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, isinstance(error, socket.timeout))
+        return Unreachable(message, was_open and isinstance(error, socket.timeout))
 
     def _has_ended(self, response: http.client.HTTPResponse) -> None:
         """An answer was read to its end; the queue may want no other on its connection."""
@@ -3143,10 +3149,11 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=timeout, context=self._context
+            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
+            self._connection.sock.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise

@@ -22,21 +22,21 @@ Exit status:
        old for what the program needs
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
-  6    the program succeeded, but not all of its output files could be saved
+  6    the program succeeded, but not all of its output could be saved or printed
   130  interrupted with Ctrl-C
 """
 
 from __future__ import annotations
 
 import argparse
+import codecs
+import errno
 import gc
 import http.client
 import json
 import os
 import posixpath
-import random
 import re
-import shlex
 import signal
 import socket
 import ssl
@@ -54,40 +54,44 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (99, "handouts/client/errors.py", 6),
-    (121, "handouts/client/words.py", 10),
-    (154, "handouts/client/auth.py", 14),
-    (212, "handouts/client/tracebacks.py", 12),
-    (245, "handouts/submit/c_includes.py", 8),
-    (300, "handouts/submit/printable.py", 7),
-    (313, "handouts/submit/relative_names.py", 11),
-    (350, "handouts/submit/stop.py", 5),
-    (373, "handouts/submit/wishes.py", 8),
-    (414, "handouts/submit/compiler_flags.py", 10),
-    (486, "handouts/client/job_file_names.py", 8),
-    (528, "handouts/submit/python_imports.py", 13),
-    (597, "handouts/submit/source_file.py", 11),
-    (669, "handouts/submit/gather.py", 19),
-    (781, "handouts/submit/together.py", 12),
-    (818, "handouts/submit/data_files.py", 16),
-    (851, "handouts/submit/options.py", 14),
-    (998, "handouts/submit/directives.py", 19),
-    (1147, "handouts/submit/submission.py", 22),
-    (1254, "handouts/submit/hints.py", 15),
-    (1289, "handouts/client/answer.py", 8),
-    (1338, "handouts/client/retries.py", 9),
-    (1351, "handouts/client/connection.py", 19),
-    (1508, "handouts/submit/streams.py", 11),
-    (1553, "handouts/submit/job_events.py", 13),
-    (1616, "handouts/submit/job_lines.py", 9),
-    (1719, "handouts/submit/older_queue.py", 12),
-    (1778, "handouts/submit/refusals.py", 12),
-    (1826, "handouts/submit/job_client.py", 22),
-    (1988, "handouts/submit/file_names.py", 14),
-    (2015, "handouts/submit/output_files.py", 16),
-    (2083, "handouts/submit/log_files.py", 15),
-    (2116, "handouts/submit/show.py", 14),
-    (2160, "handouts/submit/main.py", 54),
+    (103, "handouts/client/errors.py", 6),
+    (125, "handouts/client/words.py", 10),
+    (161, "handouts/client/auth.py", 14),
+    (219, "handouts/client/tracebacks.py", 12),
+    (252, "handouts/submit/c_includes.py", 8),
+    (307, "handouts/submit/printable.py", 7),
+    (320, "handouts/submit/relative_names.py", 11),
+    (357, "handouts/submit/stop.py", 5),
+    (380, "handouts/submit/wishes.py", 8),
+    (421, "handouts/submit/compiler_flags.py", 10),
+    (493, "handouts/client/job_file_names.py", 8),
+    (535, "handouts/submit/python_imports.py", 13),
+    (604, "handouts/submit/source_file.py", 11),
+    (676, "handouts/submit/gather.py", 19),
+    (788, "handouts/submit/together.py", 12),
+    (825, "handouts/submit/data_files.py", 16),
+    (858, "handouts/submit/options.py", 15),
+    (1015, "handouts/submit/directives.py", 18),
+    (1165, "handouts/submit/submission.py", 22),
+    (1272, "handouts/submit/hints.py", 15),
+    (1307, "handouts/client/answer.py", 8),
+    (1356, "handouts/client/retries.py", 9),
+    (1370, "handouts/client/connection.py", 19),
+    (1531, "handouts/submit/streams.py", 11),
+    (1576, "handouts/submit/job_events.py", 14),
+    (1655, "handouts/submit/moments.py", 7),
+    (1701, "handouts/submit/job_lines.py", 10),
+    (1824, "handouts/submit/screen.py", 17),
+    (1884, "handouts/submit/live.py", 11),
+    (2017, "handouts/submit/persistent.py", 16),
+    (2094, "handouts/submit/older_queue.py", 12),
+    (2153, "handouts/submit/refusals.py", 12),
+    (2201, "handouts/submit/job_client.py", 23),
+    (2337, "handouts/submit/file_names.py", 14),
+    (2364, "handouts/submit/output_files.py", 16),
+    (2432, "handouts/submit/log_files.py", 16),
+    (2465, "handouts/submit/show.py", 13),
+    (2493, "handouts/submit/main.py", 54),
 )
 
 
@@ -119,8 +123,11 @@ class Untrusted(Exception):
 
 
 def warn(message: str) -> None:
-    """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """One line on standard error. That nobody reads it is no reason to stop."""
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def in_words(error: Exception) -> str:
@@ -129,7 +136,7 @@ def in_words(error: Exception) -> str:
         return "timed out"
     if isinstance(error, ssl.SSLError):
         return f"it does not speak TLS ({error.reason or error})"
-    if isinstance(error, http.client.RemoteDisconnected):
+    if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "it closed the connection"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
@@ -851,6 +858,15 @@ def fits(gathering: Gathering) -> bool:
 FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
 
 
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """As wide as the terminal. argparse asks shutil for that, which takes long to import."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+    except (OSError, ValueError):
+        columns = 80
+    return argparse.HelpFormatter(prog, width=columns - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """Says what to do about arguments that were meant for the program."""
 
@@ -868,7 +884,7 @@ class SourceParser(argparse.ArgumentParser):
     form = "--flag=FLAG, --platform NAME, --with FILE and --asm are what it takes"
 
     def __init__(self, refuse: Callable[[str], None]) -> None:
-        super().__init__(add_help=False, allow_abbrev=False, usage="")
+        super().__init__(add_help=False, allow_abbrev=False, usage="", formatter_class=formatter)
         self._refuse = refuse
         add_source_options(self)
 
@@ -932,6 +948,7 @@ def with_joined_flags(words: list[str]) -> list[str]:
 
 def parse(argv: Any) -> argparse.Namespace:
     parser = Parser(
+        formatter_class=formatter,
         description="Submit a program to Telerun's queue and print what came of it.",
         epilog="Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
         "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",
@@ -1079,6 +1096,7 @@ def without_blocks(line: str, in_block: bool) -> tuple[str, bool]:
 
 def take_words(wishes: Wishes, text: str, place: str) -> None:
     """A directive in the words of the command line. Raises Stop."""
+    import shlex  # only here, since it takes time to import
 
     def refuse(why: str) -> None:
         raise refusal_at(place, f"telerun: is not understood: {why}.")
@@ -1339,7 +1357,8 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
     """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
     come back at the same moment."""
     while True:
-        yield minimum * random.uniform(0.5, 1.0)
+        jitter = os.urandom(1)[0] / 255  # to import random would take longer
+        yield minimum * (0.5 + jitter / 2)
         minimum = min(maximum, minimum * 2)
 
 
@@ -1349,6 +1368,7 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
 
 
 VERSION = "1"
+CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
@@ -1417,8 +1437,8 @@ class Queue:
         kept_alive = self._connection is not None
         try:
             return exchange()
-        except Unreachable:
-            if not kept_alive:
+        except Unreachable as error:
+            if not kept_alive or error.timed_out:
                 raise
         return exchange()
 
@@ -1426,8 +1446,10 @@ class Queue:
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> http.client.HTTPResponse:
         """Sends the request; an answer whose body is not read yet."""
+        is_open = False
         try:
             connection = self._open(timeout)
+            is_open = True
             connection.request(method, self._base + path, data, {**self._headers, **headers})
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
@@ -1437,7 +1459,7 @@ class Queue:
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
         except LOST as error:
-            raise self._lost(error) from None
+            raise self._lost(error, is_open) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
@@ -1448,11 +1470,11 @@ class Queue:
         self._has_ended(response)
         return self._parse(response, content)
 
-    def _lost(self, error: Exception) -> Unreachable:
+    def _lost(self, error: Exception, was_open: bool = True) -> Unreachable:
         """Closes the connection; what to raise."""
         self.close()
         message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, isinstance(error, socket.timeout))
+        return Unreachable(message, was_open and isinstance(error, socket.timeout))
 
     def _has_ended(self, response: http.client.HTTPResponse) -> None:
         """An answer was read to its end; the queue may want no other on its connection."""
@@ -1464,10 +1486,11 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=timeout, context=self._context
+            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
+            self._connection.sock.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise
@@ -1550,8 +1573,11 @@ class StreamingQueue(Queue):
 # A job's events, as the queue streams them (server-sent events: the HTML standard, 9.2).
 
 
-OPEN_SECONDS = 10.0  # a stream begins at once
-SILENCE_SECONDS = 40.0  # and says something at least every 15 seconds
+OPEN_SECONDS = 6.0  # a stream begins at once
+SILENCE_SECONDS = 16.0  # and says something at least every 15 seconds
+PROMISE = "telerun-comment-seconds"  # the header of a queue that does so sooner
+LASTED_SECONDS = 1.0  # one that ends sooner is not asked for anew at once
+NEEDED: dict[str, set[str]] = {"job": {"id", "state"}, "output": set()}  # members, by event
 
 
 class Events:
@@ -1562,15 +1588,22 @@ class Events:
         self._path = f"/jobs/{job_id}/events"
         self._last_id = ""
         self._lines: Iterator[bytes] = iter(())
-        self.is_stream = False  # whether the latest answer is one
-        self.came = False  # whether it had an event
+        self._opened_at = 0.0
+        self.came = False  # whether the latest stream said anything
+        self.silence = SILENCE_SECONDS  # after which it is given up
+
+    @property
+    def lasted(self) -> bool:
+        """Whether the latest stream went on for a while."""
+        return self.came and time.monotonic() >= self._opened_at + LASTED_SECONDS
 
     def open(self) -> Answer:
-        """Asks for those that are not known yet. Raises Unreachable.
+        """Asks for those that are not known yet; 200 is a stream. Raises Unreachable.
 
-        Where nothing comes, something on the way keeps it back until its end: that is no stream.
+        Where nothing comes, something on the way may keep it back until its end: that is a stream
+        that says nothing.
         """
-        self.is_stream = self.came = False
+        self.came, self._opened_at, self._lines = False, time.monotonic(), iter(())
         headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
         try:
             answer, self._lines = self._queue.stream(self._path, headers, OPEN_SECONDS)
@@ -1578,34 +1611,86 @@ class Events:
             if error.timed_out:
                 return Answer(200, {}, {})
             raise
-        self.is_stream = answer.is_stream
+        promised = answer.headers.get(PROMISE, "")
+        if promised.isdigit():  # a half more, for a slow network
+            self.silence = min(SILENCE_SECONDS, 2 + 1.5 * int(promised))
         return answer
 
-    def read(self) -> Iterator[dict[str, Any]]:
-        """The job as each event shows it, until the stream ends. Raises Unreachable."""
+    def read(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The name and the data of each event, until the stream ends. Raises Unreachable."""
         fields: dict[str, str] = {}
-        self._queue.be_patient(SILENCE_SECONDS)
         for line in self._lines:
+            if not self.came:
+                self.came = True
+                self._queue.be_patient(self.silence)
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text:
                 name, _, value = text.partition(":")
                 fields[name] = value[1:] if value.startswith(" ") else value
                 continue
             event, fields = fields, {}
-            if event.get("event") == "job":
-                job = self._job(event.get("data", ""))
-                self.came, self._last_id = True, event.get("id", "")
-                yield job
+            needed = NEEDED.get(event.get("event", ""))
+            if needed is not None:
+                data = self._parse(event.get("data", ""), needed)
+                self._last_id = event.get("id", self._last_id)
+                yield event["event"], data
 
-    def _job(self, data: str) -> dict[str, Any]:
+    def _parse(self, data: str, needed: set[str]) -> dict[str, Any]:
         try:
-            job = json.loads(data)
+            parsed = json.loads(data)
         except (ValueError, RecursionError):
-            job = None
-        if not isinstance(job, dict) or not {"id", "state"} <= set(job):
+            parsed = None
+        if not isinstance(parsed, dict) or not needed <= set(parsed):
             self._queue.close()
+            self.came = False
             raise Unreachable(f"{self._queue.server} answers, but not as a Telerun queue does.")
-        return job
+        return parsed
+
+
+# --- handouts/submit/moments.py -----------------------------------------------------------
+#
+# When something was, and when something will be, in words.
+
+
+UNITS = ((1, "s"), (60, "min"), (3600, "h"))  # of an estimate
+MOST_OF_UNIT = 100  # then the next one
+
+
+def start_in_words(job: dict[str, Any]) -> str:
+    """Such as ", starts in about 2-4 min"; "" where the queue says nothing of it."""
+    expected = job.get("expected_start")
+    try:
+        low, high = float(expected["from_seconds"]), float(expected["to_seconds"])
+    except (KeyError, TypeError, ValueError):
+        return ""
+    if not 0 <= low <= high < 1e7:
+        return ""
+    seconds, unit = next((u for u in UNITS if high < MOST_OF_UNIT * u[0]), UNITS[-1])
+    first, last = int(low // seconds), max(1, -int(-high // seconds))
+    if first == 0:
+        return f", starts within {last} {unit}"
+    return f", starts in about {first}{'' if first == last else f'-{last}'} {unit}"
+
+
+def since_in_words(timestamp: Any) -> str:
+    """Such as " since 12:31 (10 minutes)", by this machine's clock and in its time zone."""
+    import datetime  # only here, since it takes time to import
+
+    try:
+        text = str(timestamp).replace("Z", "+00:00")
+        then = datetime.datetime.fromisoformat(text).astimezone()
+        passed = (datetime.datetime.now().astimezone() - then).total_seconds()
+    except (OSError, OverflowError, ValueError):
+        return ""
+    if not 0 <= passed < 1e9:  # a clock is wrong
+        return f" since {then:%H:%M}"
+    count, unit = next(
+        ((int(passed // size), unit) for size, unit in ((86400, "day"), (3600, "hour"))
+         if passed >= 2 * size),
+        (int(passed // 60), "minute"),
+    )  # fmt: skip
+    moment = f"{then:%d %b %H:%M}" if passed >= 43200 else f"{then:%H:%M}"
+    return f" since {moment} ({count} {unit}{'' if count == 1 else 's'})"
 
 
 # --- handouts/submit/job_lines.py ---------------------------------------------------------
@@ -1621,6 +1706,11 @@ EXPLAINED = {
     "runtime_timeout": "ran too long and was stopped",
     "memory_exceeded": "used too much memory and was stopped",
     "output_exceeded": "printed too much and was stopped",
+}
+WAITS = {
+    "paused": ", but the queue is paused",
+    "held": ", but the course staff hold it back",
+    "data": ", its data is on the way",
 }
 # As Linux numbers them; the student's system may have others.
 SIGNALS = {
@@ -1650,18 +1740,32 @@ def status_line(job: dict[str, Any]) -> str:
     if job["state"] == "queued":
         place = job.get("queue_position")
         ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
-        if job.get("waiting_for") == "no-executor":
-            platform = f" for {job['platform']}" if job.get("platform") else ""
-            ahead += f", but no host{platform} is connected"
-        return head + printable("waiting, " + ahead) + again
+        return head + printable("waiting, " + ahead + what_it_waits_for(job)) + again
     wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
     doing = {
         "compiling": "compiling",
         "waiting": f"compiled, waiting for {wanted}",
         "executing": "running",
     }.get(job.get("phase"), "running")
+    place = job.get("queue_position")
+    later = (f", position {place}" if place else "") + start_in_words(job)
     stop = ", being cancelled" if job.get("cancel_requested_at") else ""
-    return head + doing + " on " + printable(str(job.get("executor"))) + stop + again
+    return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
+
+
+def what_changes(job: dict[str, Any]) -> list[Any]:
+    """What a new status line is worth: all in it but the times."""
+    keys = ("id", "state", "phase", "executor", "queue_position", "waiting_for")
+    return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
+
+
+def what_it_waits_for(job: dict[str, Any]) -> str:
+    """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
+    if job.get("waiting_for") == "no-executor":
+        platform = str(job.get("platform") or "")
+        host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
+        return f", but no {host} is connected{since_in_words(job.get('no_executor_since'))}"
+    return WAITS.get(str(job.get("waiting_for")), "") + start_in_words(job)
 
 
 def attempt_line(attempt: dict[str, Any]) -> str:
@@ -1709,6 +1813,277 @@ def signal_name(number: int) -> str:
     """Such as ", SIGSEGV" for 11, as Linux numbers them; "" for a signal without a name here."""
     name = SIGNALS.get(number)
     return f", {name}" if name else ""
+
+
+# --- handouts/submit/screen.py ------------------------------------------------------------
+#
+# Standard output, to which goes what came of a job: byte for byte into a file or pipe, made safe
+# for a terminal.
+
+
+class Screen:
+    """What is written is seen at once. That nobody reads it is no reason to stop."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdout.isatty()
+        self.has_failed = False  # something could not be written, and somebody wanted it
+        self._is_closed = False
+        self._in_line = False  # the last line has no end yet
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(self, data: bytes, is_last: bool = False) -> None:
+        """A piece of a log; the last one leaves no character half done."""
+        if self.is_terminal:
+            text = printable(self._decoder.decode(data, is_last))
+            data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+        if data:
+            self._in_line = not data.endswith(b"\n")
+            self._put(sys.stdout.buffer.write, data)
+
+    def line(self, text: str) -> None:
+        """A line of our own."""
+        self.end_line()
+        self._put(sys.stdout.write, text + "\n")
+
+    def end_line(self) -> None:
+        """What comes next begins a line, here and on standard error."""
+        self.write(b"", is_last=True)
+        if self._in_line:
+            self.write(b"\n")
+
+    def begin_line(self) -> None:
+        """Before a line on standard error, which may be the same terminal."""
+        if self._in_line and self.is_terminal and sys.stderr.isatty():
+            self._in_line = False
+            warn("")
+
+    def warn(self, message: str) -> None:
+        """A line on standard error."""
+        self.begin_line()
+        warn(message)
+
+    def _put(self, write: Callable[[Any], Any], what: Any) -> None:
+        if self._is_closed:
+            return
+        try:
+            write(what)
+            sys.stdout.flush()
+        except OSError as error:
+            self._is_closed = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if error.errno not in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
+                self.has_failed = True
+                warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+
+
+# --- handouts/submit/live.py --------------------------------------------------------------
+#
+# What a job prints, on the screen as it comes, and at the end what of it is not there yet.
+
+
+TITLES = {"compile": "compiler", "execute": "program"}
+NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
+FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
+
+
+class Shown:
+    """How much of a log is on the screen."""
+
+    def __init__(self) -> None:
+        self.whole = bytearray()  # from its beginning, without a gap
+        self.end = 0  # of all that is there, after a gap too
+
+
+class Live:
+    """The logs of a job's latest attempt."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self._attempt = 0
+        self._logs = {log: Shown() for log in TITLES}
+        self._title = ""
+
+    def take(self, output: dict[str, Any]) -> None:
+        """Shows what is new in an `output` event; one that makes no sense is passed over."""
+        try:
+            attempt, offset, log = int(output["attempt"]), int(output["offset"]), output["log"]
+            data = output["text"].encode("utf-8", "surrogateescape")
+            shown = self._logs[log]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return
+        if attempt > self._attempt:
+            self._begin(attempt)
+            shown = self._logs[log]
+        if attempt == self._attempt:
+            self._show(log, shown, max(offset, shown.end), data[max(0, shown.end - offset) :])
+
+    def _show(self, log: str, shown: Shown, offset: int, data: bytes) -> None:
+        if not data:
+            return
+        if offset == len(shown.whole):
+            shown.whole += data
+        elif not self.screen.is_terminal:
+            return  # a file or pipe gets every byte in its place, once the result is there
+        note = NOTE % (offset - shown.end) if offset > shown.end else b""
+        shown.end = offset + len(data)
+        self._under(TITLES[log])
+        self.screen.write(note + data)
+
+    def look_at(self, job: dict[str, Any]) -> None:
+        """Begins anew where the attempt that was shown has ended, and the job has not."""
+        for attempt in job.get("attempts") or []:
+            if attempt.get("number") == self._attempt and attempt.get("ending"):
+                if not is_over(job):
+                    self._begin(self._attempt + 1)
+                return
+
+    def finish(self, job: dict[str, Any]) -> None:
+        """Shows what is not shown yet of the logs of a job that is over: those count."""
+        number, logs = logs_of(job)
+        if number > self._attempt:
+            self._begin(number)
+        if number == self._attempt:
+            for log in TITLES:
+                text = str(logs.get(f"{log}_log") or "")
+                self._complete(log, text.encode("utf-8", "surrogateescape"))
+        self.screen.end_line()
+
+    def _complete(self, log: str, data: bytes) -> None:
+        shown, title = self._logs[log], TITLES[log]
+        rest = rest_of(data, bytes(shown.whole))
+        if rest is None:
+            rest, title = data, f"{title}, all of it anew"
+        elif shown.end > len(shown.whole):
+            title = f"{title}, from byte {len(shown.whole)} on"
+        if rest:
+            self._under(title)
+            self.screen.write(rest)
+
+    def _begin(self, attempt: int) -> None:
+        if any(shown.end for shown in self._logs.values()):
+            self.screen.line("--- the host was lost: what is above does not count ---")
+        self._attempt, self._title = attempt, ""
+        self._logs = {log: Shown() for log in TITLES}
+
+    def _under(self, title: str) -> None:
+        if title != self._title:
+            self.screen.line(f"--- {title} ---")
+            self._title = title
+
+
+def logs_of(job: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """The number of the attempt that counts, and the object that has its logs, if any.
+
+    Without a result it is the last attempt of which something was kept.
+    """
+    attempts = job.get("attempts") or [{}]
+    number, logs = attempts[-1].get("number", 0), job["result"]
+    if logs is None:
+        kept = [a for a in attempts if a.get("compile_log") or a.get("execute_log")]
+        number, logs = (kept[-1].get("number", 0), kept[-1]) if kept else (number, {})
+    return number, logs
+
+
+def rest_of(log: bytes, shown: bytes) -> bytes | None:
+    """What of a log is not shown yet; None if what is shown is not how the log begins.
+
+    The log may leave out something in its middle, which was shown, or is noted.
+    """
+    if log.startswith(shown):
+        return log[len(shown) :]
+    if shown.startswith(log):
+        return b""
+    same = 0  # up to here they agree
+    for note in FOUND_NOTE.finditer(log):
+        start, end = note.start(), note.end() + 1
+        if log[same:start] != shown[same:start]:
+            break
+        same = start
+        if shown.startswith(log[start:end], start):  # the program's own words
+            continue
+        missing = start + int(note[1]) - len(shown)
+        if missing > 0:
+            return NOTE % missing + log[end:]
+        if log.startswith(shown[missing or len(shown) :], end):
+            return log[end - missing :]
+    return None
+
+
+# --- handouts/submit/persistent.py --------------------------------------------------------
+#
+# Asking the queue again until it answers, and saying so.
+
+
+REQUEST_SECONDS = 10.0  # how long an answer may take
+SLOWEST_BYTES = 20_000  # a second, of what is sent
+RETRY_SECONDS = (0.2, 5.0)  # between tries, at first and in the end
+AGAIN_SECONDS = 30.0  # what says the same with other times is said no sooner
+
+
+class Persistent:
+    """Says on standard error what goes wrong, each once."""
+
+    def __init__(self, queue: StreamingQueue, screen: Screen) -> None:
+        self.queue = queue
+        self.screen = screen
+        self.is_away = False  # the queue; said once it is back
+        self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
+
+    def persist(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        patience: float = 0.0,
+        held: float = 0.0,
+    ) -> Answer:
+        """Sends the request until the queue gives a final answer. Raises Stop after `patience`.
+
+        The queue may hold it for `held` seconds before it answers.
+        """
+        timeout = REQUEST_SECONDS + held + len(str(body)) / SLOWEST_BYTES
+
+        def send() -> Answer:
+            return self.queue.request(method, path, body, headers, timeout)
+
+        return self.persist_in(send, patience)
+
+    def persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
+        """Does it until the queue gives a final answer. Raises Stop after `patience` seconds."""
+        deadline = time.monotonic() + patience
+        for delay in delays(*RETRY_SECONDS):
+            try:
+                answer = send()
+                if not is_retryable(answer):
+                    self._say_it_is_back()
+                    return answer
+                trouble, pause = answer.detail, max(delay, answer.retry_after)
+                if answer.status == 429:  # it is there, and says when to come again
+                    deadline += pause
+                else:
+                    self.is_away = True
+            except Unreachable as error:
+                trouble, pause, self.is_away = str(error), delay, True
+            if time.monotonic() + pause > deadline:
+                raise Stop(UNREACHABLE, trouble)
+            self.say(trouble.rstrip(".") + "; trying again.")
+            time.sleep(pause)
+        raise AssertionError("delays() never ends")
+
+    def _say_it_is_back(self) -> None:
+        if self.is_away:
+            self.is_away = False
+            self.say("Connected again.")
+
+    def say(self, line: str, about: Any = None) -> None:
+        """Prints the line, unless it is the last one, or the last was about the same just now."""
+        last, when, last_about = self._said
+        is_soon = about is not None and about == last_about
+        if line == last or (is_soon and time.monotonic() < when + AGAIN_SECONDS):
+            return
+        self._said = line, time.monotonic(), about
+        self.screen.warn(line)
 
 
 # --- handouts/submit/older_queue.py -------------------------------------------------------
@@ -1826,16 +2201,16 @@ def asked_for(wishes: list[Wish]) -> str:
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
-MAX_IN_VAIN = 2  # streams that end before an event has come
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
+MAX_IN_VAIN = 2  # streams that say nothing
 
 
-class Client:
-    """Asks the queue again until it answers, and says on standard error what it waits for."""
+class Client(Persistent):
+    """Says on standard error what it waits for, and shows what the job prints."""
 
     def __init__(self, queue: StreamingQueue) -> None:
-        self.queue = queue
-        self._last_line = ""
+        super().__init__(queue, Screen())
+        self.live = Live(self.screen)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
 
     def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
@@ -1846,7 +2221,7 @@ class Client:
             submission.body,
             {"Idempotency-Key": os.urandom(16).hex()},
         )
-        answer = self._persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS)
+        answer = self.persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS)
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
@@ -1856,67 +2231,81 @@ class Client:
         """The job whose submission was interrupted: sent again, it is the same one."""
         if self._submission is None:
             return None
-        return self._job(self._persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS))
+        return self._job(self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS))
 
     def get(self, job_id: int) -> dict[str, Any]:
         """The job as it is now."""
-        return self._job(self._persist("GET", f"/jobs/{job_id}", patience=SUBMIT_PATIENCE_SECONDS))
+        return self._job(self.persist("GET", f"/jobs/{job_id}", patience=SUBMIT_PATIENCE_SECONDS))
 
     def cancel(self, job_id: int) -> dict[str, Any]:
         """Cancels a queued job, or asks for a running one to be stopped; the job."""
         return self._job(
-            self._persist("POST", f"/jobs/{job_id}/cancel", patience=SUBMIT_PATIENCE_SECONDS)
+            self.persist("POST", f"/jobs/{job_id}/cancel", patience=SUBMIT_PATIENCE_SECONDS)
         )
 
     def file(self, job_id: int, name: str) -> Answer:
         """One of a job's output files, as bytes."""
         path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
-        return self._persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
+        return self.persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
 
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Returns the job once it is over; meanwhile says what it waits for."""
+        """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):
-            self._say(status_line(job))
+            self._look_at(job)
             job = self._follow(job)
         return job
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
         """Reads the job's events until it is over; then the job, with its logs."""
         events, pauses, in_vain = Events(self.queue, job["id"]), delays(0.1, 2.0), 0
-        while not is_over(job):
-            self._persist_in(events.open, WAIT_PATIENCE_SECONDS)
-            if not events.is_stream:  # an older queue; or there is nothing to come
-                break
+        while not is_over(job) and in_vain < MAX_IN_VAIN:
+            if self.persist_in(events.open, WAIT_PATIENCE_SECONDS).status != 200:
+                break  # an older queue; or there is nothing to come
             try:
-                for shown in events.read():
-                    job = shown
-                    if not is_over(job):
-                        self._say(status_line(job))
+                for kind, data in events.read():
+                    if kind == "output":
+                        self.live.take(data)
+                    else:
+                        job = data
+                        self._look_at(job)
             except Unreachable as error:
-                if error.timed_out and not events.came:
-                    break
-                self._say(str(error).rstrip(".") + "; trying again.")
+                self._say_why_it_ended(events, error)
+            # One that something on the way keeps back, or cuts up, says nothing.
             in_vain = 0 if events.came else in_vain + 1
-            if in_vain == MAX_IN_VAIN:  # something on the way keeps them back, or cuts them up
-                break
+            pauses = delays(0.1, 2.0) if events.lasted else pauses
             if not is_over(job):
                 time.sleep(next(pauses))  # the server stops, or nobody reaches it
         return self._poll(job)
+
+    def _say_why_it_ended(self, events: Events, error: Unreachable) -> None:
+        """A stream that was cut is asked for anew, and that need not be said."""
+        if error.timed_out and events.came:
+            self.is_away = True
+            self.say(f"Nothing has come from the queue for {events.silence:.0f} s; asking again.")
+        elif not events.came and not error.timed_out:
+            self.say(str(error).rstrip(".") + "; trying again.")
 
     def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
         """The job once it is over, by a request for each change."""
         job = self.get(job["id"])
         while not is_over(job):
-            self._say(status_line(job))
-            answer = self._persist(
+            self._look_at(job)
+            answer = self.persist(
                 "GET",
                 f"/jobs/{job['id']}",
                 headers={"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": job["etag"]},
                 patience=WAIT_PATIENCE_SECONDS,
+                held=WAIT_SECONDS,
             )
             if answer.status != 304:
                 job = self._job(answer)
         return job
+
+    def _look_at(self, job: dict[str, Any]) -> None:
+        """Says what a job that is not over waits for."""
+        self.live.look_at(job)
+        if not is_over(job):
+            self.say(status_line(job), what_changes(job))
 
     def _job(self, answer: Answer) -> dict[str, Any]:
         if answer.status >= 400:
@@ -1928,46 +2317,6 @@ class Client:
                 "Is the address right?",
             )
         return {**answer.body, "etag": answer.headers.get("etag", "")}
-
-    def _persist(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-        patience: float = 0.0,
-    ) -> Answer:
-        """Sends the request until the queue gives a final answer. Raises Stop after `patience`."""
-
-        def send() -> Answer:
-            return self.queue.request(method, path, body, headers, WAIT_SECONDS + 15)
-
-        return self._persist_in(send, patience)
-
-    def _persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
-        """Does it until the queue gives a final answer. Raises Stop after `patience`."""
-        deadline = time.monotonic() + patience
-        for delay in delays():
-            try:
-                answer = send()
-                if not is_retryable(answer):
-                    return answer
-                trouble, pause = answer.detail, max(delay, answer.retry_after)
-                if answer.status == 429:  # it is there, and says when to come again
-                    deadline += pause
-            except Unreachable as error:
-                trouble, pause = str(error), delay
-            if time.monotonic() + pause > deadline:
-                raise Stop(UNREACHABLE, trouble)
-            self._say(trouble.rstrip(".") + "; trying again.")
-            time.sleep(pause)
-        raise AssertionError("delays() never ends")
-
-    def _say(self, line: str) -> None:
-        """Prints the line, unless it is the one that was printed last."""
-        if line != self._last_line:
-            self._last_line = line
-            warn(line)
 
 
 def refusal(answer: Answer) -> str:
@@ -2084,13 +2433,13 @@ LOGS = {"compile_log": "compile-log.txt", "execute_log": "execute-log.txt"}
 
 
 def save_logs(job: dict[str, Any], folder: Path) -> None:
-    """Saves both logs of a job that has a result, byte for byte. What goes wrong is only said."""
-    result = job["result"]
-    if result is None:
+    """Saves both logs, byte for byte, if any were kept. What goes wrong is only said."""
+    _, logs = logs_of(job)
+    if not logs:
         return
-    taken = {name.lower() for _, name in names_on_disk(result)}
+    taken = {name.lower() for _, name in names_on_disk(job["result"] or {})}
     try:
-        saved = [save_log(result.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
+        saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
     except OSError as error:
         warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
@@ -2113,20 +2462,17 @@ def save_log(log: Any, path: Path) -> bool:
 # What the student sees of a job that is over.
 
 
-def show(job: dict[str, Any]) -> int:
-    """Prints a job that is over; returns the exit status."""
+def show(job: dict[str, Any], live: Live) -> int:
+    """Prints what is not shown yet of a job that is over; returns the exit status."""
     result = job["result"]
     attempts = job.get("attempts", [])
     for attempt in attempts if result is None else attempts[:-1]:
-        warn(attempt_line(attempt))
+        live.screen.warn(attempt_line(attempt))
+    live.finish(job)
     if result is None:
         warn(ending_line(job))
         return NO_RESULT
-    if result["compile_log"]:
-        print_log("compiler", result["compile_log"])
-    if result["execute_log"]:
-        print_log("program", result["execute_log"])
-    print(ending_line(job), flush=True)
+    live.screen.line(ending_line(job))
     if slowed_by_heat(result):
         warn(
             "The GPU was slowed down by heat when the program ended: "
@@ -2139,19 +2485,6 @@ def slowed_by_heat(result: dict[str, Any]) -> bool:
     """Whether the executor said that of the GPU."""
     gpu = (result.get("details") or {}).get("gpu")
     return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
-
-
-def print_log(title: str, log: str) -> None:
-    """A log under its title: byte for byte into a file or pipe, made safe for a terminal."""
-    sys.stdout.write(f"--- {title} ---\n")
-    sys.stdout.flush()
-    data = log.encode("utf-8", "surrogateescape")
-    if sys.stdout.isatty():
-        data = printable(data.decode("utf-8", "backslashreplace")).encode(
-            sys.stdout.encoding or "utf-8", "backslashreplace"
-        )
-    sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
-    sys.stdout.flush()
 
 
 # --- handouts/submit/main.py --------------------------------------------------------------
@@ -2170,16 +2503,18 @@ def run(options: argparse.Namespace) -> int:
         elif submission:
             job = submit(client, submission, options)
         job = client.wait(job)
-        status = show(job)
+        status = show(job, client.live)
         if submission and job.get("outcome") == "compile_error":
             hint_at_missing(submission, job["result"]["compile_log"])
         folder = options.out or Path("telerun-out", str(job["id"]))
         save_logs(job, folder)
         saved = save_files(client, job, folder)
-        return UNSAVED if status == SUCCEEDED and not saved else status
+        has_all = saved and not client.screen.has_failed
+        return UNSAVED if status == SUCCEEDED and not has_all else status
     except KeyboardInterrupt:
         return interrupted(client, job)
     except Stop as stop:
+        client.screen.begin_line()
         if job is not None and stop.status == UNREACHABLE:
             raise Stop(
                 UNREACHABLE,
@@ -2216,6 +2551,7 @@ def interrupted(client: Client, job: dict[str, Any] | None) -> int:
     """Ctrl-C: takes a job that still waits out of the queue; one that runs is left running."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends this at once
     client.queue.close()  # an answer may be under way on it
+    client.screen.begin_line()
     try:
         job = job or client.submitted()
     except Stop as stop:
@@ -2260,25 +2596,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("Interrupted.")
         return INTERRUPTED
-    except BrokenPipeError:  # what reads our output has closed it: nothing to complain about
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SUCCEEDED
-    except OSError as error:  # a disk that is full; the queue keeps the job
-        warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
-        return UNSAVED
 
 
 def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
-    status = main()
-    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
-        sys.stdout.flush()
-    except OSError:  # what reads our output has closed it
-        pass
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
-    os._exit(status)
+    os._exit(main())
 
 
 if __name__ == "__main__":

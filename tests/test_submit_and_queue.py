@@ -1,5 +1,6 @@
 """What submit.py says to a queue and hears from it, with a stub of one in its own process."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,13 @@ def test_a_queue_that_takes_all_is_not_older(student: Student) -> None:
     [
         ({"waiting_for": "no-executor", "platform": "h100"}, "no host for h100 is connected"),
         ({"waiting_for": "no-executor"}, "no host is connected"),
+        ({"waiting_for": "no-executor", "platform": "cuda"}, "no GPU host is connected"),
+        ({"waiting_for": "no-executor", "platform": "cpu"}, "no host for cpu is connected"),
+        (
+            {"waiting_for": "no-executor", "expected_start": {"from_seconds": 1, "to_seconds": 9}},
+            "no host is connected",
+        ),
+        ({"waiting_for": "paused"}, "position 2 in the queue, but the queue is paused"),
         ({"waiting_for": "turn", "platform": "h100"}, "position 2 in the queue"),
         ({"waiting_for": "the-moon"}, "position 2 in the queue"),
     ],
@@ -303,6 +311,81 @@ def test_what_a_job_waits_for(shown: dict[str, Any], words: str) -> None:
     line = submit.status_line(waiting)
     assert line.endswith(words)
     assert line.startswith("Job 7: waiting")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ((0, 0), ", starts within 1 s"),
+        ((0, 40), ", starts within 40 s"),
+        ((5.4, 39.2), ", starts in about 5-40 s"),
+        ((40, 40), ", starts in about 40 s"),
+        ((30, 100), ", starts within 2 min"),
+        ((119, 240), ", starts in about 1-4 min"),
+        ((120, 240.5), ", starts in about 2-5 min"),
+        ((3600, 7200), ", starts in about 1-2 h"),
+        ((1, 1e12), ""),
+        ((5, 4), ""),
+        ((-5, 4), ""),
+        (("x", 4), ""),
+        ((None, None), ""),
+        ((float("nan"), 4), ""),
+    ],
+)
+def test_when_a_job_will_start(seconds: tuple[Any, Any], words: str) -> None:
+    expected = {"from_seconds": seconds[0], "to_seconds": seconds[1]}
+    assert submit.start_in_words({"expected_start": expected}) == words
+    waiting = {"id": 7, "state": "queued", "queue_position": 3, "expected_start": expected}
+    assert submit.status_line(waiting) == "Job 7: waiting, position 3 in the queue" + words
+    compiled = {"state": "running", "phase": "waiting", "executor": "gpu1", "queue_position": 2}
+    line = f"Job 7: compiled, waiting for a GPU on gpu1, position 2{words}"
+    assert submit.status_line({**waiting, **compiled}) == line
+
+
+@pytest.mark.parametrize("expected", [{}, {"from_seconds": 1}, [], "soon", 5, None])
+def test_an_expectation_that_makes_no_sense_is_passed_over(expected: Any) -> None:
+    assert submit.start_in_words({"expected_start": expected}) == ""
+
+
+@pytest.mark.parametrize(
+    ("ago", "form", "passed"),
+    [
+        (20, "%H:%M", "0 minutes"),
+        (61, "%H:%M", "1 minute"),
+        (630, "%H:%M", "10 minutes"),
+        (7200, "%H:%M", "2 hours"),
+        (90_000, "%d %b %H:%M", "25 hours"),
+        (3 * 86_400, "%d %b %H:%M", "3 days"),
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Los_Angeles"])
+def test_since_when_no_host_is_connected(
+    monkeypatch: pytest.MonkeyPatch, ago: int, form: str, passed: str, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        then = time.time() - ago
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(then))
+        shown = time.strftime(form, time.localtime(int(then)))
+        for end in ("Z", ".123456Z", "+00:00"):
+            waiting = {"id": 7, "state": "queued", "queue_position": 1, "platform": "cuda",
+                       "waiting_for": "no-executor", "no_executor_since": stamp + end}  # fmt: skip
+            line = submit.status_line(waiting)
+            assert line.endswith(f", but no GPU host is connected since {shown} ({passed})")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("stamp", [None, "", "yesterday", 5, [], "9999-99-99", "0001-01-01"])
+def test_a_time_that_makes_no_sense_is_passed_over(stamp: Any) -> None:
+    assert submit.since_in_words(stamp) in ("", " since 00:00")
+
+
+def test_a_time_to_come_is_said_without_how_long_ago() -> None:
+    """This machine's clock may be wrong."""
+    assert submit.since_in_words("2999-01-01T00:30:00Z").count("(") == 0
 
 
 # --- Logs on disk ------------------------------------------------------------------------

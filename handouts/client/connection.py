@@ -17,6 +17,7 @@ from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.words import in_words
 
 VERSION = "1"
+CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
@@ -85,8 +86,8 @@ class Queue:
         kept_alive = self._connection is not None
         try:
             return exchange()
-        except Unreachable:
-            if not kept_alive:
+        except Unreachable as error:
+            if not kept_alive or error.timed_out:
                 raise
         return exchange()
 
@@ -94,8 +95,10 @@ class Queue:
         self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
     ) -> http.client.HTTPResponse:
         """Sends the request; an answer whose body is not read yet."""
+        is_open = False
         try:
             connection = self._open(timeout)
+            is_open = True
             connection.request(method, self._base + path, data, {**self._headers, **headers})
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
@@ -105,7 +108,7 @@ class Queue:
                 "Is server.cert the one from the course staff, and the server's name right?"
             ) from None
         except LOST as error:
-            raise self._lost(error) from None
+            raise self._lost(error, is_open) from None
 
     def _answer(self, response: http.client.HTTPResponse) -> Answer:
         """Reads it to its end."""
@@ -116,11 +119,11 @@ class Queue:
         self._has_ended(response)
         return self._parse(response, content)
 
-    def _lost(self, error: Exception) -> Unreachable:
+    def _lost(self, error: Exception, was_open: bool = True) -> Unreachable:
         """Closes the connection; what to raise."""
         self.close()
         message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, isinstance(error, socket.timeout))
+        return Unreachable(message, was_open and isinstance(error, socket.timeout))
 
     def _has_ended(self, response: http.client.HTTPResponse) -> None:
         """An answer was read to its end; the queue may want no other on its connection."""
@@ -132,10 +135,11 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=timeout, context=self._context
+            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
+            self._connection.sock.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 from collections.abc import Iterator
 
 
@@ -10,5 +10,6 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
     """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
     come back at the same moment."""
     while True:
-        yield minimum * random.uniform(0.5, 1.0)
+        jitter = os.urandom(1)[0] / 255  # to import random would take longer
+        yield minimum * (0.5 + jitter / 2)
         minimum = min(maximum, minimum * 2)

@@ -8,8 +8,11 @@ import sys
 
 
 def warn(message: str) -> None:
-    """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """One line on standard error. That nobody reads it is no reason to stop."""
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def in_words(error: Exception) -> str:
@@ -18,7 +21,7 @@ def in_words(error: Exception) -> str:
         return "timed out"
     if isinstance(error, ssl.SSLError):
         return f"it does not speak TLS ({error.reason or error})"
-    if isinstance(error, http.client.RemoteDisconnected):
+    if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "it closed the connection"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 

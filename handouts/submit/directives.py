@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,6 +99,7 @@ def without_blocks(line: str, in_block: bool) -> tuple[str, bool]:
 
 def take_words(wishes: Wishes, text: str, place: str) -> None:
     """A directive in the words of the command line. Raises Stop."""
+    import shlex  # only here, since it takes time to import
 
     def refuse(why: str) -> None:
         raise refusal_at(place, f"telerun: is not understood: {why}.")

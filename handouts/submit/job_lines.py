@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from handouts.submit.moments import since_in_words, start_in_words
 from handouts.submit.printable import printable
 
 EXPLAINED = {
@@ -14,6 +15,11 @@ EXPLAINED = {
     "runtime_timeout": "ran too long and was stopped",
     "memory_exceeded": "used too much memory and was stopped",
     "output_exceeded": "printed too much and was stopped",
+}
+WAITS = {
+    "paused": ", but the queue is paused",
+    "held": ", but the course staff hold it back",
+    "data": ", its data is on the way",
 }
 # As Linux numbers them; the student's system may have others.
 SIGNALS = {
@@ -43,18 +49,32 @@ def status_line(job: dict[str, Any]) -> str:
     if job["state"] == "queued":
         place = job.get("queue_position")
         ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
-        if job.get("waiting_for") == "no-executor":
-            platform = f" for {job['platform']}" if job.get("platform") else ""
-            ahead += f", but no host{platform} is connected"
-        return head + printable("waiting, " + ahead) + again
+        return head + printable("waiting, " + ahead + what_it_waits_for(job)) + again
     wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
     doing = {
         "compiling": "compiling",
         "waiting": f"compiled, waiting for {wanted}",
         "executing": "running",
     }.get(job.get("phase"), "running")
+    place = job.get("queue_position")
+    later = (f", position {place}" if place else "") + start_in_words(job)
     stop = ", being cancelled" if job.get("cancel_requested_at") else ""
-    return head + doing + " on " + printable(str(job.get("executor"))) + stop + again
+    return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
+
+
+def what_changes(job: dict[str, Any]) -> list[Any]:
+    """What a new status line is worth: all in it but the times."""
+    keys = ("id", "state", "phase", "executor", "queue_position", "waiting_for")
+    return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
+
+
+def what_it_waits_for(job: dict[str, Any]) -> str:
+    """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
+    if job.get("waiting_for") == "no-executor":
+        platform = str(job.get("platform") or "")
+        host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
+        return f", but no {host} is connected{since_in_words(job.get('no_executor_since'))}"
+    return WAITS.get(str(job.get("waiting_for")), "") + start_in_words(job)
 
 
 def attempt_line(attempt: dict[str, Any]) -> str:

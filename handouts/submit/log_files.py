@@ -8,6 +8,7 @@ from typing import Any
 from handouts.client.answer import Answer
 from handouts.client.words import warn
 from handouts.submit.file_names import free_name
+from handouts.submit.live import logs_of
 from handouts.submit.output_files import names_on_disk, save
 from handouts.submit.printable import printable
 from handouts.submit.stop import Stop
@@ -16,13 +17,13 @@ LOGS = {"compile_log": "compile-log.txt", "execute_log": "execute-log.txt"}
 
 
 def save_logs(job: dict[str, Any], folder: Path) -> None:
-    """Saves both logs of a job that has a result, byte for byte. What goes wrong is only said."""
-    result = job["result"]
-    if result is None:
+    """Saves both logs, byte for byte, if any were kept. What goes wrong is only said."""
+    _, logs = logs_of(job)
+    if not logs:
         return
-    taken = {name.lower() for _, name in names_on_disk(result)}
+    taken = {name.lower() for _, name in names_on_disk(job["result"] or {})}
     try:
-        saved = [save_log(result.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
+        saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
     except OSError as error:
         warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:

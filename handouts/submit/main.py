@@ -21,7 +21,7 @@ Exit status:
        old for what the program needs
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
-  6    the program succeeded, but not all of its output files could be saved
+  6    the program succeeded, but not all of its output could be saved or printed
   130  interrupted with Ctrl-C
 """
 
@@ -64,16 +64,18 @@ def run(options: argparse.Namespace) -> int:
         elif submission:
             job = submit(client, submission, options)
         job = client.wait(job)
-        status = show(job)
+        status = show(job, client.live)
         if submission and job.get("outcome") == "compile_error":
             hint_at_missing(submission, job["result"]["compile_log"])
         folder = options.out or Path("telerun-out", str(job["id"]))
         save_logs(job, folder)
         saved = save_files(client, job, folder)
-        return UNSAVED if status == SUCCEEDED and not saved else status
+        has_all = saved and not client.screen.has_failed
+        return UNSAVED if status == SUCCEEDED and not has_all else status
     except KeyboardInterrupt:
         return interrupted(client, job)
     except Stop as stop:
+        client.screen.begin_line()
         if job is not None and stop.status == UNREACHABLE:
             raise Stop(
                 UNREACHABLE,
@@ -110,6 +112,7 @@ def interrupted(client: Client, job: dict[str, Any] | None) -> int:
     """Ctrl-C: takes a job that still waits out of the queue; one that runs is left running."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends this at once
     client.queue.close()  # an answer may be under way on it
+    client.screen.begin_line()
     try:
         job = job or client.submitted()
     except Stop as stop:
@@ -154,25 +157,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("Interrupted.")
         return INTERRUPTED
-    except BrokenPipeError:  # what reads our output has closed it: nothing to complain about
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SUCCEEDED
-    except OSError as error:  # a disk that is full; the queue keeps the job
-        warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
-        return UNSAVED
 
 
 def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
-    status = main()
-    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
-        sys.stdout.flush()
-    except OSError:  # what reads our output has closed it
-        pass
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
-    os._exit(status)
+    os._exit(main())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,15 @@ from handouts.client.auth import HERE
 from handouts.submit.wishes import Wish, Wishes
 
 FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
+
+
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """As wide as the terminal. argparse asks shutil for that, which takes long to import."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+    except (OSError, ValueError):
+        columns = 80
+    return argparse.HelpFormatter(prog, width=columns - 2)
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,7 +41,7 @@ class SourceParser(argparse.ArgumentParser):
     form = "--flag=FLAG, --platform NAME, --with FILE and --asm are what it takes"
 
     def __init__(self, refuse: Callable[[str], None]) -> None:
-        super().__init__(add_help=False, allow_abbrev=False, usage="")
+        super().__init__(add_help=False, allow_abbrev=False, usage="", formatter_class=formatter)
         self._refuse = refuse
         add_source_options(self)
 
@@ -95,6 +105,7 @@ def with_joined_flags(words: list[str]) -> list[str]:
 
 def parse(argv: Any) -> argparse.Namespace:
     parser = Parser(
+        formatter_class=formatter,
         description="Submit a program to Telerun's queue and print what came of it.",
         epilog="Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
         "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",

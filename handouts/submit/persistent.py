@@ -1,0 +1,85 @@
+"""Asking the queue again until it answers, and saying so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from handouts.client.answer import Answer, is_retryable
+from handouts.client.errors import Unreachable
+from handouts.client.retries import delays
+from handouts.submit.screen import Screen
+from handouts.submit.stop import UNREACHABLE, Stop
+from handouts.submit.streams import StreamingQueue
+
+REQUEST_SECONDS = 10.0  # how long an answer may take
+SLOWEST_BYTES = 20_000  # a second, of what is sent
+RETRY_SECONDS = (0.2, 5.0)  # between tries, at first and in the end
+AGAIN_SECONDS = 30.0  # what says the same with other times is said no sooner
+
+
+class Persistent:
+    """Says on standard error what goes wrong, each once."""
+
+    def __init__(self, queue: StreamingQueue, screen: Screen) -> None:
+        self.queue = queue
+        self.screen = screen
+        self.is_away = False  # the queue; said once it is back
+        self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
+
+    def persist(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        patience: float = 0.0,
+        held: float = 0.0,
+    ) -> Answer:
+        """Sends the request until the queue gives a final answer. Raises Stop after `patience`.
+
+        The queue may hold it for `held` seconds before it answers.
+        """
+        timeout = REQUEST_SECONDS + held + len(str(body)) / SLOWEST_BYTES
+
+        def send() -> Answer:
+            return self.queue.request(method, path, body, headers, timeout)
+
+        return self.persist_in(send, patience)
+
+    def persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
+        """Does it until the queue gives a final answer. Raises Stop after `patience` seconds."""
+        deadline = time.monotonic() + patience
+        for delay in delays(*RETRY_SECONDS):
+            try:
+                answer = send()
+                if not is_retryable(answer):
+                    self._say_it_is_back()
+                    return answer
+                trouble, pause = answer.detail, max(delay, answer.retry_after)
+                if answer.status == 429:  # it is there, and says when to come again
+                    deadline += pause
+                else:
+                    self.is_away = True
+            except Unreachable as error:
+                trouble, pause, self.is_away = str(error), delay, True
+            if time.monotonic() + pause > deadline:
+                raise Stop(UNREACHABLE, trouble)
+            self.say(trouble.rstrip(".") + "; trying again.")
+            time.sleep(pause)
+        raise AssertionError("delays() never ends")
+
+    def _say_it_is_back(self) -> None:
+        if self.is_away:
+            self.is_away = False
+            self.say("Connected again.")
+
+    def say(self, line: str, about: Any = None) -> None:
+        """Prints the line, unless it is the last one, or the last was about the same just now."""
+        last, when, last_about = self._said
+        is_soon = about is not None and about == last_about
+        if line == last or (is_soon and time.monotonic() < when + AGAIN_SECONDS):
+            return
+        self._said = line, time.monotonic(), about
+        self.screen.warn(line)
