@@ -32,6 +32,7 @@ import ctypes
 import errno
 import fcntl
 import glob
+import grp
 import hashlib
 import http.client
 import json
@@ -58,7 +59,7 @@ import time
 import urllib.parse
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -68,91 +69,96 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (164, "handouts/client/errors.py", 6),
-    (185, "handouts/client/words.py", 10),
-    (218, "handouts/client/auth.py", 14),
-    (276, "handouts/client/tracebacks.py", 12),
-    (309, "handouts/executor/base/exit_statuses.py", 5),
-    (323, "handouts/executor/machine/architectures.py", 13),
-    (405, "handouts/executor/sandbox/uids.py", 12),
-    (447, "handouts/executor/base/options.py", 13),
-    (592, "handouts/executor/base/say.py", 10),
-    (628, "handouts/executor/base/threads.py", 15),
-    (657, "handouts/executor/gate/probe.cu", 0),
-    (684, "handouts/executor/base/limits.py", 5),
-    (698, "handouts/executor/base/text.py", 6),
-    (708, "handouts/client/retries.py", 9),
-    (721, "handouts/executor/machine/gpu.py", 8),
-    (752, "handouts/executor/gate/idle_memory.py", 7),
-    (798, "handouts/executor/gate/kernel_log.py", 10),
-    (876, "handouts/executor/machine/processes.py", 11),
-    (917, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1001, "handouts/executor/gate/readings.py", 15),
-    (1121, "handouts/executor/slot/protocol.py", 26),
-    (1241, "handouts/executor/gate/gate.py", 22),
-    (1379, "handouts/executor/machine/cgroups.py", 12),
-    (1467, "handouts/executor/machine/interpreter.py", 13),
-    (1511, "handouts/executor/machine/toolchain.py", 15),
-    (1625, "handouts/executor/sandbox/command.py", 12),
-    (1673, "handouts/executor/slot/live_output.py", 14),
-    (1713, "handouts/executor/slot/slot.py", 32),
-    (1880, "handouts/executor/gate/probe.py", 20),
-    (1942, "handouts/executor/machine/platforms.py", 7),
-    (1981, "handouts/client/job_file_names.py", 8),
-    (2021, "handouts/executor/base/file_names.py", 10),
-    (2045, "handouts/executor/results/archive.py", 17),
-    (2124, "handouts/executor/pipeline/attempt.py", 19),
-    (2276, "handouts/client/answer.py", 8),
-    (2322, "handouts/client/connection.py", 19),
-    (2478, "handouts/executor/base/held_connection.py", 13),
-    (2512, "handouts/executor/machine/gpu_choice.py", 11),
-    (2584, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2681, "handouts/executor/machine/driver_stub.c", 0),
-    (2724, "handouts/executor/machine/driver_stub.py", 16),
-    (2767, "handouts/executor/machine/libraries.py", 22),
-    (2877, "handouts/executor/pipeline/workers.py", 11),
-    (2918, "handouts/executor/sandbox/bundle.py", 13),
-    (2951, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (2984, "handouts/executor/sandbox/init.c", 0),
-    (3203, "handouts/executor/results/outputs.py", 10),
-    (3303, "handouts/executor/sandbox/first_process.py", 21),
-    (3356, "handouts/executor/machine/device_files.py", 12),
-    (3391, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (3427, "handouts/executor/sandbox/self_test.py", 7),
-    (3485, "handouts/executor/sandbox/shown.py", 13),
-    (3534, "handouts/executor/sandbox/system_calls.py", 11),
-    (3680, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (3854, "handouts/executor/sandbox/unconfined.py", 15),
-    (3937, "handouts/executor/pipeline/host.py", 37),
-    (4105, "handouts/executor/pipeline/held_claims.py", 10),
-    (4145, "handouts/executor/pipeline/places.py", 11),
-    (4187, "handouts/executor/pipeline/room.py", 14),
-    (4305, "handouts/executor/pipeline/shutdown.py", 16),
-    (4365, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4449, "handouts/executor/pipeline/claiming.py", 21),
-    (4594, "handouts/executor/base/flags.py", 12),
-    (4672, "handouts/executor/pipeline/disassembly.py", 14),
-    (4769, "handouts/executor/pipeline/building.py", 22),
-    (4892, "handouts/executor/pipeline/endings.py", 17),
-    (4963, "handouts/executor/pipeline/delivery.py", 16),
-    (5012, "handouts/executor/results/spool.py", 11),
-    (5089, "handouts/executor/pipeline/reporting.py", 21),
-    (5188, "handouts/executor/pipeline/handover.py", 17),
-    (5298, "handouts/executor/results/compile_cache.py", 15),
-    (5376, "handouts/executor/pipeline/compiling.py", 30),
-    (5541, "handouts/executor/pipeline/executing.py", 32),
-    (5677, "handouts/executor/pipeline/executor.py", 30),
-    (5775, "handouts/executor/slot/event_loop.py", 12),
-    (5810, "handouts/executor/slot/libc.py", 10),
-    (5840, "handouts/executor/slot/identity.py", 23),
-    (5898, "handouts/executor/machine/memory.py", 6),
-    (5933, "handouts/executor/slot/memory_watch.py", 17),
-    (6090, "handouts/executor/slot/orders.py", 13),
-    (6170, "handouts/executor/slot/bounded_log.py", 5),
-    (6206, "handouts/executor/slot/program_output.py", 11),
-    (6246, "handouts/executor/slot/command_run.py", 23),
-    (6432, "handouts/executor/slot/slot_process.py", 26),
-    (6483, "handouts/executor/main.py", 42),
+    (170, "handouts/client/errors.py", 6),
+    (191, "handouts/client/words.py", 10),
+    (224, "handouts/client/auth.py", 14),
+    (282, "handouts/client/tracebacks.py", 12),
+    (315, "handouts/executor/base/exit_statuses.py", 5),
+    (329, "handouts/executor/machine/architectures.py", 13),
+    (411, "handouts/executor/sandbox/uids.py", 12),
+    (458, "handouts/executor/base/options.py", 13),
+    (610, "handouts/executor/base/say.py", 10),
+    (646, "handouts/executor/base/threads.py", 15),
+    (675, "handouts/executor/gate/probe.cu", 0),
+    (702, "handouts/executor/base/limits.py", 5),
+    (716, "handouts/executor/base/text.py", 6),
+    (726, "handouts/client/retries.py", 9),
+    (739, "handouts/executor/machine/gpu.py", 8),
+    (770, "handouts/executor/gate/idle_memory.py", 7),
+    (816, "handouts/executor/gate/kernel_log.py", 10),
+    (894, "handouts/executor/machine/processes.py", 11),
+    (935, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1019, "handouts/executor/gate/readings.py", 15),
+    (1139, "handouts/executor/slot/protocol.py", 26),
+    (1259, "handouts/executor/gate/gate.py", 22),
+    (1397, "handouts/executor/machine/cgroups.py", 12),
+    (1485, "handouts/executor/machine/interpreter.py", 13),
+    (1529, "handouts/executor/machine/toolchain.py", 15),
+    (1643, "handouts/executor/sandbox/command.py", 12),
+    (1691, "handouts/executor/slot/live_output.py", 14),
+    (1731, "handouts/executor/slot/slot.py", 32),
+    (1898, "handouts/executor/gate/probe.py", 20),
+    (1960, "handouts/executor/machine/platforms.py", 7),
+    (1999, "handouts/client/job_file_names.py", 8),
+    (2039, "handouts/executor/base/file_names.py", 10),
+    (2063, "handouts/executor/results/archive.py", 17),
+    (2142, "handouts/executor/pipeline/attempt.py", 19),
+    (2294, "handouts/client/answer.py", 8),
+    (2340, "handouts/client/connection.py", 19),
+    (2496, "handouts/executor/base/held_connection.py", 13),
+    (2530, "handouts/executor/machine/gpu_choice.py", 11),
+    (2602, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2699, "handouts/executor/machine/driver_stub.c", 0),
+    (2742, "handouts/executor/machine/driver_stub.py", 16),
+    (2785, "handouts/executor/machine/libraries.py", 22),
+    (2895, "handouts/executor/pipeline/workers.py", 11),
+    (2936, "handouts/executor/sandbox/bundle.py", 13),
+    (2969, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3002, "handouts/executor/sandbox/init.c", 0),
+    (3221, "handouts/executor/results/outputs.py", 10),
+    (3321, "handouts/executor/sandbox/first_process.py", 21),
+    (3374, "handouts/executor/machine/device_files.py", 12),
+    (3409, "handouts/executor/sandbox/device_access.py", 14),
+    (3485, "handouts/executor/sandbox/driver_files.py", 16),
+    (3564, "handouts/executor/sandbox/sys_files.py", 16),
+    (3613, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (3660, "handouts/executor/sandbox/hidden.py", 8),
+    (3726, "handouts/executor/sandbox/system_calls.py", 11),
+    (3872, "handouts/executor/sandbox/own_files.py", 16),
+    (3900, "handouts/executor/sandbox/self_test.py", 7),
+    (3958, "handouts/executor/sandbox/shown.py", 13),
+    (4007, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (4175, "handouts/executor/sandbox/unconfined.py", 15),
+    (4258, "handouts/executor/pipeline/host.py", 37),
+    (4426, "handouts/executor/pipeline/held_claims.py", 10),
+    (4466, "handouts/executor/pipeline/places.py", 11),
+    (4508, "handouts/executor/pipeline/room.py", 14),
+    (4626, "handouts/executor/pipeline/shutdown.py", 16),
+    (4686, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4770, "handouts/executor/pipeline/claiming.py", 21),
+    (4915, "handouts/executor/base/flags.py", 12),
+    (4993, "handouts/executor/pipeline/disassembly.py", 14),
+    (5090, "handouts/executor/pipeline/building.py", 22),
+    (5213, "handouts/executor/pipeline/endings.py", 17),
+    (5284, "handouts/executor/pipeline/delivery.py", 16),
+    (5333, "handouts/executor/results/spool.py", 11),
+    (5410, "handouts/executor/pipeline/reporting.py", 21),
+    (5509, "handouts/executor/pipeline/handover.py", 17),
+    (5619, "handouts/executor/results/compile_cache.py", 15),
+    (5697, "handouts/executor/pipeline/compiling.py", 30),
+    (5862, "handouts/executor/pipeline/executing.py", 32),
+    (5998, "handouts/executor/pipeline/executor.py", 30),
+    (6096, "handouts/executor/slot/event_loop.py", 12),
+    (6131, "handouts/executor/slot/libc.py", 10),
+    (6161, "handouts/executor/slot/identity.py", 23),
+    (6219, "handouts/executor/machine/memory.py", 6),
+    (6254, "handouts/executor/slot/memory_watch.py", 17),
+    (6411, "handouts/executor/slot/orders.py", 13),
+    (6491, "handouts/executor/slot/bounded_log.py", 5),
+    (6527, "handouts/executor/slot/program_output.py", 11),
+    (6567, "handouts/executor/slot/command_run.py", 23),
+    (6753, "handouts/executor/slot/slot_process.py", 26),
+    (6804, "handouts/executor/main.py", 42),
 )
 
 
@@ -414,6 +420,11 @@ class Uids:
         self._folder = Path("/run/telerun-sandbox")
         self._folder.mkdir(mode=0o700, exist_ok=True)
 
+    @property
+    def gids(self) -> range:
+        """Each uid has the group of its number."""
+        return self._range
+
     def take(self) -> tuple[Any, int]:
         """A uid that is free, as the open file of its lock and its number. Raises BadSetup."""
         for uid in self._range:
@@ -581,6 +592,13 @@ def add_sandbox_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PATH",
         help="show this in the sandbox too, read-only: a compiler outside of /usr, a data set",
+    )
+    parser.add_argument(
+        "--sandbox-sys",
+        choices=("cuda", "whole"),
+        default="cuda",
+        help="what programs with a GPU see of /sys: what CUDA reads of their own GPU "
+        "(default: %(default)s), or all of it, if CUDA does not start with that",
     )
 
 
@@ -3383,40 +3401,495 @@ def minor_of(gpu: Gpu, root: Path) -> str:
     raise BadSetup(f"The driver lists no GPU {gpu.uuid} in /proc/driver/nvidia/gpus.")
 
 
+# --- handouts/executor/sandbox/device_access.py -------------------------------------------
+#
+# Whether programs may use a device file, and what they need for it.
+
+
+READ, WRITE = 4, 2
+
+
+def wanted_of(node: str) -> int:
+    """What programs do with it: files of capabilities (MIG) are only read."""
+    return READ if Path(node).name.startswith("nvidia-cap") else READ | WRITE
+
+
+def groups_for(nodes: Iterable[str], own: Collection[int]) -> list[int]:
+    """The groups that a uid without any needs to use these device files. Raises BadSetup.
+
+    `own`: the gids of the sandboxes themselves. Group 0 is never given to anybody.
+    """
+    files = {node: os.stat(node) for node in nodes}
+    groups = set()
+    for node, file in files.items():
+        wanted = wanted_of(node)
+        if file.st_mode & wanted == wanted:
+            continue
+        of_group = file.st_mode >> 3 & wanted == wanted
+        if file.st_gid == 0 or file.st_gid in own or not of_group:
+            raise BadSetup(why_not(node, file, wanted))
+        groups.add(file.st_gid)
+    for node, file in files.items():  # to a member of its group the others' bits do not apply
+        wanted = wanted_of(node)
+        if file.st_gid in groups and file.st_mode >> 3 & wanted != wanted:
+            raise BadSetup(why_not(node, file, wanted))
+    return sorted(groups)
+
+
+def check_own_access(nodes: Iterable[str]) -> None:
+    """Whether this user itself may use them, as its programs will. Raises BadSetup."""
+    for node in nodes:
+        wanted = wanted_of(node)
+        if not os.access(node, os.R_OK if wanted == READ else os.R_OK | os.W_OK):
+            raise BadSetup(why_not(node, os.stat(node), wanted))
+
+
+def why_not(node: str, file: os.stat_result, wanted: int) -> str:
+    """What is wrong with a device file, and the command that mends it."""
+    owner = f"{user_name(file.st_uid)}:{group_name(file.st_gid)}"
+    access = "read" if wanted == READ else "read and write"
+    bits = "r" if wanted == READ else "rw"
+    for_good = (
+        "" if wanted == READ else " (for good: the nvidia module's NVreg_DeviceFileMode=0666)"
+    )
+    return (
+        f"Programs may not {access} {node} ({stat.S_IMODE(file.st_mode):04o}, {owner}): "
+        f"chmod a+{bits} {node}{for_good}, or give it a group that may, other than root's."
+    )
+
+
+def user_name(uid: int) -> str:
+    """As ls shows it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """As ls shows it."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+# --- handouts/executor/sandbox/driver_files.py --------------------------------------------
+#
+# The driver's files in /proc/driver, of one GPU: what its library reads of them.
+#
+# The whole folder would show all GPUs. In a sandbox there is an empty one in its place, as in
+# NVIDIA's containers (libnvidia-container), and below it what is named here.
+
+
+DRIVER = "proc/driver/nvidia"
+
+
+def driver_params(root: Path = Path("/")) -> str:
+    """The module's parameters, but that programs are not to make device files.
+
+    As the kernel has them, the library tries to (mknod, or nvidia-modprobe, which is setuid), and
+    where it fails CUDA does not start.
+    """
+    try:
+        text = (root / DRIVER / "params").read_text()
+    except OSError:
+        text = ""
+    text, found = re.subn(r"(?m)^(ModifyDeviceFiles:).*$", r"\1 0", text)
+    return text if found else text + "ModifyDeviceFiles: 0\n"
+
+
+def pci_address(gpu: Gpu, root: Path = Path("/")) -> str:
+    """Its address as the kernel writes it, such as "0000:01:00.0"; "" if nobody tells.
+
+    nvidia-smi writes more digits ("00000000:01:00.0"), and capitals.
+    """
+    told = re.fullmatch(r"([0-9a-f]+):([0-9a-f]+):([0-9a-f]+)\.([0-7])", gpu.bus.strip().lower())
+    if told:
+        domain, bus, device = (int(number, 16) for number in told.groups()[:3])
+        return f"{domain:04x}:{bus:02x}:{device:02x}.{told[4]}"
+    for information in sorted((root / DRIVER / "gpus").glob("*/information")):
+        if re.search(
+            rf"(?m)^GPU UUID:\s*{re.escape(gpu.whole or gpu.uuid)}\s*$", text_of(information)
+        ):
+            return information.parent.name
+    return ""
+
+
+def driver_files(gpu: Gpu, root: Path = Path("/")) -> list[str]:
+    """Paths of what is there of this GPU and no other."""
+    wanted = ["version", "registry"]
+    address = pci_address(gpu, root)
+    if address:
+        wanted.append(f"gpus/{address}")
+    parts = gpu.instance.split("/") if gpu.instance else []
+    if parts:
+        try:
+            minor = minor_of(gpu, root)
+        except BadSetup:  # said where its device files are looked for
+            minor = "none"
+        places = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+        wanted += [f"capabilities/gpu{minor}/mig/{place}/access" for place in places]
+    paths = [f"{DRIVER}/{name}" for name in wanted] + [DRIVER + "-uvm"]
+    return ["/" + path for path in paths if (root / path).exists()]
+
+
+def shown_of_driver(paths: list[str], root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments, for a /proc/driver that is empty. "@params" is `driver_params`."""
+    if not (root / "proc/driver").is_dir():
+        return []
+    binds = ["--perms", "0444", "--file", "@params", f"/{DRIVER}/params"]
+    for path in paths:
+        binds += ["--ro-bind-try", str(root / path.lstrip("/")), path]
+    return binds
+
+
+def text_of(path: Path) -> str:
+    """Its text; "" if it cannot be read."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+# --- handouts/executor/sandbox/sys_files.py -----------------------------------------------
+#
+# What programs with a GPU see of /sys: what the driver's library reads there, of their own GPU.
+#
+# /sys as a whole tells of all that is in the host: every device, network addresses, the cgroups of
+# others. The list is what libcuda 535 opens (strace), what NVIDIA's own sandbox shows on a GB300,
+# and what CUDA on Grace needs (nodes of memory); docs/adr/0020 names the sources.
+
+
+OF_THE_HOST = (
+    "sys/devices/system/cpu",
+    "sys/devices/system/node",
+    "sys/devices/system/memory",
+    "sys/devices/soc0",  # of integrated GPUs: what kind of chip it is
+    "sys/module/nvidia/initstate",
+    "sys/module/nvidia/version",
+    "sys/module/nvidia_uvm/initstate",
+    "sys/module/nvidia_uvm/version",
+)
+PCI = "sys/bus/pci/devices"
+
+
+def shown_of_sys(gpu: Gpu, root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments."""
+    binds = []
+    for path in OF_THE_HOST:
+        if (root / path).exists():
+            binds += ["--ro-bind-try", str(root / path), "/" + path]
+    return binds + shown_of_pci(pci_address(gpu, root), root)
+
+
+def shown_of_pci(address: str, root: Path = Path("/")) -> list[str]:
+    """The device's folder, where the kernel has it, and the link by which it is found.
+
+    The folders above it, of bridges, stay empty. Without a device the list of them is empty.
+    """
+    binds = ["--dir", "/" + PCI]
+    link = root / PCI / address
+    if not address or not link.is_symlink():
+        return binds
+    folder = Path(os.path.realpath(str(link)))
+    place = "/" + str(folder.relative_to(os.path.realpath(str(root))))
+    return [
+        *binds,
+        "--ro-bind-try",
+        str(folder),
+        place,
+        "--symlink",
+        os.readlink(str(link)),
+        f"/{PCI}/{address}",
+    ]
+
+
 # --- handouts/executor/sandbox/gpu_devices.py ---------------------------------------------
 #
-# The device files of this executor's GPUs.
+# What a sandbox shows of this executor's GPUs: their device files, and the driver's own files.
 
 
 class GpuDevices:
     """Of each GPU, by its UUID; none until they are found."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, whole_sys: bool = False, own: Collection[int] = (), root: Path = Path("/")
+    ) -> None:
+        """`own`: the gids of the sandboxes themselves. `root`: where /proc and /sys are."""
         self._nodes: dict[str, list[str]] = {}
+        self._whole_sys = whole_sys
+        self._own = own
+        self._root = root
 
     def find(self, gpus: list[Gpu]) -> None:
-        """Raises BadSetup."""
+        """Raises BadSetup, also where programs could not use them."""
         self._nodes = {gpu.uuid: device_nodes(gpu) for gpu in gpus}
         every = {node for nodes in self._nodes.values() for node in nodes}
         if gpus and "/dev/nvidia-uvm" not in every:
             raise BadSetup(
                 "/dev/nvidia-uvm is missing: nvidia-modprobe -u -c 0 makes it (as root)."
             )
+        if os.geteuid() == 0:
+            _ = self.groups
+        else:
+            check_own_access(sorted(every))
 
     @property
     def groups(self) -> list[int]:
-        """The groups that the device files ask for, where not everybody may use them."""
-        files = [Path(node).stat() for nodes in self._nodes.values() for node in nodes]
-        return sorted({file.st_gid for file in files if file.st_mode & 0o006 != 0o006})
+        """The groups that the device files ask for, where not everybody may use them. Never
+        root's. Raises BadSetup for one that programs cannot use."""
+        return groups_for([n for nodes in self._nodes.values() for n in nodes], self._own)
 
     def shown(self, gpu: Gpu | None) -> list[str]:
-        """bwrap's arguments for those of one GPU."""
+        """bwrap's arguments for those of one GPU; "@params" among them is `driver_params`."""
         if gpu is None:
             return []
-        binds = ["--ro-bind", "/sys", "/sys"]
+        binds = ["--ro-bind", "/sys", "/sys"] if self._whole_sys else shown_of_sys(gpu, self._root)
+        binds += shown_of_driver(driver_files(gpu, self._root), self._root)
         for node in self._nodes[gpu.uuid]:
             binds += ["--dev-bind", node, node]
         return binds
+
+
+# --- handouts/executor/sandbox/hidden.py --------------------------------------------------
+#
+# What of /proc and /usr is hidden in the sandbox, from compilers and programs.
+
+
+# bubblewrap makes /proc/sys, sysrq-trigger, irq and bus read-only. These tell of the host and of
+# what others do on it, or are the kernel's own business. What only root may read is not listed.
+HIDDEN_FILES = (
+    "buddyinfo",
+    "diskstats",
+    "interrupts",  # and softirqs: each key press and packet
+    "kallsyms",
+    "key-users",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "schedstat",
+    "softirqs",
+    "timer_list",
+    "timer_stats",
+    "vmstat",
+    "zoneinfo",
+)
+HIDDEN_FOLDERS = ("acpi", "asound", "bus", "driver", "fs", "irq", "pressure", "scsi")
+# Setuid root, and runs where the driver's library finds no device files: here it could not help.
+NVIDIA_MODPROBE = ("usr/bin/nvidia-modprobe", "usr/sbin/nvidia-modprobe")
+
+
+def hidden(root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments, to follow --proc. What is in /proc/driver then is not read-only yet."""
+    box = []
+    for name in HIDDEN_FOLDERS:
+        if (root / "proc" / name).is_dir():
+            box += ["--tmpfs", f"/proc/{name}"]
+            box += [] if name == "driver" else ["--remount-ro", f"/proc/{name}"]
+    for name in HIDDEN_FILES:
+        if is_public(root / "proc" / name):
+            box += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    for place in sorted(set(map(root_program, [root / path for path in NVIDIA_MODPROBE]))):
+        box += ["--ro-bind", "/dev/null", place] if place else []
+    return box
+
+
+def root_program(path: Path) -> str:
+    """Where it is shown in the sandbox, links followed: over a link nothing can be mounted. "" if
+    it is not."""
+    real = path.resolve()
+    usr = next(folder for folder in path.parents if folder.name == "usr").resolve()
+    if not real.is_file() or usr not in real.parents:
+        return ""
+    return f"/usr/{real.relative_to(usr)}"
+
+
+def finished(root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments once all is in /proc/driver."""
+    return ["--remount-ro", "/proc/driver"] if (root / "proc/driver").is_dir() else []
+
+
+def is_public(path: Path) -> bool:
+    """Whether it is there and a sandbox's uid could read it."""
+    try:
+        return bool(os.stat(str(path)).st_mode & 0o004)
+    except OSError:
+        return False
+
+
+# --- handouts/executor/sandbox/system_calls.py --------------------------------------------
+#
+# The filter of system calls (seccomp(2)), in classic BPF.
+
+
+# Calls that no CUDA program needs and that past exploits used; their numbers on (x86-64, aarch64).
+DENIED = {
+    "acct": (163, 89),
+    "add_key": (248, 217),
+    "bpf": (321, 280),
+    "chroot": (161, 51),
+    "clock_adjtime": (305, 266),
+    "delete_module": (176, 106),
+    "fanotify_init": (300, 262),
+    "finit_module": (313, 273),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fsopen": (430, 430),
+    "fspick": (433, 433),
+    "init_module": (175, 105),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "io_uring_setup": (425, 425),
+    "kexec_file_load": (320, 294),
+    "kexec_load": (246, 104),
+    "keyctl": (250, 219),
+    "lookup_dcookie": (212, 18),
+    "memfd_secret": (447, 447),
+    "mount": (165, 40),
+    "mount_setattr": (442, 442),
+    "move_mount": (429, 429),
+    "msgget": (68, 186),
+    "open_by_handle_at": (304, 265),
+    "open_tree": (428, 428),
+    "open_tree_attr": (467, 467),
+    "perf_event_open": (298, 241),
+    "pidfd_getfd": (438, 438),
+    "pivot_root": (155, 41),
+    "process_madvise": (440, 440),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "ptrace": (101, 117),
+    "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    "reboot": (169, 142),
+    "request_key": (249, 218),
+    "semget": (64, 190),
+    "setns": (308, 268),
+    "shmget": (29, 194),
+    "swapoff": (168, 225),
+    "swapon": (167, 224),
+    "syslog": (103, 116),
+    "umount2": (166, 39),
+    "unshare": (272, 97),
+    "userfaultfd": (323, 282),
+    "vhangup": (153, 58),
+}
+CLONE, CLONE3, IOCTL, SOCKET = (56, 220), (435, 435), (16, 29), (41, 198)
+PRLIMIT, CLOSE_RANGE = (302, 261), (436, 436)
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
+CLONE_FILES, CLONE_THREAD, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x2
+FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)  # 16: netlink. Not vsock
+TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
+
+EQUAL, AT_LEAST, HAS_BITS = 0x15, 0x35, 0x45  # conditions of `jump`
+NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD = 0, 4, 16, 24, 32  # offsets: the call, its arguments
+
+
+def load(offset: int) -> bytes:
+    """Takes 32 bits of the call's description; of an argument the low half, as the kernel does."""
+    return struct.pack("=HBBI", 0x20, 0, 0, offset)
+
+
+def jump(condition: int, value: int, if_true: int, if_false: int) -> bytes:
+    """Skips as many instructions."""
+    return struct.pack("=HBBI", condition, if_true, if_false, value)
+
+
+def verdict(what: int) -> bytes:
+    """Ends the filter."""
+    return struct.pack("=HBBI", 0x06, 0, 0, what)
+
+
+KILL, ALLOW = verdict(0x80000000), verdict(0x7FFF0000)
+DENY = verdict(0x00050000 | errno.EPERM)
+ABSENT = verdict(0x00050000 | errno.ENOSYS)
+NO_FAMILY = verdict(0x00050000 | errno.EAFNOSUPPORT)
+
+
+def seccomp_filter(machine: str, log_calls: bool = False) -> bytes:
+    """The filter for this kind of machine. Raises BadSetup for one that it does not know."""
+    if machine not in ARCHITECTURES:
+        raise BadSetup(
+            f"There is no system call filter for a {machine}; "
+            "--sandbox none runs without a sandbox."
+        )
+    column, audit_architecture = ARCHITECTURES[machine]
+    program = load(ARCHITECTURE) + jump(EQUAL, audit_architecture, 1, 0) + KILL + load(NUMBER)
+    if machine == "x86_64":  # x32, whose calls have numbers of their own
+        program += jump(AT_LEAST, 0x40000000, 0, 1) + KILL
+    for numbers in DENIED.values():
+        program += jump(EQUAL, numbers[column], 0, 1) + DENY
+    return (
+        program
+        + filter_threads(column)
+        + filter_other_limits(column)
+        + filter_terminal(column)
+        + filter_sockets(column)
+    )
+
+
+def filter_threads(column: int) -> bytes:
+    """No new namespaces, and threads share their descriptors: the memory behind those that a
+    thread has for itself would not be seen (memory_watch.py)."""
+    # Without clone3 glibc uses clone, whose flags a filter can see.
+    program = jump(EQUAL, CLONE3[column], 0, 1) + ABSENT
+    program += jump(EQUAL, CLONE[column], 0, 7) + load(FIRST)
+    program += jump(HAS_BITS, CLONE_NEW, 0, 1) + DENY
+    program += jump(HAS_BITS, CLONE_THREAD, 0, 2) + jump(HAS_BITS, CLONE_FILES, 1, 0) + DENY + ALLOW
+    program += jump(EQUAL, CLOSE_RANGE[column], 0, 4) + load(THIRD)
+    return program + jump(HAS_BITS, CLOSE_RANGE_UNSHARE, 0, 1) + DENY + ALLOW
+
+
+def filter_other_limits(column: int) -> bytes:
+    """Limits only of the calling process (0), not of the first process, which has the same uid."""
+    program = jump(EQUAL, PRLIMIT[column], 0, 4) + load(FIRST)
+    return program + jump(EQUAL, 0, 1, 0) + DENY + ALLOW
+
+
+def filter_terminal(column: int) -> bytes:
+    """No typing into somebody's terminal."""
+    program = jump(EQUAL, IOCTL[column], 0, 5) + load(SECOND)
+    for place, trick in enumerate(TERMINAL_TRICKS):
+        program += jump(EQUAL, trick, 2 - place, 0)
+    return program + ALLOW + DENY
+
+
+def filter_sockets(column: int) -> bytes:
+    """Only FAMILIES. The last part, so all other calls end in its ALLOW."""
+    program = jump(EQUAL, SOCKET[column], 0, len(FAMILIES) + 2) + load(FIRST)
+    for place, family in enumerate(FAMILIES):
+        program += jump(EQUAL, int(family), len(FAMILIES) - place, 0)
+    return program + NO_FAMILY + ALLOW
+
+
+# --- handouts/executor/sandbox/own_files.py -----------------------------------------------
+#
+# The files that the executor itself makes for its sandboxes, which get them as descriptors.
+
+
+class OwnFiles:
+    """By the names that stand for them among bwrap's arguments, such as "@init"."""
+
+    def __init__(self, folder: Path, libraries: str, log_calls: bool = False) -> None:
+        """Makes them in `folder`. `libraries`: the folder with the driver's stub, "" for none.
+        `log_calls`: see `seccomp_filter`. Raises BadSetup."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._paths = {
+            "init": folder / "init",
+            "seccomp": folder / "seccomp",
+            "params": folder / "params",
+            "stub": Path(libraries) / DRIVER_STUB,
+        }
+        compile_init(self._paths["init"])
+        self._paths["seccomp"].write_bytes(seccomp_filter(platform.machine(), log_calls))
+        self._paths["params"].write_text(driver_params())
+
+    def opened(self, box: Iterable[str]) -> dict[str, tuple[Path, int]]:
+        """Those that bwrap's arguments name, to be read."""
+        names = {argument[1:] for argument in box if argument.startswith("@")}
+        return {name: (path, os.O_RDONLY) for name, path in self._paths.items() if name in names}
 
 
 # --- handouts/executor/sandbox/self_test.py -----------------------------------------------
@@ -3526,152 +3999,6 @@ def system_folders() -> list[str]:
     return binds
 
 
-# --- handouts/executor/sandbox/system_calls.py --------------------------------------------
-#
-# The filter of system calls (seccomp(2)), in classic BPF.
-
-
-# Calls that no CUDA program needs and that past exploits used; their numbers on (x86-64, aarch64).
-DENIED = {
-    "acct": (163, 89),
-    "add_key": (248, 217),
-    "bpf": (321, 280),
-    "chroot": (161, 51),
-    "clock_adjtime": (305, 266),
-    "delete_module": (176, 106),
-    "fanotify_init": (300, 262),
-    "finit_module": (313, 273),
-    "fsconfig": (431, 431),
-    "fsmount": (432, 432),
-    "fsopen": (430, 430),
-    "fspick": (433, 433),
-    "init_module": (175, 105),
-    "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427),
-    "io_uring_setup": (425, 425),
-    "kexec_file_load": (320, 294),
-    "kexec_load": (246, 104),
-    "keyctl": (250, 219),
-    "lookup_dcookie": (212, 18),
-    "memfd_secret": (447, 447),
-    "mount": (165, 40),
-    "mount_setattr": (442, 442),
-    "move_mount": (429, 429),
-    "msgget": (68, 186),
-    "open_by_handle_at": (304, 265),
-    "open_tree": (428, 428),
-    "open_tree_attr": (467, 467),
-    "perf_event_open": (298, 241),
-    "pidfd_getfd": (438, 438),
-    "pivot_root": (155, 41),
-    "process_madvise": (440, 440),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "ptrace": (101, 117),
-    "quotactl": (179, 60),
-    "quotactl_fd": (443, 443),
-    "reboot": (169, 142),
-    "request_key": (249, 218),
-    "semget": (64, 190),
-    "setns": (308, 268),
-    "shmget": (29, 194),
-    "swapoff": (168, 225),
-    "swapon": (167, 224),
-    "syslog": (103, 116),
-    "umount2": (166, 39),
-    "unshare": (272, 97),
-    "userfaultfd": (323, 282),
-    "vhangup": (153, 58),
-}
-CLONE, CLONE3, IOCTL, SOCKET = (56, 220), (435, 435), (16, 29), (41, 198)
-PRLIMIT, CLOSE_RANGE = (302, 261), (436, 436)
-ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
-CLONE_FILES, CLONE_THREAD, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x2
-FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)  # 16: netlink. Not vsock
-TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
-
-EQUAL, AT_LEAST, HAS_BITS = 0x15, 0x35, 0x45  # conditions of `jump`
-NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD = 0, 4, 16, 24, 32  # offsets: the call, its arguments
-
-
-def load(offset: int) -> bytes:
-    """Takes 32 bits of the call's description; of an argument the low half, as the kernel does."""
-    return struct.pack("=HBBI", 0x20, 0, 0, offset)
-
-
-def jump(condition: int, value: int, if_true: int, if_false: int) -> bytes:
-    """Skips as many instructions."""
-    return struct.pack("=HBBI", condition, if_true, if_false, value)
-
-
-def verdict(what: int) -> bytes:
-    """Ends the filter."""
-    return struct.pack("=HBBI", 0x06, 0, 0, what)
-
-
-KILL, ALLOW = verdict(0x80000000), verdict(0x7FFF0000)
-DENY = verdict(0x00050000 | errno.EPERM)
-ABSENT = verdict(0x00050000 | errno.ENOSYS)
-NO_FAMILY = verdict(0x00050000 | errno.EAFNOSUPPORT)
-
-
-def seccomp_filter(machine: str) -> bytes:
-    """The filter for this kind of machine. Raises BadSetup for one that it does not know."""
-    if machine not in ARCHITECTURES:
-        raise BadSetup(
-            f"There is no system call filter for a {machine}; "
-            "--sandbox none runs without a sandbox."
-        )
-    column, audit_architecture = ARCHITECTURES[machine]
-    program = load(ARCHITECTURE) + jump(EQUAL, audit_architecture, 1, 0) + KILL + load(NUMBER)
-    if machine == "x86_64":  # x32, whose calls have numbers of their own
-        program += jump(AT_LEAST, 0x40000000, 0, 1) + KILL
-    for numbers in DENIED.values():
-        program += jump(EQUAL, numbers[column], 0, 1) + DENY
-    return (
-        program
-        + filter_threads(column)
-        + filter_other_limits(column)
-        + filter_terminal(column)
-        + filter_sockets(column)
-    )
-
-
-def filter_threads(column: int) -> bytes:
-    """No new namespaces, and threads share their descriptors: the memory behind those that a
-    thread has for itself would not be seen (memory_watch.py)."""
-    # Without clone3 glibc uses clone, whose flags a filter can see.
-    program = jump(EQUAL, CLONE3[column], 0, 1) + ABSENT
-    program += jump(EQUAL, CLONE[column], 0, 7) + load(FIRST)
-    program += jump(HAS_BITS, CLONE_NEW, 0, 1) + DENY
-    program += jump(HAS_BITS, CLONE_THREAD, 0, 2) + jump(HAS_BITS, CLONE_FILES, 1, 0) + DENY + ALLOW
-    program += jump(EQUAL, CLOSE_RANGE[column], 0, 4) + load(THIRD)
-    return program + jump(HAS_BITS, CLOSE_RANGE_UNSHARE, 0, 1) + DENY + ALLOW
-
-
-def filter_other_limits(column: int) -> bytes:
-    """Limits only of the calling process (0), not of the first process, which has the same uid."""
-    program = jump(EQUAL, PRLIMIT[column], 0, 4) + load(FIRST)
-    return program + jump(EQUAL, 0, 1, 0) + DENY + ALLOW
-
-
-def filter_terminal(column: int) -> bytes:
-    """No typing into somebody's terminal."""
-    program = jump(EQUAL, IOCTL[column], 0, 5) + load(SECOND)
-    for place, trick in enumerate(TERMINAL_TRICKS):
-        program += jump(EQUAL, trick, 2 - place, 0)
-    return program + ALLOW + DENY
-
-
-def filter_sockets(column: int) -> bytes:
-    """Only FAMILIES. The last part, so all other calls end in its ALLOW."""
-    program = jump(EQUAL, SOCKET[column], 0, len(FAMILIES) + 2) + load(FIRST)
-    for place, family in enumerate(FAMILIES):
-        program += jump(EQUAL, int(family), len(FAMILIES) - place, 0)
-    return program + NO_FAMILY + ALLOW
-
-
 # --- handouts/executor/sandbox/bubblewrap.py ----------------------------------------------
 #
 # The sandbox: bubblewrap around the compiler and around the program.
@@ -3704,17 +4031,14 @@ class Bubblewrap:
         shown = folders_to_bind(nvcc, options.sandbox_bind)
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
-        folder.mkdir(parents=True, exist_ok=True)
-        self._init = folder / "init"
-        self._filter = folder / "seccomp"
-        compile_init(self._init)
-        self._filter.write_bytes(seccomp_filter(platform.machine()))
+        self._own = OwnFiles(folder, libraries.folder)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
         self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
         self._isolation = isolation(supported)
-        self.devices = GpuDevices()
+        whole_sys = options.sandbox_sys == "whole"
+        self.devices = GpuDevices(whole_sys, self.uids.gids if self.uids else ())
 
     def about(self) -> str:
         """For the log and for staff."""
@@ -3829,7 +4153,8 @@ class Bubblewrap:
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
-        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self.devices.shown(gpu)]
+        box += [*system_folders(), "--proc", "/proc", *hidden(), "--dev", "/dev"]
+        box += [*self.devices.shown(gpu), *finished()]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             if inside.is_python or path not in self._of_python:
@@ -3839,11 +4164,7 @@ class Bubblewrap:
             box += show_libraries(Path(self._libraries.folder))
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", *first_process(files, inside, limits)]
-        own = {"init": self._init, "seccomp": self._filter}
-        if "@stub" in box:
-            own["stub"] = Path(self._libraries.folder) / DRIVER_STUB
-        opened = {name: (path, os.O_RDONLY) for name, path in own.items()}
-        return Command(box, argv, "/", {}, {**files, **opened})
+        return Command(box, argv, "/", {}, {**files, **self._own.opened(box)})
 
 
 # --- handouts/executor/sandbox/unconfined.py ----------------------------------------------

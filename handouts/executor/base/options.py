@@ -148,3 +148,10 @@ def add_sandbox_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="show this in the sandbox too, read-only: a compiler outside of /usr, a data set",
     )
+    parser.add_argument(
+        "--sandbox-sys",
+        choices=("cuda", "whole"),
+        default="cuda",
+        help="what programs with a GPU see of /sys: what CUDA reads of their own GPU "
+        "(default: %(default)s), or all of it, if CUDA does not start with that",
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,13 +11,15 @@ from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.interpreter import Interpreter
-from handouts.executor.machine.libraries import DRIVER_STUB, NO_LIBRARIES, Libraries
+from handouts.executor.machine.libraries import NO_LIBRARIES, Libraries
 from handouts.executor.results.archive import Found, unpack
 from handouts.executor.sandbox.bundle import NO_FILES, pack, placed
 from handouts.executor.sandbox.bwrap_program import find_bwrap, isolation, options_of
 from handouts.executor.sandbox.command import Command, Places, environment
-from handouts.executor.sandbox.first_process import Inside, compile_init, first_process
+from handouts.executor.sandbox.first_process import Inside, first_process
 from handouts.executor.sandbox.gpu_devices import GpuDevices
+from handouts.executor.sandbox.hidden import finished, hidden
+from handouts.executor.sandbox.own_files import OwnFiles
 from handouts.executor.sandbox.self_test import SELF_TEST
 from handouts.executor.sandbox.shown import (
     LIBRARIES,
@@ -27,7 +28,6 @@ from handouts.executor.sandbox.shown import (
     show_libraries,
     system_folders,
 )
-from handouts.executor.sandbox.system_calls import seccomp_filter
 from handouts.executor.sandbox.uids import Uids
 
 WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -57,17 +57,14 @@ class Bubblewrap:
         shown = folders_to_bind(nvcc, options.sandbox_bind)
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
-        folder.mkdir(parents=True, exist_ok=True)
-        self._init = folder / "init"
-        self._filter = folder / "seccomp"
-        compile_init(self._init)
-        self._filter.write_bytes(seccomp_filter(platform.machine()))
+        self._own = OwnFiles(folder, libraries.folder)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
         self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
         self._isolation = isolation(supported)
-        self.devices = GpuDevices()
+        whole_sys = options.sandbox_sys == "whole"
+        self.devices = GpuDevices(whole_sys, self.uids.gids if self.uids else ())
 
     def about(self) -> str:
         """For the log and for staff."""
@@ -182,7 +179,8 @@ class Bubblewrap:
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
-        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self.devices.shown(gpu)]
+        box += [*system_folders(), "--proc", "/proc", *hidden(), "--dev", "/dev"]
+        box += [*self.devices.shown(gpu), *finished()]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             if inside.is_python or path not in self._of_python:
@@ -192,8 +190,4 @@ class Bubblewrap:
             box += show_libraries(Path(self._libraries.folder))
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", *first_process(files, inside, limits)]
-        own = {"init": self._init, "seccomp": self._filter}
-        if "@stub" in box:
-            own["stub"] = Path(self._libraries.folder) / DRIVER_STUB
-        opened = {name: (path, os.O_RDONLY) for name, path in own.items()}
-        return Command(box, argv, "/", {}, {**files, **opened})
+        return Command(box, argv, "/", {}, {**files, **self._own.opened(box)})

@@ -93,7 +93,7 @@ ABSENT = verdict(0x00050000 | errno.ENOSYS)
 NO_FAMILY = verdict(0x00050000 | errno.EAFNOSUPPORT)
 
 
-def seccomp_filter(machine: str) -> bytes:
+def seccomp_filter(machine: str, log_calls: bool = False) -> bytes:
     """The filter for this kind of machine. Raises BadSetup for one that it does not know."""
     if machine not in ARCHITECTURES:
         raise BadSetup(
