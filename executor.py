@@ -69,96 +69,99 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (170, "handouts/client/errors.py", 6),
-    (191, "handouts/client/words.py", 10),
-    (224, "handouts/client/auth.py", 14),
-    (282, "handouts/client/tracebacks.py", 12),
-    (315, "handouts/executor/base/exit_statuses.py", 5),
-    (329, "handouts/executor/machine/architectures.py", 13),
-    (411, "handouts/executor/sandbox/uids.py", 12),
-    (458, "handouts/executor/base/options.py", 13),
-    (610, "handouts/executor/base/say.py", 10),
-    (646, "handouts/executor/base/threads.py", 15),
-    (675, "handouts/executor/gate/probe.cu", 0),
-    (702, "handouts/executor/base/limits.py", 5),
-    (716, "handouts/executor/base/text.py", 6),
-    (726, "handouts/client/retries.py", 9),
-    (739, "handouts/executor/machine/gpu.py", 8),
-    (770, "handouts/executor/gate/idle_memory.py", 7),
-    (816, "handouts/executor/gate/kernel_log.py", 10),
-    (894, "handouts/executor/machine/processes.py", 11),
-    (935, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1019, "handouts/executor/gate/readings.py", 15),
-    (1139, "handouts/executor/slot/protocol.py", 26),
-    (1259, "handouts/executor/gate/gate.py", 22),
-    (1397, "handouts/executor/machine/cgroups.py", 12),
-    (1485, "handouts/executor/machine/interpreter.py", 13),
-    (1529, "handouts/executor/machine/toolchain.py", 15),
-    (1643, "handouts/executor/sandbox/command.py", 12),
-    (1691, "handouts/executor/slot/live_output.py", 14),
-    (1731, "handouts/executor/slot/slot.py", 32),
-    (1898, "handouts/executor/gate/probe.py", 20),
-    (1960, "handouts/executor/machine/platforms.py", 7),
-    (1999, "handouts/client/job_file_names.py", 8),
-    (2039, "handouts/executor/base/file_names.py", 10),
-    (2063, "handouts/executor/results/archive.py", 17),
-    (2142, "handouts/executor/pipeline/attempt.py", 19),
-    (2294, "handouts/client/answer.py", 8),
-    (2340, "handouts/client/connection.py", 19),
-    (2496, "handouts/executor/base/held_connection.py", 13),
-    (2530, "handouts/executor/machine/gpu_choice.py", 11),
-    (2602, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2699, "handouts/executor/machine/driver_stub.c", 0),
-    (2742, "handouts/executor/machine/driver_stub.py", 16),
-    (2785, "handouts/executor/machine/libraries.py", 22),
-    (2895, "handouts/executor/pipeline/workers.py", 11),
-    (2936, "handouts/executor/sandbox/bundle.py", 13),
-    (2969, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (3002, "handouts/executor/sandbox/init.c", 0),
-    (3221, "handouts/executor/results/outputs.py", 10),
-    (3321, "handouts/executor/sandbox/first_process.py", 21),
-    (3374, "handouts/executor/machine/device_files.py", 12),
-    (3409, "handouts/executor/sandbox/device_access.py", 14),
-    (3485, "handouts/executor/sandbox/driver_files.py", 16),
-    (3564, "handouts/executor/sandbox/sys_files.py", 16),
-    (3613, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (3660, "handouts/executor/sandbox/hidden.py", 8),
-    (3726, "handouts/executor/sandbox/system_calls.py", 11),
-    (3872, "handouts/executor/sandbox/own_files.py", 16),
-    (3900, "handouts/executor/sandbox/self_test.py", 7),
-    (3958, "handouts/executor/sandbox/shown.py", 13),
-    (4007, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (4175, "handouts/executor/sandbox/unconfined.py", 15),
-    (4258, "handouts/executor/pipeline/host.py", 37),
-    (4426, "handouts/executor/pipeline/held_claims.py", 10),
-    (4466, "handouts/executor/pipeline/places.py", 11),
-    (4508, "handouts/executor/pipeline/room.py", 14),
-    (4626, "handouts/executor/pipeline/shutdown.py", 16),
-    (4686, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4770, "handouts/executor/pipeline/claiming.py", 21),
-    (4915, "handouts/executor/base/flags.py", 12),
-    (4993, "handouts/executor/pipeline/disassembly.py", 14),
-    (5090, "handouts/executor/pipeline/building.py", 22),
-    (5213, "handouts/executor/pipeline/endings.py", 17),
-    (5284, "handouts/executor/pipeline/delivery.py", 16),
-    (5333, "handouts/executor/results/spool.py", 11),
-    (5410, "handouts/executor/pipeline/reporting.py", 21),
-    (5509, "handouts/executor/pipeline/handover.py", 17),
-    (5619, "handouts/executor/results/compile_cache.py", 15),
-    (5697, "handouts/executor/pipeline/compiling.py", 30),
-    (5862, "handouts/executor/pipeline/executing.py", 32),
-    (5998, "handouts/executor/pipeline/executor.py", 30),
-    (6096, "handouts/executor/slot/event_loop.py", 12),
-    (6131, "handouts/executor/slot/libc.py", 10),
-    (6161, "handouts/executor/slot/identity.py", 23),
-    (6219, "handouts/executor/machine/memory.py", 6),
-    (6254, "handouts/executor/slot/memory_watch.py", 17),
-    (6411, "handouts/executor/slot/orders.py", 13),
-    (6491, "handouts/executor/slot/bounded_log.py", 5),
-    (6527, "handouts/executor/slot/program_output.py", 11),
-    (6567, "handouts/executor/slot/command_run.py", 23),
-    (6753, "handouts/executor/slot/slot_process.py", 26),
-    (6804, "handouts/executor/main.py", 42),
+    (173, "handouts/client/errors.py", 6),
+    (194, "handouts/client/words.py", 10),
+    (227, "handouts/client/auth.py", 14),
+    (285, "handouts/client/tracebacks.py", 12),
+    (318, "handouts/executor/base/exit_statuses.py", 5),
+    (332, "handouts/executor/machine/architectures.py", 13),
+    (414, "handouts/executor/sandbox/uids.py", 12),
+    (461, "handouts/executor/base/options.py", 13),
+    (613, "handouts/executor/base/say.py", 10),
+    (649, "handouts/executor/base/threads.py", 15),
+    (678, "handouts/executor/gate/probe.cu", 0),
+    (705, "handouts/executor/base/limits.py", 5),
+    (719, "handouts/executor/base/text.py", 6),
+    (729, "handouts/client/retries.py", 9),
+    (742, "handouts/executor/machine/gpu.py", 8),
+    (773, "handouts/executor/gate/idle_memory.py", 7),
+    (819, "handouts/executor/gate/kernel_log.py", 10),
+    (897, "handouts/executor/machine/processes.py", 11),
+    (938, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1022, "handouts/executor/gate/readings.py", 15),
+    (1142, "handouts/executor/slot/protocol.py", 26),
+    (1262, "handouts/executor/gate/gate.py", 22),
+    (1400, "handouts/executor/machine/cgroups.py", 12),
+    (1488, "handouts/executor/machine/interpreter.py", 13),
+    (1532, "handouts/executor/machine/toolchain.py", 15),
+    (1646, "handouts/executor/sandbox/command.py", 12),
+    (1694, "handouts/executor/slot/live_output.py", 14),
+    (1734, "handouts/executor/slot/slot.py", 32),
+    (1901, "handouts/executor/gate/probe.py", 20),
+    (1963, "handouts/executor/machine/platforms.py", 7),
+    (2002, "handouts/client/job_file_names.py", 8),
+    (2042, "handouts/executor/base/file_names.py", 10),
+    (2066, "handouts/executor/results/archive.py", 17),
+    (2145, "handouts/executor/pipeline/attempt.py", 19),
+    (2297, "handouts/client/answer.py", 8),
+    (2343, "handouts/client/connection.py", 19),
+    (2499, "handouts/executor/base/held_connection.py", 13),
+    (2533, "handouts/executor/machine/gpu_choice.py", 11),
+    (2605, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2702, "handouts/executor/machine/driver_stub.c", 0),
+    (2745, "handouts/executor/machine/driver_stub.py", 16),
+    (2788, "handouts/executor/machine/libraries.py", 22),
+    (2898, "handouts/executor/pipeline/workers.py", 11),
+    (2939, "handouts/executor/sandbox/bundle.py", 13),
+    (2972, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3005, "handouts/executor/sandbox/init.c", 0),
+    (3224, "handouts/executor/results/outputs.py", 10),
+    (3324, "handouts/executor/sandbox/first_process.py", 21),
+    (3377, "handouts/executor/machine/device_files.py", 12),
+    (3412, "handouts/executor/sandbox/device_access.py", 14),
+    (3488, "handouts/executor/sandbox/driver_files.py", 16),
+    (3567, "handouts/executor/sandbox/sys_files.py", 16),
+    (3616, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (3663, "handouts/executor/sandbox/hidden.py", 8),
+    (3729, "handouts/executor/sandbox/bpf.py", 7),
+    (3769, "handouts/executor/sandbox/denied_calls.py", 5),
+    (3840, "handouts/executor/sandbox/usual_calls.py", 9),
+    (3915, "handouts/executor/sandbox/system_calls.py", 27),
+    (4032, "handouts/executor/sandbox/own_files.py", 16),
+    (4060, "handouts/executor/sandbox/self_test.py", 7),
+    (4118, "handouts/executor/sandbox/shown.py", 13),
+    (4167, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (4335, "handouts/executor/sandbox/unconfined.py", 15),
+    (4418, "handouts/executor/pipeline/host.py", 37),
+    (4586, "handouts/executor/pipeline/held_claims.py", 10),
+    (4626, "handouts/executor/pipeline/places.py", 11),
+    (4668, "handouts/executor/pipeline/room.py", 14),
+    (4786, "handouts/executor/pipeline/shutdown.py", 16),
+    (4846, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4930, "handouts/executor/pipeline/claiming.py", 21),
+    (5075, "handouts/executor/base/flags.py", 12),
+    (5153, "handouts/executor/pipeline/disassembly.py", 14),
+    (5250, "handouts/executor/pipeline/building.py", 22),
+    (5373, "handouts/executor/pipeline/endings.py", 17),
+    (5444, "handouts/executor/pipeline/delivery.py", 16),
+    (5493, "handouts/executor/results/spool.py", 11),
+    (5570, "handouts/executor/pipeline/reporting.py", 21),
+    (5669, "handouts/executor/pipeline/handover.py", 17),
+    (5779, "handouts/executor/results/compile_cache.py", 15),
+    (5857, "handouts/executor/pipeline/compiling.py", 30),
+    (6022, "handouts/executor/pipeline/executing.py", 32),
+    (6158, "handouts/executor/pipeline/executor.py", 30),
+    (6256, "handouts/executor/slot/event_loop.py", 12),
+    (6291, "handouts/executor/slot/libc.py", 10),
+    (6321, "handouts/executor/slot/identity.py", 23),
+    (6379, "handouts/executor/machine/memory.py", 6),
+    (6414, "handouts/executor/slot/memory_watch.py", 17),
+    (6571, "handouts/executor/slot/orders.py", 13),
+    (6651, "handouts/executor/slot/bounded_log.py", 5),
+    (6687, "handouts/executor/slot/program_output.py", 11),
+    (6727, "handouts/executor/slot/command_run.py", 23),
+    (6913, "handouts/executor/slot/slot_process.py", 26),
+    (6964, "handouts/executor/main.py", 42),
 )
 
 
@@ -3718,26 +3721,73 @@ def is_public(path: Path) -> bool:
         return False
 
 
-# --- handouts/executor/sandbox/system_calls.py --------------------------------------------
+# --- handouts/executor/sandbox/bpf.py -----------------------------------------------------
 #
-# The filter of system calls (seccomp(2)), in classic BPF.
+# Classic BPF, as seccomp(2) takes it: what filters are put together from.
 
 
-# Calls that no CUDA program needs and that past exploits used; their numbers on (x86-64, aarch64).
+EQUAL, AT_LEAST, HAS_BITS = 0x15, 0x35, 0x45  # conditions
+NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD = 0, 4, 16, 24, 32  # offsets: the call, its arguments
+INSTRUCTION_BYTES = 8
+
+
+def load(offset: int) -> bytes:
+    """Takes 32 bits of the call's description; of an argument the low half, as the kernel does."""
+    return struct.pack("=HBBI", 0x20, 0, 0, offset)
+
+
+def keep_bits(mask: int) -> bytes:
+    """Of what was taken, these bits."""
+    return struct.pack("=HBBI", 0x54, 0, 0, mask)
+
+
+def verdict(what: int) -> bytes:
+    """Ends the filter."""
+    return struct.pack("=HBBI", 0x06, 0, 0, what)
+
+
+def refuse(error: int) -> bytes:
+    """Ends it: the call fails with this errno."""
+    return verdict(0x00050000 | error)
+
+
+def when(condition: int, value: int, then: bytes) -> bytes:
+    """Does `then` if the condition holds of what was taken, and goes on behind it if not."""
+    return struct.pack("=HBBI", condition, 0, len(then) // INSTRUCTION_BYTES, value) + then
+
+
+def unless(condition: int, value: int, then: bytes) -> bytes:
+    """The opposite of `when`."""
+    return struct.pack("=HBBI", condition, len(then) // INSTRUCTION_BYTES, 0, value) + then
+
+
+# --- handouts/executor/sandbox/denied_calls.py --------------------------------------------
+#
+# System calls that are refused whatever their arguments.
+
+
+# No CUDA program, compiler or Python needs them. Past exploits used them, or they show what others
+# do on the host: inotify, fanotify and cachestat tell who reads which file of /usr.
+# Their numbers on (x86-64, aarch64).
 DENIED = {
     "acct": (163, 89),
     "add_key": (248, 217),
     "bpf": (321, 280),
+    "cachestat": (451, 451),
     "chroot": (161, 51),
     "clock_adjtime": (305, 266),
     "delete_module": (176, 106),
     "fanotify_init": (300, 262),
+    "fanotify_mark": (301, 263),
     "finit_module": (313, 273),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
     "fsopen": (430, 430),
     "fspick": (433, 433),
     "init_module": (175, 105),
+    "inotify_add_watch": (254, 27),
+    "inotify_init": (253, 26),  # aarch64 has inotify_init1 alone
+    "inotify_init1": (294, 26),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
     "io_uring_setup": (425, 425),
@@ -3775,93 +3825,203 @@ DENIED = {
     "userfaultfd": (323, 282),
     "vhangup": (153, 58),
 }
-CLONE, CLONE3, IOCTL, SOCKET = (56, 220), (435, 435), (16, 29), (41, 198)
+
+FIRST_UNKNOWN = 470  # Linux 6.18 ends before it: who knows what a later kernel does there
+
+
+# --- handouts/executor/sandbox/usual_calls.py ---------------------------------------------
+#
+# System calls that compilers, Python and CUDA programs are known or expected to make.
+#
+# What an allow list would hold. With --seccomp-log the kernel's log shows what it lacks
+# (docs/gpu-hosts.md); add that here. Calls whose arguments are looked at are in it too.
+
+
+# Name, number on x86-64 and on aarch64, which lacks some (-).
+USUAL = """
+accept 43 202, accept4 288 242, access 21 -, alarm 37 -, arch_prctl 158 -, bind 49 200,
+brk 12 214, capget 125 90, chdir 80 49, chmod 90 -, chown 92 -, clock_getres 229 114,
+clock_gettime 228 113, clock_nanosleep 230 115, clone 56 220, clone3 435 435, close 3 57,
+close_range 436 436, connect 42 203, copy_file_range 326 285, creat 85 -, dup 32 23, dup2 33 -,
+dup3 292 24, epoll_create 213 -, epoll_create1 291 20, epoll_ctl 233 21, epoll_pwait 281 22,
+epoll_pwait2 441 441, epoll_wait 232 -, eventfd 284 -, eventfd2 290 19, execve 59 221,
+execveat 322 281, exit 60 93, exit_group 231 94, faccessat 269 48, faccessat2 439 439,
+fadvise64 221 223, fallocate 285 47, fchdir 81 50, fchmod 91 52, fchmodat 268 53,
+fchmodat2 452 452, fchown 93 55, fchownat 260 54, fcntl 72 25, fdatasync 75 83, fgetxattr 193 10,
+flistxattr 196 13, flock 73 32, fork 57 -, fstat 5 80, fstatfs 138 44, fsync 74 82,
+ftruncate 77 46, futex 202 98, futex_waitv 449 449, get_mempolicy 239 236,
+get_robust_list 274 100, getcpu 309 168, getcwd 79 17, getdents 78 -, getdents64 217 61,
+getegid 108 177, geteuid 107 175, getgid 104 176, getgroups 115 158, getitimer 36 102,
+getpeername 52 205, getpgid 121 155, getpgrp 111 -, getpid 39 172, getppid 110 173,
+getpriority 140 141, getrandom 318 278, getresgid 120 150, getresuid 118 148, getrlimit 97 163,
+getrusage 98 165, getsid 124 156, getsockname 51 204, getsockopt 55 209, gettid 186 178,
+gettimeofday 96 169, getuid 102 174, getxattr 191 8, io_cancel 210 3, io_destroy 207 1,
+io_getevents 208 4, io_pgetevents 333 292, io_setup 206 0, io_submit 209 2, ioctl 16 29,
+kill 62 129, lchown 94 -, lgetxattr 192 9, link 86 -, linkat 265 37, listen 50 201,
+listxattr 194 11, llistxattr 195 12, lseek 8 62, lstat 6 -, madvise 28 233, mbind 237 235,
+membarrier 324 283, memfd_create 319 279, mincore 27 232, mkdir 83 -, mkdirat 258 34,
+mknod 133 -, mknodat 259 33, mlock 149 228, mlock2 325 284, mlockall 151 230, mmap 9 222,
+move_pages 279 239, mprotect 10 226, mremap 25 216, msync 26 227, munlock 150 229,
+munlockall 152 231, munmap 11 215, nanosleep 35 101, newfstatat 262 79, open 2 -, openat 257 56,
+openat2 437 437, pause 34 -, pidfd_open 434 434, pidfd_send_signal 424 424, pipe 22 -,
+pipe2 293 59, pkey_alloc 330 289, pkey_free 331 290, pkey_mprotect 329 288, poll 7 -,
+ppoll 271 73, prctl 157 167, pread64 17 67, preadv 295 69, preadv2 327 286, prlimit64 302 261,
+process_mrelease 448 448, pselect6 270 72, pwrite64 18 68, pwritev 296 70, pwritev2 328 287,
+read 0 63, readahead 187 213, readlink 89 -, readlinkat 267 78, readv 19 65, recvfrom 45 207,
+recvmmsg 299 243, recvmsg 47 212, rename 82 -, renameat 264 38, renameat2 316 276,
+restart_syscall 219 128, rmdir 84 -, rseq 334 293, rt_sigaction 13 134, rt_sigpending 127 136,
+rt_sigprocmask 14 135, rt_sigqueueinfo 129 138, rt_sigreturn 15 139, rt_sigsuspend 130 133,
+rt_sigtimedwait 128 137, rt_tgsigqueueinfo 297 240, sched_get_priority_max 146 125,
+sched_get_priority_min 147 126, sched_getaffinity 204 123, sched_getattr 315 275,
+sched_getparam 143 121, sched_getscheduler 145 120, sched_rr_get_interval 148 127,
+sched_setaffinity 203 122, sched_setattr 314 274, sched_setparam 142 118,
+sched_setscheduler 144 119, sched_yield 24 124, seccomp 317 277, select 23 -, sendfile 40 71,
+sendmmsg 307 269, sendmsg 46 211, sendto 44 206, set_mempolicy 238 237,
+set_mempolicy_home_node 450 450, set_robust_list 273 99, set_tid_address 218 96,
+setitimer 38 103, setpgid 109 154, setpriority 141 140, setrlimit 160 164, setsid 112 157,
+setsockopt 54 208, shutdown 48 210, sigaltstack 131 132, signalfd 282 -, signalfd4 289 74,
+socket 41 198, socketpair 53 199, splice 275 76, stat 4 -, statfs 137 43, statx 332 291,
+symlink 88 -, symlinkat 266 36, sync_file_range 277 84, syncfs 306 267, sysinfo 99 179,
+tee 276 77, tgkill 234 131, time 201 -, timer_create 222 107, timer_delete 226 111,
+timer_getoverrun 225 109, timer_gettime 224 108, timer_settime 223 110, timerfd_create 283 85,
+timerfd_gettime 287 87, timerfd_settime 286 86, times 100 153, tkill 200 130, truncate 76 45,
+umask 95 166, uname 63 160, unlink 87 -, unlinkat 263 35, utime 132 -, utimensat 280 88,
+utimes 235 -, vfork 58 -, vmsplice 278 75, wait4 61 260, waitid 247 95, write 1 64, writev 20 66
+"""
+
+
+def usual_numbers(column: int) -> dict[str, int]:
+    """By name, on x86-64 (0) or aarch64 (1)."""
+    rows = [row.split() for row in USUAL.replace("\n", " ").split(",")]
+    return {row[0]: int(row[1 + column]) for row in rows if row[1 + column] != "-"}
+
+
+def usual_ranges(column: int) -> list[tuple[int, int]]:
+    """The same as first and last number of each stretch."""
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(usual_numbers(column).values()):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges
+
+
+# --- handouts/executor/sandbox/system_calls.py --------------------------------------------
+#
+# The filter of system calls (seccomp(2)).
+
+
+# On (x86-64, aarch64).
+CLONE, CLONE3, IOCTL, FCNTL = (56, 220), (435, 435), (16, 29), (72, 25)
+SOCKET, SOCKETPAIR, SETSOCKOPT = (41, 198), (53, 199), (54, 208)
 PRLIMIT, CLOSE_RANGE = (302, 261), (436, 436)
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
 CLONE_FILES, CLONE_THREAD, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x2
-FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)  # 16: netlink. Not vsock
 TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
+WATCHES = (1026, 1024)  # F_NOTIFY, F_SETLEASE: who opens a file of a folder, who opens this file
+UNIX, NETLINK, INTERNET = 1, 16, (2, 10)  # families of sockets (IPv4, IPv6); no vsock, no others
+ROUTE = 0  # the protocol of netlink that getifaddrs(3) speaks
+STREAM, TCP, UDP = 1, 6, 17
+FURTHER_KINDS = 3  # from here on: raw, seqpacket and so on
+UPPER_LAYER = 31  # TCP_ULP: another protocol on top, such as TLS in the kernel
 
-EQUAL, AT_LEAST, HAS_BITS = 0x15, 0x35, 0x45  # conditions of `jump`
-NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD = 0, 4, 16, 24, 32  # offsets: the call, its arguments
-
-
-def load(offset: int) -> bytes:
-    """Takes 32 bits of the call's description; of an argument the low half, as the kernel does."""
-    return struct.pack("=HBBI", 0x20, 0, 0, offset)
-
-
-def jump(condition: int, value: int, if_true: int, if_false: int) -> bytes:
-    """Skips as many instructions."""
-    return struct.pack("=HBBI", condition, if_true, if_false, value)
-
-
-def verdict(what: int) -> bytes:
-    """Ends the filter."""
-    return struct.pack("=HBBI", 0x06, 0, 0, what)
-
-
-KILL, ALLOW = verdict(0x80000000), verdict(0x7FFF0000)
-DENY = verdict(0x00050000 | errno.EPERM)
-ABSENT = verdict(0x00050000 | errno.ENOSYS)
-NO_FAMILY = verdict(0x00050000 | errno.EAFNOSUPPORT)
+KILL, ALLOW, LOG = verdict(0x80000000), verdict(0x7FFF0000), verdict(0x7FFC0000)
+DENY, ABSENT = refuse(errno.EPERM), refuse(errno.ENOSYS)
+NO_FAMILY, NO_KIND = refuse(errno.EAFNOSUPPORT), refuse(errno.ESOCKTNOSUPPORT)
+NO_PROTOCOL, NO_OPTION = refuse(errno.EPROTONOSUPPORT), refuse(errno.ENOPROTOOPT)
 
 
 def seccomp_filter(machine: str, log_calls: bool = False) -> bytes:
-    """The filter for this kind of machine. Raises BadSetup for one that it does not know."""
+    """The filter for this kind of machine. Raises BadSetup for one that it does not know.
+
+    `log_calls`: calls that are neither refused nor usual (usual_calls.py) are noted in the
+    kernel's log, and done.
+    """
     if machine not in ARCHITECTURES:
         raise BadSetup(
             f"There is no system call filter for a {machine}; "
             "--sandbox none runs without a sandbox."
         )
     column, audit_architecture = ARCHITECTURES[machine]
-    program = load(ARCHITECTURE) + jump(EQUAL, audit_architecture, 1, 0) + KILL + load(NUMBER)
+    program = load(ARCHITECTURE) + unless(EQUAL, audit_architecture, KILL) + load(NUMBER)
     if machine == "x86_64":  # x32, whose calls have numbers of their own
-        program += jump(AT_LEAST, 0x40000000, 0, 1) + KILL
+        program += when(AT_LEAST, 0x40000000, KILL)
+    program += when(AT_LEAST, FIRST_UNKNOWN, ABSENT)
     for numbers in DENIED.values():
-        program += jump(EQUAL, numbers[column], 0, 1) + DENY
-    return (
-        program
-        + filter_threads(column)
-        + filter_other_limits(column)
-        + filter_terminal(column)
-        + filter_sockets(column)
-    )
+        program += when(EQUAL, numbers[column], DENY)
+    for part in (threads, other_limits, terminal, watches, sockets, socket_options):
+        program += part(column)
+    return program + (usual(column) + LOG if log_calls else ALLOW)
 
 
-def filter_threads(column: int) -> bytes:
+def usual(column: int) -> bytes:
+    """Allows the usual calls."""
+    program = b""
+    for first, last in usual_ranges(column):
+        program += when(AT_LEAST, first, unless(AT_LEAST, last + 1, ALLOW))
+    return program
+
+
+def threads(column: int) -> bytes:
     """No new namespaces, and threads share their descriptors: the memory behind those that a
     thread has for itself would not be seen (memory_watch.py)."""
     # Without clone3 glibc uses clone, whose flags a filter can see.
-    program = jump(EQUAL, CLONE3[column], 0, 1) + ABSENT
-    program += jump(EQUAL, CLONE[column], 0, 7) + load(FIRST)
-    program += jump(HAS_BITS, CLONE_NEW, 0, 1) + DENY
-    program += jump(HAS_BITS, CLONE_THREAD, 0, 2) + jump(HAS_BITS, CLONE_FILES, 1, 0) + DENY + ALLOW
-    program += jump(EQUAL, CLOSE_RANGE[column], 0, 4) + load(THIRD)
-    return program + jump(HAS_BITS, CLOSE_RANGE_UNSHARE, 0, 1) + DENY + ALLOW
+    alone = when(HAS_BITS, CLONE_THREAD, unless(HAS_BITS, CLONE_FILES, DENY))
+    clone = load(FIRST) + when(HAS_BITS, CLONE_NEW, DENY) + alone + ALLOW
+    close_range = load(THIRD) + when(HAS_BITS, CLOSE_RANGE_UNSHARE, DENY) + ALLOW
+    program = when(EQUAL, CLONE3[column], ABSENT) + when(EQUAL, CLONE[column], clone)
+    return program + when(EQUAL, CLOSE_RANGE[column], close_range)
 
 
-def filter_other_limits(column: int) -> bytes:
+def other_limits(column: int) -> bytes:
     """Limits only of the calling process (0), not of the first process, which has the same uid."""
-    program = jump(EQUAL, PRLIMIT[column], 0, 4) + load(FIRST)
-    return program + jump(EQUAL, 0, 1, 0) + DENY + ALLOW
+    return when(EQUAL, PRLIMIT[column], load(FIRST) + when(EQUAL, 0, ALLOW) + DENY)
 
 
-def filter_terminal(column: int) -> bytes:
+def terminal(column: int) -> bytes:
     """No typing into somebody's terminal."""
-    program = jump(EQUAL, IOCTL[column], 0, 5) + load(SECOND)
-    for place, trick in enumerate(TERMINAL_TRICKS):
-        program += jump(EQUAL, trick, 2 - place, 0)
-    return program + ALLOW + DENY
+    tricks = b"".join(when(EQUAL, trick, DENY) for trick in TERMINAL_TRICKS)
+    return when(EQUAL, IOCTL[column], load(SECOND) + tricks + ALLOW)
 
 
-def filter_sockets(column: int) -> bytes:
-    """Only FAMILIES. The last part, so all other calls end in its ALLOW."""
-    program = jump(EQUAL, SOCKET[column], 0, len(FAMILIES) + 2) + load(FIRST)
-    for place, family in enumerate(FAMILIES):
-        program += jump(EQUAL, int(family), len(FAMILIES) - place, 0)
-    return program + NO_FAMILY + ALLOW
+def watches(column: int) -> bytes:
+    """No word of who opens which file."""
+    orders = b"".join(when(EQUAL, order, DENY) for order in WATCHES)
+    return when(EQUAL, FCNTL[column], load(SECOND) + orders + ALLOW)
+
+
+def sockets(column: int) -> bytes:
+    """Those of this machine, TCP and UDP, and netlink as far as the C library uses it.
+
+    The kernel's other protocols are much code that nothing here needs.
+    """
+    only_route = load(THIRD) + when(EQUAL, ROUTE, ALLOW) + NO_PROTOCOL
+    plain = load(FIRST) + when(EQUAL, UNIX, ALLOW) + when(EQUAL, NETLINK, only_route)
+    for family in INTERNET:
+        plain += when(EQUAL, family, internet())
+    program = when(EQUAL, SOCKET[column], plain + NO_FAMILY)
+    pair = load(FIRST) + when(EQUAL, UNIX, ALLOW) + NO_FAMILY
+    return program + when(EQUAL, SOCKETPAIR[column], pair)
+
+
+def internet() -> bytes:
+    """Its end: TCP for streams, UDP for what else there is. 0 asks for the same."""
+
+    def only(protocol: int) -> bytes:
+        return load(THIRD) + when(EQUAL, 0, ALLOW) + when(EQUAL, protocol, ALLOW) + NO_PROTOCOL
+
+    kind = load(SECOND) + keep_bits(0xF)  # without SOCK_NONBLOCK and SOCK_CLOEXEC
+    return (
+        kind + when(AT_LEAST, FURTHER_KINDS, NO_KIND) + when(EQUAL, STREAM, only(TCP)) + only(UDP)
+    )
+
+
+def socket_options(column: int) -> bytes:
+    """No protocol on top of TCP."""
+    no_layer = when(EQUAL, TCP, load(THIRD) + when(EQUAL, UPPER_LAYER, NO_OPTION))
+    return when(EQUAL, SETSOCKOPT[column], load(SECOND) + no_layer + ALLOW)
 
 
 # --- handouts/executor/sandbox/own_files.py -----------------------------------------------
