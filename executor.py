@@ -123,45 +123,45 @@ PARTS = (
     (3567, "handouts/executor/sandbox/sys_files.py", 16),
     (3616, "handouts/executor/sandbox/gpu_devices.py", 17),
     (3663, "handouts/executor/sandbox/hidden.py", 8),
-    (3729, "handouts/executor/sandbox/bpf.py", 7),
-    (3769, "handouts/executor/sandbox/denied_calls.py", 5),
-    (3840, "handouts/executor/sandbox/usual_calls.py", 9),
-    (3915, "handouts/executor/sandbox/system_calls.py", 27),
-    (4032, "handouts/executor/sandbox/own_files.py", 16),
-    (4060, "handouts/executor/sandbox/self_test.py", 7),
-    (4118, "handouts/executor/sandbox/shown.py", 13),
-    (4167, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (4335, "handouts/executor/sandbox/unconfined.py", 15),
-    (4418, "handouts/executor/pipeline/host.py", 37),
-    (4586, "handouts/executor/pipeline/held_claims.py", 10),
-    (4626, "handouts/executor/pipeline/places.py", 11),
-    (4668, "handouts/executor/pipeline/room.py", 14),
-    (4786, "handouts/executor/pipeline/shutdown.py", 16),
-    (4846, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4930, "handouts/executor/pipeline/claiming.py", 21),
-    (5075, "handouts/executor/base/flags.py", 12),
-    (5153, "handouts/executor/pipeline/disassembly.py", 14),
-    (5250, "handouts/executor/pipeline/building.py", 22),
-    (5373, "handouts/executor/pipeline/endings.py", 17),
-    (5444, "handouts/executor/pipeline/delivery.py", 16),
-    (5493, "handouts/executor/results/spool.py", 11),
-    (5570, "handouts/executor/pipeline/reporting.py", 21),
-    (5669, "handouts/executor/pipeline/handover.py", 17),
-    (5779, "handouts/executor/results/compile_cache.py", 15),
-    (5857, "handouts/executor/pipeline/compiling.py", 30),
-    (6022, "handouts/executor/pipeline/executing.py", 32),
-    (6158, "handouts/executor/pipeline/executor.py", 30),
-    (6256, "handouts/executor/slot/event_loop.py", 12),
-    (6291, "handouts/executor/slot/libc.py", 10),
-    (6321, "handouts/executor/slot/identity.py", 23),
-    (6379, "handouts/executor/machine/memory.py", 6),
-    (6414, "handouts/executor/slot/memory_watch.py", 17),
-    (6571, "handouts/executor/slot/orders.py", 13),
-    (6651, "handouts/executor/slot/bounded_log.py", 5),
-    (6687, "handouts/executor/slot/program_output.py", 11),
-    (6727, "handouts/executor/slot/command_run.py", 23),
-    (6913, "handouts/executor/slot/slot_process.py", 26),
-    (6964, "handouts/executor/main.py", 42),
+    (3735, "handouts/executor/sandbox/bpf.py", 7),
+    (3775, "handouts/executor/sandbox/denied_calls.py", 5),
+    (3846, "handouts/executor/sandbox/usual_calls.py", 9),
+    (3921, "handouts/executor/sandbox/system_calls.py", 27),
+    (4038, "handouts/executor/sandbox/own_files.py", 16),
+    (4066, "handouts/executor/sandbox/self_test.py", 7),
+    (4124, "handouts/executor/sandbox/shown.py", 13),
+    (4173, "handouts/executor/sandbox/bubblewrap.py", 33),
+    (4341, "handouts/executor/sandbox/unconfined.py", 15),
+    (4424, "handouts/executor/pipeline/host.py", 37),
+    (4592, "handouts/executor/pipeline/held_claims.py", 10),
+    (4632, "handouts/executor/pipeline/places.py", 11),
+    (4674, "handouts/executor/pipeline/room.py", 14),
+    (4792, "handouts/executor/pipeline/shutdown.py", 16),
+    (4852, "handouts/executor/pipeline/heartbeat.py", 16),
+    (4936, "handouts/executor/pipeline/claiming.py", 21),
+    (5081, "handouts/executor/base/flags.py", 12),
+    (5159, "handouts/executor/pipeline/disassembly.py", 14),
+    (5256, "handouts/executor/pipeline/building.py", 22),
+    (5379, "handouts/executor/pipeline/endings.py", 17),
+    (5450, "handouts/executor/pipeline/delivery.py", 16),
+    (5499, "handouts/executor/results/spool.py", 11),
+    (5576, "handouts/executor/pipeline/reporting.py", 21),
+    (5675, "handouts/executor/pipeline/handover.py", 17),
+    (5785, "handouts/executor/results/compile_cache.py", 15),
+    (5863, "handouts/executor/pipeline/compiling.py", 30),
+    (6028, "handouts/executor/pipeline/executing.py", 32),
+    (6164, "handouts/executor/pipeline/executor.py", 30),
+    (6262, "handouts/executor/slot/event_loop.py", 12),
+    (6297, "handouts/executor/slot/libc.py", 11),
+    (6352, "handouts/executor/slot/identity.py", 26),
+    (6416, "handouts/executor/machine/memory.py", 6),
+    (6451, "handouts/executor/slot/memory_watch.py", 17),
+    (6608, "handouts/executor/slot/orders.py", 13),
+    (6688, "handouts/executor/slot/bounded_log.py", 5),
+    (6724, "handouts/executor/slot/program_output.py", 11),
+    (6764, "handouts/executor/slot/command_run.py", 23),
+    (6950, "handouts/executor/slot/slot_process.py", 26),
+    (7001, "handouts/executor/main.py", 42),
 )
 
 
@@ -3708,9 +3708,15 @@ def root_program(path: Path) -> str:
     return f"/usr/{real.relative_to(usr)}"
 
 
-def finished(root: Path = Path("/")) -> list[str]:
-    """bwrap's arguments once all is in /proc/driver."""
-    return ["--remount-ro", "/proc/driver"] if (root / "proc/driver").is_dir() else []
+def finished(has_gpu: bool, root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments once all is in /proc/driver.
+
+    Without a GPU all of /proc is read-only, so that no program can take back that it is the first
+    to be killed when memory is short (oom_score_adj). CUDA must write there: it names its threads
+    in /proc/self/task/*/comm, and from driver 570 on does not start if it cannot.
+    """
+    box = ["--remount-ro", "/proc/driver"] if (root / "proc/driver").is_dir() else []
+    return box if has_gpu else [*box, "--remount-ro", "/proc"]
 
 
 def is_public(path: Path) -> bool:
@@ -4314,7 +4320,7 @@ class Bubblewrap:
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
         box += [*system_folders(), "--proc", "/proc", *hidden(), "--dev", "/dev"]
-        box += [*self.devices.shown(gpu), *finished()]
+        box += [*self.devices.shown(gpu), *finished(gpu is not None)]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             if inside.is_python or path not in self._of_python:
@@ -6288,8 +6294,10 @@ class EventLoop:
 # System calls that Python has no function for.
 
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER = 1, 4, 8, 36
 MS_BIND, MS_REC, MS_PRIVATE, CLONE_NEWNS = 0x1000, 0x4000, 0x40000, 0x20000
+CAP_SYS_RESOURCE = 1 << 24
+CAPABILITIES_VERSION = 0x20080522  # of capset(2): two words of each set
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -6309,8 +6317,31 @@ def die_with(parent: int) -> Callable[[], None]:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
+        be_killed_first()
 
     return prepare
+
+
+def set_capabilities(effective: int, permitted: int) -> None:
+    """Of this thread; none is inherited by what it executes. Raises OSError."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)(effective, permitted, 0, 0, 0, 0)
+    check_call(LIBC.capset(header, sets))
+
+
+def be_killed_first() -> None:
+    """This process and its descendants are the first to go when the host is out of memory.
+
+    With CAP_SYS_RESOURCE, which a slot started by root keeps for this alone, the value is also the
+    lowest that they may have (proc(5)); without it they may go back to the executor's own, where
+    /proc can be written (hidden.py).
+    """
+    with suppress(OSError):
+        set_capabilities(CAP_SYS_RESOURCE, CAP_SYS_RESOURCE)
+    with suppress(OSError):
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(descriptor, b"1000")
+        os.close(descriptor)
 
 
 # --- handouts/executor/slot/identity.py ---------------------------------------------------
@@ -6342,10 +6373,16 @@ class Identity:
 
 
 def become(uid: int, groups: Sequence[int]) -> None:
-    """Gives root up for good. Raises OSError."""
+    """Gives root up for good, but for one capability (`be_killed_first`), where there is that. No
+    program inherits it. Raises OSError."""
     os.setgroups(groups)
     os.setresgid(uid, uid, uid)
+    check_call(LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setresuid(uid, uid, uid)
+    try:
+        set_capabilities(0, CAP_SYS_RESOURCE)
+    except OSError:  # root in a container without it
+        set_capabilities(0, 0)
     LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its own /proc/self/fd is closed to it
 
 

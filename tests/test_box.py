@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,4 +268,112 @@ def test_what_programs_read_of_proc_is_there(box: Box) -> None:
     names += " self/status sys/vm/mmap_min_addr sys/vm/overcommit_memory sys/kernel/osrelease"
     told = box.run(f"cd /proc; for f in {names}; do cat $f >/dev/null || echo no $f; done")
     assert told == ""
-    assert box.run("echo mine >/proc/self/task/$$/comm; cat /proc/$$/comm").split() == ["mine"]
+    named = box.run("echo mine >/proc/self/task/$$/comm; cat /proc/$$/comm", GPU)
+    assert named.split() == ["mine"]
+
+
+# --- Who is killed when the host is out of memory ----------------------------------------
+
+LOWERS = """\
+import os
+for path in ["/proc/self/oom_score_adj", f"/proc/self/task/{os.getpid()}/oom_score_adj",
+             "/proc/1/oom_score_adj", "/proc/self/oom_adj", "/proc/1/oom_adj"]:
+    for value in ("0", "999", "-1", "-1000", "-17", "14"):
+        try:
+            open(path, "w").write(value)
+        except OSError:
+            pass
+if os.fork() == 0:
+    try:
+        open("/proc/self/oom_score_adj", "w").write("0")
+    except OSError:
+        pass
+    print(open("/proc/self/oom_score_adj").read().strip(), flush=True)
+    os._exit(0)
+os.wait()
+print(open("/proc/self/oom_score_adj").read().strip(), open("/proc/1/oom_score_adj").read().strip())
+"""
+
+
+def has_capability(number: int) -> bool:
+    told = Path("/proc/self/status").read_text()
+    return bool(int(told.split("CapEff:")[1].split()[0], 16) >> number & 1)
+
+
+@pytest.mark.parametrize("gpu", [None, GPU])
+def test_a_program_cannot_make_others_die_in_its_place(box: Box, gpu: Any) -> None:
+    """When the host is out of memory the kernel kills programs first, whatever they ask for."""
+    need(PYTHON, Path(PYTHON).exists())
+    if gpu and not has_capability(24):
+        pytest.skip("needs CAP_SYS_RESOURCE: without it the kernel lets a program go back to 0")
+    told = box.run(f"{PYTHON} -IS - <<'END'\n{LOWERS}END\n", gpu)
+    assert told == "1000\n1000 1000\n"
+
+
+def test_the_slot_itself_is_not_among_the_first(box: Box) -> None:
+    own = Path("/proc/self/oom_score_adj").read_text()
+    assert Path(f"/proc/{box._slot._process.pid}/oom_score_adj").read_text() == own
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has capabilities to give up")
+def test_programs_have_no_capability_and_their_slot_uses_none(box: Box) -> None:
+    told = box.run("grep Cap /proc/self/status")
+    assert {line.split(":")[0] for line in told.splitlines() if int(line.split()[1], 16)} <= {
+        "CapBnd"
+    }
+    status = Path(f"/proc/{box._slot._process.pid}/status").read_text()
+    sets = {
+        line.split(":")[0]: int(line.split()[1], 16)
+        for line in status.splitlines()
+        if "Cap" in line
+    }
+    assert sets["CapEff"] == sets["CapInh"] == sets["CapAmb"] == 0
+    assert sets["CapPrm"] in (0, 1 << 24)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give uids to others")
+def test_the_one_capability_that_a_slot_keeps_goes_no_further(tmp_path: Path) -> None:
+    """In a namespace of users, whose root has it, as this machine's may not."""
+    script = tmp_path / "becomes.py"
+    script.write_text(BECOMES.format(executor=str(Path(executor.__file__))))
+    process = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    if process.stdout.readline() != "alone\n":
+        pytest.skip("needs a namespace of users")
+    for name in ("uid_map", "gid_map"):
+        Path(f"/proc/{process.pid}/{name}").write_text("0 0 65536")
+    told, _ = process.communicate("go on\n", 60)
+    resource = "0000000001000000"
+    assert told.splitlines() == [
+        f"it keeps {resource}, uses 0000000000000000",
+        f"before a program starts {resource} 1000",
+        "the program has 0000000000000000 0000000000000000",
+    ]
+
+
+BECOMES = """\
+import ctypes, importlib.util, os, re, subprocess
+spec = importlib.util.spec_from_file_location("executor", {executor!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+
+def capabilities(which):
+    return re.search("Cap" + which + r":\\s*(\\w+)", open("/proc/self/status").read())[1]
+
+def prepare():
+    module.be_killed_first()
+    value = open("/proc/self/oom_score_adj").read().strip()
+    print("before a program starts", capabilities("Eff"), value, flush=True)
+
+CLONE_NEWUSER = 0x10000000
+print("alone" if ctypes.CDLL(None).unshare(CLONE_NEWUSER) == 0 else "not alone", flush=True)
+input()
+os.setgid(0)
+os.setuid(0)
+module.become(60990, [])
+print("it keeps " + capabilities("Prm") + ", uses " + capabilities("Eff"), flush=True)
+shell = "the='the program has'; echo $the $(grep -E 'Cap(Prm|Eff)' /proc/self/status | cut -f2)"
+subprocess.run(["sh", "-c", shell], preexec_fn=prepare)
+"""

@@ -180,7 +180,7 @@ class Bubblewrap:
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
         box += [*system_folders(), "--proc", "/proc", *hidden(), "--dev", "/dev"]
-        box += [*self.devices.shown(gpu), *finished()]
+        box += [*self.devices.shown(gpu), *finished(gpu is not None)]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             if inside.is_python or path not in self._of_python:

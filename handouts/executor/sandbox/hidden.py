@@ -53,9 +53,15 @@ def root_program(path: Path) -> str:
     return f"/usr/{real.relative_to(usr)}"
 
 
-def finished(root: Path = Path("/")) -> list[str]:
-    """bwrap's arguments once all is in /proc/driver."""
-    return ["--remount-ro", "/proc/driver"] if (root / "proc/driver").is_dir() else []
+def finished(has_gpu: bool, root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments once all is in /proc/driver.
+
+    Without a GPU all of /proc is read-only, so that no program can take back that it is the first
+    to be killed when memory is short (oom_score_adj). CUDA must write there: it names its threads
+    in /proc/self/task/*/comm, and from driver 570 on does not start if it cannot.
+    """
+    box = ["--remount-ro", "/proc/driver"] if (root / "proc/driver").is_dir() else []
+    return box if has_gpu else [*box, "--remount-ro", "/proc"]
 
 
 def is_public(path: Path) -> bool:
