@@ -69,99 +69,101 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (173, "handouts/client/errors.py", 6),
-    (194, "handouts/client/words.py", 10),
-    (227, "handouts/client/auth.py", 14),
-    (285, "handouts/client/tracebacks.py", 12),
-    (318, "handouts/executor/base/exit_statuses.py", 5),
-    (332, "handouts/executor/machine/architectures.py", 13),
-    (414, "handouts/executor/sandbox/uids.py", 12),
-    (461, "handouts/executor/base/options.py", 13),
-    (613, "handouts/executor/base/say.py", 10),
-    (649, "handouts/executor/base/threads.py", 15),
-    (678, "handouts/executor/gate/probe.cu", 0),
-    (705, "handouts/executor/base/limits.py", 5),
-    (719, "handouts/executor/base/text.py", 6),
-    (729, "handouts/client/retries.py", 9),
-    (742, "handouts/executor/machine/gpu.py", 8),
-    (773, "handouts/executor/gate/idle_memory.py", 7),
-    (819, "handouts/executor/gate/kernel_log.py", 10),
-    (897, "handouts/executor/machine/processes.py", 11),
-    (938, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1022, "handouts/executor/gate/readings.py", 15),
-    (1142, "handouts/executor/slot/protocol.py", 26),
-    (1262, "handouts/executor/gate/gate.py", 22),
-    (1400, "handouts/executor/machine/cgroups.py", 12),
-    (1488, "handouts/executor/machine/interpreter.py", 13),
-    (1532, "handouts/executor/machine/toolchain.py", 15),
-    (1646, "handouts/executor/sandbox/command.py", 12),
-    (1694, "handouts/executor/slot/live_output.py", 14),
-    (1734, "handouts/executor/slot/slot.py", 32),
-    (1901, "handouts/executor/gate/probe.py", 20),
-    (1963, "handouts/executor/machine/platforms.py", 7),
-    (2002, "handouts/client/job_file_names.py", 8),
-    (2042, "handouts/executor/base/file_names.py", 10),
-    (2066, "handouts/executor/results/archive.py", 17),
-    (2145, "handouts/executor/pipeline/attempt.py", 19),
-    (2297, "handouts/client/answer.py", 8),
-    (2343, "handouts/client/connection.py", 19),
-    (2499, "handouts/executor/base/held_connection.py", 13),
-    (2533, "handouts/executor/machine/gpu_choice.py", 11),
-    (2605, "handouts/executor/machine/gpu_discovery.py", 16),
-    (2702, "handouts/executor/machine/driver_stub.c", 0),
-    (2745, "handouts/executor/machine/driver_stub.py", 16),
-    (2788, "handouts/executor/machine/libraries.py", 22),
-    (2898, "handouts/executor/pipeline/workers.py", 11),
-    (2939, "handouts/executor/sandbox/bundle.py", 13),
-    (2972, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (3005, "handouts/executor/sandbox/init.c", 0),
-    (3224, "handouts/executor/results/outputs.py", 10),
-    (3324, "handouts/executor/sandbox/first_process.py", 21),
-    (3377, "handouts/executor/machine/device_files.py", 12),
-    (3412, "handouts/executor/sandbox/device_access.py", 14),
-    (3488, "handouts/executor/sandbox/driver_files.py", 16),
-    (3567, "handouts/executor/sandbox/sys_files.py", 16),
-    (3616, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (3663, "handouts/executor/sandbox/hidden.py", 8),
-    (3735, "handouts/executor/sandbox/bpf.py", 7),
-    (3775, "handouts/executor/sandbox/denied_calls.py", 5),
-    (3846, "handouts/executor/sandbox/usual_calls.py", 9),
-    (3921, "handouts/executor/sandbox/system_calls.py", 27),
-    (4038, "handouts/executor/sandbox/own_files.py", 16),
-    (4066, "handouts/executor/sandbox/self_test.py", 7),
-    (4124, "handouts/executor/sandbox/shown.py", 13),
-    (4173, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (4341, "handouts/executor/sandbox/unconfined.py", 15),
-    (4424, "handouts/executor/pipeline/host.py", 37),
-    (4592, "handouts/executor/pipeline/held_claims.py", 10),
-    (4632, "handouts/executor/pipeline/places.py", 11),
-    (4674, "handouts/executor/pipeline/room.py", 14),
-    (4792, "handouts/executor/pipeline/shutdown.py", 16),
-    (4852, "handouts/executor/pipeline/heartbeat.py", 16),
-    (4936, "handouts/executor/pipeline/claiming.py", 21),
-    (5081, "handouts/executor/base/flags.py", 12),
-    (5159, "handouts/executor/pipeline/disassembly.py", 14),
-    (5256, "handouts/executor/pipeline/building.py", 22),
-    (5379, "handouts/executor/pipeline/endings.py", 17),
-    (5450, "handouts/executor/pipeline/delivery.py", 16),
-    (5499, "handouts/executor/results/spool.py", 11),
-    (5576, "handouts/executor/pipeline/reporting.py", 21),
-    (5675, "handouts/executor/pipeline/handover.py", 17),
-    (5785, "handouts/executor/results/compile_cache.py", 15),
-    (5863, "handouts/executor/pipeline/compiling.py", 30),
-    (6028, "handouts/executor/pipeline/executing.py", 32),
-    (6164, "handouts/executor/pipeline/executor.py", 30),
-    (6262, "handouts/executor/slot/event_loop.py", 12),
-    (6297, "handouts/executor/slot/libc.py", 11),
-    (6352, "handouts/executor/slot/identity.py", 26),
-    (6416, "handouts/executor/machine/memory.py", 6),
-    (6451, "handouts/executor/slot/memory_watch.py", 17),
-    (6608, "handouts/executor/slot/orders.py", 13),
-    (6688, "handouts/executor/slot/bounded_log.py", 5),
-    (6724, "handouts/executor/slot/program_output.py", 11),
-    (6764, "handouts/executor/slot/command_run.py", 23),
-    (6950, "handouts/executor/slot/slot_process.py", 26),
-    (7001, "handouts/executor/main.py", 42),
+    (175, "handouts/client/errors.py", 6),
+    (196, "handouts/client/words.py", 10),
+    (229, "handouts/client/auth.py", 14),
+    (287, "handouts/client/tracebacks.py", 12),
+    (320, "handouts/executor/base/exit_statuses.py", 5),
+    (334, "handouts/executor/machine/architectures.py", 13),
+    (416, "handouts/executor/sandbox/uids.py", 12),
+    (463, "handouts/executor/base/options.py", 13),
+    (621, "handouts/executor/base/say.py", 10),
+    (657, "handouts/executor/base/threads.py", 15),
+    (686, "handouts/executor/gate/probe.cu", 0),
+    (713, "handouts/executor/base/limits.py", 5),
+    (727, "handouts/executor/base/text.py", 6),
+    (737, "handouts/client/retries.py", 9),
+    (750, "handouts/executor/machine/gpu.py", 8),
+    (781, "handouts/executor/gate/idle_memory.py", 7),
+    (827, "handouts/executor/gate/kernel_log.py", 10),
+    (905, "handouts/executor/machine/processes.py", 11),
+    (946, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1030, "handouts/executor/gate/readings.py", 15),
+    (1150, "handouts/executor/slot/protocol.py", 26),
+    (1270, "handouts/executor/gate/gate.py", 22),
+    (1408, "handouts/executor/machine/cgroups.py", 12),
+    (1496, "handouts/executor/machine/interpreter.py", 13),
+    (1540, "handouts/executor/machine/toolchain.py", 15),
+    (1654, "handouts/executor/sandbox/command.py", 12),
+    (1702, "handouts/executor/slot/live_output.py", 14),
+    (1742, "handouts/executor/slot/slot.py", 32),
+    (1909, "handouts/executor/gate/probe.py", 20),
+    (1971, "handouts/executor/machine/platforms.py", 7),
+    (2010, "handouts/client/job_file_names.py", 8),
+    (2050, "handouts/executor/base/file_names.py", 10),
+    (2074, "handouts/executor/results/archive.py", 17),
+    (2153, "handouts/executor/pipeline/attempt.py", 19),
+    (2305, "handouts/client/answer.py", 8),
+    (2351, "handouts/client/connection.py", 19),
+    (2507, "handouts/executor/base/held_connection.py", 13),
+    (2541, "handouts/executor/machine/gpu_choice.py", 11),
+    (2613, "handouts/executor/machine/gpu_discovery.py", 16),
+    (2712, "handouts/executor/machine/driver_library.py", 9),
+    (2748, "handouts/executor/machine/driver_stub.c", 0),
+    (2791, "handouts/executor/machine/driver_stub.py", 16),
+    (2834, "handouts/executor/machine/libraries.py", 24),
+    (2958, "handouts/executor/pipeline/workers.py", 11),
+    (2999, "handouts/executor/sandbox/bundle.py", 13),
+    (3032, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (3065, "handouts/executor/sandbox/init.c", 0),
+    (3284, "handouts/executor/results/outputs.py", 10),
+    (3384, "handouts/executor/sandbox/first_process.py", 21),
+    (3437, "handouts/executor/machine/device_files.py", 12),
+    (3472, "handouts/executor/sandbox/device_access.py", 14),
+    (3548, "handouts/executor/sandbox/driver_files.py", 16),
+    (3627, "handouts/executor/sandbox/sys_files.py", 16),
+    (3676, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (3723, "handouts/executor/sandbox/hidden.py", 8),
+    (3795, "handouts/executor/sandbox/call_log.py", 10),
+    (3830, "handouts/executor/sandbox/bpf.py", 7),
+    (3870, "handouts/executor/sandbox/denied_calls.py", 5),
+    (3941, "handouts/executor/sandbox/usual_calls.py", 9),
+    (4016, "handouts/executor/sandbox/system_calls.py", 27),
+    (4133, "handouts/executor/sandbox/own_files.py", 17),
+    (4163, "handouts/executor/sandbox/self_test.py", 7),
+    (4227, "handouts/executor/sandbox/shown.py", 13),
+    (4276, "handouts/executor/sandbox/bubblewrap.py", 34),
+    (4449, "handouts/executor/sandbox/unconfined.py", 15),
+    (4533, "handouts/executor/pipeline/host.py", 37),
+    (4701, "handouts/executor/pipeline/held_claims.py", 10),
+    (4741, "handouts/executor/pipeline/places.py", 11),
+    (4783, "handouts/executor/pipeline/room.py", 14),
+    (4901, "handouts/executor/pipeline/shutdown.py", 16),
+    (4961, "handouts/executor/pipeline/heartbeat.py", 16),
+    (5045, "handouts/executor/pipeline/claiming.py", 21),
+    (5190, "handouts/executor/base/flags.py", 12),
+    (5268, "handouts/executor/pipeline/disassembly.py", 14),
+    (5365, "handouts/executor/pipeline/building.py", 22),
+    (5488, "handouts/executor/pipeline/endings.py", 17),
+    (5559, "handouts/executor/pipeline/delivery.py", 16),
+    (5608, "handouts/executor/results/spool.py", 11),
+    (5685, "handouts/executor/pipeline/reporting.py", 21),
+    (5784, "handouts/executor/pipeline/handover.py", 17),
+    (5894, "handouts/executor/results/compile_cache.py", 15),
+    (5972, "handouts/executor/pipeline/compiling.py", 30),
+    (6137, "handouts/executor/pipeline/executing.py", 32),
+    (6273, "handouts/executor/pipeline/executor.py", 30),
+    (6371, "handouts/executor/slot/event_loop.py", 12),
+    (6406, "handouts/executor/slot/libc.py", 11),
+    (6461, "handouts/executor/slot/identity.py", 26),
+    (6525, "handouts/executor/machine/memory.py", 6),
+    (6560, "handouts/executor/slot/memory_watch.py", 17),
+    (6717, "handouts/executor/slot/orders.py", 13),
+    (6797, "handouts/executor/slot/bounded_log.py", 5),
+    (6833, "handouts/executor/slot/program_output.py", 11),
+    (6873, "handouts/executor/slot/command_run.py", 23),
+    (7059, "handouts/executor/slot/slot_process.py", 26),
+    (7110, "handouts/executor/main.py", 42),
 )
 
 
@@ -602,6 +604,12 @@ def add_sandbox_options(parser: argparse.ArgumentParser) -> None:
         default="cuda",
         help="what programs with a GPU see of /sys: what CUDA reads of their own GPU "
         "(default: %(default)s), or all of it, if CUDA does not start with that",
+    )
+    parser.add_argument(
+        "--seccomp-log",
+        action="store_true",
+        help="have the kernel log the system calls that an allow list would refuse; "
+        "all that is refused without this still is",
     )
 
 
@@ -2696,6 +2704,44 @@ def place_of_instance(places: dict[str, str], number: str, uuid: str) -> str:
     return places[number]
 
 
+# --- handouts/executor/machine/driver_library.py ------------------------------------------
+#
+# Where the driver's own library is, libcuda.so.1, where the loader does not look by itself.
+
+
+DRIVER_LIBRARY = "libcuda.so.1"
+# NixOS, Windows' subsystem for Linux, and NVIDIA's package cuda-compat.
+DRIVER_FOLDERS = ("/run/opengl-driver/lib", "/usr/lib/wsl/lib", "/usr/local/cuda/compat")
+STORE = "/nix/store"  # of NixOS: all libraries are there, and find each other by their full path
+
+
+def named_folders(search_path: str) -> list[str]:
+    """Those of an LD_LIBRARY_PATH that hold it: whoever started the executor chose them."""
+    return [folder for folder in search_path.split(":") if os.path.isabs(folder) and holds(folder)]
+
+
+def usual_folders(folders: Sequence[str] = DRIVER_FOLDERS) -> list[str]:
+    """The first of the folders that holds it, if one does."""
+    return [folder for folder in folders if holds(folder)][:1]
+
+
+def holds(folder: str) -> bool:
+    """Whether the library is in it; a link that leads nowhere does not count."""
+    return Path(folder, DRIVER_LIBRARY).is_file()
+
+
+def leads_to(folders: Sequence[str]) -> list[str]:
+    """What must be shown for it to be found there: the folders, and where their links lead."""
+    wanted = list(folders)
+    for folder in folders:
+        real = os.path.dirname(os.path.realpath(os.path.join(folder, DRIVER_LIBRARY)))
+        if real.startswith(STORE + "/"):
+            real = STORE
+        if real not in wanted:
+            wanted.append(real)
+    return wanted
+
+
 # --- handouts/executor/machine/driver_stub.c ----------------------------------------------
 
 
@@ -2800,6 +2846,7 @@ class Libraries(NamedTuple):
     has_driver: bool = True
     names: Sequence[str] = ()  # of those that the toolkit has, as -l takes them
     include: str = ""  # the folder of their headers; "" where compilers look anyhow
+    driver: Sequence[str] = ()  # folders of the driver's library, if the loader must be told
 
 
 NO_LIBRARIES = Libraries()
@@ -2808,11 +2855,11 @@ NO_LIBRARIES = Libraries()
 def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
     """Looks for them, and makes in `folder` what is missing. Without nvcc there are none."""
     shutil.rmtree(str(folder), ignore_errors=True)
+    driver, has_driver = find_driver(os.environ.get("LD_LIBRARY_PATH", ""))
     if not nvcc:
-        return NO_LIBRARIES
+        return NO_LIBRARIES._replace(driver=driver)
     folder.mkdir(parents=True)
     run, stubs = library_folders(nvcc)
-    has_driver = finds_driver()
     link_plain_names([*run, *stubs], folder)
     if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
         make_driver_stub(nvcc, compiler, folder)
@@ -2825,7 +2872,7 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
         for library in path.glob("lib*")
     }
     shown_at = [str(path) for path in run]
-    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include)
+    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include, driver)
 
 
 def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
@@ -2839,6 +2886,19 @@ def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
         if path.is_dir() and not any(path.samefile(other) for other in folders):
             folders.append(path)
     return folders, [path / "stubs" for path in folders if (path / "stubs").is_dir()]
+
+
+def find_driver(search_path: str) -> tuple[list[str], bool]:
+    """The folders in which programs must be told to look for it, and whether there is one.
+
+    `search_path`: the executor's own LD_LIBRARY_PATH. What is named there comes first, as with
+    cuda-compat, a newer library than the host's; then what the loader finds; then usual places.
+    """
+    folders = named_folders(search_path)
+    if not folders and not finds_driver():
+        folders = usual_folders()
+        return folders, bool(folders)
+    return folders, True
 
 
 def finds_driver() -> bool:
@@ -3727,6 +3787,41 @@ def is_public(path: Path) -> bool:
         return False
 
 
+# --- handouts/executor/sandbox/call_log.py ------------------------------------------------
+#
+# Whether the kernel can note system calls in its log (--seccomp-log).
+
+
+def check_call_log(root: Path = Path("/")) -> None:
+    """Raises BadSetup if it cannot, or does not."""
+    available = words_in(root / "proc/sys/kernel/seccomp/actions_avail")
+    logged = words_in(root / "proc/sys/kernel/seccomp/actions_logged")
+    if "log" not in available:
+        raise BadSetup(
+            "--seccomp-log: this kernel cannot log system calls (Linux 4.14 and newer can, and "
+            '/proc/sys/kernel/seccomp/actions_avail then has "log"). Start without it.'
+        )
+    if "log" not in logged:
+        actions = " ".join([*logged, "log"])
+        raise BadSetup(
+            "--seccomp-log: this kernel is told to log no such calls: "
+            f"sysctl kernel.seccomp.actions_logged='{actions}'"
+        )
+    if not {"audit=0", "audit=off"}.isdisjoint(words_in(root / "proc/cmdline")):
+        raise BadSetup(
+            "--seccomp-log: this kernel was started with audit=0 and logs no calls. "
+            "Take that from its command line, or start without --seccomp-log."
+        )
+
+
+def words_in(path: Path) -> list[str]:
+    """Of a small file; none if it cannot be read."""
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
 # --- handouts/executor/sandbox/bpf.py -----------------------------------------------------
 #
 # Classic BPF, as seccomp(2) takes it: what filters are put together from.
@@ -4041,6 +4136,8 @@ class OwnFiles:
     def __init__(self, folder: Path, libraries: str, log_calls: bool = False) -> None:
         """Makes them in `folder`. `libraries`: the folder with the driver's stub, "" for none.
         `log_calls`: see `seccomp_filter`. Raises BadSetup."""
+        if log_calls:
+            check_call_log()
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {
             "init": folder / "init",
@@ -4065,8 +4162,8 @@ class OwnFiles:
 
 CHECKED = 42  # the exit status if all is well
 
-# Its arguments: the file with the token, nvcc, the scratch folder, Python; nvcc and Python are ""
-# where there is none.
+# Its arguments: the file with the token, nvcc, the scratch folder, Python, and the driver's
+# library, which the loader is asked for as a program would; "" where there is or need be none.
 SELF_TEST = f"""\
 if [ -r "$3" ]; then
     echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"
@@ -4085,6 +4182,12 @@ fi
 }}
 [ -z "$4" ] || "$4" -c "" || {{
     echo "$4 does not run in it; name one with --python that needs nothing outside of its prefix"
+    exit 1
+}}
+[ -z "$5" ] || [ -z "$(LD_PRELOAD="$5" /bin/true 2>&1)" ] || {{
+    echo "$5, the driver's library, is not found in it, and no CUDA program would start:" \\
+        "install it and run ldconfig, or start the executor with" \\
+        "LD_LIBRARY_PATH=/the/folder/that/holds/it"
     exit 1
 }}
 exit {CHECKED}
@@ -4195,20 +4298,23 @@ class Bubblewrap:
         self._libraries = libraries
         self._of_python = outside_usr(interpreter.folders if interpreter else [])
         shown = folders_to_bind(nvcc, options.sandbox_bind)
+        shown += [path for path in outside_usr(leads_to(libraries.driver)) if path not in shown]
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
-        self._own = OwnFiles(folder, libraries.folder)
+        self._logs_calls = options.seccomp_log
+        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
         self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
         self._isolation = isolation(supported)
-        whole_sys = options.sandbox_sys == "whole"
-        self.devices = GpuDevices(whole_sys, self.uids.gids if self.uids else ())
+        own_groups = self.uids.gids if self.uids else ()
+        self.devices = GpuDevices(options.sandbox_sys == "whole", own_groups)
 
     def about(self) -> str:
         """For the log and for staff."""
-        return "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+        about = "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+        return about + (", unusual system calls are logged" if self._logs_calls else "")
 
     def use(self, gpus: list[Gpu]) -> None:
         """Finds the device files of the GPUs. Raises BadSetup."""
@@ -4299,7 +4405,8 @@ class Bubblewrap:
         self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""
     ) -> Command:
         """A command that ends with CHECKED if the sandbox holds what it should."""
-        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch), python]
+        looked_at = [str(auth), nvcc, str(scratch), python, DRIVER_LIBRARY if gpu else ""]
+        argv = ["/bin/sh", "-c", SELF_TEST, "sh", *looked_at]
         inside = Inside(is_python=True)
         return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS, inside)
 
@@ -4315,7 +4422,8 @@ class Bubblewrap:
     ) -> Command:
         box = [self._bwrap, *self._isolation]
         visible = gpu.uuid if gpu else ""
-        env = environment([program], inside.libraries, "/tmp/run", "/tmp", visible)
+        searched = [*inside.libraries, *self._libraries.driver]
+        env = environment([program], searched, "/tmp/run", "/tmp", visible)
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
@@ -4413,7 +4521,8 @@ class NoSandbox:
     ) -> dict[str, str]:
         visible = gpu.uuid if gpu else ""
         home, tmp = str(folder / "run"), str(folder / "tmp")
-        return environment([program], libraries, home, tmp, visible)
+        searched = [*libraries, *self._libraries.driver]
+        return environment([program], searched, home, tmp, visible)
 
 
 # --- handouts/executor/pipeline/host.py ---------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
+from handouts.executor.machine.driver_library import DRIVER_LIBRARY, leads_to
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.interpreter import Interpreter
 from handouts.executor.machine.libraries import NO_LIBRARIES, Libraries
@@ -55,20 +56,23 @@ class Bubblewrap:
         self._libraries = libraries
         self._of_python = outside_usr(interpreter.folders if interpreter else [])
         shown = folders_to_bind(nvcc, options.sandbox_bind)
+        shown += [path for path in outside_usr(leads_to(libraries.driver)) if path not in shown]
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
-        self._own = OwnFiles(folder, libraries.folder)
+        self._logs_calls = options.seccomp_log
+        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
         self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
         self._isolation = isolation(supported)
-        whole_sys = options.sandbox_sys == "whole"
-        self.devices = GpuDevices(whole_sys, self.uids.gids if self.uids else ())
+        own_groups = self.uids.gids if self.uids else ()
+        self.devices = GpuDevices(options.sandbox_sys == "whole", own_groups)
 
     def about(self) -> str:
         """For the log and for staff."""
-        return "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+        about = "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+        return about + (", unusual system calls are logged" if self._logs_calls else "")
 
     def use(self, gpus: list[Gpu]) -> None:
         """Finds the device files of the GPUs. Raises BadSetup."""
@@ -159,7 +163,8 @@ class Bubblewrap:
         self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""
     ) -> Command:
         """A command that ends with CHECKED if the sandbox holds what it should."""
-        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch), python]
+        looked_at = [str(auth), nvcc, str(scratch), python, DRIVER_LIBRARY if gpu else ""]
+        argv = ["/bin/sh", "-c", SELF_TEST, "sh", *looked_at]
         inside = Inside(is_python=True)
         return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS, inside)
 
@@ -175,7 +180,8 @@ class Bubblewrap:
     ) -> Command:
         box = [self._bwrap, *self._isolation]
         visible = gpu.uuid if gpu else ""
-        env = environment([program], inside.libraries, "/tmp/run", "/tmp", visible)
+        searched = [*inside.libraries, *self._libraries.driver]
+        env = environment([program], searched, "/tmp/run", "/tmp", visible)
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from handouts.executor.machine.libraries import DRIVER_STUB
+from handouts.executor.sandbox.call_log import check_call_log
 from handouts.executor.sandbox.driver_files import driver_params
 from handouts.executor.sandbox.first_process import compile_init
 from handouts.executor.sandbox.system_calls import seccomp_filter
@@ -19,6 +20,8 @@ class OwnFiles:
     def __init__(self, folder: Path, libraries: str, log_calls: bool = False) -> None:
         """Makes them in `folder`. `libraries`: the folder with the driver's stub, "" for none.
         `log_calls`: see `seccomp_filter`. Raises BadSetup."""
+        if log_calls:
+            check_call_log()
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {
             "init": folder / "init",
