@@ -49,7 +49,7 @@ def pci_address(gpu: Gpu, root: Path = Path("/")) -> str:
 
 def driver_files(gpu: Gpu, root: Path = Path("/")) -> list[str]:
     """Paths of what is there of this GPU and no other."""
-    wanted = ["version", "registry"]
+    wanted = ["version"]
     address = pci_address(gpu, root)
     if address:
         wanted.append(f"gpus/{address}")

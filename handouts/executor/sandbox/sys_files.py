@@ -19,9 +19,7 @@ OF_THE_HOST = (
     "sys/devices/system/memory",
     "sys/devices/soc0",  # of integrated GPUs: what kind of chip it is
     "sys/module/nvidia/initstate",
-    "sys/module/nvidia/version",
     "sys/module/nvidia_uvm/initstate",
-    "sys/module/nvidia_uvm/version",
 )
 PCI = "sys/bus/pci/devices"
 
