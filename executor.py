@@ -33,6 +33,7 @@ import ctypes
 import errno
 import fcntl
 import glob
+import grp
 import hashlib
 import http.client
 import json
@@ -69,110 +70,120 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (184, "handouts/client/errors.py", 6),
-    (206, "handouts/client/words.py", 10),
-    (242, "handouts/client/auth.py", 14),
-    (300, "handouts/client/tracebacks.py", 12),
-    (333, "handouts/executor/base/exit_statuses.py", 5),
-    (348, "handouts/executor/machine/architectures.py", 13),
-    (430, "handouts/executor/sandbox/uids.py", 12),
-    (472, "handouts/executor/base/options.py", 13),
-    (648, "handouts/executor/base/say.py", 10),
-    (684, "handouts/executor/machine/gpu.py", 10),
-    (723, "handouts/executor/base/threads.py", 15),
-    (752, "handouts/executor/gate/probe.cu", 0),
-    (779, "handouts/executor/base/limits.py", 5),
-    (793, "handouts/executor/base/text.py", 6),
-    (803, "handouts/client/retries.py", 9),
-    (817, "handouts/executor/gate/idle_memory.py", 7),
-    (874, "handouts/executor/machine/pci.py", 8),
-    (917, "handouts/executor/gate/kernel_log.py", 12),
-    (993, "handouts/executor/machine/processes.py", 11),
-    (1050, "handouts/executor/machine/driver_tools.py", 14),
-    (1132, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1202, "handouts/executor/gate/recovery.py", 15),
-    (1239, "handouts/executor/gate/readings.py", 21),
-    (1355, "handouts/executor/machine/device_files.py", 13),
-    (1426, "handouts/executor/machine/held_open.py", 16),
-    (1501, "handouts/executor/slot/protocol.py", 26),
-    (1625, "handouts/executor/gate/gate.py", 24),
-    (1795, "handouts/executor/machine/cgroups.py", 12),
-    (1915, "handouts/executor/machine/host_compiler.py", 20),
-    (2037, "handouts/executor/machine/interpreter.py", 13),
-    (2081, "handouts/executor/machine/toolchain.py", 16),
-    (2208, "handouts/executor/sandbox/command.py", 12),
-    (2256, "handouts/executor/slot/live_output.py", 14),
-    (2299, "handouts/executor/slot/memory_board.py", 15),
-    (2365, "handouts/executor/slot/slot_start.py", 16),
-    (2396, "handouts/executor/slot/slot.py", 33),
-    (2561, "handouts/executor/gate/probe.py", 21),
-    (2632, "handouts/executor/machine/platforms.py", 7),
-    (2671, "handouts/client/job_file_names.py", 8),
-    (2711, "handouts/executor/base/file_names.py", 10),
-    (2735, "handouts/executor/results/archive.py", 17),
-    (2814, "handouts/executor/pipeline/attempt.py", 19),
-    (2984, "handouts/client/answer.py", 8),
-    (3033, "handouts/client/connection.py", 19),
-    (3194, "handouts/executor/base/held_connection.py", 13),
-    (3228, "handouts/executor/machine/gpu_choice.py", 9),
-    (3282, "handouts/executor/machine/gpu_instances.py", 13),
-    (3344, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3488, "handouts/executor/machine/driver_start.py", 16),
-    (3592, "handouts/executor/gate/gates.py", 15),
-    (3619, "handouts/executor/machine/cores.py", 14),
-    (3720, "handouts/executor/machine/driver_versions.py", 9),
-    (3761, "handouts/executor/machine/gpu_lock.py", 17),
-    (3885, "handouts/executor/machine/integrated.py", 16),
-    (3941, "handouts/executor/machine/driver_stub.c", 0),
-    (3984, "handouts/executor/machine/driver_stub.py", 16),
-    (4027, "handouts/executor/machine/libraries.py", 22),
-    (4136, "handouts/executor/machine/memory.py", 5),
-    (4200, "handouts/executor/pipeline/scratch.py", 16),
-    (4239, "handouts/executor/pipeline/workers.py", 11),
-    (4280, "handouts/executor/sandbox/bundle.py", 13),
-    (4313, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4346, "handouts/executor/sandbox/init.c", 0),
-    (4565, "handouts/executor/results/outputs.py", 10),
-    (4665, "handouts/executor/sandbox/first_process.py", 21),
-    (4718, "handouts/executor/sandbox/gpu_devices.py", 12),
-    (4754, "handouts/executor/sandbox/self_test.py", 7),
-    (4812, "handouts/executor/sandbox/shown.py", 13),
-    (4861, "handouts/executor/sandbox/system_calls.py", 11),
-    (5007, "handouts/executor/sandbox/bubblewrap.py", 33),
-    (5181, "handouts/executor/sandbox/unconfined.py", 15),
-    (5264, "handouts/executor/pipeline/host.py", 38),
-    (5419, "handouts/executor/pipeline/held_claims.py", 10),
-    (5459, "handouts/executor/pipeline/places.py", 11),
-    (5501, "handouts/executor/pipeline/room.py", 14),
-    (5619, "handouts/executor/pipeline/shutdown.py", 18),
-    (5716, "handouts/executor/pipeline/heartbeat.py", 16),
-    (5800, "handouts/executor/pipeline/claiming.py", 21),
-    (5945, "handouts/executor/base/flags.py", 12),
-    (6023, "handouts/executor/pipeline/disassembly.py", 14),
-    (6120, "handouts/executor/pipeline/building.py", 22),
-    (6249, "handouts/executor/pipeline/endings.py", 17),
-    (6320, "handouts/executor/pipeline/delivery.py", 16),
-    (6392, "handouts/executor/pipeline/outbox.py", 11),
-    (6427, "handouts/executor/results/spool.py", 11),
-    (6504, "handouts/executor/slot/bounded_log.py", 5),
-    (6540, "handouts/executor/pipeline/sending.py", 15),
-    (6617, "handouts/executor/pipeline/reporting.py", 19),
-    (6704, "handouts/executor/pipeline/handover.py", 17),
-    (6825, "handouts/executor/results/compile_cache.py", 15),
-    (6903, "handouts/executor/pipeline/compiling.py", 30),
-    (7070, "handouts/executor/pipeline/executing.py", 32),
-    (7206, "handouts/executor/pipeline/executor.py", 29),
-    (7321, "handouts/executor/slot/event_loop.py", 12),
-    (7356, "handouts/executor/slot/libc.py", 10),
-    (7386, "handouts/executor/slot/identity.py", 23),
-    (7446, "handouts/executor/slot/process_memory.py", 16),
-    (7518, "handouts/executor/slot/shortage.py", 16),
-    (7577, "handouts/executor/slot/memory_watch.py", 28),
-    (7707, "handouts/executor/slot/orders.py", 13),
-    (7787, "handouts/executor/slot/program_output.py", 11),
-    (7827, "handouts/executor/slot/command_run.py", 24),
-    (8014, "handouts/executor/slot/slot_process.py", 27),
-    (8066, "handouts/executor/main.py", 47),
+    (195, "handouts/client/errors.py", 6),
+    (217, "handouts/client/words.py", 10),
+    (253, "handouts/client/auth.py", 14),
+    (311, "handouts/client/tracebacks.py", 12),
+    (344, "handouts/executor/base/exit_statuses.py", 5),
+    (359, "handouts/executor/machine/architectures.py", 13),
+    (441, "handouts/executor/sandbox/uids.py", 12),
+    (488, "handouts/executor/base/options.py", 13),
+    (677, "handouts/executor/base/say.py", 10),
+    (713, "handouts/executor/machine/gpu.py", 10),
+    (752, "handouts/executor/base/threads.py", 15),
+    (781, "handouts/executor/gate/probe.cu", 0),
+    (808, "handouts/executor/base/limits.py", 5),
+    (822, "handouts/executor/base/text.py", 6),
+    (832, "handouts/client/retries.py", 9),
+    (846, "handouts/executor/gate/idle_memory.py", 7),
+    (903, "handouts/executor/machine/pci.py", 8),
+    (946, "handouts/executor/gate/kernel_log.py", 12),
+    (1022, "handouts/executor/machine/processes.py", 11),
+    (1079, "handouts/executor/machine/driver_tools.py", 14),
+    (1161, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1231, "handouts/executor/gate/recovery.py", 15),
+    (1268, "handouts/executor/gate/readings.py", 21),
+    (1384, "handouts/executor/machine/device_files.py", 13),
+    (1455, "handouts/executor/machine/held_open.py", 16),
+    (1530, "handouts/executor/slot/protocol.py", 26),
+    (1654, "handouts/executor/gate/gate.py", 24),
+    (1824, "handouts/executor/machine/cgroups.py", 12),
+    (1944, "handouts/executor/machine/host_compiler.py", 20),
+    (2066, "handouts/executor/machine/interpreter.py", 13),
+    (2110, "handouts/executor/machine/toolchain.py", 16),
+    (2237, "handouts/executor/sandbox/command.py", 12),
+    (2285, "handouts/executor/slot/live_output.py", 14),
+    (2328, "handouts/executor/slot/memory_board.py", 15),
+    (2394, "handouts/executor/slot/slot_start.py", 16),
+    (2425, "handouts/executor/slot/slot.py", 33),
+    (2590, "handouts/executor/gate/probe.py", 21),
+    (2661, "handouts/executor/machine/platforms.py", 7),
+    (2700, "handouts/client/job_file_names.py", 8),
+    (2740, "handouts/executor/base/file_names.py", 10),
+    (2764, "handouts/executor/results/archive.py", 17),
+    (2843, "handouts/executor/pipeline/attempt.py", 19),
+    (3013, "handouts/client/answer.py", 8),
+    (3062, "handouts/client/connection.py", 19),
+    (3223, "handouts/executor/base/held_connection.py", 13),
+    (3257, "handouts/executor/machine/gpu_choice.py", 9),
+    (3311, "handouts/executor/machine/gpu_instances.py", 13),
+    (3373, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3517, "handouts/executor/machine/driver_start.py", 16),
+    (3621, "handouts/executor/gate/gates.py", 15),
+    (3648, "handouts/executor/machine/cores.py", 14),
+    (3749, "handouts/executor/machine/driver_versions.py", 9),
+    (3790, "handouts/executor/machine/gpu_lock.py", 17),
+    (3914, "handouts/executor/machine/integrated.py", 16),
+    (3972, "handouts/executor/machine/driver_library.py", 9),
+    (4008, "handouts/executor/machine/driver_stub.c", 0),
+    (4051, "handouts/executor/machine/driver_stub.py", 16),
+    (4094, "handouts/executor/machine/libraries.py", 24),
+    (4217, "handouts/executor/machine/memory.py", 5),
+    (4281, "handouts/executor/pipeline/scratch.py", 16),
+    (4320, "handouts/executor/pipeline/workers.py", 11),
+    (4361, "handouts/executor/sandbox/bundle.py", 13),
+    (4394, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4427, "handouts/executor/sandbox/init.c", 0),
+    (4646, "handouts/executor/results/outputs.py", 10),
+    (4746, "handouts/executor/sandbox/first_process.py", 21),
+    (4799, "handouts/executor/sandbox/device_access.py", 14),
+    (4875, "handouts/executor/sandbox/driver_files.py", 17),
+    (4945, "handouts/executor/sandbox/sys_files.py", 16),
+    (4992, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5039, "handouts/executor/sandbox/hidden.py", 8),
+    (5111, "handouts/executor/sandbox/call_log.py", 10),
+    (5146, "handouts/executor/sandbox/bpf.py", 7),
+    (5186, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5257, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5332, "handouts/executor/sandbox/system_calls.py", 27),
+    (5449, "handouts/executor/sandbox/own_files.py", 17),
+    (5479, "handouts/executor/sandbox/self_test.py", 7),
+    (5543, "handouts/executor/sandbox/shown.py", 13),
+    (5592, "handouts/executor/sandbox/bubblewrap.py", 34),
+    (5765, "handouts/executor/sandbox/unconfined.py", 15),
+    (5849, "handouts/executor/pipeline/host.py", 38),
+    (6004, "handouts/executor/pipeline/held_claims.py", 10),
+    (6044, "handouts/executor/pipeline/places.py", 11),
+    (6086, "handouts/executor/pipeline/room.py", 14),
+    (6204, "handouts/executor/pipeline/shutdown.py", 18),
+    (6301, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6385, "handouts/executor/pipeline/claiming.py", 21),
+    (6530, "handouts/executor/base/flags.py", 12),
+    (6608, "handouts/executor/pipeline/disassembly.py", 14),
+    (6705, "handouts/executor/pipeline/building.py", 22),
+    (6834, "handouts/executor/pipeline/endings.py", 17),
+    (6905, "handouts/executor/pipeline/delivery.py", 16),
+    (6977, "handouts/executor/pipeline/outbox.py", 11),
+    (7012, "handouts/executor/results/spool.py", 11),
+    (7089, "handouts/executor/slot/bounded_log.py", 5),
+    (7125, "handouts/executor/pipeline/sending.py", 15),
+    (7202, "handouts/executor/pipeline/reporting.py", 19),
+    (7289, "handouts/executor/pipeline/handover.py", 17),
+    (7410, "handouts/executor/results/compile_cache.py", 15),
+    (7488, "handouts/executor/pipeline/compiling.py", 30),
+    (7655, "handouts/executor/pipeline/executing.py", 32),
+    (7791, "handouts/executor/pipeline/executor.py", 29),
+    (7906, "handouts/executor/slot/event_loop.py", 12),
+    (7941, "handouts/executor/slot/libc.py", 11),
+    (7996, "handouts/executor/slot/identity.py", 26),
+    (8062, "handouts/executor/slot/process_memory.py", 16),
+    (8134, "handouts/executor/slot/shortage.py", 16),
+    (8193, "handouts/executor/slot/memory_watch.py", 28),
+    (8323, "handouts/executor/slot/orders.py", 13),
+    (8403, "handouts/executor/slot/program_output.py", 11),
+    (8443, "handouts/executor/slot/command_run.py", 24),
+    (8630, "handouts/executor/slot/slot_process.py", 27),
+    (8682, "handouts/executor/main.py", 47),
 )
 
 
@@ -439,6 +450,11 @@ class Uids:
         self._folder = Path("/run/telerun-sandbox")
         self._folder.mkdir(mode=0o700, exist_ok=True)
 
+    @property
+    def gids(self) -> range:
+        """Each uid has the group of its number."""
+        return self._range
+
     def take(self) -> tuple[Any, int]:
         """A uid that is free, as the open file of its lock and its number. Raises BadSetup."""
         for uid in self._range:
@@ -637,6 +653,19 @@ def add_sandbox_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PATH",
         help="show this in the sandbox too, read-only: a compiler outside of /usr, a data set",
+    )
+    parser.add_argument(
+        "--sandbox-sys",
+        choices=("cuda", "whole"),
+        default="cuda",
+        help="what programs with a GPU see of /sys: what CUDA reads of their own GPU "
+        "(default: %(default)s), or all of it, if CUDA does not start with that",
+    )
+    parser.add_argument(
+        "--seccomp-log",
+        action="store_true",
+        help="have the kernel log the system calls that an allow list would refuse; "
+        "all that is refused without this still is",
     )
 
 
@@ -3935,6 +3964,44 @@ def memories_of(gpus: list[Gpu]) -> dict[str, tuple[str, str]]:
     return {uuid: (total, used) for uuid, total, used in rows_of(answer, 3)}
 
 
+# --- handouts/executor/machine/driver_library.py ------------------------------------------
+#
+# Where the driver's own library is, libcuda.so.1, where the loader does not look by itself.
+
+
+DRIVER_LIBRARY = "libcuda.so.1"
+# NixOS, Windows' subsystem for Linux, and NVIDIA's package cuda-compat.
+DRIVER_FOLDERS = ("/run/opengl-driver/lib", "/usr/lib/wsl/lib", "/usr/local/cuda/compat")
+STORE = "/nix/store"  # of NixOS: all libraries are there, and find each other by their full path
+
+
+def named_folders(search_path: str) -> list[str]:
+    """Those of an LD_LIBRARY_PATH that hold it: whoever started the executor chose them."""
+    return [folder for folder in search_path.split(":") if os.path.isabs(folder) and holds(folder)]
+
+
+def usual_folders(folders: Sequence[str] = DRIVER_FOLDERS) -> list[str]:
+    """The first of the folders that holds it, if one does."""
+    return [folder for folder in folders if holds(folder)][:1]
+
+
+def holds(folder: str) -> bool:
+    """Whether the library is in it; a link that leads nowhere does not count."""
+    return Path(folder, DRIVER_LIBRARY).is_file()
+
+
+def leads_to(folders: Sequence[str]) -> list[str]:
+    """What must be shown for it to be found there: the folders, and where their links lead."""
+    wanted = list(folders)
+    for folder in folders:
+        real = os.path.dirname(os.path.realpath(os.path.join(folder, DRIVER_LIBRARY)))
+        if real.startswith(STORE + "/"):
+            real = STORE
+        if real not in wanted:
+            wanted.append(real)
+    return wanted
+
+
 # --- handouts/executor/machine/driver_stub.c ----------------------------------------------
 
 
@@ -4039,6 +4106,7 @@ class Libraries(NamedTuple):
     has_driver: bool = True
     names: Sequence[str] = ()  # of those that the toolkit has, as -l takes them
     include: str = ""  # the folder of their headers; "" where compilers look anyhow
+    driver: Sequence[str] = ()  # folders of the driver's library, if the loader must be told
 
 
 NO_LIBRARIES = Libraries()
@@ -4047,11 +4115,11 @@ NO_LIBRARIES = Libraries()
 def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
     """Looks for them, and makes in `folder` what is missing. Without nvcc there are none."""
     shutil.rmtree(str(folder), ignore_errors=True)
+    driver, has_driver = find_driver(os.environ.get("LD_LIBRARY_PATH", ""))
     if not nvcc:
-        return NO_LIBRARIES
+        return NO_LIBRARIES._replace(driver=driver)
     folder.mkdir(parents=True)
     run, stubs = library_folders(nvcc)
-    has_driver = finds_driver()
     link_plain_names([*run, *stubs], folder)
     if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
         make_driver_stub(nvcc, compiler, folder)
@@ -4064,7 +4132,7 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
         for library in path.glob("lib*")
     }
     shown_at = [str(path) for path in run]
-    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include)
+    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include, driver)
 
 
 def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
@@ -4078,6 +4146,19 @@ def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
         if path.is_dir() and not any(path.samefile(other) for other in folders):
             folders.append(path)
     return folders, [path / "stubs" for path in folders if (path / "stubs").is_dir()]
+
+
+def find_driver(search_path: str) -> tuple[list[str], bool]:
+    """The folders in which programs must be told to look for it, and whether there is one.
+
+    `search_path`: the executor's own LD_LIBRARY_PATH. What is named there comes first, as with
+    cuda-compat, a newer library than the host's; then what the loader finds; then usual places.
+    """
+    folders = named_folders(search_path)
+    if not folders and not finds_driver():
+        folders = usual_folders()
+        return folders, bool(folders)
+    return folders, True
 
 
 def finds_driver() -> bool:
@@ -4710,40 +4791,684 @@ def first_process(files: Iterable[str], inside: Inside, limits: Mapping[str, int
     return argv + [str(limits[name]) for name in LIMITS_FOR_INIT]
 
 
+# --- handouts/executor/sandbox/device_access.py -------------------------------------------
+#
+# Whether programs may use a device file, and what they need for it.
+
+
+READ, WRITE = 4, 2
+
+
+def wanted_of(node: str) -> int:
+    """What programs do with it: files of capabilities (MIG) are only read."""
+    return READ if Path(node).name.startswith("nvidia-cap") else READ | WRITE
+
+
+def groups_for(nodes: Iterable[str], own: Collection[int]) -> list[int]:
+    """The groups that a uid without any needs to use these device files. Raises BadSetup.
+
+    `own`: the gids of the sandboxes themselves. Group 0 is never given to anybody.
+    """
+    files = {node: os.stat(node) for node in nodes}
+    groups = set()
+    for node, file in files.items():
+        wanted = wanted_of(node)
+        if file.st_mode & wanted == wanted:
+            continue
+        of_group = file.st_mode >> 3 & wanted == wanted
+        if file.st_gid == 0 or file.st_gid in own or not of_group:
+            raise BadSetup(why_not(node, file, wanted))
+        groups.add(file.st_gid)
+    for node, file in files.items():  # to a member of its group the others' bits do not apply
+        wanted = wanted_of(node)
+        if file.st_gid in groups and file.st_mode >> 3 & wanted != wanted:
+            raise BadSetup(why_not(node, file, wanted))
+    return sorted(groups)
+
+
+def check_own_access(nodes: Iterable[str]) -> None:
+    """Whether this user itself may use them, as its programs will. Raises BadSetup."""
+    for node in nodes:
+        wanted = wanted_of(node)
+        if not os.access(node, os.R_OK if wanted == READ else os.R_OK | os.W_OK):
+            raise BadSetup(why_not(node, os.stat(node), wanted))
+
+
+def why_not(node: str, file: os.stat_result, wanted: int) -> str:
+    """What is wrong with a device file, and the command that mends it."""
+    owner = f"{user_name(file.st_uid)}:{group_name(file.st_gid)}"
+    access = "read" if wanted == READ else "read and write"
+    bits = "r" if wanted == READ else "rw"
+    for_good = (
+        "" if wanted == READ else " (for good: the nvidia module's NVreg_DeviceFileMode=0666)"
+    )
+    return (
+        f"Programs may not {access} {node} ({stat.S_IMODE(file.st_mode):04o}, {owner}): "
+        f"chmod a+{bits} {node}{for_good}, or give it a group that may, other than root's."
+    )
+
+
+def user_name(uid: int) -> str:
+    """As ls shows it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """As ls shows it."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+# --- handouts/executor/sandbox/driver_files.py --------------------------------------------
+#
+# The driver's files in /proc/driver, of one GPU: what its library reads of them.
+#
+# The whole folder would show all GPUs. In a sandbox there is an empty one in its place, as in
+# NVIDIA's containers (libnvidia-container), and below it what is named here.
+
+
+DRIVER = "proc/driver/nvidia"
+
+
+def driver_params(root: Path = Path("/")) -> str:
+    """The module's parameters, but that programs are not to make device files.
+
+    As the kernel has them, the library tries to (mknod, or nvidia-modprobe, which is setuid), and
+    where it fails CUDA does not start.
+    """
+    try:
+        text = (root / DRIVER / "params").read_text()
+    except OSError:
+        text = ""
+    text, found = re.subn(r"(?m)^(ModifyDeviceFiles:).*$", r"\1 0", text)
+    return text if found else text + "ModifyDeviceFiles: 0\n"
+
+
+def pci_address(gpu: Gpu, root: Path = Path("/")) -> str:
+    """Its address as the kernel writes it, such as "0000:01:00.0"; "" if nobody tells.
+
+    nvidia-smi writes more digits ("00000000:01:00.0"), and capitals.
+    """
+    place = pci_place(gpu.bus)
+    if place:
+        return "%04x:%02x:%02x.%x" % place
+    for information in sorted((root / DRIVER / "gpus").glob("*/information")):
+        if re.search(
+            rf"(?m)^GPU UUID:\s*{re.escape(gpu.whole or gpu.uuid)}\s*$", text_of(information)
+        ):
+            return information.parent.name
+    return ""
+
+
+def driver_files(gpu: Gpu, root: Path = Path("/")) -> list[str]:
+    """Paths of what is there of this GPU and no other."""
+    wanted = ["version"]
+    address = pci_address(gpu, root)
+    if address:
+        wanted.append(f"gpus/{address}")
+    parts = gpu.instance.split("/") if gpu.instance else []
+    if parts:
+        try:
+            minor = minor_of(gpu, root)
+        except BadSetup:  # said where its device files are looked for
+            minor = "none"
+        places = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+        wanted += [f"capabilities/gpu{minor}/mig/{place}/access" for place in places]
+    paths = [f"{DRIVER}/{name}" for name in wanted] + [DRIVER + "-uvm"]
+    return ["/" + path for path in paths if (root / path).exists()]
+
+
+def shown_of_driver(paths: list[str], root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments, for a /proc/driver that is empty. "@params" is `driver_params`."""
+    if not (root / "proc/driver").is_dir():
+        return []
+    binds = ["--perms", "0444", "--file", "@params", f"/{DRIVER}/params"]
+    for path in paths:
+        binds += ["--ro-bind-try", str(root / path.lstrip("/")), path]
+    return binds
+
+
+# --- handouts/executor/sandbox/sys_files.py -----------------------------------------------
+#
+# What programs with a GPU see of /sys: what the driver's library reads there, of their own GPU.
+#
+# /sys as a whole tells of all that is in the host: every device, network addresses, the cgroups of
+# others. The list is what libcuda 535 opens (strace), what NVIDIA's own sandbox shows on a GB300,
+# and what CUDA on Grace needs (nodes of memory); docs/adr/0020 names the sources.
+
+
+OF_THE_HOST = (
+    "sys/devices/system/cpu",
+    "sys/devices/system/node",
+    "sys/devices/system/memory",
+    "sys/devices/soc0",  # of integrated GPUs: what kind of chip it is
+    "sys/module/nvidia/initstate",
+    "sys/module/nvidia_uvm/initstate",
+)
+PCI = "sys/bus/pci/devices"
+
+
+def shown_of_sys(gpu: Gpu, root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments."""
+    binds = []
+    for path in OF_THE_HOST:
+        if (root / path).exists():
+            binds += ["--ro-bind-try", str(root / path), "/" + path]
+    return binds + shown_of_pci(pci_address(gpu, root), root)
+
+
+def shown_of_pci(address: str, root: Path = Path("/")) -> list[str]:
+    """The device's folder, where the kernel has it, and the link by which it is found.
+
+    The folders above it, of bridges, stay empty. Without a device the list of them is empty.
+    """
+    binds = ["--dir", "/" + PCI]
+    link = root / PCI / address
+    if not address or not link.is_symlink():
+        return binds
+    folder = Path(os.path.realpath(str(link)))
+    place = "/" + str(folder.relative_to(os.path.realpath(str(root))))
+    return [
+        *binds,
+        "--ro-bind-try",
+        str(folder),
+        place,
+        "--symlink",
+        os.readlink(str(link)),
+        f"/{PCI}/{address}",
+    ]
+
+
 # --- handouts/executor/sandbox/gpu_devices.py ---------------------------------------------
 #
-# The device files of this executor's GPUs.
+# What a sandbox shows of this executor's GPUs: their device files, and the driver's own files.
 
 
 class GpuDevices:
     """Of each GPU, by its UUID; none until they are found."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, whole_sys: bool = False, own: Collection[int] = (), root: Path = Path("/")
+    ) -> None:
+        """`own`: the gids of the sandboxes themselves. `root`: where /proc and /sys are."""
         self._nodes: dict[str, list[str]] = {}
+        self._whole_sys = whole_sys
+        self._own = own
+        self._root = root
 
     def find(self, gpus: list[Gpu]) -> None:
-        """Raises BadSetup."""
+        """Raises BadSetup, also where programs could not use them."""
         self._nodes = {gpu.uuid: device_nodes(gpu) for gpu in gpus}
         every = {node for nodes in self._nodes.values() for node in nodes}
         if gpus and "/dev/nvidia-uvm" not in every:
             raise BadSetup(
                 "/dev/nvidia-uvm is missing: nvidia-modprobe -u -c 0 makes it (as root)."
             )
+        if os.geteuid() == 0:
+            _ = self.groups
+        else:
+            check_own_access(sorted(every))
 
     @property
     def groups(self) -> list[int]:
-        """The groups that the device files ask for, where not everybody may use them."""
-        files = [Path(node).stat() for nodes in self._nodes.values() for node in nodes]
-        return sorted({file.st_gid for file in files if file.st_mode & 0o006 != 0o006})
+        """The groups that the device files ask for, where not everybody may use them. Never
+        root's. Raises BadSetup for one that programs cannot use."""
+        return groups_for([n for nodes in self._nodes.values() for n in nodes], self._own)
 
     def shown(self, gpu: Gpu | None) -> list[str]:
-        """bwrap's arguments for those of one GPU."""
+        """bwrap's arguments for those of one GPU; "@params" among them is `driver_params`."""
         if gpu is None:
             return []
-        binds = ["--ro-bind", "/sys", "/sys"]
+        binds = ["--ro-bind", "/sys", "/sys"] if self._whole_sys else shown_of_sys(gpu, self._root)
+        binds += shown_of_driver(driver_files(gpu, self._root), self._root)
         for node in self._nodes[gpu.uuid]:
             binds += ["--dev-bind", node, node]
         return binds
+
+
+# --- handouts/executor/sandbox/hidden.py --------------------------------------------------
+#
+# What of /proc and /usr is hidden in the sandbox, from compilers and programs.
+
+
+# bubblewrap makes /proc/sys, sysrq-trigger, irq and bus read-only. These tell of the host and of
+# what others do on it, or are the kernel's own business. What only root may read is not listed.
+HIDDEN_FILES = (
+    "buddyinfo",
+    "diskstats",
+    "interrupts",  # and softirqs: each key press and packet
+    "kallsyms",
+    "key-users",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "schedstat",
+    "softirqs",
+    "timer_list",
+    "timer_stats",
+    "vmstat",
+    "zoneinfo",
+)
+HIDDEN_FOLDERS = ("acpi", "asound", "bus", "driver", "fs", "irq", "pressure", "scsi")
+# Setuid root, and runs where the driver's library finds no device files: here it could not help.
+NVIDIA_MODPROBE = ("usr/bin/nvidia-modprobe", "usr/sbin/nvidia-modprobe")
+
+
+def hidden(root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments, to follow --proc. What is in /proc/driver then is not read-only yet."""
+    box = []
+    for name in HIDDEN_FOLDERS:
+        if (root / "proc" / name).is_dir():
+            box += ["--tmpfs", f"/proc/{name}"]
+            box += [] if name == "driver" else ["--remount-ro", f"/proc/{name}"]
+    for name in HIDDEN_FILES:
+        if is_public(root / "proc" / name):
+            box += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    for place in sorted(set(map(root_program, [root / path for path in NVIDIA_MODPROBE]))):
+        box += ["--ro-bind", "/dev/null", place] if place else []
+    return box
+
+
+def root_program(path: Path) -> str:
+    """Where it is shown in the sandbox, links followed: over a link nothing can be mounted. "" if
+    it is not."""
+    real = path.resolve()
+    usr = next(folder for folder in path.parents if folder.name == "usr").resolve()
+    if not real.is_file() or usr not in real.parents:
+        return ""
+    return f"/usr/{real.relative_to(usr)}"
+
+
+def finished(has_gpu: bool, root: Path = Path("/")) -> list[str]:
+    """bwrap's arguments once all is in /proc/driver.
+
+    Without a GPU all of /proc is read-only, so that no program can take back that it is the first
+    to be killed when memory is short (oom_score_adj). CUDA must write there: it names its threads
+    in /proc/self/task/*/comm, and from driver 570 on does not start if it cannot.
+    """
+    box = ["--remount-ro", "/proc/driver"] if (root / "proc/driver").is_dir() else []
+    return box if has_gpu else [*box, "--remount-ro", "/proc"]
+
+
+def is_public(path: Path) -> bool:
+    """Whether it is there and a sandbox's uid could read it."""
+    try:
+        return bool(os.stat(str(path)).st_mode & 0o004)
+    except OSError:
+        return False
+
+
+# --- handouts/executor/sandbox/call_log.py ------------------------------------------------
+#
+# Whether the kernel can note system calls in its log (--seccomp-log).
+
+
+def check_call_log(root: Path = Path("/")) -> None:
+    """Raises BadSetup if it cannot, or does not."""
+    available = words_in(root / "proc/sys/kernel/seccomp/actions_avail")
+    logged = words_in(root / "proc/sys/kernel/seccomp/actions_logged")
+    if "log" not in available:
+        raise BadSetup(
+            "--seccomp-log: this kernel cannot log system calls (Linux 4.14 and newer can, and "
+            '/proc/sys/kernel/seccomp/actions_avail then has "log"). Start without it.'
+        )
+    if "log" not in logged:
+        actions = " ".join([*logged, "log"])
+        raise BadSetup(
+            "--seccomp-log: this kernel is told to log no such calls: "
+            f"sysctl kernel.seccomp.actions_logged='{actions}'"
+        )
+    if not {"audit=0", "audit=off"}.isdisjoint(words_in(root / "proc/cmdline")):
+        raise BadSetup(
+            "--seccomp-log: this kernel was started with audit=0 and logs no calls. "
+            "Take that from its command line, or start without --seccomp-log."
+        )
+
+
+def words_in(path: Path) -> list[str]:
+    """Of a small file; none if it cannot be read."""
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+# --- handouts/executor/sandbox/bpf.py -----------------------------------------------------
+#
+# Classic BPF, as seccomp(2) takes it: what filters are put together from.
+
+
+EQUAL, AT_LEAST, HAS_BITS = 0x15, 0x35, 0x45  # conditions
+NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD = 0, 4, 16, 24, 32  # offsets: the call, its arguments
+INSTRUCTION_BYTES = 8
+
+
+def load(offset: int) -> bytes:
+    """Takes 32 bits of the call's description; of an argument the low half, as the kernel does."""
+    return struct.pack("=HBBI", 0x20, 0, 0, offset)
+
+
+def keep_bits(mask: int) -> bytes:
+    """Of what was taken, these bits."""
+    return struct.pack("=HBBI", 0x54, 0, 0, mask)
+
+
+def verdict(what: int) -> bytes:
+    """Ends the filter."""
+    return struct.pack("=HBBI", 0x06, 0, 0, what)
+
+
+def refuse(error: int) -> bytes:
+    """Ends it: the call fails with this errno."""
+    return verdict(0x00050000 | error)
+
+
+def when(condition: int, value: int, then: bytes) -> bytes:
+    """Does `then` if the condition holds of what was taken, and goes on behind it if not."""
+    return struct.pack("=HBBI", condition, 0, len(then) // INSTRUCTION_BYTES, value) + then
+
+
+def unless(condition: int, value: int, then: bytes) -> bytes:
+    """The opposite of `when`."""
+    return struct.pack("=HBBI", condition, len(then) // INSTRUCTION_BYTES, 0, value) + then
+
+
+# --- handouts/executor/sandbox/denied_calls.py --------------------------------------------
+#
+# System calls that are refused whatever their arguments.
+
+
+# No CUDA program, compiler or Python needs them. Past exploits used them, or they show what others
+# do on the host: inotify, fanotify and cachestat tell who reads which file of /usr.
+# Their numbers on (x86-64, aarch64).
+DENIED = {
+    "acct": (163, 89),
+    "add_key": (248, 217),
+    "bpf": (321, 280),
+    "cachestat": (451, 451),
+    "chroot": (161, 51),
+    "clock_adjtime": (305, 266),
+    "delete_module": (176, 106),
+    "fanotify_init": (300, 262),
+    "fanotify_mark": (301, 263),
+    "finit_module": (313, 273),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fsopen": (430, 430),
+    "fspick": (433, 433),
+    "init_module": (175, 105),
+    "inotify_add_watch": (254, 27),
+    "inotify_init": (253, 26),  # aarch64 has inotify_init1 alone
+    "inotify_init1": (294, 26),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "io_uring_setup": (425, 425),
+    "kexec_file_load": (320, 294),
+    "kexec_load": (246, 104),
+    "keyctl": (250, 219),
+    "lookup_dcookie": (212, 18),
+    "memfd_secret": (447, 447),
+    "mount": (165, 40),
+    "mount_setattr": (442, 442),
+    "move_mount": (429, 429),
+    "msgget": (68, 186),
+    "open_by_handle_at": (304, 265),
+    "open_tree": (428, 428),
+    "open_tree_attr": (467, 467),
+    "perf_event_open": (298, 241),
+    "pidfd_getfd": (438, 438),
+    "pivot_root": (155, 41),
+    "process_madvise": (440, 440),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "ptrace": (101, 117),
+    "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    "reboot": (169, 142),
+    "request_key": (249, 218),
+    "semget": (64, 190),
+    "setns": (308, 268),
+    "shmget": (29, 194),
+    "swapoff": (168, 225),
+    "swapon": (167, 224),
+    "syslog": (103, 116),
+    "umount2": (166, 39),
+    "unshare": (272, 97),
+    "userfaultfd": (323, 282),
+    "vhangup": (153, 58),
+}
+
+FIRST_UNKNOWN = 470  # Linux 6.18 ends before it: who knows what a later kernel does there
+
+
+# --- handouts/executor/sandbox/usual_calls.py ---------------------------------------------
+#
+# System calls that compilers, Python and CUDA programs are known or expected to make.
+#
+# What an allow list would hold. With --seccomp-log the kernel's log shows what it lacks
+# (docs/gpu-hosts.md); add that here. Calls whose arguments are looked at are in it too.
+
+
+# Name, number on x86-64 and on aarch64, which lacks some (-).
+USUAL = """
+accept 43 202, accept4 288 242, access 21 -, alarm 37 -, arch_prctl 158 -, bind 49 200,
+brk 12 214, capget 125 90, chdir 80 49, chmod 90 -, chown 92 -, clock_getres 229 114,
+clock_gettime 228 113, clock_nanosleep 230 115, clone 56 220, clone3 435 435, close 3 57,
+close_range 436 436, connect 42 203, copy_file_range 326 285, creat 85 -, dup 32 23, dup2 33 -,
+dup3 292 24, epoll_create 213 -, epoll_create1 291 20, epoll_ctl 233 21, epoll_pwait 281 22,
+epoll_pwait2 441 441, epoll_wait 232 -, eventfd 284 -, eventfd2 290 19, execve 59 221,
+execveat 322 281, exit 60 93, exit_group 231 94, faccessat 269 48, faccessat2 439 439,
+fadvise64 221 223, fallocate 285 47, fchdir 81 50, fchmod 91 52, fchmodat 268 53,
+fchmodat2 452 452, fchown 93 55, fchownat 260 54, fcntl 72 25, fdatasync 75 83, fgetxattr 193 10,
+flistxattr 196 13, flock 73 32, fork 57 -, fstat 5 80, fstatfs 138 44, fsync 74 82,
+ftruncate 77 46, futex 202 98, futex_waitv 449 449, get_mempolicy 239 236,
+get_robust_list 274 100, getcpu 309 168, getcwd 79 17, getdents 78 -, getdents64 217 61,
+getegid 108 177, geteuid 107 175, getgid 104 176, getgroups 115 158, getitimer 36 102,
+getpeername 52 205, getpgid 121 155, getpgrp 111 -, getpid 39 172, getppid 110 173,
+getpriority 140 141, getrandom 318 278, getresgid 120 150, getresuid 118 148, getrlimit 97 163,
+getrusage 98 165, getsid 124 156, getsockname 51 204, getsockopt 55 209, gettid 186 178,
+gettimeofday 96 169, getuid 102 174, getxattr 191 8, io_cancel 210 3, io_destroy 207 1,
+io_getevents 208 4, io_pgetevents 333 292, io_setup 206 0, io_submit 209 2, ioctl 16 29,
+kill 62 129, lchown 94 -, lgetxattr 192 9, link 86 -, linkat 265 37, listen 50 201,
+listxattr 194 11, llistxattr 195 12, lseek 8 62, lstat 6 -, madvise 28 233, mbind 237 235,
+membarrier 324 283, memfd_create 319 279, mincore 27 232, mkdir 83 -, mkdirat 258 34,
+mknod 133 -, mknodat 259 33, mlock 149 228, mlock2 325 284, mlockall 151 230, mmap 9 222,
+move_pages 279 239, mprotect 10 226, mremap 25 216, msync 26 227, munlock 150 229,
+munlockall 152 231, munmap 11 215, nanosleep 35 101, newfstatat 262 79, open 2 -, openat 257 56,
+openat2 437 437, pause 34 -, pidfd_open 434 434, pidfd_send_signal 424 424, pipe 22 -,
+pipe2 293 59, pkey_alloc 330 289, pkey_free 331 290, pkey_mprotect 329 288, poll 7 -,
+ppoll 271 73, prctl 157 167, pread64 17 67, preadv 295 69, preadv2 327 286, prlimit64 302 261,
+process_mrelease 448 448, pselect6 270 72, pwrite64 18 68, pwritev 296 70, pwritev2 328 287,
+read 0 63, readahead 187 213, readlink 89 -, readlinkat 267 78, readv 19 65, recvfrom 45 207,
+recvmmsg 299 243, recvmsg 47 212, rename 82 -, renameat 264 38, renameat2 316 276,
+restart_syscall 219 128, rmdir 84 -, rseq 334 293, rt_sigaction 13 134, rt_sigpending 127 136,
+rt_sigprocmask 14 135, rt_sigqueueinfo 129 138, rt_sigreturn 15 139, rt_sigsuspend 130 133,
+rt_sigtimedwait 128 137, rt_tgsigqueueinfo 297 240, sched_get_priority_max 146 125,
+sched_get_priority_min 147 126, sched_getaffinity 204 123, sched_getattr 315 275,
+sched_getparam 143 121, sched_getscheduler 145 120, sched_rr_get_interval 148 127,
+sched_setaffinity 203 122, sched_setattr 314 274, sched_setparam 142 118,
+sched_setscheduler 144 119, sched_yield 24 124, seccomp 317 277, select 23 -, sendfile 40 71,
+sendmmsg 307 269, sendmsg 46 211, sendto 44 206, set_mempolicy 238 237,
+set_mempolicy_home_node 450 450, set_robust_list 273 99, set_tid_address 218 96,
+setitimer 38 103, setpgid 109 154, setpriority 141 140, setrlimit 160 164, setsid 112 157,
+setsockopt 54 208, shutdown 48 210, sigaltstack 131 132, signalfd 282 -, signalfd4 289 74,
+socket 41 198, socketpair 53 199, splice 275 76, stat 4 -, statfs 137 43, statx 332 291,
+symlink 88 -, symlinkat 266 36, sync_file_range 277 84, syncfs 306 267, sysinfo 99 179,
+tee 276 77, tgkill 234 131, time 201 -, timer_create 222 107, timer_delete 226 111,
+timer_getoverrun 225 109, timer_gettime 224 108, timer_settime 223 110, timerfd_create 283 85,
+timerfd_gettime 287 87, timerfd_settime 286 86, times 100 153, tkill 200 130, truncate 76 45,
+umask 95 166, uname 63 160, unlink 87 -, unlinkat 263 35, utime 132 -, utimensat 280 88,
+utimes 235 -, vfork 58 -, vmsplice 278 75, wait4 61 260, waitid 247 95, write 1 64, writev 20 66
+"""
+
+
+def usual_numbers(column: int) -> dict[str, int]:
+    """By name, on x86-64 (0) or aarch64 (1)."""
+    rows = [row.split() for row in USUAL.replace("\n", " ").split(",")]
+    return {row[0]: int(row[1 + column]) for row in rows if row[1 + column] != "-"}
+
+
+def usual_ranges(column: int) -> list[tuple[int, int]]:
+    """The same as first and last number of each stretch."""
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(usual_numbers(column).values()):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges
+
+
+# --- handouts/executor/sandbox/system_calls.py --------------------------------------------
+#
+# The filter of system calls (seccomp(2)).
+
+
+# On (x86-64, aarch64).
+CLONE, CLONE3, IOCTL, FCNTL = (56, 220), (435, 435), (16, 29), (72, 25)
+SOCKET, SOCKETPAIR, SETSOCKOPT = (41, 198), (53, 199), (54, 208)
+PRLIMIT, CLOSE_RANGE = (302, 261), (436, 436)
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
+CLONE_FILES, CLONE_THREAD, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x2
+TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
+WATCHES = (1026, 1024)  # F_NOTIFY, F_SETLEASE: who opens a file of a folder, who opens this file
+UNIX, NETLINK, INTERNET = 1, 16, (2, 10)  # families of sockets (IPv4, IPv6); no vsock, no others
+ROUTE = 0  # the protocol of netlink that getifaddrs(3) speaks
+STREAM, TCP, UDP = 1, 6, 17
+FURTHER_KINDS = 3  # from here on: raw, seqpacket and so on
+UPPER_LAYER = 31  # TCP_ULP: another protocol on top, such as TLS in the kernel
+
+KILL, ALLOW, LOG = verdict(0x80000000), verdict(0x7FFF0000), verdict(0x7FFC0000)
+DENY, ABSENT = refuse(errno.EPERM), refuse(errno.ENOSYS)
+NO_FAMILY, NO_KIND = refuse(errno.EAFNOSUPPORT), refuse(errno.ESOCKTNOSUPPORT)
+NO_PROTOCOL, NO_OPTION = refuse(errno.EPROTONOSUPPORT), refuse(errno.ENOPROTOOPT)
+
+
+def seccomp_filter(machine: str, log_calls: bool = False) -> bytes:
+    """The filter for this kind of machine. Raises BadSetup for one that it does not know.
+
+    `log_calls`: calls that are neither refused nor usual (usual_calls.py) are noted in the
+    kernel's log, and done.
+    """
+    if machine not in ARCHITECTURES:
+        raise BadSetup(
+            f"There is no system call filter for a {machine}; "
+            "--sandbox none runs without a sandbox."
+        )
+    column, audit_architecture = ARCHITECTURES[machine]
+    program = load(ARCHITECTURE) + unless(EQUAL, audit_architecture, KILL) + load(NUMBER)
+    if machine == "x86_64":  # x32, whose calls have numbers of their own
+        program += when(AT_LEAST, 0x40000000, KILL)
+    program += when(AT_LEAST, FIRST_UNKNOWN, ABSENT)
+    for numbers in DENIED.values():
+        program += when(EQUAL, numbers[column], DENY)
+    for part in (threads, other_limits, terminal, watches, sockets, socket_options):
+        program += part(column)
+    return program + (usual(column) + LOG if log_calls else ALLOW)
+
+
+def usual(column: int) -> bytes:
+    """Allows the usual calls."""
+    program = b""
+    for first, last in usual_ranges(column):
+        program += when(AT_LEAST, first, unless(AT_LEAST, last + 1, ALLOW))
+    return program
+
+
+def threads(column: int) -> bytes:
+    """No new namespaces, and threads share their descriptors: the memory behind those that a
+    thread has for itself would not be seen (memory_watch.py)."""
+    # Without clone3 glibc uses clone, whose flags a filter can see.
+    alone = when(HAS_BITS, CLONE_THREAD, unless(HAS_BITS, CLONE_FILES, DENY))
+    clone = load(FIRST) + when(HAS_BITS, CLONE_NEW, DENY) + alone + ALLOW
+    close_range = load(THIRD) + when(HAS_BITS, CLOSE_RANGE_UNSHARE, DENY) + ALLOW
+    program = when(EQUAL, CLONE3[column], ABSENT) + when(EQUAL, CLONE[column], clone)
+    return program + when(EQUAL, CLOSE_RANGE[column], close_range)
+
+
+def other_limits(column: int) -> bytes:
+    """Limits only of the calling process (0), not of the first process, which has the same uid."""
+    return when(EQUAL, PRLIMIT[column], load(FIRST) + when(EQUAL, 0, ALLOW) + DENY)
+
+
+def terminal(column: int) -> bytes:
+    """No typing into somebody's terminal."""
+    tricks = b"".join(when(EQUAL, trick, DENY) for trick in TERMINAL_TRICKS)
+    return when(EQUAL, IOCTL[column], load(SECOND) + tricks + ALLOW)
+
+
+def watches(column: int) -> bytes:
+    """No word of who opens which file."""
+    orders = b"".join(when(EQUAL, order, DENY) for order in WATCHES)
+    return when(EQUAL, FCNTL[column], load(SECOND) + orders + ALLOW)
+
+
+def sockets(column: int) -> bytes:
+    """Those of this machine, TCP and UDP, and netlink as far as the C library uses it.
+
+    The kernel's other protocols are much code that nothing here needs.
+    """
+    only_route = load(THIRD) + when(EQUAL, ROUTE, ALLOW) + NO_PROTOCOL
+    plain = load(FIRST) + when(EQUAL, UNIX, ALLOW) + when(EQUAL, NETLINK, only_route)
+    for family in INTERNET:
+        plain += when(EQUAL, family, internet())
+    program = when(EQUAL, SOCKET[column], plain + NO_FAMILY)
+    pair = load(FIRST) + when(EQUAL, UNIX, ALLOW) + NO_FAMILY
+    return program + when(EQUAL, SOCKETPAIR[column], pair)
+
+
+def internet() -> bytes:
+    """Its end: TCP for streams, UDP for what else there is. 0 asks for the same."""
+
+    def only(protocol: int) -> bytes:
+        return load(THIRD) + when(EQUAL, 0, ALLOW) + when(EQUAL, protocol, ALLOW) + NO_PROTOCOL
+
+    kind = load(SECOND) + keep_bits(0xF)  # without SOCK_NONBLOCK and SOCK_CLOEXEC
+    return (
+        kind + when(AT_LEAST, FURTHER_KINDS, NO_KIND) + when(EQUAL, STREAM, only(TCP)) + only(UDP)
+    )
+
+
+def socket_options(column: int) -> bytes:
+    """No protocol on top of TCP."""
+    no_layer = when(EQUAL, TCP, load(THIRD) + when(EQUAL, UPPER_LAYER, NO_OPTION))
+    return when(EQUAL, SETSOCKOPT[column], load(SECOND) + no_layer + ALLOW)
+
+
+# --- handouts/executor/sandbox/own_files.py -----------------------------------------------
+#
+# The files that the executor itself makes for its sandboxes, which get them as descriptors.
+
+
+class OwnFiles:
+    """By the names that stand for them among bwrap's arguments, such as "@init"."""
+
+    def __init__(self, folder: Path, libraries: str, log_calls: bool = False) -> None:
+        """Makes them in `folder`. `libraries`: the folder with the driver's stub, "" for none.
+        `log_calls`: see `seccomp_filter`. Raises BadSetup."""
+        if log_calls:
+            check_call_log()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._paths = {
+            "init": folder / "init",
+            "seccomp": folder / "seccomp",
+            "params": folder / "params",
+            "stub": Path(libraries) / DRIVER_STUB,
+        }
+        compile_init(self._paths["init"])
+        self._paths["seccomp"].write_bytes(seccomp_filter(platform.machine(), log_calls))
+        self._paths["params"].write_text(driver_params())
+
+    def opened(self, box: Iterable[str]) -> dict[str, tuple[Path, int]]:
+        """Those that bwrap's arguments name, to be read."""
+        names = {argument[1:] for argument in box if argument.startswith("@")}
+        return {name: (path, os.O_RDONLY) for name, path in self._paths.items() if name in names}
 
 
 # --- handouts/executor/sandbox/self_test.py -----------------------------------------------
@@ -4753,8 +5478,8 @@ class GpuDevices:
 
 CHECKED = 42  # the exit status if all is well
 
-# Its arguments: the file with the token, nvcc, the scratch folder, Python; nvcc and Python are ""
-# where there is none.
+# Its arguments: the file with the token, nvcc, the scratch folder, Python, and the driver's
+# library, which the loader is asked for as a program would; "" where there is or need be none.
 SELF_TEST = f"""\
 if [ -r "$3" ]; then
     echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"
@@ -4773,6 +5498,12 @@ fi
 }}
 [ -z "$4" ] || "$4" -c "" || {{
     echo "$4 does not run in it; name one with --python that needs nothing outside of its prefix"
+    exit 1
+}}
+[ -z "$5" ] || [ -z "$(LD_PRELOAD="$5" /bin/true 2>&1)" ] || {{
+    echo "$5, the driver's library, is not found in it, and no CUDA program would start:" \\
+        "install it and run ldconfig, or start the executor with" \\
+        "LD_LIBRARY_PATH=/the/folder/that/holds/it"
     exit 1
 }}
 exit {CHECKED}
@@ -4853,152 +5584,6 @@ def system_folders() -> list[str]:
     return binds
 
 
-# --- handouts/executor/sandbox/system_calls.py --------------------------------------------
-#
-# The filter of system calls (seccomp(2)), in classic BPF.
-
-
-# Calls that no CUDA program needs and that past exploits used; their numbers on (x86-64, aarch64).
-DENIED = {
-    "acct": (163, 89),
-    "add_key": (248, 217),
-    "bpf": (321, 280),
-    "chroot": (161, 51),
-    "clock_adjtime": (305, 266),
-    "delete_module": (176, 106),
-    "fanotify_init": (300, 262),
-    "finit_module": (313, 273),
-    "fsconfig": (431, 431),
-    "fsmount": (432, 432),
-    "fsopen": (430, 430),
-    "fspick": (433, 433),
-    "init_module": (175, 105),
-    "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427),
-    "io_uring_setup": (425, 425),
-    "kexec_file_load": (320, 294),
-    "kexec_load": (246, 104),
-    "keyctl": (250, 219),
-    "lookup_dcookie": (212, 18),
-    "memfd_secret": (447, 447),
-    "mount": (165, 40),
-    "mount_setattr": (442, 442),
-    "move_mount": (429, 429),
-    "msgget": (68, 186),
-    "open_by_handle_at": (304, 265),
-    "open_tree": (428, 428),
-    "open_tree_attr": (467, 467),
-    "perf_event_open": (298, 241),
-    "pidfd_getfd": (438, 438),
-    "pivot_root": (155, 41),
-    "process_madvise": (440, 440),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "ptrace": (101, 117),
-    "quotactl": (179, 60),
-    "quotactl_fd": (443, 443),
-    "reboot": (169, 142),
-    "request_key": (249, 218),
-    "semget": (64, 190),
-    "setns": (308, 268),
-    "shmget": (29, 194),
-    "swapoff": (168, 225),
-    "swapon": (167, 224),
-    "syslog": (103, 116),
-    "umount2": (166, 39),
-    "unshare": (272, 97),
-    "userfaultfd": (323, 282),
-    "vhangup": (153, 58),
-}
-CLONE, CLONE3, IOCTL, SOCKET = (56, 220), (435, 435), (16, 29), (41, 198)
-PRLIMIT, CLOSE_RANGE = (302, 261), (436, 436)
-ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-CLONE_NEW = 0x7E020000  # every CLONE_NEW… flag of clone(2)
-CLONE_FILES, CLONE_THREAD, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x2
-FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)  # 16: netlink. Not vsock
-TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
-
-EQUAL, AT_LEAST, HAS_BITS = 0x15, 0x35, 0x45  # conditions of `jump`
-NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD = 0, 4, 16, 24, 32  # offsets: the call, its arguments
-
-
-def load(offset: int) -> bytes:
-    """Takes 32 bits of the call's description; of an argument the low half, as the kernel does."""
-    return struct.pack("=HBBI", 0x20, 0, 0, offset)
-
-
-def jump(condition: int, value: int, if_true: int, if_false: int) -> bytes:
-    """Skips as many instructions."""
-    return struct.pack("=HBBI", condition, if_true, if_false, value)
-
-
-def verdict(what: int) -> bytes:
-    """Ends the filter."""
-    return struct.pack("=HBBI", 0x06, 0, 0, what)
-
-
-KILL, ALLOW = verdict(0x80000000), verdict(0x7FFF0000)
-DENY = verdict(0x00050000 | errno.EPERM)
-ABSENT = verdict(0x00050000 | errno.ENOSYS)
-NO_FAMILY = verdict(0x00050000 | errno.EAFNOSUPPORT)
-
-
-def seccomp_filter(machine: str) -> bytes:
-    """The filter for this kind of machine. Raises BadSetup for one that it does not know."""
-    if machine not in ARCHITECTURES:
-        raise BadSetup(
-            f"There is no system call filter for a {machine}; "
-            "--sandbox none runs without a sandbox."
-        )
-    column, audit_architecture = ARCHITECTURES[machine]
-    program = load(ARCHITECTURE) + jump(EQUAL, audit_architecture, 1, 0) + KILL + load(NUMBER)
-    if machine == "x86_64":  # x32, whose calls have numbers of their own
-        program += jump(AT_LEAST, 0x40000000, 0, 1) + KILL
-    for numbers in DENIED.values():
-        program += jump(EQUAL, numbers[column], 0, 1) + DENY
-    return (
-        program
-        + filter_threads(column)
-        + filter_other_limits(column)
-        + filter_terminal(column)
-        + filter_sockets(column)
-    )
-
-
-def filter_threads(column: int) -> bytes:
-    """No new namespaces, and threads share their descriptors: the memory behind those that a
-    thread has for itself would not be seen (memory_watch.py)."""
-    # Without clone3 glibc uses clone, whose flags a filter can see.
-    program = jump(EQUAL, CLONE3[column], 0, 1) + ABSENT
-    program += jump(EQUAL, CLONE[column], 0, 7) + load(FIRST)
-    program += jump(HAS_BITS, CLONE_NEW, 0, 1) + DENY
-    program += jump(HAS_BITS, CLONE_THREAD, 0, 2) + jump(HAS_BITS, CLONE_FILES, 1, 0) + DENY + ALLOW
-    program += jump(EQUAL, CLOSE_RANGE[column], 0, 4) + load(THIRD)
-    return program + jump(HAS_BITS, CLOSE_RANGE_UNSHARE, 0, 1) + DENY + ALLOW
-
-
-def filter_other_limits(column: int) -> bytes:
-    """Limits only of the calling process (0), not of the first process, which has the same uid."""
-    program = jump(EQUAL, PRLIMIT[column], 0, 4) + load(FIRST)
-    return program + jump(EQUAL, 0, 1, 0) + DENY + ALLOW
-
-
-def filter_terminal(column: int) -> bytes:
-    """No typing into somebody's terminal."""
-    program = jump(EQUAL, IOCTL[column], 0, 5) + load(SECOND)
-    for place, trick in enumerate(TERMINAL_TRICKS):
-        program += jump(EQUAL, trick, 2 - place, 0)
-    return program + ALLOW + DENY
-
-
-def filter_sockets(column: int) -> bytes:
-    """Only FAMILIES. The last part, so all other calls end in its ALLOW."""
-    program = jump(EQUAL, SOCKET[column], 0, len(FAMILIES) + 2) + load(FIRST)
-    for place, family in enumerate(FAMILIES):
-        program += jump(EQUAL, int(family), len(FAMILIES) - place, 0)
-    return program + NO_FAMILY + ALLOW
-
-
 # --- handouts/executor/sandbox/bubblewrap.py ----------------------------------------------
 #
 # The sandbox: bubblewrap around the compiler and around the program.
@@ -5029,23 +5614,23 @@ class Bubblewrap:
         self._libraries = libraries
         self._of_python = outside_usr(interpreter.folders if interpreter else [])
         shown = folders_to_bind(nvcc, options.sandbox_bind)
+        shown += [path for path in outside_usr(leads_to(libraries.driver)) if path not in shown]
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
-        folder.mkdir(parents=True, exist_ok=True)
-        self._init = folder / "init"
-        self._filter = folder / "seccomp"
-        compile_init(self._init)
-        self._filter.write_bytes(seccomp_filter(platform.machine()))
+        self._logs_calls = options.seccomp_log
+        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
         self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
         self._isolation = isolation(supported)
-        self.devices = GpuDevices()
+        own_groups = self.uids.gids if self.uids else ()
+        self.devices = GpuDevices(options.sandbox_sys == "whole", own_groups)
 
     def about(self) -> str:
         """For the log and for staff."""
-        return "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+        about = "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+        return about + (", unusual system calls are logged" if self._logs_calls else "")
 
     def use(self, gpus: list[Gpu]) -> None:
         """Finds the device files of the GPUs. Raises BadSetup."""
@@ -5136,7 +5721,8 @@ class Bubblewrap:
         self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""
     ) -> Command:
         """A command that ends with CHECKED if the sandbox holds what it should."""
-        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch), python]
+        looked_at = [str(auth), nvcc, str(scratch), python, DRIVER_LIBRARY if gpu else ""]
+        argv = ["/bin/sh", "-c", SELF_TEST, "sh", *looked_at]
         inside = Inside(is_python=True)
         return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS, inside)
 
@@ -5152,11 +5738,13 @@ class Bubblewrap:
     ) -> Command:
         box = [self._bwrap, *self._isolation]
         visible = gpu.uuid if gpu else ""
-        env = environment([program], inside.libraries, "/tmp/run", "/tmp", visible)
+        searched = [*inside.libraries, *self._libraries.driver]
+        env = environment([program], searched, "/tmp/run", "/tmp", visible)
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
-        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self.devices.shown(gpu)]
+        box += [*system_folders(), "--proc", "/proc", *hidden(), "--dev", "/dev"]
+        box += [*self.devices.shown(gpu), *finished(gpu is not None)]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             if inside.is_python or path not in self._of_python:
@@ -5166,11 +5754,7 @@ class Bubblewrap:
             box += show_libraries(Path(self._libraries.folder))
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", *first_process(files, inside, limits)]
-        own = {"init": self._init, "seccomp": self._filter}
-        if "@stub" in box:
-            own["stub"] = Path(self._libraries.folder) / DRIVER_STUB
-        opened = {name: (path, os.O_RDONLY) for name, path in own.items()}
-        return Command(box, argv, "/", {}, {**files, **opened})
+        return Command(box, argv, "/", {}, {**files, **self._own.opened(box)})
 
 
 # --- handouts/executor/sandbox/unconfined.py ----------------------------------------------
@@ -5253,7 +5837,8 @@ class NoSandbox:
     ) -> dict[str, str]:
         visible = gpu.uuid if gpu else ""
         home, tmp = str(folder / "run"), str(folder / "tmp")
-        return environment([program], libraries, home, tmp, visible)
+        searched = [*libraries, *self._libraries.driver]
+        return environment([program], searched, home, tmp, visible)
 
 
 # --- handouts/executor/pipeline/host.py ---------------------------------------------------
@@ -7353,8 +7938,10 @@ class EventLoop:
 # System calls that Python has no function for.
 
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER = 1, 4, 8, 36
 MS_BIND, MS_REC, MS_PRIVATE, CLONE_NEWNS = 0x1000, 0x4000, 0x40000, 0x20000
+CAP_SYS_RESOURCE = 1 << 24
+CAPABILITIES_VERSION = 0x20080522  # of capset(2): two words of each set
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -7374,8 +7961,31 @@ def die_with(parent: int) -> Callable[[], None]:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
+        be_killed_first()
 
     return prepare
+
+
+def set_capabilities(effective: int, permitted: int) -> None:
+    """Of this thread; none is inherited by what it executes. Raises OSError."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)(effective, permitted, 0, 0, 0, 0)
+    check_call(LIBC.capset(header, sets))
+
+
+def be_killed_first() -> None:
+    """This process and its descendants are the first to go when the host is out of memory.
+
+    With CAP_SYS_RESOURCE, which a slot started by root keeps for this alone, the value is also the
+    lowest that they may have (proc(5)); without it they may go back to the executor's own, where
+    /proc can be written (hidden.py).
+    """
+    with suppress(OSError):
+        set_capabilities(CAP_SYS_RESOURCE, CAP_SYS_RESOURCE)
+    with suppress(OSError):
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(descriptor, b"1000")
+        os.close(descriptor)
 
 
 # --- handouts/executor/slot/identity.py ---------------------------------------------------
@@ -7407,10 +8017,16 @@ class Identity:
 
 
 def become(uid: int, groups: Sequence[int]) -> None:
-    """Gives root up for good. Raises OSError."""
+    """Gives root up for good, but for one capability (`be_killed_first`), where there is that. No
+    program inherits it. Raises OSError."""
     os.setgroups(groups)
     os.setresgid(uid, uid, uid)
+    check_call(LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setresuid(uid, uid, uid)
+    try:
+        set_capabilities(0, CAP_SYS_RESOURCE)
+    except OSError:  # root in a container without it
+        set_capabilities(0, 0)
     LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its own /proc/self/fd is closed to it
 
 

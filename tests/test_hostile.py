@@ -28,10 +28,10 @@ HEADER = r"^(?://|#) (?!ruff)(\w+): (.+)$"  # lines that say what must become of
 # What is worth trying again where all slots and the executor itself have one uid.
 SMALL_CUT = [
     "daemon", "exit_137", "fork_bomb", "forges_a_result", "incbin_token", "include_token",
-    "kill_everything", "looks_for_the_token", "memory_hog_in_children", "network", "out_changed",
-    "out_large", "out_links", "out_many", "out_names", "out_replaced", "proc",
-    "reads_other_folders", "system_calls", "include_passwd", "python_kills_everything",
-    "python_looks_around",
+    "kill_everything", "looks_at_the_host", "looks_for_the_token", "makes_device_files",
+    "memory_hog_in_children", "network", "out_changed", "out_large", "out_links", "out_many",
+    "out_names", "out_replaced", "proc", "reads_other_folders", "system_calls", "include_passwd",
+    "python_kills_everything", "python_looks_around", "watches_others",
 ]  # fmt: skip
 LIMITS = {
     "TELERUN_SUBMITS_PER_MINUTE": 0,

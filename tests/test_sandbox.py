@@ -1,12 +1,10 @@
 """The sandbox itself: what it says when it cannot be, and that nothing of it outlives its owner."""
 
-import errno
 import json
 import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -386,62 +384,6 @@ def test_sandbox_none_is_said_aloud(world: World) -> None:
 def test_arguments(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         options(*arguments)
-
-
-# --- The filter of system calls, run by an interpreter of its own ------------------------
-
-
-def answer(program: bytes, architecture: int, number: int, *arguments: int) -> int:
-    """What a filter says to a system call: classic BPF, as far as a filter needs it."""
-    data = struct.pack("=IIQ6Q", number, architecture, 0, *(arguments + (0,) * 6)[:6])
-    at = value = 0
-    while True:
-        code, if_true, if_false, constant = struct.unpack_from("=HBBI", program, 8 * at)
-        at += 1
-        if code == 0x20:
-            (value,) = struct.unpack_from("=I", data, constant)
-        elif code == 0x06:
-            return constant
-        else:
-            holds = {0x15: value == constant, 0x35: value >= constant, 0x45: value & constant}[code]
-            at += if_true if holds else if_false
-
-
-ALLOW, KILL = 0x7FFF0000, 0x80000000
-
-
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_the_filter(machine: str) -> None:
-    column, architecture = executor.ARCHITECTURES[machine]
-    program = executor.seccomp_filter(machine)
-
-    def ask(number: int, *arguments: int) -> int:
-        return answer(program, architecture, number, *arguments)
-
-    refused = 0x00050000 | errno.EPERM
-    for name, numbers in executor.DENIED.items():
-        assert ask(numbers[column]) == refused, name
-    clone, ioctl, make_socket = [(56, 220), (16, 29), (41, 198)]
-    assert ask(clone[column], 0x00010F00) == ALLOW  # a thread
-    assert ask(clone[column], 0x10000000 | signal.SIGCHLD) == refused  # a user namespace
-    assert ask(435) == 0x00050000 | errno.ENOSYS  # clone3
-    prlimit = (302, 261)[column]
-    assert [ask(prlimit, pid) for pid in (0, 1, 7)] == [ALLOW, refused, refused]
-    assert ask(ioctl[column], 0, 0x5401) == ALLOW
-    assert ask(ioctl[column], 0, 0x5412) == refused
-    assert ask(ioctl[column], 0, 0x541C) == refused
-    assert [ask(make_socket[column], family) == ALLOW for family in (1, 2, 10, 16, 17, 38, 40)] == [
-        True, True, True, True, False, False, False,
-    ]  # fmt: skip
-    assert ask(0) == ask(319 if column == 0 else 279) == ALLOW  # read or io_setup; memfd_create
-    assert answer(program, 0x40000003, 20) == KILL  # i386
-    if machine == "x86_64":
-        assert ask(0x40000000) == KILL  # x32
-
-
-def test_a_machine_without_a_filter_is_refused() -> None:
-    with pytest.raises(executor.BadSetup, match="no system call filter for a vax"):
-        executor.seccomp_filter("vax")
 
 
 def test_a_gpu_is_one_executors_alone() -> None:

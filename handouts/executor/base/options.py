@@ -179,3 +179,16 @@ def add_sandbox_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="show this in the sandbox too, read-only: a compiler outside of /usr, a data set",
     )
+    parser.add_argument(
+        "--sandbox-sys",
+        choices=("cuda", "whole"),
+        default="cuda",
+        help="what programs with a GPU see of /sys: what CUDA reads of their own GPU "
+        "(default: %(default)s), or all of it, if CUDA does not start with that",
+    )
+    parser.add_argument(
+        "--seccomp-log",
+        action="store_true",
+        help="have the kernel log the system calls that an allow list would refuse; "
+        "all that is refused without this still is",
+    )

@@ -7,6 +7,7 @@ like libcublas.so, and a stand-in for the driver's library.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from handouts.executor.base.say import say
+from handouts.executor.machine.driver_library import named_folders, usual_folders
 from handouts.executor.machine.driver_stub import compile_stub, driver_functions
 from handouts.executor.machine.toolchain import include_folder, toolkit_root
 
@@ -34,6 +36,7 @@ class Libraries(NamedTuple):
     has_driver: bool = True
     names: Sequence[str] = ()  # of those that the toolkit has, as -l takes them
     include: str = ""  # the folder of their headers; "" where compilers look anyhow
+    driver: Sequence[str] = ()  # folders of the driver's library, if the loader must be told
 
 
 NO_LIBRARIES = Libraries()
@@ -42,11 +45,11 @@ NO_LIBRARIES = Libraries()
 def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
     """Looks for them, and makes in `folder` what is missing. Without nvcc there are none."""
     shutil.rmtree(str(folder), ignore_errors=True)
+    driver, has_driver = find_driver(os.environ.get("LD_LIBRARY_PATH", ""))
     if not nvcc:
-        return NO_LIBRARIES
+        return NO_LIBRARIES._replace(driver=driver)
     folder.mkdir(parents=True)
     run, stubs = library_folders(nvcc)
-    has_driver = finds_driver()
     link_plain_names([*run, *stubs], folder)
     if not (has_driver and any((stub / "libcuda.so").exists() for stub in stubs)):
         make_driver_stub(nvcc, compiler, folder)
@@ -59,7 +62,7 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
         for library in path.glob("lib*")
     }
     shown_at = [str(path) for path in run]
-    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include)
+    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include, driver)
 
 
 def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
@@ -73,6 +76,19 @@ def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
         if path.is_dir() and not any(path.samefile(other) for other in folders):
             folders.append(path)
     return folders, [path / "stubs" for path in folders if (path / "stubs").is_dir()]
+
+
+def find_driver(search_path: str) -> tuple[list[str], bool]:
+    """The folders in which programs must be told to look for it, and whether there is one.
+
+    `search_path`: the executor's own LD_LIBRARY_PATH. What is named there comes first, as with
+    cuda-compat, a newer library than the host's; then what the loader finds; then usual places.
+    """
+    folders = named_folders(search_path)
+    if not folders and not finds_driver():
+        folders = usual_folders()
+        return folders, bool(folders)
+    return folders, True
 
 
 def finds_driver() -> bool:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
 from handouts.client.errors import BadSetup
 from handouts.executor.base.limits import DEFAULT_LIMITS
+from handouts.executor.machine.driver_library import DRIVER_LIBRARY, leads_to
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.interpreter import Interpreter
-from handouts.executor.machine.libraries import DRIVER_STUB, NO_LIBRARIES, Libraries
+from handouts.executor.machine.libraries import NO_LIBRARIES, Libraries
 from handouts.executor.results.archive import Found, unpack
 from handouts.executor.sandbox.bundle import NO_FILES, pack, placed
 from handouts.executor.sandbox.bwrap_program import find_bwrap, isolation, options_of
 from handouts.executor.sandbox.command import Command, Places, environment
-from handouts.executor.sandbox.first_process import Inside, compile_init, first_process
+from handouts.executor.sandbox.first_process import Inside, first_process
 from handouts.executor.sandbox.gpu_devices import GpuDevices
+from handouts.executor.sandbox.hidden import finished, hidden
+from handouts.executor.sandbox.own_files import OwnFiles
 from handouts.executor.sandbox.self_test import SELF_TEST
 from handouts.executor.sandbox.shown import (
     LIBRARIES,
@@ -27,7 +29,6 @@ from handouts.executor.sandbox.shown import (
     show_libraries,
     system_folders,
 )
-from handouts.executor.sandbox.system_calls import seccomp_filter
 from handouts.executor.sandbox.uids import Uids
 
 WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -55,23 +56,23 @@ class Bubblewrap:
         self._libraries = libraries
         self._of_python = outside_usr(interpreter.folders if interpreter else [])
         shown = folders_to_bind(nvcc, options.sandbox_bind)
+        shown += [path for path in outside_usr(leads_to(libraries.driver)) if path not in shown]
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
-        folder.mkdir(parents=True, exist_ok=True)
-        self._init = folder / "init"
-        self._filter = folder / "seccomp"
-        compile_init(self._init)
-        self._filter.write_bytes(seccomp_filter(platform.machine()))
+        self._logs_calls = options.seccomp_log
+        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
         self._sized = b"--size" in supported  # 0.7 and newer; else only memory is limited
         self._isolation = isolation(supported)
-        self.devices = GpuDevices()
+        own_groups = self.uids.gids if self.uids else ()
+        self.devices = GpuDevices(options.sandbox_sys == "whole", own_groups)
 
     def about(self) -> str:
         """For the log and for staff."""
-        return "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+        about = "bubblewrap, a uid for each worker" if self.uids else "bubblewrap"
+        return about + (", unusual system calls are logged" if self._logs_calls else "")
 
     def use(self, gpus: list[Gpu]) -> None:
         """Finds the device files of the GPUs. Raises BadSetup."""
@@ -162,7 +163,8 @@ class Bubblewrap:
         self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""
     ) -> Command:
         """A command that ends with CHECKED if the sandbox holds what it should."""
-        argv = ["/bin/sh", "-c", SELF_TEST, "sh", str(auth), nvcc, str(scratch), python]
+        looked_at = [str(auth), nvcc, str(scratch), python, DRIVER_LIBRARY if gpu else ""]
+        argv = ["/bin/sh", "-c", SELF_TEST, "sh", *looked_at]
         inside = Inside(is_python=True)
         return self._command(argv, [], {}, nvcc, gpu, DEFAULT_LIMITS, inside)
 
@@ -178,11 +180,13 @@ class Bubblewrap:
     ) -> Command:
         box = [self._bwrap, *self._isolation]
         visible = gpu.uuid if gpu else ""
-        env = environment([program], inside.libraries, "/tmp/run", "/tmp", visible)
+        searched = [*inside.libraries, *self._libraries.driver]
+        env = environment([program], searched, "/tmp/run", "/tmp", visible)
         for name, value in env.items():
             box += ["--setenv", name, value]
         size = ["--size", str(limits["disk_bytes"])] if self._sized else []
-        box += [*system_folders(), "--proc", "/proc", "--dev", "/dev", *self.devices.shown(gpu)]
+        box += [*system_folders(), "--proc", "/proc", *hidden(), "--dev", "/dev"]
+        box += [*self.devices.shown(gpu), *finished(gpu is not None)]
         box += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp", "--dir", "/tmp/run"]
         for number, path in enumerate(self.binds):  # after /tmp, since they may lie there
             if inside.is_python or path not in self._of_python:
@@ -192,8 +196,4 @@ class Bubblewrap:
             box += show_libraries(Path(self._libraries.folder))
         box += ["--chdir", "/tmp/run", "--remount-ro", "/", "--remount-ro", "/dev"]
         box += ["--seccomp", "@seccomp", "--", *first_process(files, inside, limits)]
-        own = {"init": self._init, "seccomp": self._filter}
-        if "@stub" in box:
-            own["stub"] = Path(self._libraries.folder) / DRIVER_STUB
-        opened = {name: (path, os.O_RDONLY) for name, path in own.items()}
-        return Command(box, argv, "/", {}, {**files, **opened})
+        return Command(box, argv, "/", {}, {**files, **self._own.opened(box)})

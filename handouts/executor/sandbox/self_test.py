@@ -6,8 +6,8 @@ from pathlib import Path
 
 CHECKED = 42  # the exit status if all is well
 
-# Its arguments: the file with the token, nvcc, the scratch folder, Python; nvcc and Python are ""
-# where there is none.
+# Its arguments: the file with the token, nvcc, the scratch folder, Python, and the driver's
+# library, which the loader is asked for as a program would; "" where there is or need be none.
 SELF_TEST = f"""\
 if [ -r "$3" ]; then
     echo "$3, with the jobs of others, can be read in the sandbox; choose another --scratch-dir"
@@ -26,6 +26,12 @@ fi
 }}
 [ -z "$4" ] || "$4" -c "" || {{
     echo "$4 does not run in it; name one with --python that needs nothing outside of its prefix"
+    exit 1
+}}
+[ -z "$5" ] || [ -z "$(LD_PRELOAD="$5" /bin/true 2>&1)" ] || {{
+    echo "$5, the driver's library, is not found in it, and no CUDA program would start:" \\
+        "install it and run ldconfig, or start the executor with" \\
+        "LD_LIBRARY_PATH=/the/folder/that/holds/it"
     exit 1
 }}
 exit {CHECKED}

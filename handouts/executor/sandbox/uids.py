@@ -21,6 +21,11 @@ class Uids:
         self._folder = Path("/run/telerun-sandbox")
         self._folder.mkdir(mode=0o700, exist_ok=True)
 
+    @property
+    def gids(self) -> range:
+        """Each uid has the group of its number."""
+        return self._range
+
     def take(self) -> tuple[Any, int]:
         """A uid that is free, as the open file of its lock and its number. Raises BadSetup."""
         for uid in self._range:

@@ -87,4 +87,5 @@ class NoSandbox:
     ) -> dict[str, str]:
         visible = gpu.uuid if gpu else ""
         home, tmp = str(folder / "run"), str(folder / "tmp")
-        return environment([program], libraries, home, tmp, visible)
+        searched = [*libraries, *self._libraries.driver]
+        return environment([program], searched, home, tmp, visible)

@@ -9,13 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from handouts.executor.slot.libc import (
+    CAP_SYS_RESOURCE,
     CLONE_NEWNS,
     LIBC,
     MS_BIND,
     MS_PRIVATE,
     MS_REC,
     PR_SET_DUMPABLE,
+    PR_SET_KEEPCAPS,
     check_call,
+    set_capabilities,
 )
 from handouts.executor.slot.protocol import Setup
 
@@ -44,10 +47,16 @@ class Identity:
 
 
 def become(uid: int, groups: Sequence[int]) -> None:
-    """Gives root up for good. Raises OSError."""
+    """Gives root up for good, but for one capability (`be_killed_first`), where there is that. No
+    program inherits it. Raises OSError."""
     os.setgroups(groups)
     os.setresgid(uid, uid, uid)
+    check_call(LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setresuid(uid, uid, uid)
+    try:
+        set_capabilities(0, CAP_SYS_RESOURCE)
+    except OSError:  # root in a container without it
+        set_capabilities(0, 0)
     LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its own /proc/self/fd is closed to it
 
 
