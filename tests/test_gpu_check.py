@@ -15,6 +15,7 @@ import pytest
 from tests.gpu_check import checks, host, table
 from tests.gpu_check.checks import afterwards, gate, killed, memory, settings, tools
 from tests.gpu_check.deadline import Deadline
+from tests.gpu_check.paper import PAPER
 from tests.support.gpus import StubGpus
 from tests.support.processes import ROOT, Process, run
 
@@ -26,7 +27,7 @@ SMALL_LIMIT = 64 << 20
 STUB_PROGRAMS = {
     "runs": "echo all right on 1 GPU",
     "lists_devices": "echo sees 1 GPU without CUDA_VISIBLE_DEVICES; echo sees 1 device file",
-    "opens_its_files": "echo nvidiactl opened; echo nvidia-uvm opened; sleep 2; "
+    "opens_its_files": "echo nvidiactl opened; echo nvidia-uvm opened; sleep 1; "
     "echo all were opened, and one GPU",
     "writes_a_pattern": "echo 64 MiB written",
     "reads_memory": "echo found 0 words of the last job",
@@ -236,9 +237,7 @@ def test_a_tool_that_may_read_no_counters_has_been_tried(
 def test_a_tool_that_is_not_installed_is_not_here(
     stub_host: StubHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tools, "PLACES", ())
-    monkeypatch.setattr(tools, "NVCC", stub_host.stub.nvcc)
-    monkeypatch.setattr("shutil.which", lambda _, **__: None)
+    monkeypatch.setattr(tools, "places_of", lambda name: [stub_host.keep / name])
     assert outcome(stub_host, "nsys") == (table.NOT_HERE, "nsys is not installed")
 
 
@@ -355,7 +354,12 @@ def test_as_after_a_boot_there_are_no_device_files_of_nvidia(tmp_path: Path) -> 
 
 
 def one_check(seconds: float, test: Any) -> table.Check:
-    return table.Check("it holds", "", seconds, "tests/test_gate.py", test)
+    return table.Check("it holds", "", seconds, test)
+
+
+def gate_costs(_: host.Host) -> str:
+    """Of a check's name, so that the table says what paper shows of it."""
+    raise table.NotHere("no GPU")
 
 
 def waits(_: host.Host) -> str:
@@ -407,8 +411,13 @@ def test_what_a_check_says_and_the_exit_status(
     passed = table.run(one_check(60, lambda _: "seen"), plain_host, Deadline(600))
     assert done.result == result
     assert table.exit_status([passed, done]) == status
-    on_paper = "; on paper: tests/test_gate.py" in table.line(done)
-    assert on_paper == (result in (table.NOT_HERE, table.NOT_TESTED))
+
+
+def test_a_row_of_what_is_not_here_says_what_paper_shows(plain_host: host.Host) -> None:
+    done = table.run(one_check(60, gate_costs), plain_host, Deadline(600))
+    assert table.line(done) == f"| it holds | not here | no GPU; on paper: {PAPER['gate_costs']} |"
+    passed = table.Outcome(done.check, table.PASSED, "3 ms")
+    assert table.line(passed) == "| it holds | passed | 3 ms |"
 
 
 def test_a_failure_counts_more_than_what_was_not_tested(plain_host: host.Host) -> None:
@@ -421,11 +430,11 @@ def test_a_failure_counts_more_than_what_was_not_tested(plain_host: host.Host) -
 
 
 def test_what_the_table_says_of_paper_is_there() -> None:
-    for one in table.CHECKS:
-        for place in filter(lambda word: word.startswith("tests/"), one.paper.split()):
-            path, _, name = place.rstrip(",").partition("::")
-            assert (ROOT / path).is_file(), place
-            assert f"def {name}" in (ROOT / path).read_text(), place
+    assert PAPER.keys() <= BY_NAME.keys()
+    for place in PAPER.values():
+        path, _, name = place.partition(",")[0].partition("::")
+        assert (ROOT / path).is_file(), place
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), place
 
 
 def test_a_gpu_without_its_driver_is_no_machine_without_a_gpu(tmp_path: Path) -> None:
@@ -472,7 +481,7 @@ def test_without_a_gpu_it_says_what_is_unproven_and_what_paper_shows(tmp_path: P
     assert done.status == 0
     assert "| the last job's memory on the GPU cannot be read | not here | no GPU |" in done.out
     assert "0 passed, 0 failed, 4 not here (no GPU)." in done.out.splitlines()
-    assert "on paper: tests/test_limits.py" in done.out
+    assert "on paper: tests/test_gpus.py::test_memory_that_nobody_gives_back_fails" in done.out
     assert (tmp_path / "kept/table.md").read_text() in done.out
     done = command(tmp_path, "--only", "detection").no_traceback()
     assert done.status == 0

@@ -58,16 +58,15 @@ class Course:
         """The job, once it is over."""
         path = f"/jobs/{number}"
         deadline = time.monotonic() + self.patience
-        wait: dict[str, str] = {}
-        while True:
-            _, headers, job = self.world.request(self.alice, "GET", path, **wait)
-            if job and job["state"] not in ("queued", "running"):
-                return dict(job)
+        _, headers, job = self.world.request(self.alice, "GET", path)
+        while job["state"] in ("queued", "running"):
             assert time.monotonic() < deadline, (
-                f"{name} is still {job['state'] if job else 'there'}; "
-                f"{(self.executor.told().splitlines() or [''])[-1]}"
+                f"{name} is still {job['state']}; {(self.executor.told().splitlines() or [''])[-1]}"
             )
             wait = {"Prefer": "wait=10", "If-None-Match": headers["etag"]}
+            _, headers, changed = self.world.request(self.alice, "GET", path, **wait)
+            job = changed or job  # nothing is sent of one that has not changed
+        return dict(job)
 
     def run(self, program: Path, *arguments: Any, flags: list[str] | None = None) -> dict[str, Any]:
         """A program's job, once it is over."""

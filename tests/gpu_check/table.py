@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from tests.gpu_check.deadline import Deadline, OutOfTime, at_most
 from tests.gpu_check.host import Host, executor
+from tests.gpu_check.paper import PAPER
 
 PASSED, FAILED, NOT_HERE, NOT_TESTED = "passed", "FAILED", "not here", "not tested"
 
@@ -24,8 +25,12 @@ class Check(NamedTuple):
     words: str
     needs: str
     seconds: float  # how long it may take
-    paper: str  # the tests that show as much of it as can be shown without a GPU; "" for none
     test: Callable[[Host], str]
+
+    @property
+    def paper(self) -> str:
+        """The tests that show as much of it as can be shown without a GPU; "" for none."""
+        return PAPER.get(self.test.__name__, "")
 
 
 class Outcome(NamedTuple):
@@ -40,12 +45,12 @@ CHECKS: list[Check] = []
 
 
 def check(
-    words: str, needs: str = "", seconds: float = 60, paper: str = ""
+    words: str, needs: str = "", seconds: float = 60
 ) -> Callable[[Callable[[Host], str]], Callable[[Host], str]]:
-    """Enters a function into the table. `needs` is for `Host.lacks`, `paper` for readers."""
+    """Enters a function into the table. `needs` is for `Host.lacks`."""
 
     def enter(test: Callable[[Host], str]) -> Callable[[Host], str]:
-        CHECKS.append(Check(words, needs, seconds, paper, test))
+        CHECKS.append(Check(words, needs, seconds, test))
         return test
 
     return enter

@@ -41,7 +41,7 @@ def as_after_a_boot(folder: Path) -> tuple[Any, ...]:
 
 @check(
     "the executor starts where nothing has made the device files yet, as after a boot", "a GPU",
-    120, "tests/test_gpus.py, with a stub nvidia-modprobe",
+    120,
 )  # fmt: skip
 def boot(host: Host) -> str:
     if not is_root():

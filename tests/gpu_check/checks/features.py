@@ -24,6 +24,6 @@ def just_in_time(host: Host) -> str:
     return roomy(host).check("compiled_at_its_start", flags=[f"-gencode=arch={ptx},code={ptx}"])
 
 
-@check("kernels that start kernels", "a GPU", paper="tests/test_labs.py, compiled")
+@check("kernels that start kernels", "a GPU")
 def starts_kernels(host: Host) -> str:
     return roomy(host).check("starts_kernels")

@@ -12,9 +12,10 @@ from tests.support.processes import Process, wait_for
 
 
 @check(
-    "a process of others on the GPU quarantines it, until it goes", "a GPU", 120,
-    "tests/test_gate.py",
-)  # fmt: skip
+    "a process of others on the GPU quarantines it, until it goes",
+    "a GPU",
+    120,
+)
 def gate(host: Host) -> str:
     course = host.course
     before = len(course.quarantines())

@@ -34,7 +34,7 @@ def killed_grid(host: Host) -> str:
 
 @check(
     "after SIGKILL a process with an endless kernel and most of the memory is gone in time",
-    "a GPU", 90, "tests/test_gate.py, with a stub that SIGKILL does not end",
+    "a GPU", 90,
 )  # fmt: skip
 def reaped(host: Host) -> str:
     host.close_course()  # whose executor would quarantine the GPU for a process of others

@@ -23,7 +23,7 @@ def tools(host: Host) -> str:
     return f"nvcc {executor.nvcc_version(executor.find_nvcc(NVCC))}"
 
 
-@check("GPUs are found, or their absence is said", paper="tests/test_gpus.py")
+@check("GPUs are found, or their absence is said")
 def detection(host: Host) -> str:
     if host.gpus:
         return "; ".join(f"{g.index}: {g.name}, {g.architecture}, {g.uuid}" for g in host.gpus)
@@ -55,9 +55,9 @@ def what_nvidia_smi_says() -> str:
 
 
 @check(
-    "a CUDA_VISIBLE_DEVICES that names no GPU is refused", "a GPU",
-    paper="tests/test_gpus.py::test_other_values_are_refused",
-)  # fmt: skip
+    "a CUDA_VISIBLE_DEVICES that names no GPU is refused",
+    "a GPU",
+)
 def no_choice(host: Host) -> str:
     argv = [sys.executable, ROOT / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1]
     argv += ["--auth", host.course.auth, "--nvcc", NVCC]
@@ -95,7 +95,7 @@ executor.lock_gpu(gpus[0] if gpus else executor.Gpu("0", "{uuid}", "none", "", "
 """
 
 
-@check("the kernel's log can be followed, for Xid errors", paper="tests/test_gate.py")
+@check("the kernel's log can be followed, for Xid errors")
 def kernel_log(host: Host) -> str:
     place = Path("/dev/kmsg")
     if not place.exists():
@@ -140,9 +140,9 @@ def compile_in_sandbox(host: Host, folder: Path, path: Path) -> Path:
 
 
 @check(
-    "all of examples/ run, and print what they should", seconds=90,
-    paper="tests/test_end_to_end.py, and here without a GPU",
-)  # fmt: skip
+    "all of examples/ run, and print what they should",
+    seconds=90,
+)
 def examples(host: Host) -> str:
     course = host.course
     jobs = course.run_all(EXAMPLES)
@@ -167,9 +167,10 @@ def on_a_gpu() -> dict[str, str]:
 
 
 @check(
-    "the labs run as a student hands them in, with submit.py", "a GPU", 120,
-    "tests/test_labs_end_to_end.py",
-)  # fmt: skip
+    "the labs run as a student hands them in, with submit.py",
+    "a GPU",
+    120,
+)
 def labs(host: Host) -> str:
     course = host.course_of(
         "labs", "--nproc-cpu", 1, TELERUN_SUBMITS_PER_MINUTE=0, TELERUN_EXECUTE_SECONDS=60

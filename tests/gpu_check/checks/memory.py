@@ -14,7 +14,6 @@ from tests.support.processes import run
 LIMIT = 2 << 30  # bytes, for a job
 ROOMY = {**TIGHT, "TELERUN_MEMORY_BYTES": LIMIT, "TELERUN_EXECUTE_SECONDS": 30}
 KINDS = ("pinned", "write-combined", "registered", "managed")
-ON_PAPER = "tests/test_slot.py and tests/test_limits.py, with ordinary memory"
 
 
 def roomy(host: Host) -> Course:
@@ -24,7 +23,7 @@ def roomy(host: Host) -> Course:
 
 @check(
     "pinned, write-combined, registered and managed memory is limited, by the watchdog", "a GPU",
-    120, ON_PAPER,
+    120,
 )  # fmt: skip
 def memory_by_watchdog(host: Host) -> str:
     course = roomy(host)
@@ -32,7 +31,7 @@ def memory_by_watchdog(host: Host) -> str:
     return limited(course)
 
 
-@check("the same, by cgroups", "a GPU", 120, ON_PAPER)
+@check("the same, by cgroups", "a GPU", 120)
 def memory_by_cgroups(host: Host) -> str:
     with ExitStack() as stack:
         prefix = delegated(stack)

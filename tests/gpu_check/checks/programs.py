@@ -6,9 +6,9 @@ from tests.gpu_check.table import check
 
 
 @check(
-    "CUDA starts and computes in the sandbox under the default limits", "a GPU",
-    paper="tests/test_sandbox.py, with device files that are stubs",
-)  # fmt: skip
+    "CUDA starts and computes in the sandbox under the default limits",
+    "a GPU",
+)
 def runs(host: Host) -> str:
     return host.new_course(1).check("runs")
 
@@ -20,9 +20,9 @@ def runs_tightly(host: Host) -> str:
 
 
 @check(
-    "each result is stamped with its GPU, clocks and temperature", "a GPU",
-    paper="tests/test_gpus.py",
-)  # fmt: skip
+    "each result is stamped with its GPU, clocks and temperature",
+    "a GPU",
+)
 def stamps(host: Host) -> str:
     gpu = host.course.run(PROGRAMS / "runs.cu")["result"]["details"]["gpu"]
     wanted = host.gpus[0]

@@ -11,9 +11,9 @@ from tests.support.processes import wait_for
 
 
 @check(
-    "programs are not in the group root, and each device file that they see opens", "a GPU",
-    paper="tests/test_sandbox.py",
-)  # fmt: skip
+    "programs are not in the group root, and each device file that they see opens",
+    "a GPU",
+)
 def own_files(host: Host) -> str:
     course = host.course
     job: list[dict[str, Any]] = []

@@ -14,9 +14,10 @@ IDLE_SECONDS = 3  # after which a driver that nobody uses has stopped
 
 
 @check(
-    "a look at a GPU with persistence mode off is slow, and passes", "a GPU", 150,
-    "tests/test_gate.py, with a stub nvidia-smi that is slow",
-)  # fmt: skip
+    "a look at a GPU with persistence mode off is slow, and passes",
+    "a GPU",
+    150,
+)
 def persistence_off(host: Host) -> str:
     host.close_course()
     gpu = host.gpus[0].whole or host.gpus[0].uuid

@@ -9,7 +9,7 @@ from tests.gpu_check.table import check
 from tests.support.processes import Process, side_by_side
 
 
-@check("the other GPUs are invisible", "two GPUs", paper="tests/test_gpus.py")
+@check("the other GPUs are invisible", "two GPUs")
 def other_gpus(host: Host) -> str:
     course = host.new_course(len(host.gpus), **TIGHT)
     return f"of {len(host.gpus)} GPUs: {course.check('lists_devices')}"
@@ -17,7 +17,7 @@ def other_gpus(host: Host) -> str:
 
 @check(
     "an executor with all GPUs starts, and every GPU works at the same time as the others",
-    "two GPUs", 120, "tests/test_four_hosts.py",
+    "two GPUs", 120,
 )  # fmt: skip
 def all_at_once(host: Host) -> str:
     count = len(host.gpus)
@@ -32,9 +32,10 @@ def all_at_once(host: Host) -> str:
 
 
 @check(
-    "two executors that start at the same time have a GPU each", "two GPUs", 120,
-    "tests/test_gpus.py",
-)  # fmt: skip
+    "two executors that start at the same time have a GPU each",
+    "two GPUs",
+    120,
+)
 def two_starts(host: Host) -> str:
     first, second = host.gpus[:2]
     course = host.new_course(1, CUDA_VISIBLE_DEVICES=first.uuid, **TIGHT)
@@ -58,7 +59,7 @@ def two_starts(host: Host) -> str:
     return f"6 jobs, {time.monotonic() - began:.1f} s from the start of both"
 
 
-@check("an instance of a split GPU is a GPU of its own", "a split GPU (MIG)", paper="tests/test_gpus.py")  # fmt: skip  # noqa: E501
+@check("an instance of a split GPU is a GPU of its own", "a split GPU (MIG)")
 def instances(host: Host) -> str:
     count = len(host.gpus)
     course = host.new_course(count, **TIGHT)

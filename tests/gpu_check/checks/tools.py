@@ -20,7 +20,7 @@ PERMISSION = "ERR_NVGPUCTRPERM"
 PLACES = ("/usr/local/cuda/bin", "/opt/nvidia/nsight-compute/*", "/opt/nvidia/nsight-systems/*/bin")
 
 
-@check("compute-sanitizer in the sandbox", "a GPU", 90, "tests/test_sandbox.py, without a GPU")
+@check("compute-sanitizer in the sandbox", "a GPU", 90)
 def compute_sanitizer(host: Host) -> str:
     return try_tool(host, "compute-sanitizer", [], "ERROR SUMMARY: 0 errors")
 
@@ -58,15 +58,19 @@ def try_tool(host: Host, name: str, arguments: list[str], words: str) -> str:
 
 def find_tool(name: str) -> Path:
     """Raises NotHere."""
-    folders = [Path(executor.find_nvcc(NVCC)).parent]
-    for pattern in PLACES:
-        folders += sorted(Path("/").glob(pattern[1:]), reverse=True)
-    on_path = shutil.which(name)
-    found = [Path(on_path)] if on_path else []
-    found += [folder / name for folder in folders if (folder / name).is_file()]
+    found = [place for place in places_of(name) if place.is_file()]
     if not found:
         raise NotHere(f"{name} is not installed")
     return found[0]
+
+
+def places_of(name: str) -> list[Path]:
+    """Where it may be: on the PATH, beside nvcc, where NVIDIA's own installers put it."""
+    on_path = shutil.which(name)
+    folders = [Path(executor.find_nvcc(NVCC)).parent]
+    for pattern in PLACES:
+        folders += sorted(Path("/").glob(pattern[1:]), reverse=True)
+    return [Path(on_path)] * bool(on_path) + [folder / name for folder in folders]
 
 
 def keep_log(host: Host, name: str, log: str) -> None:
@@ -78,7 +82,7 @@ OPTION = "--seccomp-log"
 CALL = re.compile(r"type=1326 .*?comm=\"?(\w+).*? syscall=(\d+)")  # of the kernel's audit messages
 
 
-@check("which system calls of CUDA an allow list would refuse", "a GPU", 90, "tests/test_sandbox.py")  # fmt: skip  # noqa: E501
+@check("which system calls of CUDA an allow list would refuse", "a GPU", 90)
 def logged_calls(host: Host) -> str:
     """Those that the kernel's log has while some programs run; they go to `keep`."""
     if not host.executor_knows(OPTION):
