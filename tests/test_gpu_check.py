@@ -354,7 +354,7 @@ def test_as_after_a_boot_there_are_no_device_files_of_nvidia(tmp_path: Path) -> 
 
 
 def one_check(seconds: float, test: Any) -> table.Check:
-    return table.Check("it holds", "", seconds, test)
+    return table.Check("it holds", "", seconds, False, test)
 
 
 def gate_costs(_: host.Host) -> str:
@@ -437,6 +437,16 @@ def test_what_the_table_says_of_paper_is_there() -> None:
         assert not name or f"def {name}(" in (ROOT / path).read_text(), place
 
 
+def test_without_a_sandbox_no_host_is_accepted_and_no_hostile_program_runs(tmp_path: Path) -> None:
+    done = command(tmp_path, "--without-sandbox", "--only", "corpus").no_traceback()
+    assert done.status == 3
+    assert "0 passed, 0 failed, 1 NOT TESTED (--without-sandbox was given)." in done.out
+    assert command(tmp_path, "--without-sandbox", "--only", "examples").status == 0
+    assert command(tmp_path, "--without-sandbox", "--only", "tools").status == 3
+    boxed = {name for name, one in BY_NAME.items() if one.in_sandbox}
+    assert {"corpus", "own_files", "one_gpu", "other_gpus", "compiles"} <= boxed
+
+
 def test_a_gpu_without_its_driver_is_no_machine_without_a_gpu(tmp_path: Path) -> None:
     """A host whose driver does not start must not be accepted."""
     devices = tmp_path / "sys/bus/pci/devices"
@@ -516,3 +526,23 @@ def test_a_terminated_command_leaves_no_process_behind(tmp_path: Path) -> None:
     started.wait_until_told("| what must hold |")
     assert started.stop() == 1
     assert "Traceback" not in started.told()
+
+
+def test_what_it_needs_are_the_versions_that_are_tested() -> None:
+    """A kit for a host without a network has them, and no more than the queue on SQLite needs."""
+
+    def named(file: str) -> set[str]:
+        lines = (ROOT / file).read_text().splitlines()
+        return {line.partition("#")[0].strip() for line in lines} - {"", "-r requirements.txt"}
+
+    queue, ours = named("requirements.txt"), named("requirements-gpu-check.txt")
+    assert {one for one in queue if not one.startswith("psycopg")} <= ours
+    assert ours <= queue | named("requirements-dev.txt")
+
+
+def test_it_runs_without_the_driver_of_a_database_that_it_does_not_use(tmp_path: Path) -> None:
+    (tmp_path / "psycopg.py").write_text("raise ImportError('a stub: it is not installed')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    argv = [sys.executable, "-m", "tests.gpu_check", "--only", "detection"]
+    done = run([*argv, "--keep", tmp_path / "kept"], cwd=ROOT, timeout=300, env=environment)
+    assert done.status == 0, done

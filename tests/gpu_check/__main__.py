@@ -31,7 +31,7 @@ def main() -> int:
     deadline, began = Deadline(options.minutes * 60), time.monotonic()
     host = None
     try:
-        host = Host(options.keep, options.change_settings)
+        host = Host(options.keep, options.change_settings, options.without_sandbox)
         outcomes = run(host, deadline, options)
     except (executor.BadSetup, OSError) as error:
         print(f"gpu-check: {error}", file=sys.stderr)
@@ -72,6 +72,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="NAME", help="checks with this in their function's name")  # fmt: skip  # noqa: E501
     parser.add_argument("--minutes", type=minutes, default=MINUTES, metavar="N", help="for all of them; what is left then was not tested (default: %(default)s)")  # fmt: skip  # noqa: E501
     parser.add_argument("--keep", type=Path, default=ROOT / "build" / "gpu-check", metavar="DIR", help="where the table and raw answers go (default: build/gpu-check)")  # fmt: skip  # noqa: E501
+    parser.add_argument("--without-sandbox", action="store_true", help="for a machine where bubblewrap cannot work: tries the rest, and accepts nothing")  # fmt: skip  # noqa: E501
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument("--change-settings", action="store_true", help="persistence mode may be turned off and on again")  # fmt: skip  # noqa: E501
     settings.add_argument("--leave-settings", dest="change_settings", action="store_false", help="no setting of a GPU is changed (the default)")  # fmt: skip  # noqa: E501

@@ -46,12 +46,18 @@ class Host:
     """Closed at the end; `gpus` are those that executor.py finds here."""
 
     patience: ClassVar[int] = 90  # seconds for a job, on a GPU that may be in quarantine
-    options: ClassVar[dict[str, Any]] = {"nvcc": NVCC, "sandbox": "bubblewrap"}
+    options: dict[str, Any] = {"nvcc": NVCC, "sandbox": "bubblewrap"}
 
     def __init__(
-        self, keep: Path = ROOT / "build" / "gpu-check", may_change_settings: bool = False
+        self,
+        keep: Path = ROOT / "build" / "gpu-check",
+        may_change_settings: bool = False,
+        is_without_sandbox: bool = False,
     ) -> None:
         """`keep`: a folder for what was seen. Raises BadSetup."""
+        self.is_without_sandbox = is_without_sandbox
+        if is_without_sandbox:
+            self.options = {**self.options, "sandbox": "none"}
         self.keep = keep
         self.may_change_settings = may_change_settings
         self.gpus: list[Any] = executor.find_gpus()
@@ -130,7 +136,10 @@ def settings(gpus: list[Any]) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     for gpu in dict.fromkeys(gpu.whole or gpu.uuid for gpu in gpus):
         asked = ["-i", gpu, f"--query-gpu={','.join(SETTINGS)}", "--format=csv,noheader"]
-        answer = executor.ask_nvidia_smi(asked, seconds=60)[0]
+        try:
+            answer = executor.ask_nvidia_smi(asked, seconds=60)[0]
+        except executor.GpuTrouble:
+            continue  # other checks say so
         values = (answer.splitlines() or [""])[-1].split(",")
         found |= {(gpu, name): value.strip() for name, value in zip(SETTINGS, values, strict=False)}
     return found

@@ -25,6 +25,7 @@ class Check(NamedTuple):
     words: str
     needs: str
     seconds: float  # how long it may take
+    in_sandbox: bool  # whether it says nothing without one, or is dangerous
     test: Callable[[Host], str]
 
     @property
@@ -45,12 +46,12 @@ CHECKS: list[Check] = []
 
 
 def check(
-    words: str, needs: str = "", seconds: float = 60
+    words: str, needs: str = "", seconds: float = 60, in_sandbox: bool = False
 ) -> Callable[[Callable[[Host], str]], Callable[[Host], str]]:
     """Enters a function into the table. `needs` is for `Host.lacks`."""
 
     def enter(test: Callable[[Host], str]) -> Callable[[Host], str]:
-        CHECKS.append(Check(words, needs, seconds, test))
+        CHECKS.append(Check(words, needs, seconds, in_sandbox, test))
         return test
 
     return enter
@@ -60,6 +61,8 @@ def run(one: Check, host: Host, deadline: Deadline) -> Outcome:
     """Never raises: a check that goes wrong has failed."""
     if lacking := host.lacks(one.needs):
         return Outcome(one, NOT_HERE, lacking)
+    if one.in_sandbox and host.is_without_sandbox:
+        return Outcome(one, NOT_TESTED, "--without-sandbox was given")
     if deadline.left() <= 0:
         return Outcome(one, NOT_TESTED, "out of time")
     seconds = min(one.seconds, deadline.left())

@@ -9,7 +9,11 @@ from tests.gpu_check.host import Host
 from tests.gpu_check.table import NotTested, check
 
 
-@check("the hostile programs get their outcome, and the job after each is unaffected", seconds=300)
+@check(
+    "the hostile programs get their outcome, and the job after each is unaffected",
+    seconds=300,
+    in_sandbox=True,
+)
 def corpus(host: Host) -> str:
     hostile = their_tests()
     if not Path(hostile.PYTHON).exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.gpu_check.course import PROGRAMS, SHARED, header
 from tests.gpu_check.host import Host, executor, is_root, nvidia_devices
-from tests.gpu_check.table import NotHere, check
+from tests.gpu_check.table import NotHere, NotTested, check
 from tests.support.processes import NVCC, ROOT, Process, has_sandbox, run, wait_for
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.cu"))
@@ -19,6 +19,8 @@ LIMITS = {**executor.DEFAULT_LIMITS, "log_bytes": 1 << 16, "output_bytes": 1 << 
 
 @check("bubblewrap, nvcc and a host compiler are here")
 def tools(host: Host) -> str:
+    if host.is_without_sandbox:
+        raise NotTested("bubblewrap: --without-sandbox was given")
     assert has_sandbox(), "bubblewrap is missing, or may make no namespaces"
     return f"nvcc {executor.nvcc_version(executor.find_nvcc(NVCC))}"
 
@@ -26,7 +28,7 @@ def tools(host: Host) -> str:
 @check("GPUs are found, or their absence is said")
 def detection(host: Host) -> str:
     if host.gpus:
-        return "; ".join(f"{g.index}: {g.name}, {g.architecture}, {g.uuid}" for g in host.gpus)
+        return "; ".join(f"{g.index}: {g.name}, {g.architecture}" for g in host.gpus)
     found = nvidia_devices()
     assert not found, f"this machine has {', '.join(found)}, and {what_nvidia_smi_says()}"
     argv = [sys.executable, ROOT / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1]
@@ -84,7 +86,7 @@ def locks(host: Host) -> str:
     if with_lock:
         with_lock.close()
     assert "Another executor on this machine has GPU" in taken.err, taken.err
-    return f"another process is refused {uuid}"
+    return f"another process is refused {f'GPU {host.gpus[0].index}' if host.gpus else uuid}"
 
 
 TAKES_A_LOCK = """
@@ -106,7 +108,11 @@ def kernel_log(host: Host) -> str:
     return "/dev/kmsg"
 
 
-@check("every check program compiles in the sandbox for this host's architecture", seconds=120)
+@check(
+    "every check program compiles in the sandbox for this host's architecture",
+    seconds=120,
+    in_sandbox=True,
+)
 def compiles(host: Host) -> str:
     folder = host.course.world.folder
     programs = [*sorted(PROGRAMS.glob("*.cu")), *EXAMPLES]

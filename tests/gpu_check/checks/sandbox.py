@@ -13,6 +13,7 @@ from tests.support.processes import wait_for
 @check(
     "programs are not in the group root, and each device file that they see opens",
     "a GPU",
+    in_sandbox=True,
 )
 def own_files(host: Host) -> str:
     course = host.course

@@ -9,7 +9,7 @@ from tests.gpu_check.table import check
 from tests.support.processes import Process, side_by_side
 
 
-@check("the other GPUs are invisible", "two GPUs")
+@check("the other GPUs are invisible", "two GPUs", in_sandbox=True)
 def other_gpus(host: Host) -> str:
     course = host.new_course(len(host.gpus), **TIGHT)
     return f"of {len(host.gpus)} GPUs: {course.check('lists_devices')}"
@@ -59,7 +59,7 @@ def two_starts(host: Host) -> str:
     return f"6 jobs, {time.monotonic() - began:.1f} s from the start of both"
 
 
-@check("an instance of a split GPU is a GPU of its own", "a split GPU (MIG)")
+@check("an instance of a split GPU is a GPU of its own", "a split GPU (MIG)", in_sandbox=True)
 def instances(host: Host) -> str:
     count = len(host.gpus)
     course = host.new_course(count, **TIGHT)

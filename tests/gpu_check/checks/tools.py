@@ -20,17 +20,17 @@ PERMISSION = "ERR_NVGPUCTRPERM"
 PLACES = ("/usr/local/cuda/bin", "/opt/nvidia/nsight-compute/*", "/opt/nvidia/nsight-systems/*/bin")
 
 
-@check("compute-sanitizer in the sandbox", "a GPU", 90)
+@check("compute-sanitizer in the sandbox", "a GPU", 90, in_sandbox=True)
 def compute_sanitizer(host: Host) -> str:
     return try_tool(host, "compute-sanitizer", [], "ERROR SUMMARY: 0 errors")
 
 
-@check("ncu in the sandbox, and whether it may read counters", "a GPU", 90)
+@check("ncu in the sandbox, and whether it may read counters", "a GPU", 90, in_sandbox=True)
 def ncu(host: Host) -> str:
     return try_tool(host, "ncu", ["--launch-count", "1"], "==PROF== Disconnected")
 
 
-@check("nsys in the sandbox", "a GPU", 90)
+@check("nsys in the sandbox", "a GPU", 90, in_sandbox=True)
 def nsys(host: Host) -> str:
     arguments = ["profile", "--trace=cuda", "--sample=none", "--cpuctxsw=none", "-o", "/tmp/report"]
     return try_tool(host, "nsys", arguments, "report.nsys-rep")
@@ -82,7 +82,7 @@ OPTION = "--seccomp-log"
 CALL = re.compile(r"type=1326 .*?comm=\"?(\w+).*? syscall=(\d+)")  # of the kernel's audit messages
 
 
-@check("which system calls of CUDA an allow list would refuse", "a GPU", 90)
+@check("which system calls of CUDA an allow list would refuse", "a GPU", 90, in_sandbox=True)
 def logged_calls(host: Host) -> str:
     """Those that the kernel's log has while some programs run; they go to `keep`."""
     if not host.executor_knows(OPTION):
