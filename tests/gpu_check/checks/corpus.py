@@ -11,7 +11,7 @@ from tests.gpu_check.table import NotTested, check
 
 @check(
     "the hostile programs get their outcome, and the job after each is unaffected",
-    seconds=300,
+    seconds=480,
     in_sandbox=True,
 )
 def corpus(host: Host) -> str:
