@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test hardening quick handouts openapi faults soak power-cuts fuzz corpus gpu-check bench lint format clean
+.PHONY: help venv demo test hardening quick handouts openapi faults soak power-cuts fuzz corpus gpu-check gpu-check-kit bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz   the API under requests made from its own schema, EXAMPLES=300 of each kind"
 	@echo "make corpus hostile programs, what became of each, in a table"
 	@echo "make gpu-check whether this GPU host is fit for service, in one table (docs/gpu-hosts.md)"
+	@echo "make gpu-check-kit what that needs, packed for a host that reaches no network, HOST_PYTHON=3.12"
 	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
 	@echo "make handouts executor.py and submit.py, from their sources in handouts/"
 	@echo "make openapi the API's document, from the code, as it is served and committed"
@@ -95,9 +96,31 @@ MINUTES ?= 30
 soak: $(VENV)/tests $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.faults --soak $(MINUTES) $(FAULTS)
 
-# CHECKS holds more arguments, such as CHECKS="--only memory".
-gpu-check: $(VENV)/tests $(VENV)/nvcc
+$(VENV)/gpu-check: requirements-gpu-check.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-gpu-check.txt
+	@touch $@
+
+# CHECKS holds more arguments, such as CHECKS="--only memory". With KIT, which `make gpu-check-kit`
+# made, nothing is fetched: the host needs make, python3, nvcc, g++ and bubblewrap.
+ifdef KIT
+gpu-check:
+	mkdir -p build/kit && tar -C build/kit -xzf $(KIT)
+	-$(PYTHON) -m compileall -q -j 0 build/kit
+	PYTHONPATH="$(CURDIR)/build/kit" $(PYTHON) -m tests.gpu_check $(CHECKS)
+else
+gpu-check: $(VENV)/gpu-check $(VENV)/nvcc
 	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.gpu_check $(CHECKS)
+endif
+
+# For the minor version of Python that the host has; its processor must be of this machine's kind.
+HOST_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+gpu-check-kit: | $(BIN)/python
+	rm -rf build/kit
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --target build/kit \
+	  --python-version $(HOST_PYTHON) --only-binary=:all: -r requirements-gpu-check.txt
+	tar -C build/kit -czf build/gpu-check-kit.tar.gz .
+	rm -rf build/kit
+	@ls -l build/gpu-check-kit.tar.gz
 
 CORPUS ?= corpus.md
 corpus: $(VENV)/tests $(VENV)/nvcc

@@ -1,8 +1,7 @@
 // A kernel that writes where nothing is (Xid 31): the program's own fault, and the next job's none.
 // outcome: runtime_error
 // says: an illegal memory access was encountered
-#include <cstdio>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 __global__ void write(int *to) { to[threadIdx.x] = 1; }
 int main() {
     write<<<1, 32>>>((int *)0x10);

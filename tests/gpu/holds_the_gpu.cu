@@ -1,7 +1,6 @@
 // Started outside of the executor: a process that has no business on its GPU.
-#include <cstdio>
 #include <unistd.h>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 int main() {
     void *at;
     TRY(cudaMalloc(&at, (size_t)256 << 20));

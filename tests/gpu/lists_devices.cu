@@ -1,13 +1,12 @@
 // Looks for more GPUs than it was given: without CUDA_VISIBLE_DEVICES, and in /dev.
 // outcome: succeeded
 // says: sees 1 GPU without, sees 1 device file
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <cctype>
 #include <dirent.h>
 #include <unistd.h>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 int main(int argc, char **argv) {
     if (argc == 1) {  // CUDA may have read it already
         unsetenv("CUDA_VISIBLE_DEVICES");

@@ -1,8 +1,7 @@
 // A kernel that never ends, killed in the middle.
 // outcome: runtime_timeout
 // says: it runs
-#include <cstdio>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 __global__ void spin(volatile int *stop) { while (!*stop) ; }
 int main() {
     int *stop;

@@ -1,8 +1,7 @@
 // The same in four processes, which their parent does not wait for.
 // outcome: succeeded runtime_timeout
-#include <cstdio>
 #include <unistd.h>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 __global__ void spin(volatile int *stop) { while (!*stop) ; }
 int main() {
     for (int n = 0; n < 4; n++) {

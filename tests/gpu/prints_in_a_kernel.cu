@@ -1,8 +1,7 @@
 // What kernels print is in the log.
 // outcome: succeeded
 // says: thread 0 of 4, thread 3 of 4
-#include <cstdio>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 __global__ void tell() { printf("thread %d of %d\n", threadIdx.x, blockDim.x); }
 int main() {
     tell<<<1, 4>>>();

@@ -1,8 +1,7 @@
 // Looks through all the GPU's memory, as it is given out, for what writes_a_pattern.cu wrote.
 // outcome: succeeded
 // says: found 0 words of the last job
-#include <cstdio>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 __global__ void look(const unsigned long long *at, size_t n, unsigned long long *found) {
     unsigned long long mine = 0, other = 0;
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {

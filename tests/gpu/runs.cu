@@ -1,9 +1,8 @@
 // CUDA starts, computes, and gives the right numbers back.
 // outcome: succeeded
 // says: all right on 1 GPU
-#include <cstdio>
 #include <vector>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 __global__ void square(int *of, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) of[i] = i * i;

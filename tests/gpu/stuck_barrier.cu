@@ -1,7 +1,6 @@
 // Blocks that wait for each other forever, with all of the GPU's memory taken, killed in the middle.
 // outcome: runtime_timeout
-#include <cstdio>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 __global__ void wait_for_all(int *arrived, int all) {
     if (threadIdx.x == 0) atomicAdd(arrived, 1);
     while (atomicAdd(arrived, 0) < all) ;

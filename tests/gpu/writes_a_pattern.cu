@@ -1,8 +1,7 @@
 // Fills the GPU's memory with what the next job is not to see.
 // outcome: succeeded
 // says: MiB written
-#include <cstdio>
-#define TRY(call) do { cudaError_t e_ = (call); if (e_ != cudaSuccess) { printf("%s: %s\n", #call, cudaGetErrorString(e_)); return 1; } } while (0)
+#include "check.h"
 __global__ void fill(unsigned long long *to, size_t n) {
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) to[i] = 0x7e1e5ec2e7c0ffeeULL;
 }

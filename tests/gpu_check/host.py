@@ -1,40 +1,72 @@
 """The host under test: a queue, an executor and a student of its own, all of them real."""
 
+import os
 import re
 import shutil
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.support.processes import NVCC, ROOT, Process, World
+from tests.gpu_check.course import Course
+from tests.support.processes import NVCC, ROOT, World
 from tests.support.scripts import load
 
 executor = load("executor")
-PROGRAMS = ROOT / "tests" / "gpu"
 NAMED_ARCHITECTURE = "sm_90"  # compiled for where there is no GPU to ask
 # As tight as the hostile programs' own, but for what CUDA itself may need.
 TIGHT = {
+    "TELERUN_SUBMITS_PER_MINUTE": 0,
+    "TELERUN_MAX_QUEUED_PER_USER": 100,
     "TELERUN_EXECUTE_SECONDS": 10,
     "TELERUN_OUTPUT_BYTES": 4 << 20,
     "TELERUN_MEMORY_BYTES": 1 << 30,
     "TELERUN_PROCESSES": 64,
     "TELERUN_DISK_BYTES": 64 << 20,
 }
+SETTINGS = ("persistence_mode", "compute_mode", "mig.mode.current", "ecc.mode.current", "power.limit")  # fmt: skip  # noqa: E501
+# An nvidia-smi that changes nothing, before the real one on an executor's PATH: an executor turns
+# persistence mode on, which is not this command's to decide.
+GUARD = """#!/bin/sh
+for word in "$@"; do
+    case $word in
+    -q | -x | -i | -L | --query* | --format* | --id* | --list* | --version) ;;
+    -*)
+        echo "gpu-check changes no settings; it was asked: nvidia-smi $*"
+        exit 1
+        ;;
+    esac
+done
+exec "{real}" "$@"
+"""
+NVIDIA, DISPLAYS = "0x10de", ("0x0300", "0x0302")  # on the PCI bus: a maker, and kinds of device
 
 
 class Host:
     """Closed at the end; `gpus` are those that executor.py finds here."""
 
-    patience: ClassVar[int] = 240  # seconds for a job, on a GPU that may be in quarantine
-    options: ClassVar[dict[str, Any]] = {"nvcc": NVCC, "sandbox": "bubblewrap"}
+    patience: ClassVar[int] = 90  # seconds for a job, on a GPU that may be in quarantine
+    options: dict[str, Any] = {"nvcc": NVCC, "sandbox": "bubblewrap"}
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        keep: Path = ROOT / "build" / "gpu-check",
+        may_change_settings: bool = False,
+        is_without_sandbox: bool = False,
+    ) -> None:
+        """`keep`: a folder for what was seen. Raises BadSetup."""
+        self.is_without_sandbox = is_without_sandbox
+        if is_without_sandbox:
+            self.options = {**self.options, "sandbox": "none"}
+        self.keep = keep
+        self.may_change_settings = may_change_settings
         self.gpus: list[Any] = executor.find_gpus()
         self.architecture = self.gpus[0].architecture if self.gpus else NAMED_ARCHITECTURE
         self._stack = ExitStack()
         self._course: Course | None = None
+        self.settings = settings(self.gpus)
+        self._guard = Path(tempfile.mkdtemp(prefix="telerun-gpu-check-"))
+        self._name = ""  # by which `course_of` finds it again
 
     def lacks(self, needs: str) -> str:
         """What is not here of what a check needs, in words; "" if nothing is lacking."""
@@ -47,87 +79,91 @@ class Host:
         return f"needs {needs}" if lacking.get(needs) else ""
 
     @property
-    def course(self) -> "Course":
+    def course(self) -> Course:
         """One queue and one executor, on the first GPU if there is any, for most checks."""
-        if self._course is None:
-            self._course = self.new_course(1, **TIGHT)
+        return self.course_of("tight", **TIGHT)
+
+    def course_of(self, name: str, *arguments: Any, **environment: Any) -> Course:
+        """The one that was begun under that name, if it is still there, else a new one."""
+        if self._course is None or self._name != name:
+            self.new_course(1, *arguments, **environment)
+            self._name = name
+        assert self._course
         return self._course
 
-    def new_course(self, count: int, **environment: Any) -> "Course":
-        """Another queue, with an executor that has so many GPUs."""
+    def new_course(
+        self, count: int, *arguments: Any, prefix: tuple[Any, ...] = (), **environment: Any
+    ) -> Course:
+        """Another queue, with an executor that has so many GPUs, started by way of `prefix`."""
         self.close_course()
         folder = Path(tempfile.mkdtemp(prefix="telerun-gpu-check-"))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.chmod(0o755)
         world = self._stack.enter_context(World(folder, **environment))
-        self._course = Course(self, world, count)
-        return self._course
+        self._course = course = Course(world, self.patience)
+        course.start_executor(self, count, *arguments, prefix=prefix)
+        return course
 
     def close_course(self) -> None:
         """GPUs are an executor's alone, so there is one at a time."""
-        self._course = None
-        self._stack.close()
-        self._stack = ExitStack()
+        self._course, self._name = None, ""
+        stack, self._stack = self._stack, ExitStack()
+        stack.close()
+
+    def close(self) -> None:
+        """Leaves nothing behind but what `keep` holds."""
+        self.close_course()
+        shutil.rmtree(self._guard, ignore_errors=True)
+
+    def path(self) -> str:
+        """The PATH of executors."""
+        before = str(self.options.get("PATH", os.environ["PATH"]))
+        real = shutil.which("nvidia-smi", path=before)
+        if self.may_change_settings or not real:
+            return before
+        guard = self._guard / "nvidia-smi"
+        guard.write_text(GUARD.format(real=real))
+        guard.chmod(0o755)
+        return f"{self._guard}:{before}"
+
+    def executor_knows(self, option: str) -> bool:
+        """Whether executor.py here has that option, as in "--seccomp-log"."""
+        return f'"{option}"' in (ROOT / "executor.py").read_text()
 
 
-class Course:
-    """A queue, an executor with its GPUs, and the jobs that go through it."""
+def settings(gpus: list[Any]) -> dict[tuple[str, str], str]:
+    """Those of each whole GPU that could be changed, by its UUID and the setting's name."""
+    found: dict[tuple[str, str], str] = {}
+    for gpu in dict.fromkeys(gpu.whole or gpu.uuid for gpu in gpus):
+        asked = ["-i", gpu, f"--query-gpu={','.join(SETTINGS)}", "--format=csv,noheader"]
+        try:
+            answer = executor.ask_nvidia_smi(asked, seconds=60)[0]
+        except executor.GpuTrouble:
+            continue  # other checks say so
+        values = (answer.splitlines() or [""])[-1].split(",")
+        found |= {(gpu, name): value.strip() for name, value in zip(SETTINGS, values, strict=False)}
+    return found
 
-    def __init__(self, host: Host, world: World, count: int) -> None:
-        self.world = world
-        self.patience = host.patience
-        self.auth = world.executor("checked")
-        self.alice = world.user("alice")
-        world.start_server()
-        self.executor = self.start_executor(host, count)
 
-    def start_executor(self, host: Host, count: int) -> Process:
-        arch = [] if host.gpus else ["--arch", host.architecture]
-        return self.world.start_executor(
-            self.auth, *arch, execute=count, gpus=bool(host.gpus), **host.options
-        )
+def nvidia_devices(root: Path = Path("/")) -> list[str]:
+    """What says that this machine has GPUs by NVIDIA, whether or not a driver runs them."""
+    found = [
+        f"PCI device {place.name}"
+        for place in sorted(root.glob("sys/bus/pci/devices/*"))
+        if _first_word(place / "vendor") == NVIDIA and _first_word(place / "class")[:6] in DISPLAYS
+    ]
+    nodes = [
+        path for path in sorted(root.glob("dev/*")) if re.search(r"/(nvidia\d+|dxg)$", str(path))
+    ]
+    return found + [f"/dev/{path.name}" for path in nodes]
 
-    def run(self, program: Path, *arguments: str) -> dict[str, Any]:
-        """A program's job, once it is over."""
-        body = {
-            "source": program.read_text(),
-            "filename": program.name,
-            "args": list(arguments),
-        }
-        _, _, job = self.world.request(self.alice, "POST", "/jobs", body)
-        path = f"/jobs/{job['id']}"
-        deadline = time.monotonic() + self.patience
-        while job["state"] in ("queued", "running"):
-            assert time.monotonic() < deadline, (
-                f"{program.name} is still {job['state']}; {self.executor.told().splitlines()[-1]}"
-            )
-            _, headers, job = self.world.request(self.alice, "GET", path)
-            if job["state"] in ("queued", "running"):
-                wait = {"Prefer": "wait=10", "If-None-Match": headers["etag"]}
-                self.world.request(self.alice, "GET", path, **wait)
-        return job
 
-    def check(self, name: str) -> str:
-        """Runs one of tests/gpu, which must end as its header says; the last it printed."""
-        program = PROGRAMS / f"{name}.cu"
-        wanted = dict(re.findall(r"^// (\w+): (.+)$", program.read_text(), re.MULTILINE))
-        job = self.run(program)
-        result = job["result"] or {"compile_log": "", "execute_log": ""}
-        log = result["compile_log"] + result["execute_log"]
-        assert job["outcome"] in wanted["outcome"].split(), (
-            f"{name}: {job['state']}, {job['outcome']}; it printed {log[-200:]!r}"
-        )
-        for words in filter(None, wanted.get("says", "").split(", ")):
-            assert words in log, f"{name}: no {words!r} in {log[-200:]!r}"
-        return (log.strip().splitlines() or ["nothing was printed"])[-1]
+def _first_word(path: Path) -> str:
+    try:
+        return (path.read_text().split() or [""])[0]
+    except OSError:
+        return ""
 
-    def quarantines(self) -> list[str]:
-        """What the executor said of GPUs that it took out."""
-        return [line for line in self.executor.told().splitlines() if "is quarantined" in line]
 
-    def check_after(self, name: str) -> str:
-        """The same; then the next job must find the GPU as if nothing had been."""
-        before = len(self.quarantines())
-        seen = self.check(name)
-        self.check("runs")
-        assert len(self.quarantines()) == before, self.quarantines()[-1]
-        return seen
+def is_root() -> bool:
+    return os.geteuid() == 0

@@ -277,18 +277,20 @@ class World:
         sandbox: str | None = None,
         gpus: bool = False,
         script: Path = ROOT / "executor.py",
+        prefix: tuple[Any, ...] = (),
         **environment: Any,
     ) -> Process:
-        """Starts executor.py and returns once it is up: with the real nvcc in the sandbox, with a
-        stub without, because a stub's programs are scripts that meddle with the test's folder.
-        What a stub compiles is not kept, so that it runs each time. `gpus`: it has some."""
+        """Starts executor.py, by way of `prefix`, and returns once it is up: with the real nvcc in
+        the sandbox, with a stub without, because a stub's programs are scripts that meddle with the
+        test's folder. What a stub compiles is not kept, so that it runs each time. `gpus`: it has
+        some."""
         if sandbox is None:
             wanted = has_sandbox() or os.environ.get("CI") == "true"
             sandbox = "bubblewrap" if nvcc == NVCC and wanted else "none"
         process = Process(
             auth.stem,
             self.folder / f"{auth.stem}.log",
-            [python, script, "--nproc-compile", compile, "--nproc-execute", execute,
+            [*prefix, python, script, "--nproc-compile", compile, "--nproc-execute", execute,
              "--auth", auth, "--scratch-dir", self.folder / "scratch", "--nvcc", nvcc,
              "--min-free-mib", "16", "--sandbox", sandbox, *([] if gpus else ["--no-gpu"]),
              "--compile-cache", 64 if nvcc == NVCC else 0, *arguments],
