@@ -4896,7 +4896,7 @@ def pci_address(gpu: Gpu, root: Path = Path("/")) -> str:
     """
     place = pci_place(gpu.bus)
     if place:
-        return "%04x:%02x:%02x.%x" % place
+        return "{:04x}:{:02x}:{:02x}.{:x}".format(*place)
     for information in sorted((root / DRIVER / "gpus").glob("*/information")):
         if re.search(
             rf"(?m)^GPU UUID:\s*{re.escape(gpu.whole or gpu.uuid)}\s*$", text_of(information)
