@@ -10,7 +10,7 @@ SLOT, THIS = "tests/test_slot.py::", "tests/test_gpu_check.py::"
 PAPER = {
     "detection": DRIVERS + "test_a_gpu_on_the_bus_that_nvidia_smi_does_not_list_is_waited_for",
     "no_choice": GPUS + "test_a_choice_that_is_none_is_an_error_and_never_all_gpus",
-    "locks": DRIVERS + "test_the_lock_cannot_be_taken_by_another_user",
+    "locks": "tests/test_gpu_locks.py::test_the_lock_cannot_be_taken_by_another_user",
     "kernel_log": DRIVERS + "test_xids_in_the_forms_of_the_kernels_log",
     "examples": "tests/test_end_to_end.py::test_the_examples_say_something_sensible_without_a_gpu",
     "labs": "tests/test_labs_end_to_end.py::test_the_kernel_beside_cublas_and_a_second_source",
