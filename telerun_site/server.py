@@ -31,11 +31,12 @@ log = logging.getLogger(__name__)
 # The addresses of every job's life. All else may take long: a native thread's.
 QUICK = re.compile(
     r"(GET|HEAD) /api/v1/jobs/\d+(/events)?"
-    r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|release))"
+    r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|output|release))"
     r"|PUT /api/v1/(executor|attempts/\d+/(result|files/.*))"
 )
 # A job whose claim was lost waits again; its executor's report is refused.
-LOSABLE = re.compile(r"POST /api/v1/(claims|attempts/\d+/heartbeat)")
+# What is printed comes again with the result.
+LOSABLE = re.compile(r"POST /api/v1/(claims|attempts/\d+/(heartbeat|output))")
 
 
 class Server(BaseApplication):
