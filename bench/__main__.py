@@ -15,6 +15,7 @@ from bench import (
     claiming,
     classroom,
     gpu,
+    live,
     lives,
     overhead,
     polling,
@@ -47,6 +48,7 @@ ROWS = [
     Row("I", "polling, the older way", polling.measure, ("sqlite",)),
     Row("J", "a slow disk", slow_disk.measure, ("sqlite",)),
     Row("K", "the hub's longest stall", stalls.measure),
+    Row("L", "watched programs", live.measure),
 ]
 
 

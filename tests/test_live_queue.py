@@ -134,7 +134,7 @@ def test_of_what_comes_again_only_what_is_new_is_taken(
 
 
 def test_any_bytes_pass_as_they_are(student: Api, stub: StubExecutor, job_id: int) -> None:
-    binary = bytes(range(256)) * 8 + "é中😀".encode() + b"\xf0\x9f\x98"
+    binary = bytes(range(256)) + "é中😀".encode() + b"\xf0\x9f\x98"
     for offset in range(len(binary)):  # a byte a request, no newline
         stub.feed(binary[offset : offset + 1], offset=offset)
     stub.api.finish(stub.claimed)
