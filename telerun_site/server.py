@@ -76,6 +76,7 @@ class Server(BaseApplication):
         super().run()
 
     def load(self) -> Any:
+        from jobs.api.v1 import express
         from telerun_site.wsgi import application
 
         # Now, and not at the first request: the processes share what was imported, and hear
@@ -84,7 +85,7 @@ class Server(BaseApplication):
         gc.freeze()  # what was imported stays shared: the collector would write into all of it
 
         connections.begin_server()
-        return HubOrThread(application, is_quick, may_be_lost)
+        return HubOrThread(application, is_quick, may_be_lost, express.answer)
 
 
 def is_quick(method: str, path: str) -> bool:
