@@ -4,15 +4,22 @@ The executor here is a stub: it claims, and feeds what it likes to the API.
 """
 
 import random
+import threading
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
 from accounts.models import Executor, User
 from foundation.database import connections
-from jobs import cancelling
-from jobs.live import watching
+from foundation.serving import waiting
+from jobs import cancelling, leases, staff
+from jobs.live import pieces, reading, retention, taking, watching
+from jobs.models import Attempt, AuditEntry, Job
 from tests.support.api import Api, problem
 from tests.support.events import Event, Shown, events
 from tests.support.threads import later
@@ -284,3 +291,397 @@ def test_a_finished_job_is_told_as_ever(student: Api, stub: StubExecutor, job_id
     stub.feed(b"hello")
     stub.api.finish(stub.claimed, execute_log="hello")
     assert [event.kind for event in Stream(student, job_id).until_over()] == ["job"]
+
+
+# --- Who may send, and what is refused ---------------------------------------------------
+
+
+def test_the_fence_holds(
+    student: Api, stub: StubExecutor, as_gpu2: Api, job_id: int, bob: User
+) -> None:
+    path, body = f"/attempts/{stub.attempt['id']}/output", {"log": "execute", "offset": 0}
+    mine = {**body, "text": "x", "lease_token": stub.attempt["lease_token"]}
+    assert problem(stub.send(0, "x", lease_token="other")) == (409, "lease-lost")
+    assert problem(as_gpu2.post(path, mine)) == (404, "not-found")
+    assert problem(stub.api.post("/attempts/999999/output", mine)) == (404, "not-found")
+    assert problem(student.post(path, mine)) == (403, "wrong-token-kind")
+    assert problem(Api(None).post(path, mine)) == (401, "not-authenticated")
+    assert stub.send(0, "x").status_code == 200
+    stub.api.finish(stub.claimed)
+    assert problem(stub.send(1, "y")) == (409, "lease-lost")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"log": "other"}, {"log": None}, {"offset": -1}, {"offset": 2**53}, {"offset": True},
+        {"offset": "x"}, {"offset": 1.5}, {"text": 5}, {"text": None}, {"text": "\ud800"},
+        {"lease_token": None},
+    ],
+)  # fmt: skip
+def test_what_is_no_output_is_refused(stub: StubExecutor, wrong: dict[str, Any]) -> None:
+    body = {"log": "execute", "offset": 0, "text": "x", "lease_token": stub.attempt["lease_token"]}
+    answer = stub.api.post(f"/attempts/{stub.attempt['id']}/output", {**body, **wrong})
+    assert problem(answer) == (400, "invalid-request")
+
+
+def test_a_request_is_bounded(stub: StubExecutor) -> None:
+    assert stub.send(0, b"\xff" * taking.MAX_BYTES).status_code == 200
+    assert problem(stub.send(0, b"\xff" * (taking.MAX_BYTES + 1))) == (413, "body-too-large")
+
+
+def test_too_many_requests_of_an_attempt_are_refused(
+    stub: StubExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "BURST", 3)
+    monkeypatch.setattr(taking, "A_SECOND", 0.001)
+    monkeypatch.setattr(taking, "_rates", taking._Rates())
+    assert [stub.send(0, "x").status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_it_renews_no_lease_and_changes_no_job(stub: StubExecutor, job_id: int) -> None:
+    def rows() -> list[Any]:
+        return [list(model.objects.values()) for model in (Job, Attempt, Executor)]
+
+    Executor.objects.update(last_seen_at=timezone.now() - timedelta(hours=1))
+    before = rows()
+    stub.feed(b"hello")
+    assert rows() == before
+
+
+def test_it_takes_no_writers_turn_and_waits_for_no_transaction(
+    stub: StubExecutor, job_id: int, student: Api
+) -> None:
+    """While somebody writes to the database, for as long as it takes."""
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Job.objects.filter(pk=job_id).update(filename="held.cu")
+            held.set()
+            over.wait(20)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(20)
+    try:
+        stub.feed(b"hello")
+        assert not over.is_set()
+    finally:
+        over.set()
+        thread.join()
+
+
+# --- Who watches -------------------------------------------------------------------------
+
+
+def test_the_executor_learns_whether_anybody_watches(
+    student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    assert stub.feed(b"a") is False
+    assert stub.api.beat(stub.claimed).json()["watched"] is False
+    stream = Stream(student, job_id)
+    stream.next()
+    assert stub.feed(b"b", offset=1) is True
+    assert stub.feed(b"", offset=2) is True  # it may only ask
+    assert stub.api.beat(stub.claimed).json()["watched"] is True
+    stream.close()
+    assert waiting.is_read(job_id) is False
+    assert stub.feed(b"c", offset=2) is True  # cut off a moment ago: it may be back
+
+
+def test_a_watcher_at_another_server_counts_while_its_note_lasts(
+    stub: StubExecutor, job_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(watching.feeds, "tell", told.append)
+    monkeypatch.setattr(watching, "KNOWN_SECONDS", 0.0)
+    rows = connections.scratch().rows
+    rows(watching.NOTE, job_id, 12345, time.time() + 20)
+    assert stub.feed(b"a") is True
+    assert told == [job_id]
+    rows(watching.NOTE, job_id, 12345, time.time() - 1)
+    assert stub.feed(b"b", offset=1) is False
+    assert told == [job_id]
+
+
+def test_somebody_who_waits_for_a_change_watches_nothing(
+    student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    """A held request sees no output, so output does not wake it."""
+    etag = student.get(f"/jobs/{job_id}")["ETag"]
+    answers = []
+    thread = later(0.3, lambda: answers.append(stub.feed(b"a")))
+    began = time.monotonic()
+    answer = student.get(f"/jobs/{job_id}", Prefer="wait=2", If_None_Match=etag)
+    thread.join()
+    assert (answer.status_code, answers) == (304, [False])
+    assert time.monotonic() - began >= 2
+
+
+def test_a_claim_again_of_a_cancelled_job_wants_no_stream(
+    student: Api, as_gpu1: Api, job_id: int
+) -> None:
+    assert as_gpu1.claim(Idempotency_Key="k")["stream"] is True
+    cancelling.cancel(job_id, "alice")
+    assert as_gpu1.claim(Idempotency_Key="k")["stream"] is False
+
+
+# --- What is kept of an attempt that ends without a result -------------------------------
+
+
+def attempts(student: Api, job_id: int) -> list[dict[str, Any]]:
+    return student.get(f"/jobs/{job_id}").json()["attempts"]
+
+
+ENDINGS = ("released", "cancelled", "expired", "requeued", "failed")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_was_streamed_stays(
+    ending: str, student: Api, stub: StubExecutor, job_id: int, ta: Any
+) -> None:
+    """S1, for every ending."""
+    stub.feed(b"a warning\n", "compile")
+    stub.feed(b"step 1\n\xff\0")
+    if ending == "cancelled":
+        student.post(f"/jobs/{job_id}/cancel")
+    if ending == "failed":
+        Job.objects.update(attempts_left=0)
+    if ending == "requeued":
+        staff.requeue(job_id, "ta")
+    elif ending == "expired":
+        leases.expire(timezone.now() + timedelta(days=1))
+    else:
+        assert stub.release().status_code == 200
+    (attempt,) = attempts(student, job_id)
+    assert attempt["ending"] == {"failed": "released"}.get(ending, ending)
+    assert attempt["compile_log"] == "a warning\n"
+    assert attempt["execute_log"] == "step 1\n\udcff\0"
+    page = ta.get(f"/admin/jobs/job/{job_id}/change/").content.decode()
+    assert "step 1\n\\xff\\x00" in page
+    assert "a warning" in page
+
+
+def test_of_one_that_printed_nothing_nothing_is_said(
+    student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    stub.release()
+    (attempt,) = attempts(student, job_id)
+    assert not {"compile_log", "execute_log"} & set(attempt)
+
+
+def test_of_one_with_a_result_the_result_tells(
+    student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    stub.feed(b"streamed")
+    stub.api.finish(stub.claimed, execute_log="the whole")
+    job = student.get(f"/jobs/{job_id}").json()
+    assert "execute_log" not in job["attempts"][0]
+    assert job["result"]["execute_log"] == "the whole"
+    staff.requeue(job_id, "ta")  # superseded: for staff alone, as ever
+    assert "execute_log" not in attempts(student, job_id)[0]
+
+
+def test_what_the_executor_gives_back_counts_more(
+    student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    stub.feed(b"compiled", "compile")
+    stub.feed(b"some of ")
+    assert stub.release(execute_log="some of it\udcff").status_code == 200
+    (attempt,) = attempts(student, job_id)
+    assert (attempt["compile_log"], attempt["execute_log"]) == ("compiled", "some of it\udcff")
+    assert stub.release(execute_log="again").status_code == 200  # changes nothing more
+    assert attempts(student, job_id) == [attempt]
+
+
+def test_the_logs_of_a_cancelled_attempt_may_come_late_and_once(
+    student: Api, stub: StubExecutor, job_id: int, audit_log: Any
+) -> None:
+    """Its lease ran out, or staff ended it, before its executor could say what was printed."""
+    stub.feed(b"some of ")
+    cancelling.cancel(job_id, "alice")
+    leases.expire(timezone.now() + timedelta(days=1))
+    answer = student.get(f"/jobs/{job_id}")
+    assert answer.json()["state"] == "cancelled"
+    entries = AuditEntry.objects.count()
+    assert problem(stub.api.finish(stub.claimed)) == (409, "lease-lost")
+    assert stub.release(execute_log="some of it").status_code == 200
+    assert stub.release(execute_log="something else").status_code == 200
+    after = student.get(f"/jobs/{job_id}")
+    assert after.json()["attempts"][0]["execute_log"] == "some of it"
+    assert after.json()["state"] == "cancelled"
+    assert after["ETag"] != answer["ETag"]
+    assert AuditEntry.objects.count() == entries
+
+
+@pytest.mark.parametrize("why", ["expired", "another token", "too late"])
+def test_late_logs_of_others_are_refused(
+    why: str, student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    stub.feed(b"streamed")
+    if why != "expired":
+        cancelling.cancel(job_id, "alice")
+    leases.expire(timezone.now() + timedelta(days=1))
+    if why == "another token":
+        stub.attempt["lease_token"] = "x"
+    if why == "too late":
+        Attempt.objects.update(ended_at=timezone.now() - timedelta(hours=1))
+    assert stub.release(execute_log="late").status_code == (200 if why == "too late" else 409)
+    assert attempts(student, job_id)[0]["execute_log"] == "streamed"
+
+
+def test_a_gap_is_noted_in_what_is_kept(student: Api, stub: StubExecutor, job_id: int) -> None:
+    stub.feed(b"begin")
+    stub.feed(b"end", offset=100)
+    stub.release()
+    kept = attempts(student, job_id)[0]["execute_log"]
+    assert kept == "begin\n[... 95 bytes left out ...]\nend"
+
+
+def test_what_is_kept_is_as_long_as_a_results_log(
+    student: Api, stub: StubExecutor, job_id: int, settings: Any
+) -> None:
+    settings.TELERUN_LIMITS = {**settings.TELERUN_LIMITS, "log_bytes": 1000}
+    stub.feed(b"a" * 900 + b"z" * 900)
+    stub.release()
+    kept = attempts(student, job_id)[0]["execute_log"]
+    assert kept == "a" * 750 + "\n[... 800 bytes left out ...]\n" + "z" * 250
+
+
+def test_an_answer_has_no_more_logs_than_two_results(
+    student: Api, stub: StubExecutor, job_id: int, settings: Any
+) -> None:
+    """However often a job is lost: of the latest attempts, as much as fits."""
+    settings.TELERUN_LIMITS = {**settings.TELERUN_LIMITS, "log_bytes": 1000}
+    for number in range(4):
+        stub.release(execute_log=f"{number}" * 900)
+        staff.requeue(job_id, "ta")
+        if number < 3:
+            stub = StubExecutor(stub.api)
+    shown = [attempt.get("execute_log", "")[:1] for attempt in attempts(student, job_id)]
+    assert shown == ["", "", "2", "3"]
+
+
+def test_an_end_does_not_depend_on_live_output(
+    student: Api, stub: StubExecutor, job_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> Any:
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr("jobs.transitions.partial_logs", away)
+    assert stub.release().status_code == 200
+    assert attempts(student, job_id)[0]["ending"] == "released"
+
+
+# --- Bounds ------------------------------------------------------------------------------
+
+
+def kept_size() -> tuple[int, int]:
+    sql = "SELECT COUNT(*), COALESCE(SUM(stop - start), 0) FROM jobs_livepiece"
+    ((count, size),) = connections.scratch().rows(sql)
+    return count, int(size)
+
+
+def test_of_a_hundred_megabytes_the_beginning_and_the_end_are_kept(
+    student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    attempt = Attempt.objects.get()
+    block = random.Random(1).randbytes(64 * 1024)
+    total = 100 * 1024 * 1024
+    stream, shown = Reader(student, job_id), 0
+    for offset in range(0, total, len(block)):
+        content = offset.to_bytes(8, "big") + block[8:]
+        assert taking.keep(attempt, taking.Output("execute", offset, content))
+        if offset % (8 * 1024 * 1024) == 0:
+            _, size = kept_size()
+            shown = max(shown, size)
+            stream.read()  # a slow one: left out is what is no longer there
+    assert shown <= pieces.HEAD_BYTES + pieces.TAIL_BYTES + 2 * len(block)
+    stub.api.finish(stub.claimed)
+    stream.read_to_the_end()
+    late = Reader(student, job_id, "1-0-0-2-0-0")
+    late.read_to_the_end()
+    for reader in (stream, late):
+        log, ((begin, end),) = reader.shown.logs["execute"], reader.shown.gaps["execute"]
+        assert len(log) == total
+        assert begin >= (pieces.HEAD_BYTES if reader is late else 0)
+        assert total - end >= pieces.TAIL_BYTES
+        for start in range(0, total, len(block)):
+            if start + len(block) <= begin or start >= end:
+                wanted = start.to_bytes(8, "big") + block[8:]
+                assert bytes(log[start : start + len(block)]) == wanted
+
+
+def test_tiny_pieces_are_few(stub: StubExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "HEAD_PIECES", 20)
+    monkeypatch.setattr(pieces, "TAIL_PIECES", 10)
+    monkeypatch.setattr(pieces, "_PRUNED_EVERY_PIECES", 5)
+    for offset in range(200):
+        pieces.append(7, 1, "execute", offset, b"x")
+    assert kept_size()[0] == 30
+    stops = [
+        stop
+        for (stop,) in connections.scratch().rows("SELECT stop FROM jobs_livepiece ORDER BY stop")
+    ]
+    assert stops == [*range(1, 21), *range(191, 201)]
+
+
+def test_events_are_bounded(student: Api, stub: StubExecutor, job_id: int) -> None:
+    """Whoever reads slowly holds one event, of which each byte may take six as JSON."""
+    stub.feed(b"\0" * taking.MAX_BYTES)
+    answer = student.get(f"/jobs/{job_id}/events")
+    parts = iter(answer.streaming_content)
+    sizes = [len(next(parts)) for _ in range(5)]
+    assert max(sizes) < 6 * reading.EVENT_BYTES + 500
+    answer.close()
+
+
+def test_past_the_bound_on_all_nothing_more_is_kept(
+    student: Api, stub: StubExecutor, job_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "MAX_BYTES", 1000)
+    monkeypatch.setattr(retention, "_room", retention._Room())
+    stub.feed(b"x" * 2000)
+    retention.look_after()
+    stub.feed(b"y" * 2000, offset=2000)
+    assert kept_size() == (1, 2000)
+    stub.api.finish(stub.claimed)
+    Attempt.objects.update(ended_at=timezone.now() - timedelta(hours=1))
+    retention.look_after()
+    assert kept_size() == (0, 0)
+    assert retention.has_room()
+
+
+def test_it_is_kept_as_long_as_the_attempt_and_a_little_longer(
+    student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    stub.feed(b"x")
+    retention.look_after()
+    assert kept_size()[0] == 1
+    stub.api.finish(stub.claimed)
+    retention.look_after()
+    assert kept_size()[0] == 1  # for those who are still reading
+    Attempt.objects.update(ended_at=timezone.now() - timedelta(minutes=2))
+    retention.look_after()
+    assert kept_size()[0] == 0
+    pieces.append(pieces.key_of("of a deleted job"), 999999, "execute", 0, b"x")
+    pieces.append(pieces.key_of("before a power cut"), stub.attempt["id"], "execute", 0, b"x")
+    connections.scratch().rows(watching.NOTE, 1, 1, time.time() - 1)
+    retention.look_after()
+    assert kept_size()[0] == 0
+    assert connections.scratch().rows("SELECT COUNT(*) FROM jobs_livewatch") == [(0,)]
+
+
+def test_an_attempts_number_that_was_given_twice_shows_nobody_elses(
+    student: Api, stub: StubExecutor, job_id: int
+) -> None:
+    stub.feed(b"of another life")
+    Attempt.objects.update(lease_token="another")
+    stub.attempt["lease_token"] = "another"
+    stub.feed(b"mine")
+    stream = Stream(student, job_id)
+    stream.next()
+    assert output(stream)["text"] == "mine"
+    stream.close()
