@@ -3,6 +3,8 @@
 The executor here is a stub: it claims, and feeds what it likes to the API.
 """
 
+import io
+import json
 import random
 import threading
 import time
@@ -18,6 +20,7 @@ from accounts.models import Executor, User
 from foundation.database import connections
 from foundation.serving import waiting
 from jobs import cancelling, leases, staff
+from jobs.api.v1 import express
 from jobs.live import pieces, reading, retention, taking, watching
 from jobs.models import Attempt, AuditEntry, Job
 from tests.support.api import Api, problem
@@ -371,6 +374,59 @@ def test_it_takes_no_writers_turn_and_waits_for_no_transaction(
     finally:
         over.set()
         thread.join()
+
+
+def test_what_is_plain_goes_without_the_frameworks(stub: StubExecutor) -> None:
+    body = {"log": "execute", "offset": 0, "text": "\udcff", **lease(stub)}
+    plain = environ(stub, body)
+    assert express.answer(plain) == b'{"watched":false}'
+    assert kept_size() == (1, 1)
+    assert plain["wsgi.input"].read() == json.dumps(body).encode()
+    odd = (
+        {"HTTP_ACCEPT": "text/html"}, {"CONTENT_TYPE": "text/plain"}, {"CONTENT_LENGTH": ""},
+        {"HTTP_AUTHORIZATION": "Basic x"}, {"HTTP_AUTHORIZATION": "Bearer tlre_x"},
+        {"HTTP_CONTENT_ENCODING": "gzip"}, {"HTTP_TRANSFER_ENCODING": "chunked"},
+        {"CONTENT_LENGTH": "65537"}, {"PATH_INFO": "/api/v1/attempts/x/output"},
+        {"REQUEST_METHOD": "PUT"}, {"QUERY_STRING": "x=1"},
+    )  # fmt: skip
+    for more in odd:
+        assert express.answer({**environ(stub, body), **more}) is None
+    for wrong in ({"log": "x"}, {"offset": True}, {"more": 1}, {"text": None}):
+        assert express.answer(environ(stub, {**body, **wrong})) is None
+
+
+def lease(stub: StubExecutor) -> dict[str, str]:
+    return {"lease_token": stub.attempt["lease_token"]}
+
+
+def environ(stub: StubExecutor, body: dict[str, Any]) -> dict[str, Any]:
+    """As gunicorn makes it."""
+    content = json.dumps(body).encode()
+    return {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": f"/api/v1/attempts/{stub.attempt['id']}/output",
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(content)),
+        "HTTP_AUTHORIZATION": stub.api._headers["Authorization"],
+        "wsgi.input": io.BytesIO(content),
+    }
+
+
+def test_what_a_crash_took_is_a_gap(student: Api, stub: StubExecutor, job_id: int) -> None:
+    """PostgreSQL empties unlogged tables; SQLite's file may be lost."""
+    stream = Stream(student, job_id)
+    stream.next()
+    stub.feed(b"before")
+    assert output(stream)["text"] == "before"
+    connections.scratch().rows("DELETE FROM jobs_livepiece")
+    stub.feed(b"after", offset=6)
+    assert output(stream)["offset"] == 6
+    stream.close()
+    late = Stream(student, job_id)
+    late.next()
+    assert output(late) == {"attempt": 1, "log": "execute", "offset": 6, "text": "after"}
+    late.close()
 
 
 # --- Who watches -------------------------------------------------------------------------

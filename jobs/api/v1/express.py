@@ -62,7 +62,7 @@ def _is_plain(environ: Environment) -> bool:
         and environ.get("HTTP_ACCEPT") in _ANY
         and environ.get("HTTP_AUTHORIZATION", "").startswith("Bearer ")
         and not any(environ.get(name) for name in _UNUSUAL)
-        and settings.ALLOWED_HOSTS == ["*"]
+        and "*" in settings.ALLOWED_HOSTS
     )
 
 
