@@ -19,9 +19,21 @@ from foundation.serving.feeds import announce
 from foundation.serving.waiters import QUEUE, Waiter, Waiters, stopping
 from foundation.serving.watcher import Watcher
 
-__all__ = ["QUEUE", "Wait", "announce", "begin", "stop", "stopping", "until"]
+__all__ = [
+    "QUEUE",
+    "Wait",
+    "announce",
+    "begin",
+    "is_read",
+    "stop",
+    "stopping",
+    "until",
+    "wake_readers",
+]
 
 T = TypeVar("T")
+
+MAX_LOOK_SECONDS = 10.0  # from one look of who reads output to the next
 
 
 def stop() -> None:
@@ -61,11 +73,18 @@ def until(
 
 @contextlib.contextmanager
 def begin(
-    request: HttpRequest, topic: int, user: int | None = None, platforms: Collection[str] = ()
+    request: HttpRequest,
+    topic: int,
+    user: int | None = None,
+    platforms: Collection[str] = (),
+    *,
+    reads_output: bool = False,
 ) -> Iterator["Wait"]:
-    """Inside it nothing that happens to `topic` is missed. Raises TooMuchAtOnce."""
+    """Inside it nothing that happens to `topic` is missed; with `reads_output` also nothing that
+    the job's program prints. Raises TooMuchAtOnce."""
     watcher = _running_watcher()
-    waiter = Waiter(topic, request.META.get("gunicorn.socket"), user, platforms)
+    client = request.META.get("gunicorn.socket")
+    waiter = Waiter(topic, client, user, platforms, reads_output=reads_output)
     with _waiters.waiting(waiter):
         watcher.watch(waiter)
         try:
@@ -79,6 +98,21 @@ class Wait:
 
     def __init__(self, waiter: Waiter) -> None:
         self._waiter = waiter
+        self._woken = False
+        self._looked_at = 0.0
+
+    def is_due(self) -> bool:
+        """Whether to look at the topic: it changed since this was asked, or that is long ago.
+
+        Otherwise it was woken for output alone.
+        """
+        now = time.monotonic()
+        changed, self._waiter.changed = self._waiter.changed, False
+        seconds = min(_waiters.look_seconds(), MAX_LOOK_SECONDS)
+        if self._woken and not changed and now - self._looked_at < seconds:
+            return False
+        self._woken, self._looked_at = True, now
+        return True
 
     def look(self, look: Callable[[], T | None], platform_of: Callable[[T], str] = str) -> T | None:
         """What `look` finds; `platform_of` says of a job that was taken which platform's it was.
@@ -98,8 +132,18 @@ class Wait:
     def sleep(self, seconds: float) -> bool:
         """Until it is time to look, or `seconds` are over; False when nobody waits any longer."""
         connections.release()
-        self._waiter.woken.wait(min(seconds, _waiters.look_seconds()))
+        self._woken = self._waiter.woken.wait(min(seconds, _waiters.look_seconds()))
         return not (stopping.is_set() or self._waiter.hung_up)
+
+
+def is_read(job_id: int) -> bool:
+    """Whether a stream of this process shows what the job's program prints."""
+    return _waiters.is_read(job_id)
+
+
+def wake_readers(job_id: int) -> bool:
+    """Wakes these streams; whether there are any."""
+    return _waiters.wake_readers(job_id)
 
 
 _waiters = Waiters()

@@ -5,7 +5,7 @@ members; more may be added to any answer. Times are datetimes; the renderer writ
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 from accounts.platforms import Service
 from courses import flags, limits
@@ -20,6 +20,7 @@ WaitingFor = Annotated[
     "Why a queued job waits: its turn, or a host that can run it. More values may come.",
 ]
 Address = Annotated[str | None, {"format": "uri"}]
+PARTIAL_LOGS: Final = ("compile_log", "execute_log")
 _OF_JOB = Attempt.objects.filter(job=Parameter("job")).order_by("number")
 _ATTEMPTS = Select(_OF_JOB)
 _ATTEMPTS_WITHOUT_LOGS = Select(_OF_JOB.defer("compile_log", "execute_log"))
@@ -44,7 +45,14 @@ class JobSummaryAnswer(TypedDict):
     cancel_requested_at: datetime | None
 
 
-class AttemptAnswer(TypedDict):
+class PartialLogs(TypedDict, total=False):
+    """What an attempt printed that ended without a result, as far as it was kept."""
+
+    compile_log: LogText
+    execute_log: LogText
+
+
+class AttemptAnswer(PartialLogs):
     """One execution of a job by one executor."""
 
     number: int
@@ -105,6 +113,15 @@ class JobEvent(JobSummaryAnswer):
     result: ResultWithoutLogs | None
 
 
+class OutputEvent(TypedDict):
+    """Some of what an attempt's program printed. `offset` counts bytes."""
+
+    attempt: Annotated[int, "Its number."]
+    log: str
+    offset: int
+    text: LogText
+
+
 class JobPageAnswer(TypedDict):
     """Some of a user's jobs, and where the others are."""
 
@@ -162,9 +179,16 @@ class ClaimAnswer(TypedDict):
 
     attempt: LeaseAnswer
     job: ClaimedJobAnswer
+    stream: Annotated[bool, "Whether what it prints is to be sent as it comes."]
 
 
-class HeartbeatAnswer(TypedDict):
+class WatchedAnswer(TypedDict):
+    """What was sent is taken, or was before."""
+
+    watched: Annotated[bool, "Whether anybody reads it as it comes, or did a moment ago."]
+
+
+class HeartbeatAnswer(WatchedAnswer):
     """For how long the lease is renewed, and whether the job is to be stopped."""
 
     lease_seconds: int
@@ -205,15 +229,19 @@ def whole(job: Job, position: int | None) -> JobAnswer:
     return {
         **summary(job, position),
         "waiting_for": placing.waits_for(job),
-        "attempts": [_attempt(attempt) for attempt in attempts],
+        "attempts": _with_partial_logs(attempts),
         "executor": _executor(job, attempts),
         "result": _result(result) if result else None,
     }
 
 
-def event(job: Job, position: int | None) -> JobEvent:
+def attempts_without_logs(job: Job) -> list[Attempt]:
+    """A job's attempts, for an event."""
+    return _attempts(job, _ATTEMPTS_WITHOUT_LOGS)
+
+
+def event(job: Job, position: int | None, attempts: list[Attempt]) -> JobEvent:
     """A job for an event."""
-    attempts = _attempts(job, _ATTEMPTS_WITHOUT_LOGS)
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
@@ -249,6 +277,7 @@ def claimed(attempt: Attempt, service: Service) -> ClaimAnswer:
             "limits": limits.of_a_job(),
             **({} if service.is_older else more),
         },
+        "stream": job.cancel_requested_at is None,  # it is, where the same claim comes again
     }
 
 
@@ -285,6 +314,28 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
         "reason": attempt.reason,
         "outcome": attempt.outcome,
     }
+
+
+def _with_partial_logs(attempts: list[Attempt]) -> list[AttemptAnswer]:
+    """With the logs of attempts without a result; of the latest first, as much as two logs of a
+    result may be, so that no job's answer grows without end."""
+    room, shown = 2 * limits.of_a_job()["log_bytes"], []
+    for attempt in reversed(attempts):
+        answer = _attempt(attempt)
+        if not attempt.outcome and attempt.ending:
+            for name in PARTIAL_LOGS:
+                kept = getattr(attempt, name)
+                if 0 < len(kept) <= room:
+                    room -= len(kept)
+                    answer[name] = log_text(kept)
+        shown.append(answer)
+    return shown[::-1]
+
+
+def logs_size(document: JobAnswer) -> int:
+    """How many characters of logs a job's answer has."""
+    shown: list[Any] = [document["result"] or {}, *document["attempts"]]
+    return sum(len(part.get(name, "")) for part in shown for name in PARTIAL_LOGS)
 
 
 def _result(attempt: Attempt) -> ResultAnswer:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.api.v1 import events, executors, files, users
+from jobs.api.v1 import events, executors, files, live, users
 
 urlpatterns = [
     path("jobs", users.Jobs.as_view(), name="jobs"),
@@ -16,6 +16,7 @@ urlpatterns = [
         executors.AttemptHeartbeat.as_view(),
         name="heartbeat",
     ),
+    path("attempts/<int:attempt_id>/output", live.AttemptOutput.as_view(), name="output"),
     path("attempts/<int:attempt_id>/result", executors.AttemptResult.as_view(), name="result"),
     path("attempts/<int:attempt_id>/release", executors.AttemptRelease.as_view(), name="release"),
     path(

@@ -183,8 +183,7 @@ def _response(
 ) -> Response:
     headers["ETag"] = _etag(job, position)
     document = answers.whole(job, position)
-    result = document["result"]
-    logs = len(result["compile_log"]) + len(result["execute_log"]) if result else 0
+    logs = answers.logs_size(document)
     if logs <= LARGE_BYTES:
         return Response(document, code, headers=headers)
     response = LargeAnswer(document, code, headers=headers)
