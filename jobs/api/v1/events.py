@@ -25,9 +25,12 @@ from foundation.api.description import answer, extend_schema, header, request_he
 from foundation.database import connections
 from foundation.database.statements import Parameter, Select
 from foundation.serving import waiting
+from jobs import outlook, placing
 from jobs.api.v1 import answers
+from jobs.api.v1.told import Told
 from jobs.api.v1.users import own_job_of
 from jobs.models import Job
+from jobs.outlook import Outlook
 from jobs.states import FINAL
 
 log = logging.getLogger(__name__)
@@ -57,7 +60,9 @@ class EventId(NamedTuple):
     execute_offset: int = 0
     version: int = 0  # of the job
     place: int = 0  # in the queue; 0 for none
-    over: int = 0  # 1 for the last event. A power cut may have another one of the same version
+    # 1 for the last event: a power cut may have another one of the same version; 2 for a job that
+    # no executor can run; else 0.
+    status: int = 0
 
     def __str__(self) -> str:
         return "-".join(map(str, self))
@@ -103,7 +108,7 @@ class JobEvents(UserView):
     def get(self, request: Request, job_id: int) -> Any:
         user, known = request.user, EventId.parse(request.headers.get("Last-Event-ID", ""))
         job = own_job_of(user, job_id)
-        if job.state in FINAL and (known.over, known.version) == (1, job.version):
+        if job.state in FINAL and (known.status, known.version) == (1, job.version):
             return Response(status=status.HTTP_204_NO_CONTENT)
         if request.method == "HEAD":
             return HttpResponse(content_type=EVENTS_TYPE)
@@ -119,6 +124,7 @@ class _Events:
 
     def __init__(self, request: Any, user: User, job_id: int, known: EventId) -> None:
         self._user, self._job_id, self._known = user, job_id, known
+        self._told = Told()
         self._over = False
         self._sent_at = 0.0
         self._stack = contextlib.ExitStack()
@@ -164,25 +170,34 @@ class _Events:
         if job is None:  # purged meanwhile, or its owner may look at it no longer
             self._over = True
             return None
-        place = job.queue_position
         self._over = job.state in FINAL
+        place, expected = job.queue_position, outlook.of(job)
+        known = [job.version, place or 0, _status(job, expected)]
+        is_news = self._told.is_news(expected)
         _, _, _, *seen = self._known
-        if seen == [job.version, place or 0, int(self._over)]:
+        if seen == known and not is_news:
             return None
-        document, self._known = _event_of(job, place)
+        self._told.note(expected)
+        document, self._known = _event_of(job, place, expected)
         return b"event: job\nid: %b\ndata: %b\n\n" % (
             str(self._known).encode(),
             _json.render(document),
         )
 
 
-def _event_of(job: Job, place: int | None) -> tuple[answers.JobEvent, EventId]:
+def _event_of(job: Job, place: int | None, expected: Outlook) -> tuple[answers.JobEvent, EventId]:
     document = answers.event(job, place)
     attempts = document["attempts"]
     known = EventId(
         attempt=attempts[-1]["number"] if attempts else 0,
         version=job.version,
         place=place or 0,
-        over=int(job.state in FINAL),
+        status=_status(job, expected),
     )
     return document, known
+
+
+def _status(job: Job, expected: Outlook) -> int:
+    if job.state in FINAL:
+        return 1
+    return 2 if expected.waiting_for == placing.NOBODY else 0

@@ -1,0 +1,298 @@
+"""How the queue stands and what that means for each job: why it waits, and when it will run.
+
+Looked at once a second, for everyone who asks in this process; a greenlet looks while somebody
+waits, and wakes those for whom a host came or went. A look that takes long is kept for longer.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import DatabaseError
+from django.db.models import Count
+from django.utils import timezone
+
+from accounts import platforms
+from accounts.models import CPU, CUDA, Executor
+from accounts.platforms import Offer
+from foundation.serving import greenlets, waiting
+from foundation.serving.greenlets import in_a_thread
+from jobs import placing
+from jobs.expectation import (
+    ARRIVALS_SECONDS,
+    Arrival,
+    Facts,
+    Forecast,
+    Others,
+    Queued,
+    Range,
+    Start,
+    turns,
+    turns_ago,
+)
+from jobs.models import Attempt, Job
+from jobs.paces import Begun, Ended, Place
+from jobs.placing import Kind, offers_for
+from jobs.states import Ending, Phase, State
+
+log = logging.getLogger(__name__)
+
+_KEPT_SECONDS = 1.0
+_TIMES_KEPT = 50  # as long as the look took: it costs two hundredths of a core at most
+_MOST_QUEUED = 2000  # of a platform; of those behind them nothing is expected
+_RECENT = 200  # attempts, or submissions
+_RECENTLY = timedelta(days=7)
+
+
+class Outlook(NamedTuple):
+    """What is expected of one job."""
+
+    waiting_for: str | None
+    no_executor_since: datetime | None = None
+    jobs_before: int | None = None
+    start: Range | None = None
+
+
+class PlatformNow(NamedTuple):
+    """A platform, as it is."""
+
+    name: str
+    executors: int  # that are there
+    gpus: int
+    queued: int
+
+
+class QueueNow(NamedTuple):
+    """The queue, as it is for everyone."""
+
+    queued: int
+    running: int
+    platforms: list[PlatformNow]
+
+
+class Snapshot:
+    """The queue at one moment."""
+
+    def __init__(self) -> None:
+        """Asks the database. Raises DatabaseError."""
+        self.now = timezone.now()
+        self.offers = platforms.offered(now=True)
+        self._there: dict[Kind, bool] = {}
+        self._queued = _counts()
+        self._waiting = {name: _first_of(name) for name in self._queued}
+        places, begun, ended = places_of(self.offers), _begun(), _ended(self.now)
+        self._running = len(begun)
+        queue = [
+            Queued(job, user, name, turn)
+            for name, rows in self._waiting.items()
+            for job, user, turn, language, is_plain in rows
+            if self._is_there(Kind(name, language, is_plain))
+        ]
+        arrivals = _arrivals(self.now, turns([*begun, *ended]))
+        workers = _compile_workers({place.executor for place in places})
+        now = self.now.timestamp()
+        self._forecast = Forecast(Facts(now, places, ended, begun, queue, arrivals, workers))
+
+    def _is_there(self, kind: Kind) -> bool:
+        """Whether an executor that can run jobs of the kind was heard of just now."""
+        if kind not in self._there:
+            self._there[kind] = any(offer.is_there for offer in offers_for(kind, self.offers))
+        return self._there[kind]
+
+    def of(self, job: Job) -> Outlook:
+        """All that is expected of the job."""
+        waits = placing.waits_for(job, self.offers)
+        if waits == placing.NOBODY:
+            return Outlook(waits, placing.last_executor_at(job, self.offers))
+        start, others = self._start_of(job)
+        if start is None:
+            return Outlook(waits)
+        age = max(0.0, (timezone.now() - self.now).total_seconds())
+        return Outlook(waits, None, start.jobs_before, start.as_range(others, age))
+
+    def _start_of(self, job: Job) -> tuple[Start | None, Others | None]:
+        """When it will run, and who may come before it yet; None of a job whose program runs or is
+        over, and where nothing is known."""
+        if job.state == State.RUNNING and job.phase != Phase.EXECUTING:
+            return self._forecast.claimed(job.pk), None
+        is_known = self._queued.get(job.platform, 0) <= _MOST_QUEUED
+        queued = Queued(job.pk, job.user_id, job.platform, job.turn)
+        start = self._forecast.queued(queued) if job.state == State.QUEUED and is_known else None
+        return start, start and self._forecast.others(queued, start)
+
+    def whole(self) -> QueueNow:
+        """What anyone may know."""
+        there = [offer for offer in self.offers if offer.is_there]
+        names = sorted({offer.name for offer in self.offers} | set(self._queued))
+        return QueueNow(
+            sum(self._queued.values()),
+            self._running,
+            [
+                PlatformNow(
+                    name,
+                    len({offer.executor for offer in there if offer.name == name}),
+                    sum(offer.gpus for offer in there if offer.name == name),
+                    self._queued.get(name, 0),
+                )
+                for name in names
+            ],
+        )
+
+    def changed_since(self, before: "Snapshot") -> list[int]:
+        """The jobs that wait and for which a host came or went."""
+        return [
+            job
+            for name, rows in self._waiting.items()
+            for job, _, _, language, is_plain in rows
+            if self._is_there(kind := Kind(name, language, is_plain)) != before._is_there(kind)
+        ]
+
+
+def places_of(offers: list[Offer]) -> list[Place]:
+    """One for each GPU or slot of the executors that are there.
+
+    A host offers `cuda` and its GPUs' kind for the same places.
+    """
+    of_executor: dict[int, list[Offer]] = defaultdict(list)
+    for offer in offers:
+        if offer.is_there:
+            of_executor[offer.executor].append(offer)
+    places = []
+    for executor, offered in of_executor.items():
+        wide = next((offer for offer in offered if offer.reported == CUDA), None)
+        left = wide.places if wide else 0
+        for offer in offered:
+            if offer is wide:
+                continue
+            both = min(left, offer.places) if offer.reported != CPU else 0
+            left -= both
+            names = {offer.name, wide.name} if wide else {offer.name}
+            places += [Place(executor, frozenset(names))] * both
+            places += [Place(executor, frozenset({offer.name}))] * (offer.places - both)
+        if wide:
+            places += [Place(executor, frozenset({wide.name}))] * left
+    return places
+
+
+def _begun() -> list[Begun]:
+    attempts = Attempt.objects.open().filter(job__state=State.RUNNING).order_by("id")
+    rows = attempts.values_list(
+        "pk", "job_id", "executor_id", "job__platform", "started_at", "job__phase"
+    )
+    return [
+        Begun(pk, job, executor or 0, platform, started_at.timestamp(),
+              phase != Phase.COMPILING, phase == Phase.EXECUTING)
+        for pk, job, executor, platform, started_at, phase in rows
+    ]  # fmt: skip
+
+
+def _counts() -> dict[str, int]:
+    """How many wait, by platform."""
+    queued = Job.objects.filter(state=State.QUEUED).order_by()
+    return dict(queued.values_list("platform").annotate(Count("pk")))
+
+
+def _first_of(platform: str) -> list[tuple[int, int, int, str, bool]]:
+    """Id, user, turn, language and plainness of those that wait for it."""
+    rows = Job.objects.queued(platform).values_list("pk", "user_id", "turn", "language", "is_plain")
+    return list(rows[:_MOST_QUEUED])
+
+
+def _arrivals(now: datetime, known: list[tuple[float, int]]) -> list[Arrival]:
+    """What was submitted lately; `known`: when which turn was."""
+    latest = Job.objects.order_by("-pk").values_list("user_id", "platform", "turn", "submitted_at")
+    found = []
+    for user, platform, turn, submitted_at in latest[:_RECENT]:
+        at = submitted_at.timestamp()
+        if (ago := now.timestamp() - at) < ARRIVALS_SECONDS:
+            found.append(Arrival(ago, user, platform, turns_ago(turn, at, known)))
+    return found
+
+
+def _ended(now: datetime) -> list[Ended]:
+    """The latest attempts with a result."""
+    rows = (
+        Attempt.objects.filter(ending=Ending.FINISHED, executor__isnull=False)
+        .order_by("-pk")
+        .values_list(
+            "pk", "executor_id", "job__platform", "started_at", "ended_at",
+            "compile_seconds", "execute_seconds",
+        )[:_RECENT]
+    )  # fmt: skip
+    return [
+        Ended(pk, executor, platform, start.timestamp(), end.timestamp(),
+              compiled or 0.0, ran or 0.0)
+        for pk, executor, platform, start, end, compiled, ran in rows
+        if end > now - _RECENTLY
+    ]  # fmt: skip
+
+
+def _compile_workers(executors: set[int]) -> dict[int, int]:
+    """As far as they report it."""
+    told = Executor.objects.filter(pk__in=executors).values_list("pk", "about")
+    counts = {key: about.get("nproc_compile") for key, about in told if isinstance(about, dict)}
+    return {key: n for key, n in counts.items() if isinstance(n, int) and n > 0}
+
+
+class _Kept:
+    """What this process looked at last."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self.until = 0.0
+        self.is_looking = False
+
+
+_kept = _Kept()
+
+
+def of(job: Job) -> Outlook:
+    """What is expected of the job, as the queue was up to a second ago. Raises DatabaseError."""
+    if job.is_over or job.phase == Phase.EXECUTING:
+        return Outlook(None)
+    looked = getattr(job, "_outlook", (0, None))  # one look at a job has one outlook
+    if looked[0] != job.version:
+        looked = job._outlook = (job.version, current().of(job))
+    return looked[1]
+
+
+def current() -> Snapshot:
+    """The queue as it was up to a second ago. Raises DatabaseError."""
+    snapshot = _kept.snapshot
+    if snapshot is None or (time.monotonic() >= _kept.until and not _kept.is_looking):
+        snapshot = _look()
+    return snapshot
+
+
+def _look() -> Snapshot:
+    _kept.is_looking = True
+    began = time.monotonic()
+    try:
+        snapshot = in_a_thread(Snapshot)
+    finally:
+        _kept.is_looking = False
+    now = time.monotonic()
+    kept = max(_KEPT_SECONDS, _TIMES_KEPT * (now - began)) if greenlets.are_used() else 0.0
+    _kept.snapshot, _kept.until = snapshot, now + kept
+    return snapshot
+
+
+def start() -> greenlets.Running:
+    """Looks again and again in this process, until the server stops."""
+    return greenlets.spawn(_run, "outlook")
+
+
+def _run() -> None:
+    seen: Snapshot | None = None
+    while not waiting.stopping.wait(_KEPT_SECONDS):
+        if waiting.anybody():
+            try:
+                before, seen = seen, current()
+                if before is not None and seen is not before:
+                    waiting.wake(seen.changed_since(before))
+            except DatabaseError as error:
+                log.warning("The queue could not be looked at: %s", str(error).strip())
+            except Exception:
+                log.exception("The queue could not be looked at")
