@@ -40,7 +40,8 @@ from jobs.states import Ending, Phase, State
 log = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 1.0
-_TIMES_KEPT = 50  # as long as the look took: it costs two hundredths of a core at most
+_TIMES_KEPT = 50  # as long as it took of a core, so that it costs two hundredths of one,
+_LONGEST_KEPT_SECONDS = 3.0  # but no longer than this: a dead host is told within a lease
 _MOST_QUEUED = 2000  # of a platform; of those behind them nothing is expected
 _RECENT = 200  # attempts, or submissions
 _RECENTLY = timedelta(days=7)
@@ -268,15 +269,20 @@ def current() -> Snapshot:
 
 def _look() -> Snapshot:
     _kept.is_looking = True
-    began = time.monotonic()
     try:
-        snapshot = in_a_thread(Snapshot)
+        snapshot, seconds = in_a_thread(_timed)
     finally:
         _kept.is_looking = False
-    now = time.monotonic()
-    kept = max(_KEPT_SECONDS, _TIMES_KEPT * (now - began)) if greenlets.are_used() else 0.0
-    _kept.snapshot, _kept.until = snapshot, now + kept
+    kept = min(max(_KEPT_SECONDS, _TIMES_KEPT * seconds), _LONGEST_KEPT_SECONDS)
+    _kept.until = time.monotonic() + (kept if greenlets.are_used() else 0.0)
+    _kept.snapshot = snapshot
     return snapshot
+
+
+def _timed() -> tuple[Snapshot, float]:
+    """A new one, and what it cost in seconds of a core."""
+    began = time.thread_time()
+    return Snapshot(), time.thread_time() - began
 
 
 def start() -> greenlets.Running:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from accounts.models import CPU
 
 _GAPS = 100  # of a host, the latest that count
-_FEWEST_GAPS = 3
+_FEWEST_GAPS = 3  # of each of its places: the first to end are the short ones
 _ENOUGH = 10  # programs of a host, to be taken for its own pace
 
 
@@ -211,7 +211,7 @@ class _Host:
         Measured, where the host had more jobs than places lately; else made from what its jobs
         take. `runs`: a program; `compiles`: a place's share of the compile workers' time.
         """
-        if len(self._gaps) >= _FEWEST_GAPS:
+        if len(self._gaps) >= _FEWEST_GAPS * self.places:
             mean, deviation = _moments(self._gaps)  # of many GPUs' it is mostly chance
             return runs + max(0.0, mean - deviation / math.sqrt(len(self._gaps)))
         return max(runs + self._beside, compiles)

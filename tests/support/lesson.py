@@ -42,6 +42,7 @@ class Program:
     turn_at_first: int = 0
     told: Range | None = None  # what was expected as it was submitted
     jobs_before: int | None = None
+    ahead: int = 0  # how many stood before it in the queue, whoever's they were
 
 
 @dataclass
@@ -104,6 +105,7 @@ class Lesson:
         turn = self.turns.get((user, platform), 0)
         program = Program(next(self._number), user, platform, turn, compiles, runs, self.now)
         program.turn_at_first = turn
+        program.ahead = sum((one.turn, one.id) < (turn, program.id) for one in self.queue)
         self.queue.append(program)
         start, program.told = self.expected(program)
         program.jobs_before = start and start.jobs_before
