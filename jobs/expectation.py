@@ -53,7 +53,7 @@ class Facts(NamedTuple):
     places: Sequence[Place]
     ended: Sequence[Ended]
     begun: Sequence[Begun]  # by attempt
-    queue: Sequence[Queued]
+    queue: Sequence[Queued]  # of a platform, by turn and job
     arrivals: Sequence[Arrival]
     compile_workers: Mapping[int, int]  # by executor, as far as they are known
 
@@ -73,6 +73,12 @@ class Start(NamedTuple):
         latest = self.latest + (others.seconds_in(self.latest) if others else 0.0)
         first = max(0, math.floor(self.earliest - _CLAIM_SECONDS - age))
         return Range(first, max(first + 1, math.ceil(latest + _CLAIM_SECONDS - age)))
+
+    def behind(self, jobs: int, seconds: float) -> "Start":
+        """Of a job that has so many more before it, which take so long."""
+        earliest = None if self.earliest is None else max(0.0, self.earliest + seconds)
+        before = max(0, self.jobs_before + jobs)
+        return Start(before, earliest, max(0.0, self.latest + seconds), self.goes_behind)
 
 
 class Others(NamedTuple):
@@ -109,9 +115,23 @@ class Forecast:
         return self._starts.get(job)
 
     def queued(self, job: Queued) -> Start | None:
-        """Of one that waits, also one that came later than the facts; None: nobody is there."""
+        """Of a job that waits; None where nobody is there, or it came later than the facts."""
+        return self._starts.get(job.job)
+
+    def came_since(self, job: Queued, place: int) -> Start | None:
+        """Of one that came later than the facts, `place` being its place in the queue by now. None
+        where nobody is there.
+
+        It is counted from that place, and not from the moment of the facts.
+        """
         line = self._lines.get(job.platform)
-        return self._starts.get(job.job) or (line and line.start_of(job))
+        if line is None or (start := line.start_of(job)) is None:
+            return None
+        more = place - 1 - line.ahead_of(job)
+        pace = self._paces.get(job.platform)
+        serve = [p.executor for p in self._facts.places if job.platform in p.platforms]
+        each = sum(map(pace.at, serve)) / len(serve) ** 2 if pace else 0.0
+        return start.behind(more, more * each)
 
     def others(self, job: Queued, start: Start) -> Others | None:
         """Who may come before a job that waits; None: nobody."""
@@ -136,6 +156,7 @@ class _Line:
         self._heap: list[tuple[int, int, int]] = []
         self._served: dict[int, int] = {}  # the turn of a user who was served in thought
         self._users: set[int] = set()
+        self._stood: list[tuple[int, int]] = []  # turns and jobs, as they were found
         # In the order of service: turns and jobs, as they were then, and what is expected.
         self._keys: list[tuple[int, int]] = []
         self._starts: list[Start] = []
@@ -144,6 +165,7 @@ class _Line:
     def add(self, job: Queued) -> None:
         heapq.heappush(self._heap, (job.turn, job.job, job.user))
         self._users.add(job.user)
+        self._stood.append((job.turn, job.job))
 
     def head(self) -> tuple[int, int] | None:
         """Turn and id of the one that is served next."""
@@ -170,6 +192,10 @@ class _Line:
         if earliest is not None and last and last.earliest is not None:
             earliest, latest = max(earliest, last.earliest), max(latest, last.latest)
         return Start(before, earliest, latest, goes_behind)
+
+    def ahead_of(self, job: Queued) -> int:
+        """How many stood before a job that was not there yet."""
+        return bisect_left(self._stood, (job.turn, job.job))
 
     def start_of(self, job: Queued) -> Start | None:
         """Of a job that was not there yet."""

@@ -91,6 +91,7 @@ class Snapshot:
             for job, user, turn, language, is_plain in rows
             if self._is_there(Kind(name, language, is_plain))
         ]
+        self._known = {one.job for one in (*queue, *begun)}
         arrivals = _arrivals(self.now, turns([*begun, *ended]))
         workers = _compile_workers({place.executor for place in places})
         now = self.now.timestamp()
@@ -102,25 +103,32 @@ class Snapshot:
             self._there[kind] = any(offer.is_there for offer in offers_for(kind, self.offers))
         return self._there[kind]
 
-    def of(self, job: Job) -> Outlook:
-        """All that is expected of the job."""
+    def of(self, job: Job, place: int | None) -> Outlook:
+        """All that is expected of the job; `place`: in the queue, if it is queued."""
         waits = placing.waits_for(job, self.offers)
         if waits == placing.NOBODY:
             return Outlook(waits, placing.last_executor_at(job, self.offers))
-        start, others = self._start_of(job)
+        start, others = self._start_of(job, place)
         if start is None:
             return Outlook(waits)
-        age = max(0.0, (timezone.now() - self.now).total_seconds())
-        return Outlook(waits, None, start.jobs_before, start.as_range(others, age))
+        # One that came since is counted from its place by now.
+        age = (timezone.now() - self.now).total_seconds() if job.pk in self._known else 0.0
+        return Outlook(waits, None, start.jobs_before, start.as_range(others, max(0.0, age)))
 
-    def _start_of(self, job: Job) -> tuple[Start | None, Others | None]:
+    def _start_of(self, job: Job, place: int | None) -> tuple[Start | None, Others | None]:
         """When it will run, and who may come before it yet; None of a job whose program runs or is
         over, and where nothing is known."""
         if job.state == State.RUNNING and job.phase != Phase.EXECUTING:
             return self._forecast.claimed(job.pk), None
-        is_known = self._queued.get(job.platform, 0) <= _MOST_QUEUED
+        if place is None:
+            return None, None
         queued = Queued(job.pk, job.user_id, job.platform, job.turn)
-        start = self._forecast.queued(queued) if job.state == State.QUEUED and is_known else None
+        if job.pk in self._known:
+            start = self._forecast.queued(queued)
+        elif self._queued.get(job.platform, 0) <= _MOST_QUEUED:
+            start = self._forecast.came_since(queued, place)
+        else:
+            start = None
         return start, start and self._forecast.others(queued, start)
 
     def whole(self) -> QueueNow:
@@ -249,13 +257,14 @@ class _Kept:
 _kept = _Kept()
 
 
-def of(job: Job) -> Outlook:
-    """What is expected of the job, as the queue was up to a second ago. Raises DatabaseError."""
+def of(job: Job, place: int | None) -> Outlook:
+    """What is expected of the job, as the queue was up to a second ago; `place`: in the queue, if
+    it is queued. Raises DatabaseError."""
     if job.is_over or job.phase == Phase.EXECUTING:
         return Outlook(None)
     looked = getattr(job, "_outlook", (0, None))  # one look at a job has one outlook
     if looked[0] != job.version:
-        looked = job._outlook = (job.version, current().of(job))
+        looked = job._outlook = (job.version, current().of(job, place))
     return looked[1]
 
 

@@ -164,11 +164,23 @@ def test_little_that_is_known_is_told_as_a_wide_range() -> None:
 
 def test_a_job_that_came_since_has_the_place_of_its_turn() -> None:
     found = forecast([Queued(n, n, "cuda", 10 * n) for n in range(1, 6)])
-    assert found.queued(Queued(9, 9, "cuda", 25)).jobs_before == 2
-    assert found.queued(Queued(9, 9, "cuda", 0)).jobs_before == 0
-    assert found.queued(Queued(9, 9, "cuda", 99)).jobs_before == 5
-    second = found.queued(Queued(9, 1, "cuda", 0))  # its owner has a job there already
-    assert (second.jobs_before, second.goes_behind) == (5, True)
+    assert found.queued(Queued(9, 9, "cuda", 25)) is None
+    assert found.came_since(Queued(9, 9, "cuda", 25), 3).jobs_before == 2
+    assert found.came_since(Queued(9, 9, "cuda", 0), 1).jobs_before == 0
+    assert found.came_since(Queued(9, 9, "cuda", 99), 6).jobs_before == 5
+    second = found.came_since(Queued(9, 1, "cuda", 11), 2)  # its owner has a job there already
+    assert second.goes_behind
+    assert second.jobs_before >= 5
+
+
+def test_those_who_came_before_it_meanwhile_are_counted() -> None:
+    """Ten seconds each on two GPUs: four more before it are twenty seconds more."""
+    found = forecast(queue(*range(1, 9)), [Place(1, CUDA)] * 2)
+    last, later = (found.came_since(Queued(99, 99, "cuda", 0), place) for place in (9, 13))
+    assert later.jobs_before == last.jobs_before + 4
+    assert later.latest == pytest.approx(last.latest + 20)
+    fewer = found.came_since(Queued(99, 99, "cuda", 0), 1)  # the others were served meanwhile
+    assert (fewer.jobs_before, fewer.as_range()) == (0, Range(0, fewer.as_range().to_seconds))
 
 
 def test_who_was_served_longer_ago_may_come_before() -> None:

@@ -244,7 +244,7 @@ def whole(job: Job, position: int | None) -> JobAnswer:
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        **_waits(outlook.of(job)),
+        **_waits(outlook.of(job, position)),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "executor": _executor(job, attempts),
         "result": _result(result) if result else None,
@@ -257,7 +257,7 @@ def event(job: Job, position: int | None) -> JobEvent:
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        **_waits(outlook.of(job)),
+        **_waits(outlook.of(job, position)),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "executor": _executor(job, attempts),
         "result": _result_without_logs(result) if result else None,

@@ -171,7 +171,8 @@ class _Events:
             self._over = True
             return None
         self._over = job.state in FINAL
-        place, expected = job.queue_position, outlook.of(job)
+        place = job.queue_position
+        expected = outlook.of(job, place)
         known = [job.version, place or 0, _status(job, expected)]
         is_news = self._told.is_news(expected)
         _, _, _, *seen = self._known

@@ -177,7 +177,7 @@ class _Look:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.position = job.queue_position
-        self.waiting_for = outlook.of(job).waiting_for
+        self.waiting_for = outlook.of(job, self.position).waiting_for
 
     @property
     def etag(self) -> str:
