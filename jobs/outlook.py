@@ -185,16 +185,29 @@ def places_of(offers: list[Offer]) -> list[Place]:
     return places
 
 
+_ABOUT = (*("pk", "number", "executor_id", "job__platform", "job__submitted_at", "started_at"),)
+
+
+def _about(
+    pk: int,
+    number: int,
+    executor: int | None,
+    platform: str,
+    submitted: datetime,
+    started: datetime,
+) -> tuple[int, int, str, float, float]:
+    """What `Begun` and `Ended` begin with."""
+    since = submitted if number == 1 else started
+    return pk, executor or 0, platform, since.timestamp(), started.timestamp()
+
+
 def _begun() -> list[Begun]:
     attempts = Attempt.objects.open().filter(job__state=State.RUNNING).order_by("id")
-    rows = attempts.values_list(
-        "pk", "job_id", "executor_id", "job__platform", "started_at", "job__phase"
-    )
+    rows = attempts.values_list(*_ABOUT, "job_id", "job__phase")
     return [
-        Begun(pk, job, executor or 0, platform, started_at.timestamp(),
-              phase != Phase.COMPILING, phase == Phase.EXECUTING)
-        for pk, job, executor, platform, started_at, phase in rows
-    ]  # fmt: skip
+        Begun(*_about(*about), job, phase != Phase.COMPILING, phase == Phase.EXECUTING)
+        for *about, job, phase in rows
+    ]
 
 
 def _counts() -> dict[str, int]:
@@ -222,20 +235,13 @@ def _arrivals(now: datetime, known: list[tuple[float, int]]) -> list[Arrival]:
 
 def _ended(now: datetime) -> list[Ended]:
     """The latest attempts with a result."""
-    rows = (
-        Attempt.objects.filter(ending=Ending.FINISHED, executor__isnull=False)
-        .order_by("-pk")
-        .values_list(
-            "pk", "executor_id", "job__platform", "started_at", "ended_at",
-            "compile_seconds", "execute_seconds",
-        )[:_RECENT]
-    )  # fmt: skip
+    latest = Attempt.objects.filter(ending=Ending.FINISHED, executor__isnull=False).order_by("-pk")
+    rows = latest.values_list(*_ABOUT, "ended_at", "compile_seconds", "execute_seconds")
     return [
-        Ended(pk, executor, platform, start.timestamp(), end.timestamp(),
-              compiled or 0.0, ran or 0.0)
-        for pk, executor, platform, start, end, compiled, ran in rows
-        if end > now - _RECENTLY
-    ]  # fmt: skip
+        Ended(*_about(*about), ended.timestamp(), compiled or 0.0, ran or 0.0)
+        for *about, ended, compiled, ran in rows[:_RECENT]
+        if ended > now - _RECENTLY
+    ]
 
 
 def _compile_workers(executors: set[int]) -> dict[int, int]:

@@ -14,6 +14,7 @@ from accounts.models import CPU
 
 _GAPS = 100  # of a host, the latest that count
 _FEWEST_GAPS = 3  # of each of its places: the first to end are the short ones
+_IDLE_SECONDS = 10.0  # after so long without a job a host was away, whatever waited
 _ENOUGH = 10  # programs of a host, to be taken for its own pace
 
 
@@ -30,6 +31,7 @@ class Ended(NamedTuple):
     attempt: int
     executor: int
     platform: str
+    submitted_at: float  # its job; of one that is run again, when it was claimed
     started_at: float  # when it was claimed
     ended_at: float
     compile: float
@@ -40,10 +42,11 @@ class Begun(NamedTuple):
     """An attempt that goes on."""
 
     attempt: int
-    job: int
     executor: int
     platform: str
-    started_at: float
+    submitted_at: float  # its job
+    started_at: float  # when it was claimed
+    job: int
     is_compiled: bool
     is_executing: bool
 
@@ -183,7 +186,8 @@ class _Host:
         self._executing = sorted(one.started_at for one in begun if one.is_executing)
         self._ends = [one.ended_at for one in self._ended]
         self._starts = sorted(one.started_at for one in (*ended, *begun))
-        self._gaps = self._while_full()
+        self._submitted = sorted(one.submitted_at for one in (*ended, *begun))
+        self._gaps = self._while_busy()
         # Of those that found a place free: what they took beside compiling and running.
         beside = sorted(
             max(0.0, one.ended_at - one.started_at - one.compile - one.execute)
@@ -192,12 +196,17 @@ class _Host:
         )
         self._beside = beside[len(beside) // 2] if beside else 0.0
 
-    def _while_full(self) -> list[float]:
+    def _while_busy(self) -> list[float]:
         """From one end to the next, times the places, while there were jobs for all of them: how
         much longer that was than the program ran."""
         found = []
         for before, one in zip(self._ended, self._ended[1:], strict=False):
-            if self._in_hand(before.ended_at) >= self.places:
+            # What it ran since and was there already. Some may not have been claimed yet: to be
+            # given the next one takes time, too.
+            there = bisect_right(self._submitted, before.ended_at)
+            there -= bisect_right(self._ends, before.ended_at)
+            at_once = one.started_at - before.ended_at < _IDLE_SECONDS
+            if there >= self.places and at_once:
                 found.append((one.ended_at - before.ended_at) * self.places - one.execute)
         return found[-_GAPS:]
 
@@ -208,7 +217,7 @@ class _Host:
     def cycle(self, runs: float, compiles: float) -> float:
         """Seconds from one job to the next at one place.
 
-        Measured, where the host had more jobs than places lately; else made from what its jobs
+        Measured, where there were jobs for all of its places lately; else made from what its jobs
         take. `runs`: a program; `compiles`: a place's share of the compile workers' time.
         """
         if len(self._gaps) >= _FEWEST_GAPS * self.places:

@@ -26,7 +26,7 @@ def ended(
 ) -> list[Ended]:  # fmt: skip
     """So many, an hour apart: no host was ever full."""
     return [
-        Ended(n, executor, platform, start := NOW - 3600 * (count - n + 1),
+        Ended(n, executor, platform, start := NOW - 3600 * (count - n + 1), start,
               start + compiled + execute, compiled, execute)
         for n in range(count)
     ]  # fmt: skip
@@ -57,7 +57,8 @@ def running(
     job: int, seconds: float = 3.0, *, executing: bool = True, executor: int = 1,
     platform: str = "cuda", compiled: bool = True,
 ) -> Begun:  # fmt: skip
-    return Begun(100 + job, job, executor, platform, NOW - seconds, compiled, executing)
+    since = NOW - seconds
+    return Begun(100 + job, executor, platform, since, since, job, compiled, executing)
 
 
 def test_who_waits_behind_others_waits_longer() -> None:
@@ -222,10 +223,21 @@ def cycle(attempts: list[Ended], places: int = 1, workers: int = 1) -> float:
     return history.paces["cuda"].at(1)
 
 
-def test_what_a_host_needs_between_jobs_is_measured_while_it_is_full() -> None:
-    """Claimed one ahead: programs run 10 s, and 3 s pass between them."""
-    attempts = [Ended(n, 1, "cuda", NOW + 13 * (n - 2), NOW + 13 * n, 2.0, 10.0) for n in range(20)]
+@pytest.mark.parametrize("claimed", [-13.0, 0.5])
+def test_what_a_host_needs_between_jobs_is_measured_while_there_are_some(claimed: float) -> None:
+    """Programs run 10 s, and 3 s pass between them, whether the next was claimed ahead or not."""
+    attempts = [
+        Ended(n, 1, "cuda", NOW, NOW + 13 * (n - 1) + claimed, NOW + 13 * n, 2.0, 10.0)
+        for n in range(1, 20)
+    ]
     assert cycle(attempts) == pytest.approx(13)
+
+
+def test_while_there_were_none_nothing_is_measured() -> None:
+    """Each came an hour after the one before; or the host was away for that hour."""
+    came_late = ended(20)
+    away = [one._replace(submitted_at=NOW - 90_000) for one in came_late]
+    assert cycle(came_late) == cycle(away) == pytest.approx(10)
 
 
 def test_what_one_job_took_besides_counts_where_the_host_was_never_full() -> None:
@@ -241,7 +253,9 @@ def test_where_compiling_takes_longest_it_is_the_compile_workers_that_count() ->
 
 def test_programs_that_run_still_are_among_what_is_known() -> None:
     """Of ten, the nine short ones have ended: the long one must not be forgotten."""
-    short = [Ended(n, 1, "cuda", NOW - 50 + n, NOW - 48.5 + n, 1.0, 0.5) for n in range(9)]
+    short = [
+        Ended(n, 1, "cuda", NOW - 50 + n, NOW - 50 + n, NOW - 48.5 + n, 1.0, 0.5) for n in range(9)
+    ]
     long = [running(9, 600.0)]
     history = History(NOW, [Place(1, CUDA)] * 2, short, long, {})
     assert history.paces["cuda"].execute.mean > 5

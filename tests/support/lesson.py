@@ -176,12 +176,21 @@ class Lesson:
     def expected(self, program: Program) -> tuple[Start | None, Range | None]:
         """Of the program, by what the queue knows at this moment."""
         begun = [
-            Begun(one.attempt, one.id, host, one.platform, one.claimed_at,
+            Begun(one.attempt, host, one.platform, one.submitted_at, one.claimed_at, one.id,
                   one.compiled_at >= 0, one.begun_at >= 0)
             for host, one in self._in_hand()
         ]  # fmt: skip
         ended = [
-            Ended(one.attempt, host, one.platform, one.claimed_at, at, one.compiles, one.runs)
+            Ended(
+                one.attempt,
+                host,
+                one.platform,
+                one.submitted_at,
+                one.claimed_at,
+                at,
+                one.compiles,
+                one.runs,
+            )
             for at, host, one in self.over[-HISTORY:]
         ]
         known = turns([*begun, *ended])
