@@ -145,7 +145,7 @@ class Executor(TokenBearer):
         """
         if self.last_seen_at is None:
             return None
-        silence = timedelta(seconds=settings.TELERUN_LEASE_SECONDS * 5 / 6)
+        silence = timedelta(seconds=settings.TELERUN_LEASE_SECONDS * 0.8)
         return abs(timezone.now() - self.last_seen_at) < silence
 
 

@@ -40,7 +40,7 @@ from jobs.states import Ending, Phase, State
 log = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 1.0
-_TIMES_KEPT = 50  # as long as it took of a core, so that it costs two hundredths of one,
+_TIMES_KEPT = 100  # as long as it took of a core, so that it costs a hundredth of one,
 _LONGEST_KEPT_SECONDS = 3.0  # but no longer than this: a dead host is told within a lease
 _MOST_QUEUED = 2000  # of a platform; of those behind them nothing is expected
 _RECENT = 200  # attempts, or submissions
