@@ -45,6 +45,8 @@ _LONGEST_KEPT_SECONDS = 3.0  # but no longer than this: a dead host is told with
 _MOST_QUEUED = 2000  # of a platform; of those behind them nothing is expected
 _RECENT = 200  # attempts, or submissions
 _RECENTLY = timedelta(days=7)
+_DAY_SECONDS = 86_400.0  # no program runs for longer, whatever is reported
+_MOST_PLACES = 256  # of an executor and a platform; no host has more
 
 
 class Outlook(NamedTuple):
@@ -95,7 +97,9 @@ class Snapshot:
         arrivals = _arrivals(self.now, turns([*begun, *ended]))
         workers = _compile_workers({place.executor for place in places})
         now = self.now.timestamp()
-        self._forecast = Forecast(Facts(now, places, ended, begun, queue, arrivals, workers))
+        self._forecast = _forecast(
+            Facts(now, places, ended, begun, queue, arrivals, workers),
+        )
 
     def _is_there(self, kind: Kind) -> bool:
         """Whether an executor that can run jobs of the kind was heard of just now."""
@@ -159,6 +163,15 @@ class Snapshot:
         ]
 
 
+def _forecast(facts: Facts) -> Forecast:
+    """Nobody's job is kept back by a mistake in what is expected."""
+    try:
+        return Forecast(facts)
+    except Exception:
+        log.exception("Nothing is expected of jobs")
+        return Forecast(Facts(facts.now, [], [], [], [], [], {}))
+
+
 def places_of(offers: list[Offer]) -> list[Place]:
     """One for each GPU or slot of the executors that are there.
 
@@ -171,21 +184,22 @@ def places_of(offers: list[Offer]) -> list[Place]:
     places = []
     for executor, offered in of_executor.items():
         wide = next((offer for offer in offered if offer.reported == CUDA), None)
-        left = wide.places if wide else 0
+        left = min(wide.places, _MOST_PLACES) if wide else 0
         for offer in offered:
             if offer is wide:
                 continue
-            both = min(left, offer.places) if offer.reported != CPU else 0
+            count = min(offer.places, _MOST_PLACES)
+            both = min(left, count) if offer.reported != CPU else 0
             left -= both
             names = {offer.name, wide.name} if wide else {offer.name}
             places += [Place(executor, frozenset(names))] * both
-            places += [Place(executor, frozenset({offer.name}))] * (offer.places - both)
+            places += [Place(executor, frozenset({offer.name}))] * (count - both)
         if wide:
             places += [Place(executor, frozenset({wide.name}))] * left
     return places
 
 
-_ABOUT = (*("pk", "number", "executor_id", "job__platform", "job__submitted_at", "started_at"),)
+_ABOUT = "pk number executor_id job__platform job__submitted_at started_at".split()
 
 
 def _about(
@@ -238,10 +252,15 @@ def _ended(now: datetime) -> list[Ended]:
     latest = Attempt.objects.filter(ending=Ending.FINISHED, executor__isnull=False).order_by("-pk")
     rows = latest.values_list(*_ABOUT, "ended_at", "compile_seconds", "execute_seconds")
     return [
-        Ended(*_about(*about), ended.timestamp(), compiled or 0.0, ran or 0.0)
+        Ended(*_about(*about), ended.timestamp(), _seconds(compiled), _seconds(ran))
         for *about, ended, compiled, ran in rows[:_RECENT]
         if ended > now - _RECENTLY
     ]
+
+
+def _seconds(reported: float | None) -> float:
+    """A duration, as far as it can be one."""
+    return min(reported, _DAY_SECONDS) if reported and reported > 0 else 0.0
 
 
 def _compile_workers(executors: set[int]) -> dict[int, int]:

@@ -455,6 +455,27 @@ def test_a_place_that_no_host_can_fill_is_in_nobodys_way(
     assert (job["queue_position"], job["jobs_before"], job["waiting_for"]) == (2, 0, "turn")
 
 
+@pytest.mark.parametrize("seconds", [1e6, 1e-300, 0.0, 86_401.0])
+def test_whatever_executors_say_of_durations_and_places(
+    as_alice: Api, as_bob: Api, gpu1: Executor, as_gpu1: Api, seconds: float
+) -> None:
+    host(gpu1, {"cuda": 10_000, "cpu": 10_000}, nproc_compile=10**30)
+    for _ in range(3):
+        as_bob.submit()
+        as_gpu1.finish(as_gpu1.claim(), compile_seconds=seconds, execute_seconds=seconds)
+    expected = as_alice.submit()["expected_start"]
+    assert 0 <= expected["from_seconds"] < expected["to_seconds"] < 10**6
+
+
+def test_a_mistake_in_what_is_expected_keeps_no_job_back(
+    as_alice: Api, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host(gpu1)
+    monkeypatch.setattr("jobs.expectation._Service.add", lambda service, job: 1 / 0)
+    job = as_alice.submit()
+    assert (job["queue_position"], job["waiting_for"], job["jobs_before"]) == (1, "turn", None)
+
+
 def test_far_behind_nothing_is_expected(
     as_alice: Api, as_bob: Api, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
