@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 # The addresses of every job's life. All else may take long: a native thread's.
 QUICK = re.compile(
-    r"(GET|HEAD) /api/v1/jobs/\d+(/events)?"
+    r"(GET|HEAD) /api/v1/(queue|jobs/\d+(/events)?)"
     r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|output|release))"
     r"|PUT /api/v1/(executor|attempts/\d+/(result|files/.*))"
 )
@@ -123,7 +123,7 @@ def _announce(arbiter: Arbiter) -> None:
 def _start_worker(worker: Any) -> None:
     """In every server process: the sweeper, and a stop that ends the waits first."""
     from foundation.serving import greenlets, waiting
-    from jobs import sweeper
+    from jobs import outlook, sweeper
     from jobs.audit import file as audit_file
 
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -131,6 +131,7 @@ def _start_worker(worker: Any) -> None:
     greenlets.spawn(_look_after_the_database, "database")
     audit_file.start_following()
     sweeper.start()
+    outlook.start()
 
     def stop(signum: int, frame: Any) -> None:
         waiting.stopping.set()

@@ -145,6 +145,10 @@ class Waiters:
                 waiter.woken.set()
             return bool(readers)
 
+    def are_waiting_for(self, topic: int) -> bool:
+        """Whether anyone waits for that."""
+        return topic in self._waiters
+
     def begins_to_look(self, waiter: Waiter) -> set[str]:
         """Later commits wake it anew. For which platforms' jobs it was woken."""
         with self._lock:

@@ -11,13 +11,14 @@ from accounts.platforms import Service
 from courses import flags, limits
 from foundation.api.answers import LogText, log_text
 from foundation.database.statements import Parameter, Select
-from jobs import leases, placing
+from jobs import leases, outlook
 from jobs.models import Attempt, Job
+from jobs.outlook import Outlook
 from jobs.states import Ending, Outcome, Phase, State
 
 WaitingFor = Annotated[
-    Literal["turn", "no-executor"] | None,
-    "Why a queued job waits: its turn, or a host that can run it. More values may come.",
+    Literal["turn", "gpu", "no-executor", "paused", "held", "data"] | None,
+    "Its turn; a GPU of its executor (compiled); an executor that can run it. More may come.",
 ]
 Address = Annotated[str | None, {"format": "uri"}]
 PARTIAL_LOGS: Final = ("compile_log", "execute_log")
@@ -84,10 +85,29 @@ class ResultAnswer(TypedDict):
     details: dict[str, Any]
 
 
-class JobAnswer(JobSummaryAnswer):
-    """A job with its attempts and, if it is finished, its result."""
+class ExpectedStart(TypedDict):
+    """When the job's program is expected to begin to run: in so many seconds."""
+
+    from_seconds: int
+    to_seconds: int
+
+
+class _Waits(TypedDict):
+    """Of a job whose program does not run yet; null of others."""
 
     waiting_for: WaitingFor
+    no_executor_since: Annotated[
+        datetime | None, "Of `no-executor`: when one was there last, if that is known."
+    ]
+    jobs_before: Annotated[
+        int | None, "How many end first on the hosts that may run it; 0: one has a free place."
+    ]
+    expected_start: Annotated[ExpectedStart | None, "null where it would be a guess."]
+
+
+class JobAnswer(JobSummaryAnswer, _Waits):
+    """A job with its attempts and, if it is finished, its result."""
+
     attempts: list[AttemptAnswer]
     executor: str | None
     result: ResultAnswer | None
@@ -104,10 +124,9 @@ class ResultWithoutLogs(TypedDict):
     details: dict[str, Any]
 
 
-class JobEvent(JobSummaryAnswer):
+class JobEvent(JobSummaryAnswer, _Waits):
     """A job as an event shows it."""
 
-    waiting_for: WaitingFor
     attempts: list[AttemptAnswer]
     executor: str | None
     result: ResultWithoutLogs | None
@@ -129,6 +148,27 @@ class JobPageAnswer(TypedDict):
     next: Address
     previous: Address
     results: list[JobSummaryAnswer]
+
+
+class PlatformAnswer(TypedDict):
+    """A platform, as it is."""
+
+    name: str
+    executors: Annotated[int, "That can run its jobs at this moment."]
+    gpus: Annotated[int, "Of these."]
+    queued: Annotated[int, "Jobs that wait for it."]
+
+
+class QueueAnswer(TypedDict):
+    """The queue, as it is for everyone."""
+
+    accepting: Annotated[bool, "Whether jobs may be submitted."]
+    starting: Annotated[bool, "Whether jobs are given out."]
+    message: Annotated[str, "What staff say of that."]
+    queued: int
+    running: int
+    platforms: list[PlatformAnswer]
+    announcements: list[dict[str, Any]]
 
 
 class LeaseAnswer(TypedDict):
@@ -228,7 +268,7 @@ def whole(job: Job, position: int | None) -> JobAnswer:
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        "waiting_for": placing.waits_for(job),
+        **_waits(outlook.of(job, position)),
         "attempts": _with_partial_logs(attempts),
         "executor": _executor(job, attempts),
         "result": _result(result) if result else None,
@@ -245,10 +285,19 @@ def event(job: Job, position: int | None, attempts: list[Attempt]) -> JobEvent:
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        "waiting_for": placing.waits_for(job),
+        **_waits(outlook.of(job, position)),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "executor": _executor(job, attempts),
         "result": _result_without_logs(result) if result else None,
+    }
+
+
+def _waits(expected: Outlook) -> _Waits:
+    return {
+        "waiting_for": expected.waiting_for,
+        "no_executor_since": expected.no_executor_since,
+        "jobs_before": expected.jobs_before,
+        "expected_start": expected.start and expected.start._asdict(),
     }
 
 

@@ -27,11 +27,14 @@ from foundation.api.description import answer, extend_schema, header, request_he
 from foundation.database import connections
 from foundation.database.statements import Parameter, Select
 from foundation.serving import waiting
+from jobs import outlook, placing
 from jobs.api.v1 import answers
+from jobs.api.v1.told import Told
 from jobs.api.v1.users import own_job_of
 from jobs.live import watching
 from jobs.live.reading import Reader
 from jobs.models import Attempt, Job
+from jobs.outlook import Outlook
 from jobs.states import FINAL, State
 
 log = logging.getLogger(__name__)
@@ -61,7 +64,9 @@ class EventId(NamedTuple):
     execute_offset: int = 0
     version: int = 0  # of the job
     place: int = 0  # in the queue; 0 for none
-    over: int = 0  # 1 for the last event. A power cut may have another one of the same version
+    # 1 for the last event: a power cut may have another one of the same version; 2 for a job that
+    # no executor can run; else 0.
+    status: int = 0
 
     def __str__(self) -> str:
         return "-".join(map(str, self))
@@ -108,7 +113,7 @@ class JobEvents(UserView):
     def get(self, request: Request, job_id: int) -> Any:
         user, known = request.user, EventId.parse(request.headers.get("Last-Event-ID", ""))
         job = own_job_of(user, job_id)
-        if job.state in FINAL and (known.over, known.version) == (1, job.version):
+        if job.state in FINAL and (known.status, known.version) == (1, job.version):
             return Response(status=status.HTTP_204_NO_CONTENT)
         if request.method == "HEAD":
             return HttpResponse(content_type=EVENTS_TYPE)
@@ -124,6 +129,7 @@ class _Events:
 
     def __init__(self, request: Any, user: User, job_id: int, known: EventId) -> None:
         self._user, self._job_id, self._known = user, job_id, known
+        self._told = Told()
         self._over = False
         self._goes_on = True  # there may be more to say at once
         self._sent_at = 0.0
@@ -185,14 +191,16 @@ class _Events:
             return None
         if job.state == State.RUNNING:
             watching.note(job.pk)
+        expected = outlook.of(job, self._place or None)
+        is_news = self._told.is_news(expected)
         _, _, _, *seen = self._known
         is_over = job.state in FINAL
-        is_new = seen != [job.version, self._place, int(is_over)]
+        is_new = is_news or seen != [job.version, self._place, _status(job, expected)]
         # What was printed is told before the end, and after anything else.
         if is_new == is_over and (event := self._output_event(is_over)):
             return event
         self._over = is_over
-        return self._job_event(job) if is_new else None
+        return self._job_event(job, expected) if is_new else None
 
     def _see_job(self) -> bool:
         """False if it was purged meanwhile, or its owner may look at it no longer."""
@@ -206,12 +214,14 @@ class _Events:
         self._job = job
         return True
 
-    def _job_event(self, job: Job) -> bytes:
+    def _job_event(self, job: Job, expected: Outlook) -> bytes:
+        self._told.note(expected)
         document = answers.event(job, self._place or None, self._attempts)
         self._goes_on = not self._known.version  # of one that ran before there may be output
         self._begin_attempt()
-        over = int(job.state in FINAL)
-        self._known = self._known._replace(version=job.version, place=self._place, over=over)
+        self._known = self._known._replace(
+            version=job.version, place=self._place, status=_status(job, expected)
+        )
         return _event("job", self._known, _json.render(document))
 
     def _begin_attempt(self) -> None:
@@ -244,3 +254,9 @@ class _Events:
 
 def _event(name: str, known: EventId, data: bytes) -> bytes:
     return b"event: %b\nid: %b\ndata: %b\n\n" % (name.encode(), str(known).encode(), data)
+
+
+def _status(job: Job, expected: Outlook) -> int:
+    if job.state in FINAL:
+        return 1
+    return 2 if expected.waiting_for == placing.NOBODY else 0
