@@ -68,7 +68,7 @@ class Compiler:
         if attempt.flags:
             raise CannotBuild("A Python job is not compiled, and takes no compiler flags.")
         log = "asm: Python is not compiled, so there is nothing to show.\n" if attempt.asm else ""
-        attempt.report = {"compile_log": log, "compile_seconds": 0.0, "python": interpreter.version}
+        attempt.compiled(log, compile_seconds=0.0, python=interpreter.version)
         return True
 
     def _run(self, attempt: Attempt, slot: Slot, build: Build, key: str) -> bool:
@@ -80,14 +80,14 @@ class Compiler:
         archive = attempt.asm_archive if build.shows else None
         command = host.sandbox.compiler(attempt.folder, attempt.job_files, argv, limits, archive)
         ended = attempt.run(slot, command, seconds)
+        attempt.compiled(
+            in_text(ended.log),
+            compile_seconds=round(ended.seconds, 4),
+            compile_memory_bytes=ended.memory_bytes,
+            **self._about(build, attempt.platform),
+        )
         if not has_finished(attempt, ended):
             return False
-        attempt.report = {
-            "compile_log": in_text(ended.log),
-            "compile_seconds": round(ended.seconds, 4),
-            "compile_memory_bytes": ended.memory_bytes,
-            **self._about(build, attempt.platform),
-        }
         if has_hit_limit(attempt, ended, "compile"):
             return False
         program = attempt.folder / "program"
@@ -124,7 +124,8 @@ class Compiler:
             return False
         report, attempt.asm_files = cached
         seconds = round(time.monotonic() - began, 4)
-        attempt.report = {**report, "compile_seconds": seconds, "compiled_before": True}
+        known = {**report, "compile_seconds": seconds, "compiled_before": True}
+        attempt.compiled(known.pop("compile_log"), **known)
         return True
 
     def _key(self, attempt: Attempt, build: Build) -> str:
