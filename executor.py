@@ -70,123 +70,125 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (198, "handouts/client/errors.py", 6),
-    (220, "handouts/client/words.py", 10),
-    (256, "handouts/client/auth.py", 14),
-    (314, "handouts/client/tracebacks.py", 12),
-    (347, "handouts/executor/base/exit_statuses.py", 5),
-    (362, "handouts/executor/machine/architectures.py", 13),
-    (444, "handouts/executor/sandbox/uids.py", 12),
-    (491, "handouts/executor/base/options.py", 13),
-    (680, "handouts/executor/base/say.py", 10),
-    (716, "handouts/executor/machine/gpu.py", 10),
-    (755, "handouts/executor/base/threads.py", 15),
-    (784, "handouts/executor/gate/probe.cu", 0),
-    (811, "handouts/executor/base/limits.py", 5),
-    (825, "handouts/executor/base/text.py", 6),
-    (835, "handouts/client/retries.py", 9),
-    (849, "handouts/executor/gate/idle_memory.py", 7),
-    (906, "handouts/executor/machine/pci.py", 8),
-    (949, "handouts/executor/gate/kernel_log.py", 12),
-    (1025, "handouts/executor/machine/processes.py", 11),
-    (1082, "handouts/executor/machine/driver_tools.py", 14),
-    (1164, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1234, "handouts/executor/gate/recovery.py", 15),
-    (1271, "handouts/executor/gate/readings.py", 21),
-    (1387, "handouts/executor/machine/device_files.py", 13),
-    (1458, "handouts/executor/machine/held_open.py", 16),
-    (1535, "handouts/executor/slot/protocol.py", 28),
-    (1663, "handouts/executor/gate/gate.py", 24),
-    (1833, "handouts/executor/machine/cgroups.py", 12),
-    (1953, "handouts/executor/machine/host_compiler.py", 20),
-    (2075, "handouts/executor/machine/interpreter.py", 13),
-    (2119, "handouts/executor/machine/toolchain.py", 16),
-    (2246, "handouts/executor/sandbox/command.py", 12),
-    (2294, "handouts/executor/slot/live_output.py", 11),
-    (2316, "handouts/executor/slot/memory_board.py", 15),
-    (2382, "handouts/executor/slot/slot_start.py", 16),
-    (2413, "handouts/executor/slot/slot.py", 35),
-    (2581, "handouts/executor/gate/probe.py", 21),
-    (2652, "handouts/executor/machine/platforms.py", 7),
-    (2691, "handouts/client/job_file_names.py", 8),
-    (2731, "handouts/executor/base/file_names.py", 10),
-    (2751, "handouts/executor/pipeline/job_files.py", 11),
-    (2794, "handouts/executor/slot/bounded_log.py", 5),
-    (2839, "handouts/executor/slot/orders.py", 13),
-    (2944, "handouts/executor/slot/program_output.py", 11),
-    (2994, "handouts/executor/pipeline/live_stream.py", 16),
-    (3127, "handouts/executor/results/archive.py", 17),
-    (3206, "handouts/executor/pipeline/attempt.py", 19),
-    (3359, "handouts/client/answer.py", 8),
-    (3408, "handouts/client/connection.py", 19),
-    (3569, "handouts/executor/base/held_connection.py", 13),
-    (3603, "handouts/executor/machine/gpu_choice.py", 9),
-    (3657, "handouts/executor/machine/gpu_instances.py", 13),
-    (3719, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3863, "handouts/executor/machine/driver_start.py", 16),
-    (3967, "handouts/executor/gate/gates.py", 15),
-    (3994, "handouts/executor/machine/cores.py", 14),
-    (4095, "handouts/executor/machine/driver_versions.py", 9),
-    (4136, "handouts/executor/machine/gpu_lock.py", 17),
-    (4260, "handouts/executor/machine/integrated.py", 16),
-    (4318, "handouts/executor/machine/driver_library.py", 9),
-    (4354, "handouts/executor/machine/driver_stub.c", 0),
-    (4397, "handouts/executor/machine/driver_stub.py", 16),
-    (4440, "handouts/executor/machine/libraries.py", 24),
-    (4563, "handouts/executor/machine/memory.py", 5),
-    (4627, "handouts/executor/pipeline/scratch.py", 16),
-    (4666, "handouts/executor/pipeline/workers.py", 11),
-    (4707, "handouts/executor/sandbox/bundle.py", 13),
-    (4740, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4773, "handouts/executor/sandbox/init.c", 0),
-    (4992, "handouts/executor/results/outputs.py", 10),
-    (5092, "handouts/executor/sandbox/first_process.py", 21),
-    (5145, "handouts/executor/sandbox/device_access.py", 14),
-    (5221, "handouts/executor/sandbox/driver_files.py", 17),
-    (5291, "handouts/executor/sandbox/sys_files.py", 16),
-    (5338, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5385, "handouts/executor/sandbox/hidden.py", 8),
-    (5457, "handouts/executor/sandbox/call_log.py", 10),
-    (5492, "handouts/executor/sandbox/bpf.py", 7),
-    (5532, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5603, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5678, "handouts/executor/sandbox/system_calls.py", 27),
-    (5795, "handouts/executor/sandbox/own_files.py", 17),
-    (5825, "handouts/executor/sandbox/self_test.py", 7),
-    (5889, "handouts/executor/sandbox/shown.py", 13),
-    (5938, "handouts/executor/sandbox/bubblewrap.py", 34),
-    (6111, "handouts/executor/sandbox/unconfined.py", 15),
-    (6195, "handouts/executor/pipeline/host.py", 38),
-    (6350, "handouts/executor/pipeline/held_claims.py", 10),
-    (6390, "handouts/executor/pipeline/places.py", 11),
-    (6432, "handouts/executor/pipeline/room.py", 14),
-    (6550, "handouts/executor/pipeline/shutdown.py", 18),
-    (6647, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6733, "handouts/executor/pipeline/live_senders.py", 17),
-    (6847, "handouts/executor/pipeline/claiming.py", 22),
-    (6995, "handouts/executor/base/flags.py", 12),
-    (7073, "handouts/executor/pipeline/disassembly.py", 14),
-    (7170, "handouts/executor/pipeline/building.py", 22),
-    (7299, "handouts/executor/pipeline/endings.py", 17),
-    (7370, "handouts/executor/pipeline/delivery.py", 16),
-    (7442, "handouts/executor/pipeline/outbox.py", 11),
-    (7477, "handouts/executor/results/spool.py", 11),
-    (7554, "handouts/executor/pipeline/sending.py", 15),
-    (7636, "handouts/executor/pipeline/reporting.py", 19),
-    (7725, "handouts/executor/pipeline/handover.py", 17),
-    (7846, "handouts/executor/results/compile_cache.py", 15),
-    (7924, "handouts/executor/pipeline/compiling.py", 30),
-    (8092, "handouts/executor/pipeline/executing.py", 32),
-    (8228, "handouts/executor/pipeline/executor.py", 30),
-    (8345, "handouts/executor/slot/event_loop.py", 12),
-    (8380, "handouts/executor/slot/libc.py", 11),
-    (8435, "handouts/executor/slot/identity.py", 26),
-    (8501, "handouts/executor/slot/process_memory.py", 16),
-    (8573, "handouts/executor/slot/shortage.py", 16),
-    (8632, "handouts/executor/slot/memory_watch.py", 28),
-    (8762, "handouts/executor/slot/command_run.py", 24),
-    (8947, "handouts/executor/slot/slot_process.py", 27),
-    (8999, "handouts/executor/main.py", 47),
+    (200, "handouts/client/errors.py", 6),
+    (222, "handouts/client/words.py", 10),
+    (258, "handouts/client/auth.py", 14),
+    (316, "handouts/client/tracebacks.py", 12),
+    (349, "handouts/executor/base/exit_statuses.py", 5),
+    (364, "handouts/executor/machine/architectures.py", 13),
+    (446, "handouts/executor/sandbox/uids.py", 12),
+    (493, "handouts/executor/base/options.py", 13),
+    (682, "handouts/executor/base/say.py", 10),
+    (718, "handouts/executor/machine/gpu.py", 10),
+    (757, "handouts/executor/base/threads.py", 15),
+    (786, "handouts/executor/gate/probe.cu", 0),
+    (813, "handouts/executor/base/limits.py", 5),
+    (827, "handouts/executor/base/text.py", 6),
+    (837, "handouts/client/retries.py", 9),
+    (851, "handouts/executor/gate/idle_memory.py", 7),
+    (908, "handouts/executor/machine/pci.py", 8),
+    (951, "handouts/executor/gate/kernel_log.py", 12),
+    (1027, "handouts/executor/machine/processes.py", 11),
+    (1084, "handouts/executor/machine/driver_tools.py", 14),
+    (1166, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1236, "handouts/executor/gate/recovery.py", 15),
+    (1273, "handouts/executor/gate/readings.py", 21),
+    (1389, "handouts/executor/machine/device_files.py", 13),
+    (1460, "handouts/executor/machine/held_open.py", 16),
+    (1537, "handouts/executor/slot/protocol.py", 28),
+    (1665, "handouts/executor/gate/gate.py", 24),
+    (1835, "handouts/executor/machine/cgroups.py", 12),
+    (1955, "handouts/executor/machine/host_compiler.py", 20),
+    (2077, "handouts/executor/machine/interpreter.py", 13),
+    (2121, "handouts/executor/machine/toolchain.py", 16),
+    (2248, "handouts/executor/sandbox/command.py", 12),
+    (2297, "handouts/executor/slot/live_output.py", 11),
+    (2319, "handouts/executor/slot/memory_board.py", 15),
+    (2385, "handouts/executor/slot/slot_start.py", 16),
+    (2416, "handouts/executor/slot/slot.py", 35),
+    (2584, "handouts/executor/gate/probe.py", 21),
+    (2655, "handouts/executor/machine/platforms.py", 7),
+    (2694, "handouts/client/job_file_names.py", 8),
+    (2734, "handouts/executor/base/file_names.py", 10),
+    (2754, "handouts/executor/pipeline/job_files.py", 11),
+    (2797, "handouts/executor/slot/bounded_log.py", 5),
+    (2842, "handouts/executor/slot/orders.py", 13),
+    (2947, "handouts/executor/slot/program_output.py", 11),
+    (2997, "handouts/executor/pipeline/live_stream.py", 16),
+    (3130, "handouts/executor/results/archive.py", 17),
+    (3209, "handouts/executor/pipeline/attempt.py", 19),
+    (3362, "handouts/client/answer.py", 8),
+    (3411, "handouts/client/connection.py", 19),
+    (3572, "handouts/executor/base/held_connection.py", 13),
+    (3606, "handouts/executor/machine/gpu_choice.py", 9),
+    (3660, "handouts/executor/machine/gpu_instances.py", 13),
+    (3722, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3866, "handouts/executor/machine/driver_start.py", 16),
+    (3970, "handouts/executor/gate/gates.py", 15),
+    (3997, "handouts/executor/machine/cores.py", 14),
+    (4098, "handouts/executor/machine/driver_versions.py", 9),
+    (4139, "handouts/executor/machine/gpu_lock.py", 17),
+    (4263, "handouts/executor/machine/integrated.py", 16),
+    (4321, "handouts/executor/machine/driver_library.py", 9),
+    (4357, "handouts/executor/machine/driver_stub.c", 0),
+    (4400, "handouts/executor/machine/driver_stub.py", 16),
+    (4443, "handouts/executor/machine/libraries.py", 24),
+    (4565, "handouts/executor/machine/line_buffering.c", 0),
+    (4584, "handouts/executor/machine/line_buffering.py", 19),
+    (4622, "handouts/executor/machine/memory.py", 5),
+    (4686, "handouts/executor/pipeline/scratch.py", 16),
+    (4725, "handouts/executor/pipeline/workers.py", 11),
+    (4766, "handouts/executor/sandbox/bundle.py", 13),
+    (4799, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4832, "handouts/executor/sandbox/init.c", 0),
+    (5051, "handouts/executor/results/outputs.py", 10),
+    (5151, "handouts/executor/sandbox/first_process.py", 21),
+    (5204, "handouts/executor/sandbox/device_access.py", 14),
+    (5280, "handouts/executor/sandbox/driver_files.py", 17),
+    (5350, "handouts/executor/sandbox/sys_files.py", 16),
+    (5397, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5444, "handouts/executor/sandbox/hidden.py", 8),
+    (5516, "handouts/executor/sandbox/call_log.py", 10),
+    (5551, "handouts/executor/sandbox/bpf.py", 7),
+    (5591, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5662, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5737, "handouts/executor/sandbox/system_calls.py", 27),
+    (5854, "handouts/executor/sandbox/own_files.py", 17),
+    (5885, "handouts/executor/sandbox/self_test.py", 7),
+    (5949, "handouts/executor/sandbox/shown.py", 14),
+    (6011, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6184, "handouts/executor/sandbox/unconfined.py", 15),
+    (6269, "handouts/executor/pipeline/host.py", 39),
+    (6428, "handouts/executor/pipeline/held_claims.py", 10),
+    (6468, "handouts/executor/pipeline/places.py", 11),
+    (6510, "handouts/executor/pipeline/room.py", 14),
+    (6628, "handouts/executor/pipeline/shutdown.py", 18),
+    (6725, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6811, "handouts/executor/pipeline/live_senders.py", 17),
+    (6925, "handouts/executor/pipeline/claiming.py", 22),
+    (7073, "handouts/executor/base/flags.py", 12),
+    (7151, "handouts/executor/pipeline/disassembly.py", 14),
+    (7248, "handouts/executor/pipeline/building.py", 23),
+    (7380, "handouts/executor/pipeline/endings.py", 17),
+    (7451, "handouts/executor/pipeline/delivery.py", 16),
+    (7523, "handouts/executor/pipeline/outbox.py", 11),
+    (7558, "handouts/executor/results/spool.py", 11),
+    (7635, "handouts/executor/pipeline/sending.py", 15),
+    (7717, "handouts/executor/pipeline/reporting.py", 19),
+    (7806, "handouts/executor/pipeline/handover.py", 17),
+    (7927, "handouts/executor/results/compile_cache.py", 15),
+    (8005, "handouts/executor/pipeline/compiling.py", 32),
+    (8173, "handouts/executor/pipeline/executing.py", 32),
+    (8309, "handouts/executor/pipeline/executor.py", 30),
+    (8426, "handouts/executor/slot/event_loop.py", 12),
+    (8461, "handouts/executor/slot/libc.py", 11),
+    (8516, "handouts/executor/slot/identity.py", 26),
+    (8582, "handouts/executor/slot/process_memory.py", 16),
+    (8654, "handouts/executor/slot/shortage.py", 16),
+    (8713, "handouts/executor/slot/memory_watch.py", 28),
+    (8843, "handouts/executor/slot/command_run.py", 24),
+    (9028, "handouts/executor/slot/slot_process.py", 27),
+    (9080, "handouts/executor/main.py", 47),
 )
 
 
@@ -2264,6 +2266,7 @@ class Places(NamedTuple):
     asm: str  # a folder for what is to be read of the program
     libraries: str  # the executor's own folder of them; "" for none
     script: str  # the folder of a script's files
+    linked: str  # an object that every program is linked with; "" for none
 
 
 def environment(
@@ -4452,6 +4455,7 @@ class Libraries(NamedTuple):
     has_driver: bool = True
     names: Sequence[str] = ()  # of those that the toolkit has, as -l takes them
     include: str = ""  # the folder of their headers; "" where compilers look anyhow
+    linked: str = ""  # an object of the executor's own for every program (line_buffering.py)
     driver: Sequence[str] = ()  # folders of the driver's library, if the loader must be told
 
 
@@ -4553,6 +4557,61 @@ def names_any_of(flags: Iterable[str], names: Iterable[str]) -> bool:
     """Whether a program with these flags is linked with one of these libraries."""
     named = (one for flag in flags for one in NAMES_LIBRARY.findall(flag))
     return not set(names).isdisjoint(named)
+
+
+# --- handouts/executor/machine/line_buffering.c -------------------------------------------
+
+
+LINE_BUFFERING_C = r"""
+/* Linked with every program: its standard output is line-buffered, as on a terminal. */
+#include <stdio.h>
+
+__attribute__((constructor(101))) static void line_buffer_stdout(void) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
+}
+"""
+
+
+# --- handouts/executor/machine/line_buffering.py ------------------------------------------
+#
+# Standard output of programs is line-buffered, as on a terminal: what was printed before a crash,
+# a time-out or _exit is seen, and standard error stands at its place among the lines.
+#
+# A C library buffers what goes to a pipe in full. So each program is linked with a little object that
+# says otherwise before anything of the program runs; the program may still say it anew (setvbuf).
+
+
+# Programs that have no C library, or not the one of this machine's own kind; -x says what every
+# file is.
+WITHOUT = re.compile(r"(.*[=,])?-(m(16|x?32)|nostd|nodefaultlibs|nostartfiles|nolibc|x)")
+
+
+def make_line_buffering(compilers: Iterable[str], folder: Path) -> str:
+    """The object's path; "" if none of the compilers makes it, and programs do without."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source, made = folder / "line-buffering.c", folder / "line-buffering.o"
+    source.write_text(LINE_BUFFERING_C)
+    complaint = ""
+    for compiler in filter(None, compilers):
+        argv = [compiler, "-x", "c", "-O1", "-fPIC", "-c", "-o", str(made), str(source)]
+        try:
+            done = subprocess.run(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            complaint = complaint or str(error)
+            continue
+        if done.returncode == 0:
+            return str(made)
+        complaint = complaint or done.stdout.decode("utf-8", "replace").strip()
+    if complaint:
+        say(f"Output that programs do not flush is lost when they crash: {complaint[:500]}")
+    return ""
+
+
+def takes_line_buffering(flags: Iterable[str]) -> bool:
+    """Whether a program that is made with these flags can be linked with it."""
+    return not any(WITHOUT.match(flag) for flag in flags)
 
 
 # --- handouts/executor/machine/memory.py --------------------------------------------------
@@ -5795,8 +5854,8 @@ def socket_options(column: int) -> bytes:
 class OwnFiles:
     """By the names that stand for them among bwrap's arguments, such as "@init"."""
 
-    def __init__(self, folder: Path, libraries: str, log_calls: bool = False) -> None:
-        """Makes them in `folder`. `libraries`: the folder with the driver's stub, "" for none.
+    def __init__(self, folder: Path, libraries: Libraries, log_calls: bool = False) -> None:
+        """Makes them in `folder`. `libraries`: what was made of them before.
         `log_calls`: see `seccomp_filter`. Raises BadSetup."""
         if log_calls:
             check_call_log()
@@ -5805,7 +5864,8 @@ class OwnFiles:
             "init": folder / "init",
             "seccomp": folder / "seccomp",
             "params": folder / "params",
-            "stub": Path(libraries) / DRIVER_STUB,
+            "stub": Path(libraries.folder) / DRIVER_STUB,
+            "linked": Path(libraries.linked),
         }
         compile_init(self._paths["init"])
         self._paths["seccomp"].write_bytes(seccomp_filter(platform.machine(), log_calls))
@@ -5887,6 +5947,7 @@ def kernel_setting(name: str) -> str:
 
 
 LIBRARIES = "/job/lib"  # where the executor's own folder of libraries is shown
+LINKED = "/job/line-buffering.o"  # and to compilers the object for every program
 
 
 def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
@@ -5901,6 +5962,18 @@ def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
 def outside_usr(paths: Iterable[str | Path]) -> list[str]:
     """Those that every sandbox does not show anyhow."""
     return [str(path) for path in paths if Path("/usr") not in [Path(path), *Path(path).parents]]
+
+
+def places_with(libraries: Libraries) -> Places:
+    """Where things are in a sandbox that shows these."""
+    folder = LIBRARIES if libraries.folder else ""
+    linked = LINKED if libraries.linked else ""
+    return Places("/tmp/program", "/tmp/asm/out", folder, "/tmp/src", linked)
+
+
+def show_linked(libraries: Libraries) -> list[str]:
+    """bwrap's arguments for the object that every program is linked with."""
+    return ["--perms", "0444", "--file", "@linked", LINKED] if libraries.linked else []
 
 
 def show_libraries(folder: Path) -> list[str]:
@@ -5964,7 +6037,7 @@ class Bubblewrap:
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
         self._logs_calls = options.seccomp_log
-        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log)
+        self._own = OwnFiles(folder, libraries, options.seccomp_log)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
@@ -5989,8 +6062,7 @@ class Bubblewrap:
 
     def places(self, folder: Path) -> Places:
         """Where things are of the job in `folder`."""
-        libraries = LIBRARIES if self._libraries.folder else ""
-        return Places("/tmp/program", "/tmp/asm/out", libraries, "/tmp/src")
+        return places_with(self._libraries)
 
     def compiler(
         self,
@@ -6010,7 +6082,8 @@ class Bubblewrap:
         if asm is not None:
             opened["archive"] = (asm, WRITE_ANEW)
         inside = Inside(out_of="/tmp/asm", libraries=self._libraries.run)
-        return self._command(argv, ["--dir", "/tmp/asm/out"], opened, argv[0], None, limits, inside)
+        setup = ["--dir", "/tmp/asm/out", *show_linked(self._libraries)]
+        return self._command(argv, setup, opened, argv[0], None, limits, inside)
 
     def program(
         self,
@@ -6123,7 +6196,8 @@ class NoSandbox:
     def places(self, folder: Path) -> Places:
         """Where things are of the job in `folder`."""
         asm, script = str(folder / "asm/out"), str(folder / "src")
-        return Places(str(folder / "program"), asm, self._libraries.folder, script)
+        libraries = self._libraries
+        return Places(str(folder / "program"), asm, libraries.folder, script, libraries.linked)
 
     def compiler(
         self,
@@ -6218,6 +6292,10 @@ class Host:
         self.libraries = make_libraries(
             self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
         )
+        tools = self.toolchain
+        compilers = (tools.cc, tools.cxx, tools.host_compiler.path)
+        linked = make_line_buffering(compilers, self.scratch / "linked")
+        self.libraries = self.libraries._replace(linked=linked)
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
             shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]
@@ -7194,7 +7272,10 @@ class Build(NamedTuple):
 
     def command(self, places: Places, libraries: Libraries) -> list[str]:
         """The compiler's command line."""
-        return [*self._options(places, libraries), "-o", places.program, *self.sources, *self.flags]
+        options = [*self._options(places, libraries), "-o", places.program]
+        if places.linked and takes_line_buffering([*self.compiler[1:], *self.flags]):
+            options.append(places.linked)
+        return [*options, *self.sources, *self.flags]
 
     def whole_command(
         self, places: Places, libraries: Libraries, tools: Toolchain, seconds: int
@@ -8030,7 +8111,7 @@ class Compiler:
         programs.append(tools.host_compiler.path)
         changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
-        made_from = [attempt.job_files, build, host.libraries, toolchain]
+        made_from = [attempt.job_files, build, host.libraries, LINE_BUFFERING_C, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 

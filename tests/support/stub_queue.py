@@ -76,11 +76,13 @@ class StubQueue:
 
     # --- For the test ---
 
-    def submit(self, platform: str | None, source: str) -> int:
+    def submit(
+        self, platform: str | None, source: str, filename: str = "a.cu", **members: Any
+    ) -> int:
         """A job waits; `platform` None as an older queue's. Returns its number."""
         with self.changed:
-            job = {"id": len(self.jobs) + 1, "source": source, "filename": "a.cu", "args": [],
-                   "limits": LIMITS}  # fmt: skip
+            job = {"id": len(self.jobs) + 1, "source": source, "filename": filename, "args": [],
+                   "limits": LIMITS, **members}  # fmt: skip
             if platform is not None:
                 job["platform"] = platform
             self.jobs[job["id"]] = job

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from handouts.executor.machine.line_buffering_c import LINE_BUFFERING_C
+
 from handouts.executor.base.held_connection import HeldConnection
 from handouts.executor.base.text import in_text
 from handouts.executor.machine.toolchain import compiler_version
@@ -136,7 +138,7 @@ class Compiler:
         programs.append(tools.host_compiler.path)
         changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
-        made_from = [attempt.job_files, build, host.libraries, toolchain]
+        made_from = [attempt.job_files, build, host.libraries, LINE_BUFFERING_C, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
