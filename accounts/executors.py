@@ -7,6 +7,7 @@ overwrites a setting; a setting of one GPU would have a table of its own.
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -14,7 +15,7 @@ from accounts import platforms
 from accounts.models import Executor, Gpu
 from foundation.database.statements import update
 
-SEEN_EVERY = timedelta(seconds=5)  # how often "last seen" is written at most
+SEEN_EVERY_SECONDS = 5  # how often "last seen" is written at most
 MAX_GPUS = 64  # of one report; no host has more
 _REPORTED = ("place", "index", "name", "architecture", "driver", "condition", "reason", "since")
 
@@ -24,9 +25,14 @@ def seen(executor: Executor, about: dict[str, Any] | None = None) -> None:
     now = timezone.now()
     if about and about != executor.about:
         _keep_report(executor.pk, about, now)
-    elif executor.last_seen_at is None or executor.last_seen_at <= now - SEEN_EVERY:
+    elif executor.last_seen_at is None or abs(now - executor.last_seen_at) >= _seen_every():
         with transaction.atomic():  # a writer's turn, on SQLite
             update(Executor, {"id": executor.pk}, last_seen_at=now)
+
+
+def _seen_every() -> timedelta:
+    """Often enough for `Executor.is_alive`."""
+    return timedelta(seconds=min(SEEN_EVERY_SECONDS, settings.TELERUN_LEASE_SECONDS / 6))
 
 
 @transaction.atomic

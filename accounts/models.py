@@ -137,11 +137,16 @@ class Executor(TokenBearer):
 
     @property
     def is_alive(self) -> bool | None:
-        """Whether it was heard of lately; None if never. An idle one asks once a long poll."""
+        """Whether it was heard of lately; None if never.
+
+        One that lives is heard of at least each half of a lease, and that is noted up to a sixth of
+        it late. So one that died is known to be dead before a whole lease is over. A time that
+        lies ahead is one of a clock that was set back since.
+        """
         if self.last_seen_at is None:
             return None
-        silence = settings.TELERUN_MAX_WAIT_SECONDS + settings.TELERUN_LEASE_SECONDS
-        return timezone.now() - self.last_seen_at < timedelta(seconds=silence)
+        silence = timedelta(seconds=settings.TELERUN_LEASE_SECONDS * 0.8)
+        return abs(timezone.now() - self.last_seen_at) < silence
 
 
 class Gpu(models.Model):

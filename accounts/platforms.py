@@ -2,12 +2,14 @@
 
 import re
 import time
-from datetime import timedelta
+from collections import defaultdict
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.utils import timezone
 
-from accounts.models import CUDA, PLATFORM_LENGTH, PLATFORM_NAME, Executor, Platform
+from accounts.gpus import Working, working
+from accounts.models import CUDA, PLATFORM_LENGTH, PLATFORM_NAME, Executor, Gpu, Platform
 from foundation.database.statements import Parameter, Select
 from foundation.serving import greenlets
 
@@ -23,15 +25,27 @@ LANGUAGES = ("cuda", "cpp", "python")
 _OF_EXECUTOR = Select(Platform.objects.filter(executor=Parameter("executor")).order_by())
 _PLATFORMS = Select(Platform.objects.filter(enabled=True).order_by())
 _EXECUTORS = Select(Executor.objects.filter(enabled=True).order_by().only("last_seen_at"))
+_GPUS = Select(
+    Gpu.objects.order_by("executor", "place").only("executor", "uuid", "name", "condition", "since")
+)
 
 
 class Offer(NamedTuple):
-    """Something that jobs may ask for."""
+    """Something that jobs may ask for, of one executor."""
 
     name: str
     languages: frozenset[str]
-    is_there: bool  # whether an executor that offers it was heard of just now
     is_older: bool  # it takes plain jobs alone
+    executor: int
+    reported: str  # what the executor calls it
+    places: int  # jobs at once; 0 where nobody would run them now
+    gpus: int  # of these places
+    gone_at: datetime | None  # when there were places last, where that is known
+
+    @property
+    def is_there(self) -> bool:
+        """Whether an executor that can run its jobs was heard of just now."""
+        return self.places > 0
 
     def runs(self, language: str, is_plain: bool) -> bool:
         """Whether jobs of the kind run on it."""
@@ -76,17 +90,35 @@ def offered(*, now: bool = False) -> list[Offer]:
 def _offered() -> list[Offer]:
     lately = timezone.now() - LATELY
     executors = {executor.pk: executor for executor in _EXECUTORS.all()}
-    return [
-        Offer(
-            str(row),
-            frozenset(row.languages),
-            bool(row.slots and executor.is_alive),
-            row.is_older,
-        )
-        for row in _PLATFORMS.all()
-        if (executor := executors.get(row.executor_id))
-        and (row.offered_at if not row.slots else executor.last_seen_at or lately) >= lately
-    ]
+    rows, gpus = defaultdict(list), defaultdict(list)
+    for row in _PLATFORMS.all():
+        rows[row.executor_id].append(row)
+    for gpu in _GPUS.all():
+        gpus[gpu.executor_id].append(gpu)
+    found = []
+    for key in rows.keys() & executors.keys():
+        works = working({row.reported: row.slots for row in rows[key] if row.slots}, gpus[key])
+        for row in rows[key]:
+            last = row.offered_at if not row.slots else executors[key].last_seen_at
+            if (last or lately) >= lately:
+                found.append(_offer(row, executors[key], works.get(row.reported, Working(0, 0))))
+    return found
+
+
+def _offer(row: Platform, executor: Executor, works: Working) -> Offer:
+    """What an executor offers at this moment."""
+    places, gone_at = works.places, works.stopped_at
+    if not row.slots:
+        gone_at = row.offered_at
+    if not executor.is_alive:
+        places = 0
+        gone_at = min(filter(None, [gone_at, executor.last_seen_at]), default=None)
+    if gone_at is not None:  # a GPU's time is by its host's clock
+        gone_at = min(gone_at, timezone.now())
+    languages = frozenset(row.languages)
+    gpus = works.gpus if places else 0
+    about = (row.is_older, executor.pk, row.reported, places, gpus)
+    return Offer(str(row), languages, *about, None if places else gone_at)
 
 
 def service(executor: Executor, free: dict[str, int] | None, languages: Any) -> Service:

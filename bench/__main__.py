@@ -15,6 +15,7 @@ from bench import (
     claiming,
     classroom,
     gpu,
+    live,
     lives,
     neighbour,
     overhead,
@@ -48,7 +49,8 @@ ROWS = [
     Row("I", "polling, the older way", polling.measure, ("sqlite",)),
     Row("J", "a slow disk", slow_disk.measure, ("sqlite",)),
     Row("K", "the hub's longest stall", stalls.measure),
-    Row("L", "a neighbour with many threads", neighbour.measure, ("sqlite",)),
+    Row("L", "watched programs", live.measure),
+    Row("M", "a neighbour with many threads", neighbour.measure, ("sqlite",)),
 ]
 
 

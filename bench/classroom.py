@@ -2,17 +2,17 @@
 
 The executors are real, with a stub compiler; ten students are real `submit.py` processes, the rest
 are emulated over kept-alive TLS. Every other student has two jobs. The order of service is read
-from the audit log.
+from the audit log. When its program was first expected to run is held against when it did.
 """
 
 import asyncio
 import random
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.load import Answer, Connection, Student
-from bench.measure import percentile
+from bench.measure import median, percentile
 from bench.place import Plan, close_all, connections, queue, say
 from bench.report import Table, none
 from bench.stub import compiler
@@ -32,6 +32,7 @@ class Watchful(Student):
         super().__init__(connection)
         self.without_status = 0
         self.answers = 0
+        self.expected: tuple[float, float] | None = None  # between when and when: the first told
 
     def _note(self, answer: Answer) -> None:
         super()._note(answer)
@@ -39,6 +40,10 @@ class Watchful(Student):
         told = {"queued": self.job["queue_position"], "running": self.job["phase"]}
         if not told.get(self.job["state"], "over"):
             self.without_status += 1
+        if self.expected is None and (expected := self.job["expected_start"]):
+            now = time.time()
+            self.expected = now + expected["from_seconds"], now + expected["to_seconds"]
+            self.asked_at = now
 
 
 async def attend(student: Watchful, arrives: float) -> dict[str, Any]:
@@ -88,6 +93,42 @@ def seconds_waited(job: dict[str, Any]) -> float:
     return (started - submitted).total_seconds()
 
 
+class Expectation(NamedTuple):
+    """The first that was told to a student, against what came, in seconds."""
+
+    within: bool
+    off: float  # from the middle of the range to the start
+    waited: float  # from then to the start
+
+
+def expectation(student: Watchful, job: dict[str, Any]) -> Expectation | None:
+    """None if nothing was expected. Programs begin when they have ended but for their run."""
+    if student.expected is None:
+        return None
+    ended = datetime.fromisoformat(job["finished_at"].replace("Z", "+00:00")).timestamp()
+    began = ended - job["result"]["execute_seconds"]
+    first, last = student.expected
+    waited = began - student.asked_at
+    return Expectation(first <= began <= last, abs((first + last) / 2 - began), waited)
+
+
+def note_expectations(table: Table, told: list[Expectation | None]) -> None:
+    """How far off it was."""
+    known = [one for one in told if one is not None]
+    share = 100 * len(known) / len(told)
+    table.add("H", "students who were told when it is expected to run", share, "%")
+    if known:
+        within = 100 * sum(one.within for one in known) / len(known)
+        table.add("H", "expected to run: it did so within the first range told", within, "%")
+        off = median([one.off for one in known])
+        table.add("H", "expected to run: the range's middle was off by (median)", off, "s")
+        waits = [one for one in known if one.waited > 1]
+        if waits:
+            part = median([100 * one.off / one.waited for one in waits])
+            what = "expected to run: off by (median), of the wait that was left"
+            table.add("H", what, part, "%")
+
+
 def measure(plan: Plan, table: Table) -> None:
     people = plan.size(300, 20)
     for _ in range(min(plan.rounds, 2)):
@@ -105,6 +146,8 @@ def measure(plan: Plan, table: Table) -> None:
         table.add("H", "errors, answers of 503, jobs without success", troubles, "", none())
         answers = sum(s.answers for s in emulated) / len(emulated)
         table.add("H", "answers to a student for one job", answers)
+        both = [(s, j) for s, j in zip(emulated, jobs, strict=True) if isinstance(j, dict)]
+        note_expectations(table, [expectation(s, j) for s, j in both if j["result"]])
         waited = [seconds_waited(job) for job in jobs if isinstance(job, dict)]
         for percent in (50, 90, 99):
             what = f"submitted to claimed: p{percent}"

@@ -1,4 +1,4 @@
-"""Row L: what a program with 250 threads takes from its neighbour on the same host.
+"""Row M: what a program with 250 threads takes from its neighbour on the same host.
 
 The executor's own slots and cgroups, so what is measured depends on the host: say
 `systemd-run --scope -p Delegate=yes .venv/bin/python -m bench --rows L` for a cgroup.
@@ -99,6 +99,6 @@ def _measure(slots: Slots, works: list[str], greedy: list[str], plan: Plan, tabl
         thread.join()
         say(f"  round {turn + 1}: {beside:.2f} s, alone {alone:.2f} s")
         table.add(
-            "L", f"one thread beside 250 of another program ({how}, {cores} cores)", beside, "s",
+            "M", f"one thread beside 250 of another program ({how}, {cores} cores)", beside, "s",
             ratio_at_most(1.5), floor=median([alone]), than="alone",
         )  # fmt: skip

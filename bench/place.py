@@ -91,7 +91,11 @@ def students(world: "World", auths: list[Path], port: int | None = None) -> list
 
 
 def executors(world: "World", auth: Path, count: int, port: int | None = None) -> list[Any]:
-    """Emulated ones: `count` workers of one executor, a connection each."""
+    """Emulated ones: `count` workers of one executor, a connection each. The queue knows their
+    places, so that it expects when students are served."""
+    about = {"offers": {"cuda": count}, "languages": ["cuda", "cpp"]}
+    if port is None:
+        world.request(auth, "PUT", "/executor", about)
     return [EmulatedExecutor(c) for c in connections(world, [auth] * count, port)]
 
 

@@ -15,11 +15,13 @@ class JobsConfig(AppConfig):
         from accounts.operations import has_belongings
         from accounts.signals import account_changed, platform_renamed
         from foundation.admin import history_address
+        from foundation.database.connections import scratch_tables
         from foundation.serving.feeds import change_reader
         from jobs import checks, retention, staff  # noqa: F401  (checks registers itself)
         from jobs.admin.audit import address_of_history
         from jobs.audit.entries import record_account_change
         from jobs.changes import JobChanges
+        from jobs.live.pieces import TABLES
 
         account_changed.connect(record_account_change)
         platform_renamed.connect(staff.follow_new_name)
@@ -28,3 +30,4 @@ class JobsConfig(AppConfig):
         has_belongings.register(retention.has_jobs)
         change_reader.register(JobChanges)
         history_address.register(address_of_history)
+        scratch_tables.register(TABLES)

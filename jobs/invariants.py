@@ -10,11 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Count, F, Max, Min, Q, Sum
 from django.db.models.functions import Length
 
 from jobs.audit.file import follow, line_of
+from jobs.live import retention as live
 from jobs.models import Attempt, AuditCounter, AuditEntry, Job, OutputFile
 from jobs.retention import JOBS_DELETED
 from jobs.states import FINAL, Ending, Event, State
@@ -165,6 +166,15 @@ def _named(line: bytes) -> str:
     return f"entry {_id_in(line)}" if _id_in(line) >= 0 else "not an entry"
 
 
+def _live_output_can_be_kept() -> Iterator[str]:
+    """On SQLite its file is made anew if it is broken: it holds nothing that was promised."""
+    try:
+        with transaction.atomic():
+            live.look_after()
+    except DatabaseError as error:
+        yield f"Live output cannot be kept: {str(error).strip()}."
+
+
 CHECKS: tuple[Callable[[], Iterator[str]], ...] = (
     _attempts_fit_the_state,
     _outcomes_agree,
@@ -173,4 +183,5 @@ CHECKS: tuple[Callable[[], Iterator[str]], ...] = (
     _every_end_is_recorded_once,
     _the_audit_log_has_no_gap,
     _the_file_follows_the_table,
+    _live_output_can_be_kept,
 )

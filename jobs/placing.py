@@ -1,13 +1,17 @@
 """Where a job may run: the platform that it asks for, or the one of its language."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from accounts import platforms
-from accounts.models import CUDA
+from accounts.models import CPU, CUDA
 from accounts.platforms import Offer
 from jobs import errors
 from jobs.files import language_of, platforms_for
 from jobs.models import Job
-from jobs.states import State
+from jobs.states import Phase, State
 
+NOBODY = "no-executor"
 _WORDS = {"cuda": "CUDA", "cpp": "C++", "python": "Python"}
 
 
@@ -59,12 +63,43 @@ def _why_not(platform: str, kind: tuple[str, bool], offered: list[Offer]) -> str
     return f"No host of the platform {platform} runs {_WORDS[language]} programs{for_this}."
 
 
-def waits_for(job: Job) -> str | None:
-    """What a queued job waits for: its turn, or an executor that can run it."""
+def waits_for(job: Job, offers: list[Offer] | None = None) -> str | None:
+    """What a job waits for; None for one that runs or is over.
+
+    Its turn, a GPU of its executor, or an executor that can run it. `offers`: as they were when
+    the queue was looked at; else as they are.
+    """
+    # A pause, a held job and data that is missing come before these, once there are any.
+    if job.state == State.RUNNING and job.phase == Phase.WAITING:
+        return "turn" if job.platform == CPU else "gpu"
     if job.state != State.QUEUED:
         return None
-    for offer in platforms.offered():
-        is_for_it = offer.name == job.platform and offer.runs(job.language, job.is_plain)
-        if is_for_it and offer.is_there:
-            return "turn"
-    return "no-executor"
+    offers = platforms.offered() if offers is None else offers
+    return "turn" if any(offer.is_there for offer in offers_for(kind_of(job), offers)) else NOBODY
+
+
+def last_executor_at(job: Job, offers: list[Offer]) -> datetime | None:
+    """When an executor was there last that can run the job; None if one is, or nobody knows."""
+    fit = offers_for(kind_of(job), offers)
+    if any(offer.is_there for offer in fit):
+        return None
+    return max((offer.gone_at for offer in fit if offer.gone_at), default=None)
+
+
+class Kind(NamedTuple):
+    """What decides who can run a job."""
+
+    platform: str
+    language: str
+    is_plain: bool
+
+
+def kind_of(job: Job) -> Kind:
+    """A job's."""
+    return Kind(job.platform, job.language, job.is_plain)
+
+
+def offers_for(kind: Kind, offers: list[Offer]) -> list[Offer]:
+    """Those that jobs of the kind run on."""
+    name, language, is_plain = kind
+    return [o for o in offers if o.name == name and o.runs(language, is_plain)]

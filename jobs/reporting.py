@@ -6,7 +6,10 @@ idempotent: sent again, it changes nothing.
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from django.db import transaction
@@ -23,6 +26,10 @@ from jobs.digests import digest_of
 from jobs.models import Attempt, Job, OutputFile, OutputPart
 from jobs.states import Ending, Event
 from jobs.transitions import end, end_without_result, locked, move
+
+# For so long after a cancelled attempt was ended without its executor, that may send its logs.
+LATE_LOGS = timedelta(minutes=5)
+_REPORTED = {"logs": "reported"}  # details of an attempt that was given back with its logs
 
 _ATTEMPT = Select(
     Attempt.objects.filter(pk=Parameter("attempt"), executor=Parameter("executor"))
@@ -53,6 +60,7 @@ class Heartbeat:
 
     lease_seconds: int
     cancel_requested: bool
+    job_id: int
 
 
 @transaction.atomic
@@ -66,7 +74,7 @@ def heartbeat(executor: Executor, attempt_id: int, lease_token: str, phase: str)
     if phase != job.phase:
         update(Job, {"id": job.pk}, phase=phase, version=job.version + 1)
         waiting.announce(job.pk)
-    return Heartbeat(leases.seconds(), job.cancel_requested_at is not None)
+    return Heartbeat(leases.seconds(), job.cancel_requested_at is not None, job.pk)
 
 
 @transaction.atomic
@@ -115,17 +123,37 @@ def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result
 
 @transaction.atomic
 def release(
-    executor: Executor, attempt_id: int, lease_token: str, reason: str, *, counts: bool = True
+    executor: Executor,
+    attempt_id: int,
+    lease_token: str,
+    reason: str,
+    logs: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    counts: bool = True,
 ) -> Job:
-    """The executor gives the job back. `counts`: whether that is one of the job's attempts; it is
-    not where the reason is the host's alone. Raises NotFound, LeaseLost."""
+    """The executor gives the job back. `logs`: what was printed until then, `compile_log` and
+    `execute_log`, in place of what was streamed. `counts`: whether that is one of the job's
+    attempts; it is not where the reason is the host's alone. Raises NotFound, LeaseLost."""
     job, attempt = _held(executor, attempt_id, lease_token)
-    actor = executor.audit_name
-    if end_without_result(job, attempt, Ending.RELEASED, reason, actor, counts=counts):
+    reported = {**logs, "details": _REPORTED} if logs else {}
+    actor, ending = executor.audit_name, Ending.RELEASED
+    if end_without_result(job, attempt, ending, reason, actor, counts=counts, **reported):
         return job
     if attempt.ending not in (Ending.RELEASED, Ending.CANCELLED):
         raise errors.LeaseLost
+    if logs and _may_still_tell(attempt):
+        update(Attempt, {"id": attempt.pk}, **reported)
+        update(Job, {"id": job.pk}, version=job.version + 1)
+        waiting.announce(job.pk)
+        job.version += 1
     return job
+
+
+def _may_still_tell(attempt: Attempt) -> bool:
+    """Whether the logs of an attempt that was cancelled are taken after its end: once."""
+    if attempt.ending != Ending.CANCELLED or attempt.details == _REPORTED:
+        return False
+    return timezone.now() - attempt.ended_at < LATE_LOGS
 
 
 def _held(executor: Executor, attempt_id: int, lease_token: str) -> tuple[Job, Attempt]:

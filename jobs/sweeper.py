@@ -13,6 +13,7 @@ from foundation.serving import greenlets, waiting
 from foundation.serving.greenlets import in_a_thread
 from jobs import leases
 from jobs.audit.file import follow
+from jobs.live import retention
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ def _sweep(clock_jumped: bool) -> None:
         if clock_jumped:
             leases.renew_all()
         leases.expire()
+        retention.look_after()
         follow()  # catches up after a disk that was full
     except DatabaseError as error:
         log.warning("The sweep could not ask the database: %s", str(error).strip())

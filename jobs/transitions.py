@@ -6,9 +6,11 @@ is one transaction, with its audit entry. Locks are taken in one order, so that 
 wait for each other: user, job, attempt, and the audit counter last.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import OperationalError
 from django.utils import timezone
 
 from foundation.database.statements import Parameter, Select, update
@@ -17,8 +19,11 @@ from foundation.serving import waiting
 from jobs import audit, states
 from jobs.audit import Entry
 from jobs.errors import Conflict
+from jobs.live.pieces import partial_logs
 from jobs.models import Attempt, Job
 from jobs.states import Ending, Event, State
+
+log = logging.getLogger(__name__)
 
 SYSTEM = "system"  # the audit log's name for the queue itself
 UNCOUNTED_ATTEMPTS = 20  # of a job; from there on each one counts, whoever gave it back
@@ -71,7 +76,12 @@ def announce_again(queued: Sequence[Job]) -> None:
 
 
 def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
-    """Ends an open attempt; False if it had ended, and then `attempt` says how."""
+    """Ends an open attempt; False if it had ended, and then `attempt` says how.
+
+    Without a result it keeps what was streamed of its output.
+    """
+    if ending != Ending.FINISHED:
+        changes = {**_streamed(attempt), **changes}
     is_open = {"id": attempt.pk, "ended_at": None}
     ended = update(Attempt, is_open, ended_at=timezone.now(), ending=ending, **changes)
     if not ended:
@@ -81,14 +91,30 @@ def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
     return bool(ended)
 
 
+def _streamed(attempt: Attempt) -> dict[str, bytes]:
+    """Its logs as far as they were sent while it ran."""
+    try:
+        return partial_logs(attempt.lease_token)
+    except OperationalError as error:  # SQLite's other file: the job's end does not depend on it
+        log.warning("What attempt %s printed is not kept: %s", attempt.pk, error)
+        return {}
+
+
 def end_without_result(
-    job: Job, attempt: Attempt, ending: Ending, reason: str, actor: str, *, counts: bool = True
+    job: Job,
+    attempt: Attempt,
+    ending: Ending,
+    reason: str,
+    actor: str,
+    *,
+    counts: bool = True,
+    **logs: Any,
 ) -> bool:
     """Ends an attempt without a result; its job waits again, or has failed after the last attempt.
 
     One that does not count leaves the job as many attempts as it had before, unless there were
-    UNCOUNTED_ATTEMPTS already: a job that every host gives back must come to an end.
-    False, and nothing is done, if the attempt had ended already.
+    UNCOUNTED_ATTEMPTS already: a job that every host gives back must come to an end. `logs` of it
+    count more than what was streamed. False, and nothing is done, if the attempt had ended already.
     """
     now = timezone.now()
     left = job.attempts_left + (not counts and attempt.number <= UNCOUNTED_ATTEMPTS)
@@ -97,7 +123,7 @@ def end_without_result(
         event, ending = Event.CANCELLED, Ending.CANCELLED
     elif left > 0:
         event, changes = Event.REQUEUED, {"started_at": None, "attempts_left": left}
-    if not end(attempt, ending, reason=reason[:500]):
+    if not end(attempt, ending, reason=reason[:500], **logs):
         return False
     move(job, event, phase="", **changes)
     audit.record(Entry(actor, event, job.pk, {"attempt": attempt.number, "reason": reason}))

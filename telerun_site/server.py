@@ -30,12 +30,13 @@ log = logging.getLogger(__name__)
 
 # The addresses of every job's life. All else may take long: a native thread's.
 QUICK = re.compile(
-    r"(GET|HEAD) /api/v1/jobs/\d+(/events)?"
-    r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|release))"
+    r"(GET|HEAD) /api/v1/(queue|jobs/\d+(/events)?)"
+    r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|output|release))"
     r"|PUT /api/v1/(executor|attempts/\d+/(result|files/.*))"
 )
 # A job whose claim was lost waits again; its executor's report is refused.
-LOSABLE = re.compile(r"POST /api/v1/(claims|attempts/\d+/heartbeat)")
+# What is printed comes again with the result.
+LOSABLE = re.compile(r"POST /api/v1/(claims|attempts/\d+/(heartbeat|output))")
 
 
 class Server(BaseApplication):
@@ -75,6 +76,7 @@ class Server(BaseApplication):
         super().run()
 
     def load(self) -> Any:
+        from jobs.api.v1 import express
         from telerun_site.wsgi import application
 
         # Now, and not at the first request: the processes share what was imported, and hear
@@ -83,7 +85,7 @@ class Server(BaseApplication):
         gc.freeze()  # what was imported stays shared: the collector would write into all of it
 
         connections.begin_server()
-        return HubOrThread(application, is_quick, may_be_lost)
+        return HubOrThread(application, is_quick, may_be_lost, express.answer)
 
 
 def is_quick(method: str, path: str) -> bool:
@@ -121,7 +123,7 @@ def _announce(arbiter: Arbiter) -> None:
 def _start_worker(worker: Any) -> None:
     """In every server process: the sweeper, and a stop that ends the waits first."""
     from foundation.serving import greenlets, waiting
-    from jobs import sweeper
+    from jobs import outlook, sweeper
     from jobs.audit import file as audit_file
 
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -129,6 +131,7 @@ def _start_worker(worker: Any) -> None:
     greenlets.spawn(_look_after_the_database, "database")
     audit_file.start_following()
     sweeper.start()
+    outlook.start()
 
     def stop(signum: int, frame: Any) -> None:
         waiting.stopping.set()

@@ -33,6 +33,7 @@ TELERUN_DATA_DIR = Path(os.environ.get("TELERUN_DATA_DIR") or BASE_DIR / "queue"
 TELERUN_CERTIFICATE = TELERUN_DATA_DIR / "server.cert"
 TELERUN_KEY = TELERUN_DATA_DIR / "server.key"
 TELERUN_AUDIT_LOG = TELERUN_DATA_DIR / "audit_log.jsonl"
+TELERUN_SCRATCH = TELERUN_DATA_DIR / "live.sqlite3"  # what programs print; may be lost
 
 # --- The queue's own settings ------------------------------------------------------------
 

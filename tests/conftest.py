@@ -21,7 +21,10 @@ from jobs.states import Phase, State
 from tests.support import database
 from tests.support.admin import browser, run, staff, submit
 from tests.support.api import Api
+from tests.support.live_api import host, job_id, nothing_kept, student
 from tests.support.processes import World
+
+__all__ = ("host", "job_id", "nothing_kept", "student")  # fixtures
 
 # A shell that starts us in the background has SIGINT ignored, which our children would inherit;
 # what is handled is the default again in them.

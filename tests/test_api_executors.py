@@ -95,7 +95,7 @@ def test_heartbeat(as_alice: Api, as_gpu1: Api) -> None:
     as_alice.submit()
     claimed = as_gpu1.claim()
     answer = as_gpu1.beat(claimed, "waiting")
-    assert answer.json() == {"lease_seconds": 30, "cancel_requested": False}
+    assert answer.json() == {"lease_seconds": 30, "cancel_requested": False, "watched": False}
     assert Job.objects.get().phase == "waiting"
     claimed["attempt"]["lease_token"] = "other"
     assert problem(as_gpu1.beat(claimed)) == (409, "lease-lost")

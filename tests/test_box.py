@@ -302,10 +302,13 @@ def has_capability(number: int) -> bool:
 def test_a_program_cannot_make_others_die_in_its_place(box: Box, gpu: Any) -> None:
     """When the host is out of memory the kernel kills programs first, whatever they ask for."""
     need(PYTHON, Path(PYTHON).exists())
-    if gpu and not has_capability(24):
-        pytest.skip("needs CAP_SYS_RESOURCE: without it the kernel lets a program go back to 0")
     told = box.run(f"{PYTHON} -IS - <<'END'\n{LOWERS}END\n", gpu)
-    assert told == "1000\n1000 1000\n"
+    if gpu and not has_capability(24):  # the executor's own value is then the least (ADR 20)
+        own = int(Path("/proc/self/oom_score_adj").read_text())
+        assert len(told.split()) == 3
+        assert min(map(int, told.split())) >= own
+    else:
+        assert told == "1000\n1000 1000\n"
 
 
 def test_the_slot_itself_is_not_among_the_first(box: Box) -> None:

@@ -12,7 +12,6 @@ from accounts.models import Executor, User
 from foundation.serving import waiters, waiting
 from jobs import cancelling, claiming, submitting
 from jobs.api.v1 import answers, events
-from jobs.models import Job
 from jobs.submitting import Submission
 from tests.support.api import Api
 from tests.support.changed import changed
@@ -223,10 +222,10 @@ def test_a_stream_outlives_a_database_that_is_away(
     away = [OperationalError("away"), InterfaceError("closed")]
     whole_event = answers.event
 
-    def asked(job: Job, place: int | None) -> answers.JobEvent:
+    def asked(*arguments: Any) -> answers.JobEvent:
         if away:
             raise away.pop()
-        return whole_event(job, place)
+        return whole_event(*arguments)
 
     monkeypatch.setattr(answers, "event", asked)
     claiming.claim(gpu1)

@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from accounts import authentication
 from accounts.models import Executor, User
+from foundation.database import connections
 from foundation.database.statements import Parameter, Select
 from jobs import claiming, models, reporting, submitting, transitions
-from jobs.api.v1 import answers, events, users
+from jobs.api.v1 import answers, events, express, users
+from jobs.live import pieces, taking, watching
 from jobs.models import Attempt, AuditEntry, Job, OutputFile, OutputPart
 
 FINISHED, QUEUED, PER_USER = 3600, 400, 4
@@ -136,7 +138,8 @@ VALUES = {
 
 
 STATEMENTS = (
-    authentication, answers, claiming, events, models, reporting, submitting, transitions, users,
+    authentication, answers, claiming, events, express, models, reporting, submitting, taking,
+    transitions, users,
 )  # fmt: skip
 
 
@@ -174,3 +177,26 @@ def test_the_next_job_is_read_off_its_index_without_sorting(full: None) -> None:
     plan = Job.objects.queued()[:1].explain().lower()
     assert "temp b-tree" not in plan
     assert "sort" not in plan
+
+
+LIVE = {
+    pieces.APPEND: (7, 1, 50, 40, 40, 3, b"x", 40, 40, 7, 1, 50),
+    pieces.READ: (7, 0, 10, 4, 7, 1, 10, 4),
+    watching.PROCESSES: (7, 1.0),
+}
+
+
+def test_live_outputs_statements_use_the_key_of_their_table(db: None) -> None:
+    rows = connections.scratch().rows
+    for number in range(300):
+        assert pieces.append(number, number, "execute", 0, b"x")
+        rows(watching.NOTE, number, 1, 2.0)
+    if connection.vendor == "postgresql":
+        connection.cursor().execute("SET LOCAL enable_seqscan = off")
+    for statement, values in LIVE.items():
+        explain = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
+        plan = "\n".join(str(row[-1]) for row in rows(explain + statement, *values)).lower()
+        assert "primary key (" in plan or "_pkey" in plan, plan
+        assert not re.search(r"temp b-tree|\bsort\b|seq scan|scan jobs", plan), plan
+    rows("DELETE FROM jobs_livepiece")
+    rows("DELETE FROM jobs_livewatch")

@@ -62,7 +62,7 @@ def _postgresql(path: Path) -> None:
     given = {name: str(value) for name, value in environment.items() if value}
     try:
         done = subprocess.run(
-            ["pg_dump", "--format=custom", f"--file={path}"],
+            ["pg_dump", "--format=custom", "--no-unlogged-table-data", f"--file={path}"],
             env={**os.environ, **given},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -1,8 +1,35 @@
 """Connections to the database, and what a server owes it. What differs is in each backend."""
 
+import functools
+from typing import Any, Protocol
+
+from django.conf import settings
 from django.db import connection, transaction
 
 from foundation.database.sqlite import base as sqlite
+from foundation.database.sqlite.scratch import ScratchFile
+from foundation.hooks import Hook
+
+
+class Scratch(Protocol):
+    """Tables for what a power cut may take. A statement to them is no part of a transaction on
+    SQLite, where they are a file of their own; it waits for no disk."""
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What one statement finds or returns; a parameter is `%s`. Raises DatabaseError."""
+
+
+scratch_tables: Hook[tuple[str, ...]] = Hook("the scratch tables")  # SQLite's
+
+
+@functools.cache
+def scratch() -> Scratch:
+    """Those of this database. A migration makes PostgreSQL's, SQLite's are made as needed."""
+    if _is_sqlite():
+        return ScratchFile(settings.TELERUN_SCRATCH, scratch_tables.get())
+    from foundation.database.postgresql.base import ScratchTables  # needs psycopg
+
+    return ScratchTables()
 
 
 def release() -> None:

@@ -21,6 +21,7 @@ TOO_LARGE = "telerun.body_too_large"  # in a request's environment: its body was
 _AT_ONCE = 4  # requests in native threads: each more would make the hub wait for Python longer
 _BUSY_SECONDS = 6.0  # how long one waits for its turn, before it is answered 503
 BUSY = "telerun.busy"
+_JSON = [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")]
 
 Environment = dict[str, Any]
 Application = Callable[[Environment, Callable[..., Any]], Iterable[bytes]]
@@ -37,18 +38,26 @@ class HubOrThread:
         application: Application,
         is_quick: Callable[[str, str], bool],
         may_be_lost: Callable[[str, str], bool],
+        express: Callable[[Environment], bytes | None] = lambda _environ: None,
     ) -> None:
         """`is_quick` says, of a method and a path, whether it may run on the hub; `may_be_lost`
-        whether a power cut may take back what was answered."""
+        whether a power cut may take back what was answered. `express` may answer a quick request
+        with JSON (200), without the application."""
         self._application = application
         self._is_quick = is_quick
         self._may_be_lost = may_be_lost
+        self._express = express
         self._free = greenlets.Slots(_AT_ONCE)
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        answer: Iterable[bytes]
         if self._is_quick(method, path):
-            answer = self._application(environ, start_response)
+            if (document := self._express(environ)) is not None:
+                start_response("200 OK", [*_JSON, ("Content-Length", str(len(document)))])
+                answer = [document]
+            else:
+                answer = self._application(environ, start_response)
         else:
             answer = self._in_a_thread(environ, start_response)
         try:

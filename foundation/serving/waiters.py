@@ -38,9 +38,14 @@ class Waiter:
         client: socket.socket | None,
         user: int | None,
         platforms: Collection[str] = (),
+        *,
+        reads_output: bool = False,
     ) -> None:
-        """`platforms`: for the topic QUEUE, of the jobs that it can take."""
+        """`platforms`: for the topic QUEUE, of the jobs that it can take. `reads_output`: it is
+        also woken for what the job's program prints."""
         self.topic = topic
+        self.reads_output = reads_output
+        self.changed = True  # its topic did, since this was set to False
         self.user = user
         self.platforms = platforms
         self.socket = client
@@ -115,13 +120,34 @@ class Waiters:
 
     def wake(self, change: "Change") -> None:
         """Wakes those who wait for the job, and, if it waits, one of those who can take it."""
+        if change.is_output:
+            self.wake_readers(change.job_id)
+            return
         with self._lock:
             for waiter in self._waiters.get(change.job_id, ()):
+                waiter.changed = True
                 waiter.woken.set()
             if change.platform is not None:
                 self.queued += 1
                 self._last_queued[change.platform] = self.queued
                 self._wake_one(change.platform)
+
+    def is_read(self, job_id: int) -> bool:
+        """Whether anybody here reads what the job's program prints."""
+        with self._lock:
+            return any(waiter.reads_output for waiter in self._waiters.get(job_id, ()))
+
+    def wake_readers(self, job_id: int) -> bool:
+        """There is more to read; whether anybody here does."""
+        with self._lock:
+            readers = [w for w in self._waiters.get(job_id, ()) if w.reads_output]
+            for waiter in readers:
+                waiter.woken.set()
+            return bool(readers)
+
+    def are_waiting_for(self, topic: int) -> bool:
+        """Whether anyone waits for that."""
+        return topic in self._waiters
 
     def begins_to_look(self, waiter: Waiter) -> set[str]:
         """Later commits wake it anew. For which platforms' jobs it was woken."""
@@ -156,4 +182,5 @@ class Waiters:
         with self._lock:
             for waiters in self._waiters.values():
                 for waiter in waiters:
+                    waiter.changed = True
                     waiter.woken.set()

@@ -7,7 +7,7 @@ few seconds. While it waits it has no transaction and no connection to the datab
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeVar
 
 from django.conf import settings
@@ -15,19 +15,44 @@ from django.http import HttpRequest
 
 from foundation.database import connections
 from foundation.serving import greenlets
-from foundation.serving.feeds import announce
+from foundation.serving.feeds import Change, announce
 from foundation.serving.waiters import QUEUE, Waiter, Waiters, stopping
 from foundation.serving.watcher import Watcher
 
-__all__ = ["QUEUE", "Wait", "announce", "begin", "stop", "stopping", "until"]
+__all__ = [
+    "QUEUE", "Wait", "announce", "anybody", "begin", "is_read", "stop", "stopping", "until", "wake",
+    "wake_readers",
+]  # fmt: skip
+
+_WOKEN_AT_ONCE = 20  # each of them looks, and others have their turn between
+_WOKEN_EVERY_SECONDS = 0.05
 
 T = TypeVar("T")
+
+MAX_LOOK_SECONDS = 10.0  # from one look of who reads output to the next
 
 
 def stop() -> None:
     """Ends all waits of this process, now and from now on."""
     stopping.set()
     _waiters.wake_all()
+
+
+def anybody() -> bool:
+    """Whether anyone waits in this process."""
+    return _waiters.count > 0
+
+
+def wake(job_ids: Iterable[int]) -> None:
+    """Those who wait in this process for one of these jobs look, some at a time.
+
+    It is for what no transition announces. Takes 2.5 seconds for a thousand.
+    """
+    awaited = [job_id for job_id in job_ids if _waiters.are_waiting_for(job_id)]
+    for number, job_id in enumerate(awaited, start=1):
+        _waiters.wake(Change(job_id))
+        if number % _WOKEN_AT_ONCE == 0 and stopping.wait(_WOKEN_EVERY_SECONDS):
+            return
 
 
 def until(
@@ -61,11 +86,18 @@ def until(
 
 @contextlib.contextmanager
 def begin(
-    request: HttpRequest, topic: int, user: int | None = None, platforms: Collection[str] = ()
+    request: HttpRequest,
+    topic: int,
+    user: int | None = None,
+    platforms: Collection[str] = (),
+    *,
+    reads_output: bool = False,
 ) -> Iterator["Wait"]:
-    """Inside it nothing that happens to `topic` is missed. Raises TooMuchAtOnce."""
+    """Inside it nothing that happens to `topic` is missed; with `reads_output` also nothing that
+    the job's program prints. Raises TooMuchAtOnce."""
     watcher = _running_watcher()
-    waiter = Waiter(topic, request.META.get("gunicorn.socket"), user, platforms)
+    client = request.META.get("gunicorn.socket")
+    waiter = Waiter(topic, client, user, platforms, reads_output=reads_output)
     with _waiters.waiting(waiter):
         watcher.watch(waiter)
         try:
@@ -79,6 +111,21 @@ class Wait:
 
     def __init__(self, waiter: Waiter) -> None:
         self._waiter = waiter
+        self._woken = False
+        self._looked_at = 0.0
+
+    def is_due(self) -> bool:
+        """Whether to look at the topic: it changed since this was asked, or that is long ago.
+
+        Otherwise it was woken for output alone.
+        """
+        now = time.monotonic()
+        changed, self._waiter.changed = self._waiter.changed, False
+        seconds = min(_waiters.look_seconds(), MAX_LOOK_SECONDS)
+        if self._woken and not changed and now - self._looked_at < seconds:
+            return False
+        self._woken, self._looked_at = True, now
+        return True
 
     def look(self, look: Callable[[], T | None], platform_of: Callable[[T], str] = str) -> T | None:
         """What `look` finds; `platform_of` says of a job that was taken which platform's it was.
@@ -98,8 +145,18 @@ class Wait:
     def sleep(self, seconds: float) -> bool:
         """Until it is time to look, or `seconds` are over; False when nobody waits any longer."""
         connections.release()
-        self._waiter.woken.wait(min(seconds, _waiters.look_seconds()))
+        self._woken = self._waiter.woken.wait(min(seconds, _waiters.look_seconds()))
         return not (stopping.is_set() or self._waiter.hung_up)
+
+
+def is_read(job_id: int) -> bool:
+    """Whether a stream of this process shows what the job's program prints."""
+    return _waiters.is_read(job_id)
+
+
+def wake_readers(job_id: int) -> bool:
+    """Wakes these streams; whether there are any."""
+    return _waiters.wake_readers(job_id)
 
 
 _waiters = Waiters()

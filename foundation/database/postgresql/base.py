@@ -10,7 +10,7 @@ from typing import Any
 
 import gevent
 import psycopg
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.backends.postgresql import base
 from psycopg import waiting
 
@@ -136,6 +136,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return False
         idle = base.Database.pq.TransactionStatus.IDLE
         return self.connection.info.transaction_status == idle
+
+
+class ScratchTables:
+    """Tables without a journal (UNLOGGED): a crash of PostgreSQL empties them."""
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What one statement finds or returns; a parameter is `%s`. Raises DatabaseError."""
+        with connection.kept_cursor() as cursor:
+            cursor.execute(sql, values or None)
+            return cursor.fetchall() if cursor.description else []
 
 
 def has_a_pooler_before_it(connection: Any) -> bool:

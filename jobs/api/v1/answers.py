@@ -5,21 +5,23 @@ members; more may be added to any answer. Times are datetimes; the renderer writ
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 from accounts.platforms import Service
 from courses import flags, limits
 from foundation.api.answers import LogText, log_text
 from foundation.database.statements import Parameter, Select
-from jobs import leases, placing
+from jobs import leases, outlook
 from jobs.models import Attempt, Job
+from jobs.outlook import Outlook
 from jobs.states import Ending, Outcome, Phase, State
 
 WaitingFor = Annotated[
-    Literal["turn", "no-executor"] | None,
-    "Why a queued job waits: its turn, or a host that can run it. More values may come.",
+    Literal["turn", "gpu", "no-executor", "paused", "held", "data"] | None,
+    "Its turn; a GPU of its executor (compiled); an executor that can run it. More may come.",
 ]
 Address = Annotated[str | None, {"format": "uri"}]
+PARTIAL_LOGS: Final = ("compile_log", "execute_log")
 _OF_JOB = Attempt.objects.filter(job=Parameter("job")).order_by("number")
 _ATTEMPTS = Select(_OF_JOB)
 _ATTEMPTS_WITHOUT_LOGS = Select(_OF_JOB.defer("compile_log", "execute_log"))
@@ -44,7 +46,14 @@ class JobSummaryAnswer(TypedDict):
     cancel_requested_at: datetime | None
 
 
-class AttemptAnswer(TypedDict):
+class PartialLogs(TypedDict, total=False):
+    """What an attempt printed that ended without a result, as far as it was kept."""
+
+    compile_log: LogText
+    execute_log: LogText
+
+
+class AttemptAnswer(PartialLogs):
     """One execution of a job by one executor."""
 
     number: int
@@ -76,10 +85,29 @@ class ResultAnswer(TypedDict):
     details: dict[str, Any]
 
 
-class JobAnswer(JobSummaryAnswer):
-    """A job with its attempts and, if it is finished, its result."""
+class ExpectedStart(TypedDict):
+    """When the job's program is expected to begin to run: in so many seconds."""
+
+    from_seconds: int
+    to_seconds: int
+
+
+class _Waits(TypedDict):
+    """Of a job whose program does not run yet; null of others."""
 
     waiting_for: WaitingFor
+    no_executor_since: Annotated[
+        datetime | None, "Of `no-executor`: when one was there last, if that is known."
+    ]
+    jobs_before: Annotated[
+        int | None, "How many end first on the hosts that may run it; 0: one has a free place."
+    ]
+    expected_start: Annotated[ExpectedStart | None, "null where it would be a guess."]
+
+
+class JobAnswer(JobSummaryAnswer, _Waits):
+    """A job with its attempts and, if it is finished, its result."""
+
     attempts: list[AttemptAnswer]
     executor: str | None
     result: ResultAnswer | None
@@ -96,13 +124,21 @@ class ResultWithoutLogs(TypedDict):
     details: dict[str, Any]
 
 
-class JobEvent(JobSummaryAnswer):
+class JobEvent(JobSummaryAnswer, _Waits):
     """A job as an event shows it."""
 
-    waiting_for: WaitingFor
     attempts: list[AttemptAnswer]
     executor: str | None
     result: ResultWithoutLogs | None
+
+
+class OutputEvent(TypedDict):
+    """Some of what an attempt's program printed. `offset` counts bytes."""
+
+    attempt: Annotated[int, "Its number."]
+    log: str
+    offset: int
+    text: LogText
 
 
 class JobPageAnswer(TypedDict):
@@ -112,6 +148,27 @@ class JobPageAnswer(TypedDict):
     next: Address
     previous: Address
     results: list[JobSummaryAnswer]
+
+
+class PlatformAnswer(TypedDict):
+    """A platform, as it is."""
+
+    name: str
+    executors: Annotated[int, "That can run its jobs at this moment."]
+    gpus: Annotated[int, "Of these."]
+    queued: Annotated[int, "Jobs that wait for it."]
+
+
+class QueueAnswer(TypedDict):
+    """The queue, as it is for everyone."""
+
+    accepting: Annotated[bool, "Whether jobs may be submitted."]
+    starting: Annotated[bool, "Whether jobs are given out."]
+    message: Annotated[str, "What staff say of that."]
+    queued: int
+    running: int
+    platforms: list[PlatformAnswer]
+    announcements: list[dict[str, Any]]
 
 
 class LeaseAnswer(TypedDict):
@@ -162,9 +219,16 @@ class ClaimAnswer(TypedDict):
 
     attempt: LeaseAnswer
     job: ClaimedJobAnswer
+    stream: Annotated[bool, "Whether what it prints is to be sent as it comes."]
 
 
-class HeartbeatAnswer(TypedDict):
+class WatchedAnswer(TypedDict):
+    """What was sent is taken, or was before."""
+
+    watched: Annotated[bool, "Whether anybody reads it as it comes, or did a moment ago."]
+
+
+class HeartbeatAnswer(WatchedAnswer):
     """For how long the lease is renewed, and whether the job is to be stopped."""
 
     lease_seconds: int
@@ -204,23 +268,36 @@ def whole(job: Job, position: int | None) -> JobAnswer:
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        "waiting_for": placing.waits_for(job),
-        "attempts": [_attempt(attempt) for attempt in attempts],
+        **_waits(outlook.of(job, position)),
+        "attempts": _with_partial_logs(attempts),
         "executor": _executor(job, attempts),
         "result": _result(result) if result else None,
     }
 
 
-def event(job: Job, position: int | None) -> JobEvent:
+def attempts_without_logs(job: Job) -> list[Attempt]:
+    """A job's attempts, for an event."""
+    return _attempts(job, _ATTEMPTS_WITHOUT_LOGS)
+
+
+def event(job: Job, position: int | None, attempts: list[Attempt]) -> JobEvent:
     """A job for an event."""
-    attempts = _attempts(job, _ATTEMPTS_WITHOUT_LOGS)
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        "waiting_for": placing.waits_for(job),
+        **_waits(outlook.of(job, position)),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "executor": _executor(job, attempts),
         "result": _result_without_logs(result) if result else None,
+    }
+
+
+def _waits(expected: Outlook) -> _Waits:
+    return {
+        "waiting_for": expected.waiting_for,
+        "no_executor_since": expected.no_executor_since,
+        "jobs_before": expected.jobs_before,
+        "expected_start": expected.start and expected.start._asdict(),
     }
 
 
@@ -249,6 +326,7 @@ def claimed(attempt: Attempt, service: Service) -> ClaimAnswer:
             "limits": limits.of_a_job(),
             **({} if service.is_older else more),
         },
+        "stream": job.cancel_requested_at is None,  # it is, where the same claim comes again
     }
 
 
@@ -285,6 +363,28 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
         "reason": attempt.reason,
         "outcome": attempt.outcome,
     }
+
+
+def _with_partial_logs(attempts: list[Attempt]) -> list[AttemptAnswer]:
+    """With the logs of attempts without a result; of the latest first, as much as two logs of a
+    result may be, so that no job's answer grows without end."""
+    room, shown = 2 * limits.of_a_job()["log_bytes"], []
+    for attempt in reversed(attempts):
+        answer = _attempt(attempt)
+        if not attempt.outcome and attempt.ending:
+            for name in PARTIAL_LOGS:
+                kept = getattr(attempt, name)
+                if 0 < len(kept) <= room:
+                    room -= len(kept)
+                    answer[name] = log_text(kept)
+        shown.append(answer)
+    return shown[::-1]
+
+
+def logs_size(document: JobAnswer) -> int:
+    """How many characters of logs a job's answer has."""
+    shown: list[Any] = [document["result"] or {}, *document["attempts"]]
+    return sum(len(part.get(name, "")) for part in shown for name in PARTIAL_LOGS)
 
 
 def _result(attempt: Attempt) -> ResultAnswer:

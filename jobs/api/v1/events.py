@@ -1,11 +1,12 @@
-"""`/jobs/ID/events`: a job's changes as server-sent events (the HTML standard, 9.2).
+"""`/jobs/ID/events`: a job's changes, and what its program prints, as server-sent events.
 
-One stream takes the place of a held request for each change. It holds no connection to the
-database while it waits, and ends with the job, with its bearer's token, or as the server stops:
-with the id of the last event, any server goes on from there.
+(The HTML standard, 9.2.) One stream takes the place of a held request for each change. It holds no
+connection to the database while it waits, and ends with the job, with its bearer's token, or as
+the server stops: with the id of the last event, any server goes on from there.
 """
 
 import contextlib
+import json
 import logging
 import re
 import time
@@ -21,14 +22,20 @@ from rest_framework.response import Response
 
 from accounts.api.views import UserView
 from accounts.models import User
+from foundation.api.answers import log_text
 from foundation.api.description import answer, extend_schema, header, request_header
 from foundation.database import connections
 from foundation.database.statements import Parameter, Select
 from foundation.serving import waiting
+from jobs import outlook, placing
 from jobs.api.v1 import answers
+from jobs.api.v1.told import Told
 from jobs.api.v1.users import own_job_of
-from jobs.models import Job
-from jobs.states import FINAL
+from jobs.live import watching
+from jobs.live.reading import Reader
+from jobs.models import Attempt, Job
+from jobs.outlook import Outlook
+from jobs.states import FINAL, State
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +64,9 @@ class EventId(NamedTuple):
     execute_offset: int = 0
     version: int = 0  # of the job
     place: int = 0  # in the queue; 0 for none
-    over: int = 0  # 1 for the last event. A power cut may have another one of the same version
+    # 1 for the last event: a power cut may have another one of the same version; 2 for a job that
+    # no executor can run; else 0.
+    status: int = 0
 
     def __str__(self) -> str:
         return "-".join(map(str, self))
@@ -83,7 +92,7 @@ class JobEvents(UserView):
 
     @extend_schema(
         operation_id="get_job_events",
-        summary="A job's changes, as they happen, until it is over.",
+        summary="A job's changes and its program's output, as they happen, until it is over.",
         parameters=[
             request_header("Last-Event-ID", "The `id` of the last event that is known."),
             header("Cache-Control", "`no-cache`.", 200),
@@ -91,8 +100,9 @@ class JobEvents(UserView):
         responses={
             (200, EVENTS_TYPE): answer(
                 "`event: job`, and in its data the job without its logs: at once, and at each "
-                "change. A comment at least every 15 seconds. Ends after the event of a state "
-                "that is over.",
+                "change. `event: output`, and in its data `attempt`, `log`, `offset`, `text`: "
+                "what its program prints. A comment at least every 15 seconds. Ends after the "
+                "event of a state that is over.",
                 {"type": "string"},
             ),
             204: answer("`Last-Event-ID` is the last event that there will be."),
@@ -103,7 +113,7 @@ class JobEvents(UserView):
     def get(self, request: Request, job_id: int) -> Any:
         user, known = request.user, EventId.parse(request.headers.get("Last-Event-ID", ""))
         job = own_job_of(user, job_id)
-        if job.state in FINAL and (known.over, known.version) == (1, job.version):
+        if job.state in FINAL and (known.status, known.version) == (1, job.version):
             return Response(status=status.HTTP_204_NO_CONTENT)
         if request.method == "HEAD":
             return HttpResponse(content_type=EVENTS_TYPE)
@@ -119,16 +129,23 @@ class _Events:
 
     def __init__(self, request: Any, user: User, job_id: int, known: EventId) -> None:
         self._user, self._job_id, self._known = user, job_id, known
+        self._told = Told()
         self._over = False
+        self._goes_on = True  # there may be more to say at once
         self._sent_at = 0.0
+        self._job: Job | None = None  # as it was seen last
+        self._place = 0
+        self._attempts: list[Attempt] = []
+        self._reader: Reader | None = None  # of the latest attempt
         self._stack = contextlib.ExitStack()
-        self._wait = self._stack.enter_context(waiting.begin(request, job_id, user.pk))
+        wait = waiting.begin(request, job_id, user.pk, reads_output=True)
+        self._wait = self._stack.enter_context(wait)
 
     def __iter__(self) -> "_Events":
         return self
 
     def __next__(self) -> bytes:
-        while not self._over and (not self._sent_at or self._wait.sleep(self._until_comment())):
+        while not self._over and (self._goes_on or self._wait.sleep(self._patience())):
             event = self._looked()
             connections.release()  # sending may take long
             if self._over:
@@ -145,11 +162,18 @@ class _Events:
 
     def _looked(self) -> bytes | None:
         """While the database is away the stream goes on, and looks again later."""
+        self._goes_on = False
         try:
             return self._wait.look(self._look)
         except (DatabaseError, InterfaceError) as error:
             log.warning("A stream waits for the database: %s", str(error).strip())
             return None
+
+    def _patience(self) -> float:
+        """Until it is time for a comment, or to say again of a job that runs that it is watched."""
+        is_running = self._job is not None and self._job.state == State.RUNNING
+        most = watching.RENEWED_SECONDS if is_running else COMMENT_SECONDS
+        return min(most, self._until_comment())
 
     def _until_comment(self) -> float:
         return max(0.0, self._sent_at + COMMENT_SECONDS - time.monotonic())
@@ -159,30 +183,80 @@ class _Events:
 
     def _look(self) -> bytes | None:
         """The event of what is new; None if nothing is, or there will be nothing more."""
-        user = self._user
-        job = _JOB_OF_BEARER.first(job=self._job_id, user=user.pk, digest=user.token_digest)
-        if job is None:  # purged meanwhile, or its owner may look at it no longer
+        if self._wait.is_due() and not self._see_job():
             self._over = True
             return None
-        place = job.queue_position
-        self._over = job.state in FINAL
-        _, _, _, *seen = self._known
-        if seen == [job.version, place or 0, int(self._over)]:
+        job = self._job
+        if job is None:
             return None
-        document, self._known = _event_of(job, place)
-        return b"event: job\nid: %b\ndata: %b\n\n" % (
-            str(self._known).encode(),
-            _json.render(document),
+        if job.state == State.RUNNING:
+            watching.note(job.pk)
+        expected = outlook.of(job, self._place or None)
+        is_news = self._told.is_news(expected)
+        _, _, _, *seen = self._known
+        is_over = job.state in FINAL
+        is_new = is_news or seen != [job.version, self._place, _status(job, expected)]
+        # What was printed is told before the end, and after anything else.
+        if is_new == is_over and (event := self._output_event(is_over)):
+            return event
+        self._over = is_over
+        return self._job_event(job, expected) if is_new else None
+
+    def _see_job(self) -> bool:
+        """False if it was purged meanwhile, or its owner may look at it no longer."""
+        user, before = self._user, self._job
+        job = _JOB_OF_BEARER.first(job=self._job_id, user=user.pk, digest=user.token_digest)
+        if job is None:
+            return False
+        self._place = job.queue_position or 0
+        if before is None or before.version != job.version:
+            self._attempts = answers.attempts_without_logs(job)
+        self._job = job
+        return True
+
+    def _job_event(self, job: Job, expected: Outlook) -> bytes:
+        self._told.note(expected)
+        document = answers.event(job, self._place or None, self._attempts)
+        self._goes_on = not self._known.version  # of one that ran before there may be output
+        self._begin_attempt()
+        self._known = self._known._replace(
+            version=job.version, place=self._place, status=_status(job, expected)
         )
+        return _event("job", self._known, _json.render(document))
+
+    def _begin_attempt(self) -> None:
+        """The output of the latest attempt is told, another one's from its beginning."""
+        number = self._attempts[-1].number if self._attempts else 0
+        if number != self._known.attempt:
+            self._known = self._known._replace(attempt=number, compile_offset=0, execute_offset=0)
+        if self._attempts and (self._reader is None or self._reader.number != number):
+            self._reader = Reader(self._attempts[-1])
+
+    def _output_event(self, is_over: bool) -> bytes | None:
+        if is_over and not self._known.version:  # it was over before anybody asked
+            return None
+        self._begin_attempt()
+        offsets = self._known.compile_offset, self._known.execute_offset
+        found = self._reader.next(offsets, is_over=is_over) if self._reader else None
+        if found is None:
+            return None
+        piece, is_all = found
+        self._goes_on = is_over or not is_all
+        self._known = self._known._replace(**{f"{piece.log}_offset": piece.stop})
+        document: answers.OutputEvent = {
+            "attempt": self._known.attempt,
+            "log": piece.log,
+            "offset": piece.start,
+            "text": log_text(piece.content),
+        }
+        return _event("output", self._known, json.dumps(document).encode())
 
 
-def _event_of(job: Job, place: int | None) -> tuple[answers.JobEvent, EventId]:
-    document = answers.event(job, place)
-    attempts = document["attempts"]
-    known = EventId(
-        attempt=attempts[-1]["number"] if attempts else 0,
-        version=job.version,
-        place=place or 0,
-        over=int(job.state in FINAL),
-    )
-    return document, known
+def _event(name: str, known: EventId, data: bytes) -> bytes:
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (name.encode(), str(known).encode(), data)
+
+
+def _status(job: Job, expected: Outlook) -> int:
+    if job.state in FINAL:
+        return 1
+    return 2 if expected.waiting_for == placing.NOBODY else 0

@@ -26,6 +26,7 @@ from jobs.api.v1 import answers
 from jobs.api.v1.inputs import HeartbeatIn, ReleaseIn, ResultIn
 from jobs.api.v1.requests import idempotency_key, seconds_to_wait, with_wait_applied
 from jobs.api.v1.users import APPLIED, KEY, PREFER
+from jobs.live import watching
 from jobs.models import Attempt
 
 
@@ -113,6 +114,7 @@ class AttemptHeartbeat(ExecutorView):
         document: answers.HeartbeatAnswer = {
             "lease_seconds": beat.lease_seconds,
             "cancel_requested": beat.cancel_requested,
+            "watched": watching.is_watched(beat.job_id),
         }
         return Response(document)
 
@@ -140,7 +142,7 @@ class AttemptRelease(ExecutorView):
 
     @extend_schema(
         operation_id="release",
-        summary="Give the job back.",
+        summary="Give the job back, with what its program printed until then.",
         request=ReleaseIn,
         responses={200: answer("It is given back.", answers.ReportedAnswer)},
         problems=(404, *WITH_BODY),
@@ -148,6 +150,7 @@ class AttemptRelease(ExecutorView):
     )
     def post(self, request: Request, attempt_id: int) -> Response:
         data = validated(ReleaseIn, request)
-        lease_token = data.pop("lease_token")
-        job = reporting.release(request.user, attempt_id, lease_token, **data)
+        lease_token, reason = data.pop("lease_token"), data.pop("reason")
+        counts = data.pop("counts")
+        job = reporting.release(request.user, attempt_id, lease_token, reason, data, counts=counts)
         return Response(answers.reported(job))

@@ -9,6 +9,8 @@ from accounts.models import PLATFORM_LENGTH, PLATFORM_RULE
 from courses.flags import MAX_FLAGS
 from foundation.api.inputs import Log, PlainText, ShortList, StrictSerializer, storable
 from jobs import files
+from jobs.live.pieces import LOGS
+from jobs.live.taking import MAX_OFFSET
 from jobs.states import Outcome, Phase
 
 MAX_ARGS = 100
@@ -89,6 +91,16 @@ class ReleaseIn(LeaseIn):
         help_text="Whether this is one of the job's attempts: false if the reason is the host's "
         "alone, such as its want of memory. The first 20 attempts of a job may be uncounted.",
     )
+    compile_log = Log(required=False)
+    execute_log = Log(required=False)
+
+
+class OutputIn(LeaseIn):
+    """`POST /attempts/ID/output`."""
+
+    log = serializers.ChoiceField(LOGS)
+    offset = serializers.IntegerField(min_value=0, max_value=MAX_OFFSET)
+    text = Log()
 
 
 class ResultIn(LeaseIn):

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from jobs.api.v1 import events, executors, files, users
+from jobs.api.v1 import events, executors, files, live, queue_now, users
 
 urlpatterns = [
+    path("queue", queue_now.QueueNow.as_view(), name="queue"),
     path("jobs", users.Jobs.as_view(), name="jobs"),
     path("jobs/<int:job_id>", users.OneJob.as_view(), name="job"),
     path("jobs/<int:job_id>/events", events.JobEvents.as_view(), name="job-events"),
@@ -16,6 +17,7 @@ urlpatterns = [
         executors.AttemptHeartbeat.as_view(),
         name="heartbeat",
     ),
+    path("attempts/<int:attempt_id>/output", live.AttemptOutput.as_view(), name="output"),
     path("attempts/<int:attempt_id>/result", executors.AttemptResult.as_view(), name="result"),
     path("attempts/<int:attempt_id>/release", executors.AttemptRelease.as_view(), name="release"),
     path(

@@ -22,7 +22,7 @@ from foundation.api.views import LARGE_BYTES, LargeAnswer
 from foundation.database.statements import Parameter, Select
 from foundation.problems import NotFound
 from foundation.serving import waiting
-from jobs import cancelling, submitting
+from jobs import cancelling, outlook, placing, submitting
 from jobs.api.v1 import answers
 from jobs.api.v1.inputs import SubmissionIn
 from jobs.api.v1.requests import (
@@ -100,7 +100,7 @@ class Jobs(UserView):
             replace=is_set(request, "override_pending"),
         )
         location = reverse("job", args=[job.pk])
-        return _response(job, job.queue_position, status.HTTP_201_CREATED, Location=location)
+        return _response(_Look(job), status.HTTP_201_CREATED, Location=location)
 
     @extend_schema(
         operation_id="list_jobs",
@@ -145,10 +145,9 @@ class OneJob(UserView):
 
         def changed() -> Response | None:
             nonlocal etag
-            job = own_job(request, job_id)
-            position = job.queue_position
-            etag = _etag(job, position)
-            return _response(job, position) if differs(etag, known) else None
+            look = _Look(own_job(request, job_id))
+            etag = look.etag
+            return _response(look) if differs(etag, known) else None
 
         response = waiting.until(changed, seconds, request._request, job_id, request.user.pk)
         if response is None:
@@ -169,22 +168,30 @@ class CancelJob(UserView):
     )
     def post(self, request: Request, job_id: int) -> Response:
         job = own_job(request, job_id)
-        job = cancelling.cancel(job.pk, request.user.username)
-        return _response(job, job.queue_position)
+        return _response(_Look(cancelling.cancel(job.pk, request.user.username)))
 
 
-def _etag(job: Job, position: int | None) -> str:
-    """Differs whenever the job looks different to its owner."""
-    return f'"{job.version}-{position or 0}"'
+class _Look:
+    """A job as it looks to its owner."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.position = job.queue_position
+        self.waiting_for = outlook.of(job, self.position).waiting_for
+
+    @property
+    def etag(self) -> str:
+        """Differs whenever the job looks different; what is expected of it is left out."""
+        etag = f"{self.job.version}-{self.position or 0}"
+        # What a job in a phase waits for is told by its version.
+        waits = f"-{placing.NOBODY}" if self.waiting_for == placing.NOBODY else ""
+        return f'"{etag}{waits}"'
 
 
-def _response(
-    job: Job, position: int | None, code: int = status.HTTP_200_OK, **headers: Any
-) -> Response:
-    headers["ETag"] = _etag(job, position)
-    document = answers.whole(job, position)
-    result = document["result"]
-    logs = len(result["compile_log"]) + len(result["execute_log"]) if result else 0
+def _response(look: _Look, code: int = status.HTTP_200_OK, **headers: Any) -> Response:
+    headers["ETag"] = look.etag
+    document = answers.whole(look.job, look.position)
+    logs = answers.logs_size(document)
     if logs <= LARGE_BYTES:
         return Response(document, code, headers=headers)
     response = LargeAnswer(document, code, headers=headers)

@@ -15,6 +15,7 @@ from foundation.database.schema import bring_schema_up_to_date
 from foundation.problems import Problem
 from jobs import cancelling, invariants, retention, staff
 from jobs.audit.file import follow
+from jobs.live import retention as live
 
 ACTOR = "command"  # who the audit log says did it
 
@@ -55,6 +56,7 @@ class Command(TelerunCommand):
 def init_db(_options: dict[str, Any]) -> str:
     """Make the database's tables, or bring them up to date. Nothing is lost."""
     bring_schema_up_to_date()
+    live.look_after()  # makes its file on SQLite, anew if it is broken
     follow(set_aside=True)
     return "The database is ready."
 
