@@ -70,120 +70,125 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (195, "handouts/client/errors.py", 6),
-    (217, "handouts/client/words.py", 10),
-    (253, "handouts/client/auth.py", 14),
-    (311, "handouts/client/tracebacks.py", 12),
-    (344, "handouts/executor/base/exit_statuses.py", 5),
-    (359, "handouts/executor/machine/architectures.py", 13),
-    (441, "handouts/executor/sandbox/uids.py", 12),
-    (488, "handouts/executor/base/options.py", 13),
-    (677, "handouts/executor/base/say.py", 10),
-    (713, "handouts/executor/machine/gpu.py", 10),
-    (752, "handouts/executor/base/threads.py", 15),
-    (781, "handouts/executor/gate/probe.cu", 0),
-    (808, "handouts/executor/base/limits.py", 5),
-    (822, "handouts/executor/base/text.py", 6),
-    (832, "handouts/client/retries.py", 9),
-    (846, "handouts/executor/gate/idle_memory.py", 7),
-    (903, "handouts/executor/machine/pci.py", 8),
-    (946, "handouts/executor/gate/kernel_log.py", 12),
-    (1022, "handouts/executor/machine/processes.py", 11),
-    (1079, "handouts/executor/machine/driver_tools.py", 14),
-    (1161, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1231, "handouts/executor/gate/recovery.py", 15),
-    (1268, "handouts/executor/gate/readings.py", 21),
-    (1384, "handouts/executor/machine/device_files.py", 13),
-    (1455, "handouts/executor/machine/held_open.py", 16),
-    (1530, "handouts/executor/slot/protocol.py", 26),
-    (1654, "handouts/executor/gate/gate.py", 24),
-    (1824, "handouts/executor/machine/cgroups.py", 12),
-    (1944, "handouts/executor/machine/host_compiler.py", 20),
-    (2066, "handouts/executor/machine/interpreter.py", 13),
-    (2110, "handouts/executor/machine/toolchain.py", 16),
-    (2237, "handouts/executor/sandbox/command.py", 12),
-    (2285, "handouts/executor/slot/live_output.py", 14),
-    (2328, "handouts/executor/slot/memory_board.py", 15),
-    (2394, "handouts/executor/slot/slot_start.py", 16),
-    (2425, "handouts/executor/slot/slot.py", 33),
-    (2590, "handouts/executor/gate/probe.py", 21),
-    (2661, "handouts/executor/machine/platforms.py", 7),
-    (2700, "handouts/client/job_file_names.py", 8),
-    (2740, "handouts/executor/base/file_names.py", 10),
-    (2764, "handouts/executor/results/archive.py", 17),
-    (2843, "handouts/executor/pipeline/attempt.py", 19),
-    (3013, "handouts/client/answer.py", 8),
-    (3062, "handouts/client/connection.py", 19),
-    (3223, "handouts/executor/base/held_connection.py", 13),
-    (3257, "handouts/executor/machine/gpu_choice.py", 9),
-    (3311, "handouts/executor/machine/gpu_instances.py", 13),
-    (3373, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3517, "handouts/executor/machine/driver_start.py", 16),
-    (3621, "handouts/executor/gate/gates.py", 15),
-    (3648, "handouts/executor/machine/cores.py", 14),
-    (3749, "handouts/executor/machine/driver_versions.py", 9),
-    (3790, "handouts/executor/machine/gpu_lock.py", 17),
-    (3914, "handouts/executor/machine/integrated.py", 16),
-    (3972, "handouts/executor/machine/driver_library.py", 9),
-    (4008, "handouts/executor/machine/driver_stub.c", 0),
-    (4051, "handouts/executor/machine/driver_stub.py", 16),
-    (4094, "handouts/executor/machine/libraries.py", 24),
-    (4217, "handouts/executor/machine/memory.py", 5),
-    (4281, "handouts/executor/pipeline/scratch.py", 16),
-    (4320, "handouts/executor/pipeline/workers.py", 11),
-    (4361, "handouts/executor/sandbox/bundle.py", 13),
-    (4394, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4427, "handouts/executor/sandbox/init.c", 0),
-    (4646, "handouts/executor/results/outputs.py", 10),
-    (4746, "handouts/executor/sandbox/first_process.py", 21),
-    (4799, "handouts/executor/sandbox/device_access.py", 14),
-    (4875, "handouts/executor/sandbox/driver_files.py", 17),
-    (4945, "handouts/executor/sandbox/sys_files.py", 16),
-    (4992, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5039, "handouts/executor/sandbox/hidden.py", 8),
-    (5111, "handouts/executor/sandbox/call_log.py", 10),
-    (5146, "handouts/executor/sandbox/bpf.py", 7),
-    (5186, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5257, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5332, "handouts/executor/sandbox/system_calls.py", 27),
-    (5449, "handouts/executor/sandbox/own_files.py", 17),
-    (5479, "handouts/executor/sandbox/self_test.py", 7),
-    (5543, "handouts/executor/sandbox/shown.py", 13),
-    (5592, "handouts/executor/sandbox/bubblewrap.py", 34),
-    (5765, "handouts/executor/sandbox/unconfined.py", 15),
-    (5849, "handouts/executor/pipeline/host.py", 38),
-    (6004, "handouts/executor/pipeline/held_claims.py", 10),
-    (6044, "handouts/executor/pipeline/places.py", 11),
-    (6086, "handouts/executor/pipeline/room.py", 14),
-    (6204, "handouts/executor/pipeline/shutdown.py", 18),
-    (6301, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6385, "handouts/executor/pipeline/claiming.py", 21),
-    (6530, "handouts/executor/base/flags.py", 12),
-    (6608, "handouts/executor/pipeline/disassembly.py", 14),
-    (6705, "handouts/executor/pipeline/building.py", 22),
-    (6834, "handouts/executor/pipeline/endings.py", 17),
-    (6905, "handouts/executor/pipeline/delivery.py", 16),
-    (6977, "handouts/executor/pipeline/outbox.py", 11),
-    (7012, "handouts/executor/results/spool.py", 11),
-    (7089, "handouts/executor/slot/bounded_log.py", 5),
-    (7125, "handouts/executor/pipeline/sending.py", 15),
-    (7202, "handouts/executor/pipeline/reporting.py", 19),
-    (7289, "handouts/executor/pipeline/handover.py", 17),
-    (7410, "handouts/executor/results/compile_cache.py", 15),
-    (7488, "handouts/executor/pipeline/compiling.py", 30),
-    (7655, "handouts/executor/pipeline/executing.py", 32),
-    (7791, "handouts/executor/pipeline/executor.py", 29),
-    (7906, "handouts/executor/slot/event_loop.py", 12),
-    (7941, "handouts/executor/slot/libc.py", 11),
-    (7996, "handouts/executor/slot/identity.py", 26),
-    (8062, "handouts/executor/slot/process_memory.py", 16),
-    (8134, "handouts/executor/slot/shortage.py", 16),
-    (8193, "handouts/executor/slot/memory_watch.py", 28),
-    (8323, "handouts/executor/slot/orders.py", 13),
-    (8403, "handouts/executor/slot/program_output.py", 11),
-    (8443, "handouts/executor/slot/command_run.py", 24),
-    (8630, "handouts/executor/slot/slot_process.py", 27),
-    (8682, "handouts/executor/main.py", 47),
+    (200, "handouts/client/errors.py", 6),
+    (222, "handouts/client/words.py", 10),
+    (258, "handouts/client/auth.py", 14),
+    (316, "handouts/client/tracebacks.py", 12),
+    (349, "handouts/executor/base/exit_statuses.py", 5),
+    (364, "handouts/executor/machine/architectures.py", 13),
+    (446, "handouts/executor/sandbox/uids.py", 12),
+    (493, "handouts/executor/base/options.py", 13),
+    (682, "handouts/executor/base/say.py", 10),
+    (718, "handouts/executor/machine/gpu.py", 10),
+    (757, "handouts/executor/base/threads.py", 15),
+    (786, "handouts/executor/gate/probe.cu", 0),
+    (813, "handouts/executor/base/limits.py", 5),
+    (827, "handouts/executor/base/text.py", 6),
+    (837, "handouts/client/retries.py", 9),
+    (851, "handouts/executor/gate/idle_memory.py", 7),
+    (908, "handouts/executor/machine/pci.py", 8),
+    (951, "handouts/executor/gate/kernel_log.py", 12),
+    (1027, "handouts/executor/machine/processes.py", 11),
+    (1084, "handouts/executor/machine/driver_tools.py", 14),
+    (1166, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1236, "handouts/executor/gate/recovery.py", 15),
+    (1273, "handouts/executor/gate/readings.py", 21),
+    (1389, "handouts/executor/machine/device_files.py", 13),
+    (1460, "handouts/executor/machine/held_open.py", 16),
+    (1537, "handouts/executor/slot/protocol.py", 28),
+    (1665, "handouts/executor/gate/gate.py", 24),
+    (1835, "handouts/executor/machine/cgroups.py", 12),
+    (1955, "handouts/executor/machine/host_compiler.py", 20),
+    (2077, "handouts/executor/machine/interpreter.py", 13),
+    (2121, "handouts/executor/machine/toolchain.py", 16),
+    (2248, "handouts/executor/sandbox/command.py", 12),
+    (2297, "handouts/executor/slot/live_output.py", 11),
+    (2319, "handouts/executor/slot/memory_board.py", 15),
+    (2385, "handouts/executor/slot/slot_start.py", 16),
+    (2416, "handouts/executor/slot/slot.py", 35),
+    (2584, "handouts/executor/gate/probe.py", 21),
+    (2655, "handouts/executor/machine/platforms.py", 7),
+    (2694, "handouts/client/job_file_names.py", 8),
+    (2734, "handouts/executor/base/file_names.py", 10),
+    (2754, "handouts/executor/pipeline/job_files.py", 11),
+    (2797, "handouts/executor/slot/bounded_log.py", 5),
+    (2842, "handouts/executor/slot/orders.py", 13),
+    (2947, "handouts/executor/slot/program_output.py", 11),
+    (2997, "handouts/executor/pipeline/live_stream.py", 16),
+    (3130, "handouts/executor/results/archive.py", 17),
+    (3209, "handouts/executor/pipeline/attempt.py", 19),
+    (3362, "handouts/client/answer.py", 8),
+    (3411, "handouts/client/connection.py", 19),
+    (3572, "handouts/executor/base/held_connection.py", 13),
+    (3606, "handouts/executor/machine/gpu_choice.py", 9),
+    (3660, "handouts/executor/machine/gpu_instances.py", 13),
+    (3722, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3866, "handouts/executor/machine/driver_start.py", 16),
+    (3970, "handouts/executor/gate/gates.py", 15),
+    (3997, "handouts/executor/machine/cores.py", 14),
+    (4098, "handouts/executor/machine/driver_versions.py", 9),
+    (4139, "handouts/executor/machine/gpu_lock.py", 17),
+    (4263, "handouts/executor/machine/integrated.py", 16),
+    (4321, "handouts/executor/machine/driver_library.py", 9),
+    (4357, "handouts/executor/machine/driver_stub.c", 0),
+    (4400, "handouts/executor/machine/driver_stub.py", 16),
+    (4443, "handouts/executor/machine/libraries.py", 24),
+    (4565, "handouts/executor/machine/line_buffering.c", 0),
+    (4584, "handouts/executor/machine/line_buffering.py", 19),
+    (4622, "handouts/executor/machine/memory.py", 5),
+    (4686, "handouts/executor/pipeline/scratch.py", 16),
+    (4725, "handouts/executor/pipeline/workers.py", 11),
+    (4766, "handouts/executor/sandbox/bundle.py", 13),
+    (4799, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4832, "handouts/executor/sandbox/init.c", 0),
+    (5051, "handouts/executor/results/outputs.py", 10),
+    (5151, "handouts/executor/sandbox/first_process.py", 21),
+    (5204, "handouts/executor/sandbox/device_access.py", 14),
+    (5280, "handouts/executor/sandbox/driver_files.py", 17),
+    (5350, "handouts/executor/sandbox/sys_files.py", 16),
+    (5397, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5444, "handouts/executor/sandbox/hidden.py", 8),
+    (5516, "handouts/executor/sandbox/call_log.py", 10),
+    (5551, "handouts/executor/sandbox/bpf.py", 7),
+    (5591, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5662, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5737, "handouts/executor/sandbox/system_calls.py", 27),
+    (5854, "handouts/executor/sandbox/own_files.py", 17),
+    (5885, "handouts/executor/sandbox/self_test.py", 7),
+    (5949, "handouts/executor/sandbox/shown.py", 14),
+    (6011, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6184, "handouts/executor/sandbox/unconfined.py", 15),
+    (6269, "handouts/executor/pipeline/host.py", 39),
+    (6428, "handouts/executor/pipeline/held_claims.py", 10),
+    (6468, "handouts/executor/pipeline/places.py", 11),
+    (6510, "handouts/executor/pipeline/room.py", 14),
+    (6628, "handouts/executor/pipeline/shutdown.py", 18),
+    (6725, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6811, "handouts/executor/pipeline/live_senders.py", 17),
+    (6925, "handouts/executor/pipeline/claiming.py", 22),
+    (7073, "handouts/executor/base/flags.py", 12),
+    (7151, "handouts/executor/pipeline/disassembly.py", 14),
+    (7248, "handouts/executor/pipeline/building.py", 23),
+    (7380, "handouts/executor/pipeline/endings.py", 17),
+    (7451, "handouts/executor/pipeline/delivery.py", 16),
+    (7523, "handouts/executor/pipeline/outbox.py", 11),
+    (7558, "handouts/executor/results/spool.py", 11),
+    (7635, "handouts/executor/pipeline/sending.py", 15),
+    (7717, "handouts/executor/pipeline/reporting.py", 19),
+    (7806, "handouts/executor/pipeline/handover.py", 17),
+    (7927, "handouts/executor/results/compile_cache.py", 15),
+    (8005, "handouts/executor/pipeline/compiling.py", 32),
+    (8173, "handouts/executor/pipeline/executing.py", 32),
+    (8309, "handouts/executor/pipeline/executor.py", 30),
+    (8426, "handouts/executor/slot/event_loop.py", 12),
+    (8461, "handouts/executor/slot/libc.py", 11),
+    (8516, "handouts/executor/slot/identity.py", 26),
+    (8582, "handouts/executor/slot/process_memory.py", 16),
+    (8654, "handouts/executor/slot/shortage.py", 16),
+    (8713, "handouts/executor/slot/memory_watch.py", 28),
+    (8843, "handouts/executor/slot/command_run.py", 24),
+    (9028, "handouts/executor/slot/slot_process.py", 27),
+    (9080, "handouts/executor/main.py", 47),
 )
 
 
@@ -1511,16 +1516,18 @@ def holders(gpus: list[Gpu], wholes: set[str]) -> dict[str, HeldOpen]:
 # What a worker of the executor and its slot send each other, over a pair of sockets.
 #
 # The worker sends lines. One is an order: a JSON object, and with it, as descriptors, the files
-# that the command needs. The other is "kill NUMBER", which stops the order of that number if it
-# runs. A slot is started with its setup, JSON too, as an argument.
+# that the command needs. "kill NUMBER" stops the order of that number if it runs. "more NUMBER
+# OFFSET" asks for one frame of what it prints from that byte on, as soon as there is something. A
+# slot is started with its setup, JSON too, as an argument.
 #
 # The slot answers an order with frames. A frame is a JSON object on one line, with its name in
 # "frame", and then as many bytes as its "bytes" says:
 #
 #     started   the command runs.
-#     output    bytes that it printed, and how many it had printed before. Sent only if the order
-#               is `live`. When the worker does not read, frames are left out, and so are their bytes:
-#               the next frame's offset is larger than where the last one ended.
+#     output    bytes that it printed, and how many it had printed before. Sent only when asked for,
+#               one at a time; so a worker that does not read slows no program. What was printed
+#               since then is in the log, of which the head and the tail are kept: of what was left
+#               out meanwhile there is no frame, and the next one's offset is larger than asked for.
 #     ended     what became of it, and the whole log (its head and tail, if it is long).
 #     failed    why it could not be run.
 #
@@ -1564,7 +1571,6 @@ class Order(NamedTuple):
     log_bytes: int  # how much of the log is kept
     output_bytes: int  # after how much output it is stopped
     memory_bytes: int  # how much it may have; 0 is not looked at
-    live: bool  # whether output frames are wanted
 
     def encode(self) -> bytes:
         """As a line."""
@@ -1641,6 +1647,11 @@ def read_frame(file: BinaryIO) -> Any:
 def kill_line(number: int) -> bytes:
     """What stops an order."""
     return b"kill %d\n" % number
+
+
+def more_line(number: int, offset: int) -> bytes:
+    """What asks for a piece of what an order prints."""
+    return b"more %d %d\n" % (number, offset)
 
 
 # --- handouts/executor/gate/gate.py -------------------------------------------------------
@@ -2255,6 +2266,7 @@ class Places(NamedTuple):
     asm: str  # a folder for what is to be read of the program
     libraries: str  # the executor's own folder of them; "" for none
     script: str  # the folder of a script's files
+    linked: str  # an object that every program is linked with; "" for none
 
 
 def environment(
@@ -2279,42 +2291,21 @@ def environment(
 
 # --- handouts/executor/slot/live_output.py ------------------------------------------------
 #
-# Output frames on their way to a listener, who may be slow.
-
-
-FRAMES_HELD = 16  # for a slow listener; further ones are left out
-LISTENER_SECONDS = 1  # how long a result waits for the listener to take the last ones
+# What a slot's command prints, asked for piece by piece while it runs.
 
 
 class LiveOutput:
-    """Calls a listener in a thread of its own, so that the slot's frames are read all the same."""
+    """Whoever wants it does something in `add`, which must not wait: the result comes behind it."""
 
-    def __init__(self, listener: Callable[[int, bytes], Any]) -> None:
-        """`listener` takes an offset in all that the command printed, and bytes."""
-        self._listener = listener
-        self._frames: queue.Queue[Output | None] = queue.Queue(FRAMES_HELD)
-        self._is_over = False
-        self._thread = start(self._deliver, "live output")
+    def begin(self, ask: Callable[[int], Any]) -> None:
+        """The command runs. `ask`, from any thread, is for a piece from that byte on: one comes as
+        soon as there is something, and none once the command is over."""
 
-    def add(self, frame: Output) -> None:
-        """Passes the frame on, or leaves it out if the listener is behind. Never waits."""
-        with suppress(queue.Full):
-            self._frames.put_nowait(frame)
+    def add(self, piece: Output) -> None:
+        """A piece that was asked for."""
 
-    def close(self) -> None:
-        """Gives the listener a moment for the last frames; afterwards it is not called again."""
-        deadline = time.monotonic() + LISTENER_SECONDS
-        with suppress(queue.Full):
-            self._frames.put(None, timeout=LISTENER_SECONDS)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        self._is_over = True
-
-    def _deliver(self) -> None:
-        while True:
-            frame = self._frames.get()
-            if frame is None or self._is_over:
-                return
-            self._listener(frame.offset, frame.data)
+    def end(self) -> None:
+        """Nothing more comes. Also called where there was no `begin`."""
 
 
 # --- handouts/executor/slot/memory_board.py -----------------------------------------------
@@ -2455,24 +2446,22 @@ class Slot:
         seconds: float,
         limits: dict[str, int],
         wanted: Callable[[], bool],
-        listener: Callable[[int, bytes], Any] | None = None,
+        live: LiveOutput | None = None,
     ) -> Ended:
         """Runs the command to its end or its limit. Raises OSError if it cannot be started, and
         SandboxBroken if nothing can.
 
         `wanted` is asked at the last moment: a `kill` that came before finds nothing to kill.
-        `listener` is called while the command runs, in another thread, with what it prints; a
-        slow one misses some of that and delays the result by LISTENER_SECONDS at most.
+        `live` is told when it runs, and gets what it prints, as it asks for it.
         """
         kills = self._prepare_group(limits)
-        live = LiveOutput(listener) if listener else None
         try:
             last = self._exchange(command, seconds, limits, wanted, live)
         except (ConnectionError, ValueError):
             last = None
         finally:
             if live is not None:
-                live.close()
+                live.end()
         if last is None:
             self._end_process()
             self._start_process()  # which kills what the last one may have left
@@ -2502,17 +2491,17 @@ class Slot:
                 if not wanted():
                     return Ended("killed")
                 self._number += 1
-                self._send(self._order(command, seconds, limits, live is not None), descriptors)
+                self._send(self._order(command, seconds, limits), descriptors)
+            if live is not None:
+                live.begin(partial(self._ask, self._number))
             while True:
                 frame = read_frame(self._frames)
                 if live is not None and isinstance(frame, Output):
                     live.add(frame)
-                elif not isinstance(frame, Started):
+                elif not isinstance(frame, (Started, Output)):
                     return frame
 
-    def _order(
-        self, command: Command, seconds: float, limits: dict[str, int], is_live: bool
-    ) -> Order:
+    def _order(self, command: Command, seconds: float, limits: dict[str, int]) -> Order:
         return Order(
             number=self._number,
             box=command.box,
@@ -2524,7 +2513,6 @@ class Slot:
             log_bytes=limits["log_bytes"],
             output_bytes=limits["output_bytes"],
             memory_bytes=limits.get("memory_bytes", 0),
-            live=is_live,
         )
 
     def _prepare_group(self, limits: dict[str, int]) -> int:
@@ -2538,6 +2526,12 @@ class Slot:
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         sent = self._socket.sendmsg([data], passed if descriptors else [])
         self._socket.sendall(data[sent:])
+
+    def _ask(self, number: int, offset: int) -> None:
+        """For a piece of what the order prints; if it is over, none comes."""
+        with self._lock, suppress(OSError):
+            if self._process is not None and self._number == number:
+                self._socket.sendall(more_line(number, offset))
 
     def kill(self) -> None:
         """Kills what runs now, if anything does; `run` then returns."""
@@ -2752,6 +2746,378 @@ def why_unsafe(names: Sequence[str]) -> str:
     return f"{one!a} is a file, and the folder of {other!a}"
 
 
+# --- handouts/executor/pipeline/job_files.py ----------------------------------------------
+#
+# The files of a job, and what they are called here.
+
+
+LANGUAGES = (".cu", ".cpp", ".cc", ".cxx", ".c", ".py")
+
+
+def main_name(filename: str, others: list[str]) -> str:
+    """The main file's: the student's own, so that error messages name it. What names no language
+    is CUDA.
+
+    A name that is not safe, or that gets an ending, is made one that no other file has.
+    """
+    has_language = has_ending(filename, *LANGUAGES)
+    if has_language and not trouble_with(filename):
+        return filename
+    ending = "." + filename.rpartition(".")[2].lower() if has_language else ".cu"
+    plain = filename if not trouble_with(filename) else re.sub(r"[^\w.+ -]", "_", filename)
+    wishes = [plain if has_language else plain + ending, "program" + ending]
+    wishes += [f"program-{number}{ending}" for number in range(2, len(others) + 3)]
+    return next((name for name in wishes if not why_unsafe([name, *others])), wishes[1])
+
+
+def has_ending(name: str, *endings: str) -> bool:
+    """Whether it has one of these, in small letters or in capitals: LAB.PY is Python."""
+    return name.lower().endswith(endings)
+
+
+def with_small_ending(name: str) -> str:
+    """The name by which compilers know its language: LAB.CU is CUDA for the queue alone. No other
+    file has it, since none differs by capitals only."""
+    stem, dot, ending = name.rpartition(".")
+    return stem + dot + ending.lower() if has_ending(name, *LANGUAGES) else name
+
+
+def texts(files: Any) -> dict[str, str]:
+    """The files of a job by name. Raises TypeError."""
+    if files is not None and not isinstance(files, dict):
+        raise TypeError(f"files are {type(files).__name__}")
+    return {str(name): str(text) for name, text in (files or {}).items()}
+
+
+# --- handouts/executor/slot/bounded_log.py ------------------------------------------------
+#
+# A log of bounded size.
+
+
+HEAD_SHARE = 0.75  # of the bytes that are kept; the rest are the end of the log
+
+
+class BoundedLog:
+    """The head and the tail of a stream of bytes, and how much was left out between them."""
+
+    def __init__(self, maximum: int) -> None:
+        self._head_size = int(maximum * HEAD_SHARE)
+        self._tail_size = maximum - self._head_size
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """Appends."""
+        self.total += len(data)
+        room = self._head_size - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        if len(self._tail) > 2 * self._tail_size:  # seldom, so that adding stays cheap
+            del self._tail[: -self._tail_size]
+
+    def piece(self, offset: int, size: int) -> tuple[int, bytes]:
+        """What is kept of the bytes from `offset` on, no more than `size` of them that stand
+        together, and where they begin: later than asked for if some were left out."""
+        if offset < len(self._head):
+            return offset, bytes(self._head[offset : offset + size])
+        begin = max(offset, self.total - len(self._tail))
+        first = begin - (self.total - len(self._tail))
+        return begin, bytes(self._tail[first : first + size])
+
+    def content(self) -> bytes:
+        """The log, with a note where something was left out."""
+        left_out = self.total - self._head_size - self._tail_size
+        if left_out <= 0:
+            return bytes(self._head + self._tail)
+        note = b"\n[... %d bytes left out ...]\n" % left_out
+        return bytes(self._head) + note + bytes(self._tail[-self._tail_size :])
+
+
+# --- handouts/executor/slot/orders.py -----------------------------------------------------
+#
+# The slot's end of its socket.
+
+
+class Orders:
+    """Orders as they come in."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._received = bytearray()
+        self._descriptors: list[int] = []
+        self._killed = 0  # the number of the order that is to be stopped
+        self._wanted = (0, 0)  # the number of one whose output is wanted, and from which byte on
+        self.is_open = True
+
+    def receive(self) -> None:
+        """Takes what has arrived; nothing has if the worker is gone."""
+        size = socket.CMSG_SPACE(16 * 4)
+        try:
+            received = self._socket.recvmsg(1 << 16, size, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary = received[:2]
+        except ConnectionError:
+            data, ancillary = b"", []
+        for _level, _kind, content in ancillary:
+            descriptors = array.array("i")
+            descriptors.frombytes(content[: len(content) - len(content) % 4])
+            self._descriptors += descriptors
+        self.is_open = self.is_open and bool(data)
+        self._received += data
+        self._take_words()
+
+    def next(self) -> tuple[Order, list[int]] | None:
+        """The next order and its descriptors, which are the caller's to close."""
+        line, newline, rest = self._received.partition(b"\n")
+        if not newline:
+            return None
+        self._received = rest
+        self._take_words()
+        order = Order.decode(line)
+        count = len(order.files)
+        descriptors, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        return order, descriptors
+
+    def is_killed(self, number: int) -> bool:
+        """Whether an order is to be stopped: it was killed, or its worker is gone."""
+        return not self.is_open or self._killed == number
+
+    def wanted_from(self, number: int) -> float:
+        """From which byte on the worker wants what an order prints; infinity if it does not."""
+        return self._wanted[1] if self._wanted[0] == number else float("inf")
+
+    def take_wanted(self, number: int) -> int:
+        """The same, if it does; it is answered now."""
+        offset, self._wanted = self._wanted[1], (0, 0)
+        return offset
+
+    def _take_words(self) -> None:
+        """What is no order, up to the next one."""
+        while self._received.startswith((b"kill ", b"more ")):
+            line, newline, rest = self._received.partition(b"\n")
+            if not newline:
+                break
+            word, *numbers = line.split()
+            if word == b"kill":
+                self._killed = int(numbers[0])
+            else:
+                self._wanted = (int(numbers[0]), int(numbers[1]))
+            self._received = rest
+
+
+class FrameSender:
+    """Frames as they go out."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._rest = b""  # of an output frame that the socket took in part
+
+    def send(self, frame: Any) -> None:
+        """Sends a frame that must arrive, and waits until it has. Raises ConnectionError."""
+        data, self._rest = self._rest + encode_frame(frame), b""
+        self._socket.sendall(data)
+
+    def offer(self, frame: Output) -> None:
+        """Sends a frame as far as there is room now: a slow worker must not slow a program. Not
+        while `is_behind`."""
+        self._rest = encode_frame(frame)
+        self.push()
+
+    def push(self) -> None:
+        """Sends more of the frame before, if there is room now."""
+        with suppress(BlockingIOError, ConnectionError):
+            self._send_rest()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a frame is not sent to its end."""
+        return bool(self._rest)
+
+    def _send_rest(self) -> None:
+        while self._rest:
+            sent = self._socket.send(self._rest, socket.MSG_DONTWAIT)
+            self._rest = self._rest[sent:]
+
+
+# --- handouts/executor/slot/program_output.py ---------------------------------------------
+#
+# What a program prints, on its way through the slot.
+
+
+FRAME_BYTES = 56 << 10  # as JSON mostly less than 64 KiB, which the queue takes the quickest way
+GATHER_SECONDS = 0.1  # from one frame to the next, so that each holds what was printed meanwhile
+FULL_FRAME_SECONDS = 0.05  # to one that has no more room
+NEVER = float("inf")
+
+
+class ProgramOutput:
+    """Keeps the log, and sends a piece of it whenever the worker asks for one.
+
+    One at a time: what the worker does not come to take stays in the log, as far as that goes.
+    """
+
+    def __init__(self, order: Order, orders: Orders, sender: FrameSender) -> None:
+        self.log = BoundedLog(order.log_bytes)
+        self._number = order.number
+        self._orders = orders
+        self._sender = sender
+        self._last_frame_at = -NEVER
+
+    def add(self, data: bytes) -> None:
+        """Takes what was printed."""
+        self.log.add(data)
+
+    def due_at(self) -> float:
+        """When `flush` should be called, on the monotonic clock; infinity for not before something
+        happens."""
+        if self._sender.is_behind:
+            return time.monotonic() + GATHER_SECONDS
+        waiting = self.log.total - self._orders.wanted_from(self._number)
+        if waiting <= 0:
+            return NEVER
+        is_full = waiting >= FRAME_BYTES
+        return self._last_frame_at + (FULL_FRAME_SECONDS if is_full else GATHER_SECONDS)
+
+    def flush(self) -> None:
+        """Sends a piece, if one is due."""
+        self._sender.push()
+        now = time.monotonic()
+        if now < self.due_at():
+            return
+        self._last_frame_at = now
+        offset = self._orders.take_wanted(self._number)
+        self._sender.offer(Output(*self.log.piece(offset, FRAME_BYTES)))
+
+
+# --- handouts/executor/pipeline/live_stream.py --------------------------------------------
+#
+# What the programs of one attempt print, on its way to those who watch.
+
+
+UNWATCHED_SECONDS = 1.0  # from one request to the next while nobody watches
+LEAST_BYTES = 512  # at once; what takes no more than that takes nothing
+
+
+class Piece(NamedTuple):
+    """Bytes of a log, and where in it they stand."""
+
+    log: str  # "compile" or "execute"
+    offset: int
+    data: bytes
+
+
+class LiveStream(LiveOutput):
+    """First the compiler's log to its end, then the program's, a piece at a time.
+
+    The next piece is fetched from the slot when the last one was taken: so a slow queue costs
+    pieces, not time or memory.
+    """
+
+    def __init__(
+        self, attempt_id: int, lease_token: str, watched: bool, is_due: Callable[[Any], Any]
+    ) -> None:
+        """`is_due` is called with it, from any thread, when there is something to do."""
+        self.path = f"/attempts/{attempt_id}/output"
+        self.lease_token = lease_token
+        self._is_due = is_due
+        self._lock = threading.Lock()
+        self._ask: Callable[[int], Any] | None = None  # of the command that runs
+        self._log = "compile"
+        self._offset = 0  # in it, of what comes next
+        self._compiled: bytes | None = None  # the compiler's log, once it has ended
+        self._piece: Piece | None = None
+        self._watched = watched
+        self._is_closed = False
+        self._maximum = FRAME_BYTES
+        self._pauses: Iterator[float] = delays()
+        self.rests_until = 0.0  # on the monotonic clock
+
+    def begin(self, ask: Callable[[int], Any]) -> None:
+        """A command runs: before `compiled` the compiler, then the program."""
+        with self._lock:
+            self._ask = ask
+        self._is_due(self)
+
+    def add(self, piece: Output) -> None:
+        """It printed this."""
+        with self._lock:
+            self._piece = Piece(self._log, piece.offset, piece.data)
+        self._is_due(self)
+
+    def end(self) -> None:
+        """It has ended: what it still printed is in its log."""
+        with self._lock:
+            self._ask = self._piece = None
+
+    def compiled(self, log: bytes, log_bytes: int) -> None:
+        """The compiler's log, which may have a note in it if it was longer than `log_bytes`."""
+        with self._lock:
+            whole = log if len(log) <= log_bytes else log[: int(log_bytes * HEAD_SHARE)]
+            self._compiled = whole
+        self._is_due(self)
+
+    def close(self) -> None:
+        """Nothing more is sent: the attempt is over here."""
+        with self._lock:
+            self._is_closed = True
+            self._ask = self._piece = None
+
+    def watch(self, watched: object) -> None:
+        """The queue says whether anybody watches; nothing is changed by what says neither."""
+        if not isinstance(watched, bool):
+            return
+        with self._lock:
+            begins = watched and not self._watched
+            self._watched = watched
+        if begins:
+            self.rests_until = 0.0
+            self._is_due(self)
+
+    def next(self) -> Piece | None:
+        """What is to be sent now; None if there is nothing, or it has to come from the slot."""
+        with self._lock:
+            if self._is_closed:
+                return None
+            if self._piece is None and self._compiled is not None and self._log == "compile":
+                self._take_rest(self._compiled)
+            if self._piece is not None:
+                return self._piece._replace(data=self._piece.data[: self._maximum])
+            if self._ask is not None:
+                self._ask(self._offset)
+            return None
+
+    def _take_rest(self, log: bytes) -> None:
+        """The next piece of the compiler's log, after which comes the program's."""
+        rest = log[self._offset : self._offset + FRAME_BYTES]
+        if rest:
+            self._piece = Piece("compile", self._offset, rest)
+        else:
+            self._log, self._offset = "execute", 0
+
+    def sent(self, piece: Piece, watched: bool) -> None:
+        """The queue has it, and says whether anybody watches."""
+        with self._lock:
+            if piece.log == self._log:
+                self._offset = max(self._offset, piece.offset + len(piece.data))
+            self._piece = None
+            self._watched = watched
+            self._pauses = delays()
+            self.rests_until = 0.0 if watched else time.monotonic() + UNWATCHED_SECONDS
+        self._is_due(self)
+
+    def failed(self, seconds: float = 0.0) -> None:
+        """It could not be sent, and is sent again after a while: `seconds` at least."""
+        self.rests_until = time.monotonic() + max(seconds, next(self._pauses))
+        self._is_due(self)
+
+    def too_large(self) -> None:
+        """Somebody on the way does not let pass as much at once."""
+        self._maximum //= 2
+        if self._maximum < LEAST_BYTES:
+            self.close()
+        self._is_due(self)
+
+
 # --- handouts/executor/results/archive.py -------------------------------------------------
 #
 # The archive of what a program left in ./out/.
@@ -2840,7 +3206,6 @@ def open_entry(folder: int, name: bytes) -> tuple[str, int, Any]:
 # The jobs that this executor holds the leases of.
 
 
-LANGUAGES = (".cu", ".cpp", ".cc", ".cxx", ".c", ".py")
 OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
 
 
@@ -2874,6 +3239,8 @@ class Attempt:
         self.folder = folder / str(self.id)
         self.phase = "compiling"
         self.report: dict[str, Any] = {}
+        self.live: LiveStream | None = None  # what it prints, for those who watch
+        self.may_send_logs = False  # the queue takes them from an attempt without a result
         self.asm_files: list[Found] = []  # what shows its program, in the archive `asm_archive`
         self.files: list[dict[str, Any]] = []  # what comes back of it
         self.taken = threading.Event()  # an execution worker has it
@@ -2905,6 +3272,7 @@ class Attempt:
             self.stop_reason = self.stop_reason or reason
             self.lost = self.lost or lost
             slot = self._slot
+        self.close_live()
         self.taken.set()
         if slot is not None:
             slot.kill()
@@ -2916,11 +3284,27 @@ class Attempt:
             self._ends_by = time.monotonic() + seconds
             self._overdue_at = self._ends_by + OVERDUE_SECONDS
         try:
-            return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
+            return slot.run(command, seconds, self.limits, lambda: not self.stop_reason, self.live)
         finally:
             with self._lock:
                 self._slot = None
                 self._overdue_at = float("inf")
+
+    def compiled(self, log: str, **members: Any) -> None:
+        """What the compiler said, and more for the report; its program may run next."""
+        self.report = {"compile_log": log, **members}
+        if self.live is not None:
+            self.live.compiled(log.encode("utf-8", "surrogateescape"), self.limits["log_bytes"])
+
+    def logs(self) -> dict[str, str]:
+        """What was printed so far."""
+        names = ("compile_log", "execute_log")
+        return {name: self.report[name] for name in names if self.report.get(name)}
+
+    def close_live(self) -> None:
+        """What it prints goes to nobody any more."""
+        if self.live is not None:
+            self.live.close()
 
     def longest(self) -> float:
         """How many seconds it may still take once its worker is free: as long as its limits let it.
@@ -2941,41 +3325,6 @@ class Attempt:
             self.stop("it could not be stopped in time")
             slot.destroy()
         return stuck
-
-
-def main_name(filename: str, others: list[str]) -> str:
-    """The main file's: the student's own, so that error messages name it. What names no language
-    is CUDA.
-
-    A name that is not safe, or that gets an ending, is made one that no other file has.
-    """
-    has_language = has_ending(filename, *LANGUAGES)
-    if has_language and not trouble_with(filename):
-        return filename
-    ending = "." + filename.rpartition(".")[2].lower() if has_language else ".cu"
-    plain = filename if not trouble_with(filename) else re.sub(r"[^\w.+ -]", "_", filename)
-    wishes = [plain if has_language else plain + ending, "program" + ending]
-    wishes += [f"program-{number}{ending}" for number in range(2, len(others) + 3)]
-    return next((name for name in wishes if not why_unsafe([name, *others])), wishes[1])
-
-
-def has_ending(name: str, *endings: str) -> bool:
-    """Whether it has one of these, in small letters or in capitals: LAB.PY is Python."""
-    return name.lower().endswith(endings)
-
-
-def with_small_ending(name: str) -> str:
-    """The name by which compilers know its language: LAB.CU is CUDA for the queue alone. No other
-    file has it, since none differs by capitals only."""
-    stem, dot, ending = name.rpartition(".")
-    return stem + dot + ending.lower() if has_ending(name, *LANGUAGES) else name
-
-
-def texts(files: Any) -> dict[str, str]:
-    """The files of a job by name. Raises TypeError."""
-    if files is not None and not isinstance(files, dict):
-        raise TypeError(f"files are {type(files).__name__}")
-    return {str(name): str(text) for name, text in (files or {}).items()}
 
 
 class JobsInHand:
@@ -4106,6 +4455,7 @@ class Libraries(NamedTuple):
     has_driver: bool = True
     names: Sequence[str] = ()  # of those that the toolkit has, as -l takes them
     include: str = ""  # the folder of their headers; "" where compilers look anyhow
+    linked: str = ""  # an object of the executor's own for every program (line_buffering.py)
     driver: Sequence[str] = ()  # folders of the driver's library, if the loader must be told
 
 
@@ -4207,6 +4557,61 @@ def names_any_of(flags: Iterable[str], names: Iterable[str]) -> bool:
     """Whether a program with these flags is linked with one of these libraries."""
     named = (one for flag in flags for one in NAMES_LIBRARY.findall(flag))
     return not set(names).isdisjoint(named)
+
+
+# --- handouts/executor/machine/line_buffering.c -------------------------------------------
+
+
+LINE_BUFFERING_C = r"""
+/* Linked with every program: its standard output is line-buffered, as on a terminal. */
+#include <stdio.h>
+
+__attribute__((constructor(101))) static void line_buffer_stdout(void) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
+}
+"""
+
+
+# --- handouts/executor/machine/line_buffering.py ------------------------------------------
+#
+# Standard output of programs is line-buffered, as on a terminal: what was printed before a crash,
+# a time-out or _exit is seen, and standard error stands at its place among the lines.
+#
+# A C library buffers what goes to a pipe in full. So each program is linked with a little object that
+# says otherwise before anything of the program runs; the program may still say it anew (setvbuf).
+
+
+# Programs that have no C library, or not the one of this machine's own kind; -x says what every
+# file is.
+WITHOUT = re.compile(r"(.*[=,])?-(m(16|x?32)|nostd|nodefaultlibs|nostartfiles|nolibc|x)")
+
+
+def make_line_buffering(compilers: Iterable[str], folder: Path) -> str:
+    """The object's path; "" if none of the compilers makes it, and programs do without."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source, made = folder / "line-buffering.c", folder / "line-buffering.o"
+    source.write_text(LINE_BUFFERING_C)
+    complaint = ""
+    for compiler in filter(None, compilers):
+        argv = [compiler, "-x", "c", "-O1", "-fPIC", "-c", "-o", str(made), str(source)]
+        try:
+            done = subprocess.run(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            complaint = complaint or str(error)
+            continue
+        if done.returncode == 0:
+            return str(made)
+        complaint = complaint or done.stdout.decode("utf-8", "replace").strip()
+    if complaint:
+        say(f"Output that programs do not flush is lost when they crash: {complaint[:500]}")
+    return ""
+
+
+def takes_line_buffering(flags: Iterable[str]) -> bool:
+    """Whether a program that is made with these flags can be linked with it."""
+    return not any(WITHOUT.match(flag) for flag in flags)
 
 
 # --- handouts/executor/machine/memory.py --------------------------------------------------
@@ -5449,8 +5854,8 @@ def socket_options(column: int) -> bytes:
 class OwnFiles:
     """By the names that stand for them among bwrap's arguments, such as "@init"."""
 
-    def __init__(self, folder: Path, libraries: str, log_calls: bool = False) -> None:
-        """Makes them in `folder`. `libraries`: the folder with the driver's stub, "" for none.
+    def __init__(self, folder: Path, libraries: Libraries, log_calls: bool = False) -> None:
+        """Makes them in `folder`. `libraries`: what was made of them before.
         `log_calls`: see `seccomp_filter`. Raises BadSetup."""
         if log_calls:
             check_call_log()
@@ -5459,7 +5864,8 @@ class OwnFiles:
             "init": folder / "init",
             "seccomp": folder / "seccomp",
             "params": folder / "params",
-            "stub": Path(libraries) / DRIVER_STUB,
+            "stub": Path(libraries.folder) / DRIVER_STUB,
+            "linked": Path(libraries.linked),
         }
         compile_init(self._paths["init"])
         self._paths["seccomp"].write_bytes(seccomp_filter(platform.machine(), log_calls))
@@ -5541,6 +5947,7 @@ def kernel_setting(name: str) -> str:
 
 
 LIBRARIES = "/job/lib"  # where the executor's own folder of libraries is shown
+LINKED = "/job/line-buffering.o"  # and to compilers the object for every program
 
 
 def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
@@ -5555,6 +5962,18 @@ def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
 def outside_usr(paths: Iterable[str | Path]) -> list[str]:
     """Those that every sandbox does not show anyhow."""
     return [str(path) for path in paths if Path("/usr") not in [Path(path), *Path(path).parents]]
+
+
+def places_with(libraries: Libraries) -> Places:
+    """Where things are in a sandbox that shows these."""
+    folder = LIBRARIES if libraries.folder else ""
+    linked = LINKED if libraries.linked else ""
+    return Places("/tmp/program", "/tmp/asm/out", folder, "/tmp/src", linked)
+
+
+def show_linked(libraries: Libraries) -> list[str]:
+    """bwrap's arguments for the object that every program is linked with."""
+    return ["--perms", "0444", "--file", "@linked", LINKED] if libraries.linked else []
 
 
 def show_libraries(folder: Path) -> list[str]:
@@ -5618,7 +6037,7 @@ class Bubblewrap:
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
         self._logs_calls = options.seccomp_log
-        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log)
+        self._own = OwnFiles(folder, libraries, options.seccomp_log)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
@@ -5643,8 +6062,7 @@ class Bubblewrap:
 
     def places(self, folder: Path) -> Places:
         """Where things are of the job in `folder`."""
-        libraries = LIBRARIES if self._libraries.folder else ""
-        return Places("/tmp/program", "/tmp/asm/out", libraries, "/tmp/src")
+        return places_with(self._libraries)
 
     def compiler(
         self,
@@ -5664,7 +6082,8 @@ class Bubblewrap:
         if asm is not None:
             opened["archive"] = (asm, WRITE_ANEW)
         inside = Inside(out_of="/tmp/asm", libraries=self._libraries.run)
-        return self._command(argv, ["--dir", "/tmp/asm/out"], opened, argv[0], None, limits, inside)
+        setup = ["--dir", "/tmp/asm/out", *show_linked(self._libraries)]
+        return self._command(argv, setup, opened, argv[0], None, limits, inside)
 
     def program(
         self,
@@ -5777,7 +6196,8 @@ class NoSandbox:
     def places(self, folder: Path) -> Places:
         """Where things are of the job in `folder`."""
         asm, script = str(folder / "asm/out"), str(folder / "src")
-        return Places(str(folder / "program"), asm, self._libraries.folder, script)
+        libraries = self._libraries
+        return Places(str(folder / "program"), asm, libraries.folder, script, libraries.linked)
 
     def compiler(
         self,
@@ -5872,6 +6292,10 @@ class Host:
         self.libraries = make_libraries(
             self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
         )
+        tools = self.toolchain
+        compilers = (tools.cc, tools.cxx, tools.host_compiler.path)
+        linked = make_line_buffering(compilers, self.scratch / "linked")
+        self.libraries = self.libraries._replace(linked=linked)
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
             shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]
@@ -6363,6 +6787,8 @@ class Heartbeat:
         elif answer.status == 200 and answer.body.get("cancel_requested"):
             attempt.stop("it was cancelled")
             self._room.update()
+        elif answer.status == 200 and attempt.live is not None:
+            attempt.live.watch(answer.body.get("watched"))
 
     def _report_gpus(self) -> None:
         """A claim reports them too, but none is made while no GPU works."""
@@ -6375,6 +6801,120 @@ class Heartbeat:
             return
         if answer.status == 401:
             self._shutdown.refused(answer)
+
+
+# --- handouts/executor/pipeline/live_senders.py -------------------------------------------
+#
+# Sending what programs print, while they run, to a queue that has watchers.
+
+
+SENDERS_AT_MOST = 8  # each with a connection of its own
+SEND_SECONDS = 10.0  # how long an answer may take
+IDLE_SECONDS_OF_SENDER = 20.0  # without anything to send, after which its connection is closed
+NOT_KNOWN = (405, 501)  # to a queue, or to a proxy before it
+
+
+class LiveSenders:
+    """Threads that send the pieces of all streams: as many as are at work at once.
+
+    Nothing waits for them. What cannot be sent is left out, and never said: results come anyhow.
+    """
+
+    def __init__(self, auth: Auth) -> None:
+        self._auth = auth
+        self._due: dict[LiveStream, float] = {}  # and when, by the monotonic clock
+        self._busy: set[LiveStream] = set()
+        self._threads = 0
+        self._idle = 0
+        self._changed = threading.Condition()
+        self._is_off = False  # the queue does not take any
+        self._has_taken = False  # it did once
+
+    def open(self, attempt: Attempt, watched: object) -> None:
+        """For a job that was claimed. `watched`: the claim's `stream`; None if the queue is older
+        and takes no output."""
+        attempt.may_send_logs = isinstance(watched, bool)
+        if isinstance(watched, bool) and not self._is_off:
+            attempt.live = LiveStream(attempt.id, attempt.lease_token, watched, self._put)
+
+    def close(self) -> None:
+        """The executor stops."""
+        with self._changed:
+            self._is_off = True
+            self._changed.notify_all()
+
+    def _put(self, stream: LiveStream) -> None:
+        with self._changed:
+            self._due[stream] = stream.rests_until
+            self._see_to_threads()
+            self._changed.notify()
+
+    def _see_to_threads(self) -> None:
+        """One more, if all are at work."""
+        if not self._idle and self._threads < SENDERS_AT_MOST and not self._is_off:
+            self._threads += 1
+            start(self._run, "live output")
+
+    def _run(self) -> None:
+        connection = HeldConnection(self._auth)
+        while True:
+            stream = self._take()
+            if stream is None:
+                break
+            piece = stream.next()
+            if piece is not None:
+                self._send(connection, stream, piece)
+            with self._changed:
+                self._busy.remove(stream)
+                self._changed.notify()
+        connection.close()
+
+    def _take(self) -> LiveStream | None:
+        """One that is due, and no other thread's; None if there was nothing for long."""
+        until = time.monotonic() + IDLE_SECONDS_OF_SENDER
+        with self._changed:
+            while not self._is_off and time.monotonic() < until:
+                now = time.monotonic()
+                free = {at: one for one, at in self._due.items() if one not in self._busy}
+                if free and min(free) <= now:
+                    stream = free[min(free)]
+                    del self._due[stream]
+                    self._busy.add(stream)
+                    if self._due:
+                        self._see_to_threads()
+                    return stream
+                self._idle += 1
+                self._changed.wait(min([until, *free]) - now)
+                self._idle -= 1
+            self._threads -= 1
+            return None
+
+    def _send(self, connection: HeldConnection, stream: LiveStream, piece: Piece) -> None:
+        body = {
+            "lease_token": stream.lease_token,
+            "log": piece.log,
+            "offset": piece.offset,
+            "text": in_text(piece.data),
+        }
+        try:
+            answer = connection.request("POST", stream.path, body, timeout=SEND_SECONDS)
+        except (Unreachable, Untrusted) as error:
+            answer = Answer(getattr(error, "status", 0), {}, {})
+        if answer.status == 200:
+            self._has_taken = True
+            stream.sent(piece, answer.body.get("watched") is True)
+        elif answer.status == 413:
+            stream.too_large()
+        elif not answer.status or is_retryable(answer):
+            stream.failed(answer.retry_after)
+        else:
+            self._is_off = self._is_off or self._is_unknown(answer.status)
+            stream.close()
+
+    def _is_unknown(self, status: int) -> bool:
+        """Whether the queue knows no live output. One that does says 404 of an attempt that is
+        gone."""
+        return status in NOT_KNOWN or (status == 404 and not self._has_taken)
 
 
 # --- handouts/executor/pipeline/claiming.py -----------------------------------------------
@@ -6400,8 +6940,10 @@ class Claimer:
         room: Room,
         shutdown: Shutdown,
         heartbeat: Heartbeat,
+        senders: LiveSenders,
     ) -> None:
         self._host = host
+        self._senders = senders
         self._in_hand = in_hand
         self._room = room
         self._shutdown = shutdown
@@ -6483,6 +7025,7 @@ class Claimer:
             say(f"The queue sent a job that this executor does not understand ({error!r}).")
             return None
         say(f"Job {attempt.job_id}: claimed (attempt {attempt.id}).")
+        self._senders.open(attempt, answer.body.get("stream"))
         knows_platforms = "platform" in answer.body["job"]
         self._look_at_queue(knows_platforms)
         self._in_hand.add(attempt)
@@ -6729,7 +7272,10 @@ class Build(NamedTuple):
 
     def command(self, places: Places, libraries: Libraries) -> list[str]:
         """The compiler's command line."""
-        return [*self._options(places, libraries), "-o", places.program, *self.sources, *self.flags]
+        options = [*self._options(places, libraries), "-o", places.program]
+        if places.linked and takes_line_buffering([*self.compiler[1:], *self.flags]):
+            options.append(places.linked)
+        return [*options, *self.sources, *self.flags]
 
     def whole_command(
         self, places: Places, libraries: Libraries, tools: Toolchain, seconds: int
@@ -7081,42 +7627,6 @@ class Spool:
         archive.unlink(missing_ok=True)
 
 
-# --- handouts/executor/slot/bounded_log.py ------------------------------------------------
-#
-# A log of bounded size.
-
-
-HEAD_SHARE = 0.75  # of the bytes that are kept; the rest are the end of the log
-
-
-class BoundedLog:
-    """The head and the tail of a stream of bytes, and how much was left out between them."""
-
-    def __init__(self, maximum: int) -> None:
-        self._head_size = int(maximum * HEAD_SHARE)
-        self._tail_size = maximum - self._head_size
-        self._head = bytearray()
-        self._tail = bytearray()
-        self.total = 0
-
-    def add(self, data: bytes) -> None:
-        """Appends."""
-        self.total += len(data)
-        room = self._head_size - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
-        if len(self._tail) > 2 * self._tail_size:  # seldom, so that adding stays cheap
-            del self._tail[: -self._tail_size]
-
-    def content(self) -> bytes:
-        """The log, with a note where something was left out."""
-        left_out = self.total - self._head_size - self._tail_size
-        if left_out <= 0:
-            return bytes(self._head + self._tail)
-        note = b"\n[... %d bytes left out ...]\n" % left_out
-        return bytes(self._head) + note + bytes(self._tail[-self._tail_size :])
-
-
 # --- handouts/executor/pipeline/sending.py ------------------------------------------------
 #
 # Sending one result and its files.
@@ -7137,6 +7647,11 @@ def with_short_logs(report: dict[str, Any], maximum: int) -> dict[str, Any]:
     return short
 
 
+def shorter_and_shorter(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The report, and with less and less of its logs, for those who do not let it pass."""
+    return [report, *(with_short_logs(report, size) for size in LOG_BYTES)]
+
+
 class ResultSender:
     """Sends what is in the spool, for several threads at once."""
 
@@ -7155,7 +7670,7 @@ class ResultSender:
         """Sends a result, with shorter logs if it is too large on its way; if it cannot be sent at
         all, the job goes back. False if it must be done later."""
         attempt_id, report = content["attempt"], content["report"]
-        for body in (report, *(with_short_logs(report, size) for size in LOG_BYTES)):
+        for body in shorter_and_shorter(report):
             answer = self._delivery.deliver(
                 connection, "PUT", attempt_id, "result", body, patience=TURN_SECONDS
             )
@@ -7216,6 +7731,7 @@ class Reporter:
 
     def done(self, attempt: Attempt) -> None:
         """The attempt is over here: its result goes to the spool, or the job back to the queue."""
+        attempt.close_live()
         shutil.rmtree(str(attempt.folder), ignore_errors=True)
         if not attempt.stop_reason and self._keep(attempt):
             return  # heartbeats go on until the result is sent
@@ -7242,15 +7758,16 @@ class Reporter:
         body["reason"] = attempt.stop_reason[:500]
         if not attempt.counts:
             body["counts"] = False
-        # After the lease has expired the queue takes the job back by itself.
-        self._delivery.deliver(
-            HeldConnection(self._auth),
-            "POST",
-            attempt.id,
-            "release",
-            body,
-            patience=attempt.lease_seconds,
-        )
+        with_logs = {**body, **attempt.logs()} if attempt.may_send_logs else body
+        connection = HeldConnection(self._auth)
+        for version in [*shorter_and_shorter(with_logs), body]:
+            # After the lease has expired the queue takes the job back by itself.
+            answer = self._delivery.deliver(
+                connection, "POST", attempt.id, "release", version, patience=attempt.lease_seconds
+            )
+            if answer is None or answer.status != 413:
+                break
+        connection.close()
         self._in_hand.forget(attempt.id)
 
     def start_senders(self) -> list[threading.Thread]:
@@ -7526,7 +8043,7 @@ class Compiler:
         if attempt.flags:
             raise CannotBuild("A Python job is not compiled, and takes no compiler flags.")
         log = "asm: Python is not compiled, so there is nothing to show.\n" if attempt.asm else ""
-        attempt.report = {"compile_log": log, "compile_seconds": 0.0, "python": interpreter.version}
+        attempt.compiled(log, compile_seconds=0.0, python=interpreter.version)
         return True
 
     def _run(self, attempt: Attempt, slot: Slot, build: Build, key: str) -> bool:
@@ -7538,14 +8055,14 @@ class Compiler:
         archive = attempt.asm_archive if build.shows else None
         command = host.sandbox.compiler(attempt.folder, attempt.job_files, argv, limits, archive)
         ended = attempt.run(slot, command, seconds)
+        attempt.compiled(
+            in_text(ended.log),
+            compile_seconds=round(ended.seconds, 4),
+            compile_memory_bytes=ended.memory_bytes,
+            **self._about(build, attempt.platform),
+        )
         if not has_finished(attempt, ended):
             return False
-        attempt.report = {
-            "compile_log": in_text(ended.log),
-            "compile_seconds": round(ended.seconds, 4),
-            "compile_memory_bytes": ended.memory_bytes,
-            **self._about(build, attempt.platform),
-        }
         if has_hit_limit(attempt, ended, "compile"):
             return False
         program = attempt.folder / "program"
@@ -7582,7 +8099,8 @@ class Compiler:
             return False
         report, attempt.asm_files = cached
         seconds = round(time.monotonic() - began, 4)
-        attempt.report = {**report, "compile_seconds": seconds, "compiled_before": True}
+        known = {**report, "compile_seconds": seconds, "compiled_before": True}
+        attempt.compiled(known.pop("compile_log"), **known)
         return True
 
     def _key(self, attempt: Attempt, build: Build) -> str:
@@ -7593,7 +8111,7 @@ class Compiler:
         programs.append(tools.host_compiler.path)
         changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
-        made_from = [attempt.job_files, build, host.libraries, toolchain]
+        made_from = [attempt.job_files, build, host.libraries, LINE_BUFFERING_C, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
@@ -7666,6 +8184,7 @@ class Runner:
         archive = self._spool.archive(attempt.id)
         command = self._command(attempt, gate.gpu if gate else None, archive)
         ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
+        attempt.report["execute_log"] = in_text(ended.log)
         if gate is not None and not has_survived(attempt, ended, gate):
             return False
         if not has_finished(attempt, ended):
@@ -7673,7 +8192,6 @@ class Runner:
         if ended.exit_code != 0 and self._faults.lacks_room(attempt):
             return False
         attempt.report.update(
-            execute_log=in_text(ended.log),
             execute_seconds=round(ended.seconds, 4),
             execute_cpu_seconds=ended.cpu_seconds,
             execute_memory_bytes=ended.memory_bytes,
@@ -7811,7 +8329,8 @@ class Executor:
         self._handover = Handover(room, self._reporter, self._heartbeat)
         self._shutdown.on_stopped = self._handover.give_back_stopped
         faults = HostFaults(host, self._shutdown)
-        claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat)
+        self._live = LiveSenders(auth)
+        claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat, self._live)
         self._compile_worker = CompileWorker(
             host,
             claimer,
@@ -7868,6 +8387,7 @@ class Executor:
         join(compilers)
         self._handover.finish()
         join(runners)
+        self._live.close()
         self._reporter.end(senders)
         self._heartbeat.end()
         join([beat])
@@ -8315,126 +8835,6 @@ def memfd_device() -> int:
         os.close(descriptor)
 
 
-# --- handouts/executor/slot/orders.py -----------------------------------------------------
-#
-# The slot's end of its socket.
-
-
-class Orders:
-    """Orders as they come in."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self._received = bytearray()
-        self._descriptors: list[int] = []
-        self._killed = 0  # the number of the order that is to be stopped
-        self.is_open = True
-
-    def receive(self) -> None:
-        """Takes what has arrived; nothing has if the worker is gone."""
-        size = socket.CMSG_SPACE(16 * 4)
-        try:
-            received = self._socket.recvmsg(1 << 16, size, socket.MSG_CMSG_CLOEXEC)
-            data, ancillary = received[:2]
-        except ConnectionError:
-            data, ancillary = b"", []
-        for _level, _kind, content in ancillary:
-            descriptors = array.array("i")
-            descriptors.frombytes(content[: len(content) - len(content) % 4])
-            self._descriptors += descriptors
-        self.is_open = self.is_open and bool(data)
-        self._received += data
-        self._take_kills()
-
-    def next(self) -> tuple[Order, list[int]] | None:
-        """The next order and its descriptors, which are the caller's to close."""
-        line, newline, rest = self._received.partition(b"\n")
-        if not newline:
-            return None
-        self._received = rest
-        self._take_kills()
-        order = Order.decode(line)
-        count = len(order.files)
-        descriptors, self._descriptors = self._descriptors[:count], self._descriptors[count:]
-        return order, descriptors
-
-    def is_killed(self, number: int) -> bool:
-        """Whether an order is to be stopped: it was killed, or its worker is gone."""
-        return not self.is_open or self._killed == number
-
-    def _take_kills(self) -> None:
-        while self._received.startswith(b"kill "):
-            line, newline, rest = self._received.partition(b"\n")
-            if not newline:
-                break
-            self._killed, self._received = int(line[5:]), rest
-
-
-class FrameSender:
-    """Frames as they go out."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self._rest = b""  # of an output frame that the socket took in part
-
-    def send(self, frame: Any) -> None:
-        """Sends a frame that must arrive, and waits until it has. Raises ConnectionError."""
-        data, self._rest = self._rest + encode_frame(frame), b""
-        self._socket.sendall(data)
-
-    def offer(self, frame: Output) -> None:
-        """Sends a frame if there is room for it now: a slow worker must not slow a program."""
-        with suppress(BlockingIOError, ConnectionError):
-            self._send_rest()
-            self._rest = encode_frame(frame)
-            self._send_rest()
-
-    def _send_rest(self) -> None:
-        while self._rest:
-            sent = self._socket.send(self._rest, socket.MSG_DONTWAIT)
-            self._rest = self._rest[sent:]
-
-
-# --- handouts/executor/slot/program_output.py ---------------------------------------------
-#
-# What a program prints, on its way through the slot.
-
-
-FRAME_BYTES = 1 << 16  # as much is sent at once
-FRAME_SECONDS = 0.05  # less than that is sent at most so often
-
-
-class ProgramOutput:
-    """Keeps the log, and sends what comes in as frames if the order is live."""
-
-    def __init__(self, order: Order, sender: FrameSender) -> None:
-        self.log = BoundedLog(order.log_bytes)
-        self._sender = sender if order.live else None
-        self._unsent = bytearray()
-        self._next_frame_at = 0.0
-
-    def add(self, data: bytes) -> None:
-        """Takes what was printed."""
-        self.log.add(data)
-        if self._sender is not None:
-            self._unsent += data
-            if len(self._unsent) >= FRAME_BYTES:
-                self.flush()
-
-    @property
-    def due_at(self) -> float:
-        """When `flush` should be called, on the monotonic clock; infinity for not at all."""
-        return self._next_frame_at if self._unsent else float("inf")
-
-    def flush(self) -> None:
-        """Sends what was not sent yet, if the socket has room for it."""
-        if self._sender is not None and self._unsent:
-            offset = self.log.total - len(self._unsent)
-            self._sender.offer(Output(offset, bytes(self._unsent)))
-            self._unsent.clear()
-            self._next_frame_at = time.monotonic() + FRAME_SECONDS
-
-
 # --- handouts/executor/slot/command_run.py ------------------------------------------------
 #
 # One command of a slot, from its start to its end.
@@ -8456,7 +8856,7 @@ class CommandRun:
         self._orders = orders
         self._sender = sender
         self._identity = identity
-        self._output = ProgramOutput(order, sender)
+        self._output = ProgramOutput(order, orders, sender)
         self._child: Any = None
         self._started_at = time.monotonic()
         self._next_look = 0.0 if order.memory_bytes else float("inf")
@@ -8516,9 +8916,8 @@ class CommandRun:
                 why = "time" if now >= deadline else self._broken_limit(now, memory)
                 if why:
                     return why
-                if now >= self._output.due_at:
-                    self._output.flush()
-                self._loop.wait(min(deadline, self._next_look, self._output.due_at) - now)
+                self._output.flush()
+                self._loop.wait(min(deadline, self._next_look, self._output.due_at()) - now)
             return "output" if self._printed_too_much() else "ended"
         finally:
             self._loop.forget(pipe)
@@ -8570,7 +8969,6 @@ class CommandRun:
                     break
                 self._output.add(data)
         self._child.stdout.close()
-        self._output.flush()
 
     def _sandboxed_end(self, ended: Ended, report: bytes) -> Any:
         """With what the sandbox's first process reports: "started", and a line at the end."""

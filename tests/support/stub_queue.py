@@ -51,6 +51,10 @@ class StubQueue:
         self.phases: dict[int, str] = {}
         self.connections = 0
         self.document: dict[str, Any] = {}  # the API's
+        self.stream: bool | None = None  # of each claim; None: an older queue, without live output
+        self.watched = True  # in every answer about an attempt, if it is no older one
+        self.outputs: dict[int, list[tuple[str, int, bytes]]] = {}  # by job, as they came
+        self.partial: dict[int, dict[str, str]] = {}  # logs of those that were released
         # Called with the claim, without the lock, when a job is its but the answer is not sent yet.
         self.before_answer: Callable[[StubClaim], None] = lambda claim: None
         # Called with the path and the body of a report; what it answers instead: status and HTML.
@@ -72,17 +76,27 @@ class StubQueue:
 
     # --- For the test ---
 
-    def submit(self, platform: str | None, source: str) -> int:
+    def submit(
+        self, platform: str | None, source: str, filename: str = "a.cu", **members: Any
+    ) -> int:
         """A job waits; `platform` None as an older queue's. Returns its number."""
         with self.changed:
-            job = {"id": len(self.jobs) + 1, "source": source, "filename": "a.cu", "args": [],
-                   "limits": LIMITS}  # fmt: skip
+            job = {"id": len(self.jobs) + 1, "source": source, "filename": filename, "args": [],
+                   "limits": LIMITS, **members}  # fmt: skip
             if platform is not None:
                 job["platform"] = platform
             self.jobs[job["id"]] = job
             self.waiting.append(job)
             self.changed.notify_all()
             return job["id"]
+
+    def told(self, job: int, log: str = "execute") -> bytes:
+        """What came of a log, where it stands in it; what is missing in between is b"?"."""
+        found = b""
+        for name, offset, data in list(self.outputs.get(job, [])):
+            if name == log:
+                found = found[:offset].ljust(offset, b"?") + data + found[offset + len(data) :]
+        return found
 
     def wait_until_done(self, *jobs: int) -> list[dict[str, Any]]:
         wait_for(lambda: all(job in self.results for job in jobs), f"jobs {jobs} are done")
@@ -126,6 +140,8 @@ class StubQueue:
                 self.waiting.remove(job)
                 lease = {"id": 1000 + job["id"], "lease_token": "t", "lease_seconds": 2}
                 self.given[claim.key] = {"attempt": lease, "job": job}
+                if self.stream is not None:
+                    self.given[claim.key]["stream"] = self.stream
                 return True
         return False
 
@@ -138,9 +154,15 @@ class StubQueue:
             elif what == "release":
                 self.released.append((job, body["reason"]))
                 self.uncounted |= set() if body.get("counts", True) else {job}
+                self.partial[job] = {name: body[name] for name in body if name.endswith("_log")}
+            elif what == "output":
+                data = body["text"].encode("utf-8", "surrogateescape")
+                self.outputs.setdefault(job, []).append((body["log"], body["offset"], data))
+                self.changed.notify_all()
             else:
                 self.phases[job] = body["phase"]
-        return {"lease_seconds": 2, "cancel_requested": job in self.cancelled}
+        known = {} if self.stream is None else {"watched": self.watched}
+        return {"lease_seconds": 2, "cancel_requested": job in self.cancelled, **known}
 
 
 class StubServer(ThreadingHTTPServer):

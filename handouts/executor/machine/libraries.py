@@ -36,6 +36,7 @@ class Libraries(NamedTuple):
     has_driver: bool = True
     names: Sequence[str] = ()  # of those that the toolkit has, as -l takes them
     include: str = ""  # the folder of their headers; "" where compilers look anyhow
+    linked: str = ""  # an object of the executor's own for every program (line_buffering.py)
     driver: Sequence[str] = ()  # folders of the driver's library, if the loader must be told
 
 

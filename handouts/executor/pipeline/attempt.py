@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from handouts.client.job_file_names import trouble_with
 from handouts.executor.base.file_names import why_unsafe
 from handouts.executor.base.limits import DEFAULT_LIMITS
+from handouts.executor.pipeline.job_files import has_ending, main_name, texts, with_small_ending
+from handouts.executor.pipeline.live_stream import LiveStream
 from handouts.executor.results.archive import Found
 from handouts.executor.sandbox.command import Command
 from handouts.executor.slot.protocol import Ended
 from handouts.executor.slot.slot import Slot
 
-LANGUAGES = (".cu", ".cpp", ".cc", ".cxx", ".c", ".py")
 OVERDUE_SECONDS = 30  # past a job's limit, after which its slot is stuck
 
 
@@ -50,6 +49,8 @@ class Attempt:
         self.folder = folder / str(self.id)
         self.phase = "compiling"
         self.report: dict[str, Any] = {}
+        self.live: LiveStream | None = None  # what it prints, for those who watch
+        self.may_send_logs = False  # the queue takes them from an attempt without a result
         self.asm_files: list[Found] = []  # what shows its program, in the archive `asm_archive`
         self.files: list[dict[str, Any]] = []  # what comes back of it
         self.taken = threading.Event()  # an execution worker has it
@@ -81,6 +82,7 @@ class Attempt:
             self.stop_reason = self.stop_reason or reason
             self.lost = self.lost or lost
             slot = self._slot
+        self.close_live()
         self.taken.set()
         if slot is not None:
             slot.kill()
@@ -92,11 +94,27 @@ class Attempt:
             self._ends_by = time.monotonic() + seconds
             self._overdue_at = self._ends_by + OVERDUE_SECONDS
         try:
-            return slot.run(command, seconds, self.limits, lambda: not self.stop_reason)
+            return slot.run(command, seconds, self.limits, lambda: not self.stop_reason, self.live)
         finally:
             with self._lock:
                 self._slot = None
                 self._overdue_at = float("inf")
+
+    def compiled(self, log: str, **members: Any) -> None:
+        """What the compiler said, and more for the report; its program may run next."""
+        self.report = {"compile_log": log, **members}
+        if self.live is not None:
+            self.live.compiled(log.encode("utf-8", "surrogateescape"), self.limits["log_bytes"])
+
+    def logs(self) -> dict[str, str]:
+        """What was printed so far."""
+        names = ("compile_log", "execute_log")
+        return {name: self.report[name] for name in names if self.report.get(name)}
+
+    def close_live(self) -> None:
+        """What it prints goes to nobody any more."""
+        if self.live is not None:
+            self.live.close()
 
     def longest(self) -> float:
         """How many seconds it may still take once its worker is free: as long as its limits let it.
@@ -117,41 +135,6 @@ class Attempt:
             self.stop("it could not be stopped in time")
             slot.destroy()
         return stuck
-
-
-def main_name(filename: str, others: list[str]) -> str:
-    """The main file's: the student's own, so that error messages name it. What names no language
-    is CUDA.
-
-    A name that is not safe, or that gets an ending, is made one that no other file has.
-    """
-    has_language = has_ending(filename, *LANGUAGES)
-    if has_language and not trouble_with(filename):
-        return filename
-    ending = "." + filename.rpartition(".")[2].lower() if has_language else ".cu"
-    plain = filename if not trouble_with(filename) else re.sub(r"[^\w.+ -]", "_", filename)
-    wishes = [plain if has_language else plain + ending, "program" + ending]
-    wishes += [f"program-{number}{ending}" for number in range(2, len(others) + 3)]
-    return next((name for name in wishes if not why_unsafe([name, *others])), wishes[1])
-
-
-def has_ending(name: str, *endings: str) -> bool:
-    """Whether it has one of these, in small letters or in capitals: LAB.PY is Python."""
-    return name.lower().endswith(endings)
-
-
-def with_small_ending(name: str) -> str:
-    """The name by which compilers know its language: LAB.CU is CUDA for the queue alone. No other
-    file has it, since none differs by capitals only."""
-    stem, dot, ending = name.rpartition(".")
-    return stem + dot + ending.lower() if has_ending(name, *LANGUAGES) else name
-
-
-def texts(files: Any) -> dict[str, str]:
-    """The files of a job by name. Raises TypeError."""
-    if files is not None and not isinstance(files, dict):
-        raise TypeError(f"files are {type(files).__name__}")
-    return {str(name): str(text) for name, text in (files or {}).items()}
 
 
 class JobsInHand:

@@ -13,6 +13,7 @@ from handouts.executor.machine.architectures import (
     with_plain_architectures,
 )
 from handouts.executor.machine.libraries import Libraries, names_any_of, needs_driver
+from handouts.executor.machine.line_buffering import takes_line_buffering
 from handouts.executor.machine.platforms import CPU
 from handouts.executor.machine.toolchain import Toolchain
 from handouts.executor.pipeline.attempt import Attempt
@@ -46,7 +47,10 @@ class Build(NamedTuple):
 
     def command(self, places: Places, libraries: Libraries) -> list[str]:
         """The compiler's command line."""
-        return [*self._options(places, libraries), "-o", places.program, *self.sources, *self.flags]
+        options = [*self._options(places, libraries), "-o", places.program]
+        if places.linked and takes_line_buffering([*self.compiler[1:], *self.flags]):
+            options.append(places.linked)
+        return [*options, *self.sources, *self.flags]
 
     def whole_command(
         self, places: Places, libraries: Libraries, tools: Toolchain, seconds: int

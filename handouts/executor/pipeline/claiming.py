@@ -15,6 +15,7 @@ from handouts.executor.pipeline.attempt import Attempt, JobsInHand
 from handouts.executor.pipeline.heartbeat import Heartbeat
 from handouts.executor.pipeline.held_claims import Claim
 from handouts.executor.pipeline.host import Host
+from handouts.executor.pipeline.live_senders import LiveSenders
 from handouts.executor.pipeline.room import Room
 from handouts.executor.pipeline.shutdown import Shutdown
 
@@ -36,8 +37,10 @@ class Claimer:
         room: Room,
         shutdown: Shutdown,
         heartbeat: Heartbeat,
+        senders: LiveSenders,
     ) -> None:
         self._host = host
+        self._senders = senders
         self._in_hand = in_hand
         self._room = room
         self._shutdown = shutdown
@@ -119,6 +122,7 @@ class Claimer:
             say(f"The queue sent a job that this executor does not understand ({error!r}).")
             return None
         say(f"Job {attempt.job_id}: claimed (attempt {attempt.id}).")
+        self._senders.open(attempt, answer.body.get("stream"))
         knows_platforms = "platform" in answer.body["job"]
         self._look_at_queue(knows_platforms)
         self._in_hand.add(attempt)

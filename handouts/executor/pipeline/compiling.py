@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from handouts.executor.machine.line_buffering_c import LINE_BUFFERING_C
+
 from handouts.executor.base.held_connection import HeldConnection
 from handouts.executor.base.text import in_text
 from handouts.executor.machine.toolchain import compiler_version
@@ -68,7 +70,7 @@ class Compiler:
         if attempt.flags:
             raise CannotBuild("A Python job is not compiled, and takes no compiler flags.")
         log = "asm: Python is not compiled, so there is nothing to show.\n" if attempt.asm else ""
-        attempt.report = {"compile_log": log, "compile_seconds": 0.0, "python": interpreter.version}
+        attempt.compiled(log, compile_seconds=0.0, python=interpreter.version)
         return True
 
     def _run(self, attempt: Attempt, slot: Slot, build: Build, key: str) -> bool:
@@ -80,14 +82,14 @@ class Compiler:
         archive = attempt.asm_archive if build.shows else None
         command = host.sandbox.compiler(attempt.folder, attempt.job_files, argv, limits, archive)
         ended = attempt.run(slot, command, seconds)
+        attempt.compiled(
+            in_text(ended.log),
+            compile_seconds=round(ended.seconds, 4),
+            compile_memory_bytes=ended.memory_bytes,
+            **self._about(build, attempt.platform),
+        )
         if not has_finished(attempt, ended):
             return False
-        attempt.report = {
-            "compile_log": in_text(ended.log),
-            "compile_seconds": round(ended.seconds, 4),
-            "compile_memory_bytes": ended.memory_bytes,
-            **self._about(build, attempt.platform),
-        }
         if has_hit_limit(attempt, ended, "compile"):
             return False
         program = attempt.folder / "program"
@@ -124,7 +126,8 @@ class Compiler:
             return False
         report, attempt.asm_files = cached
         seconds = round(time.monotonic() - began, 4)
-        attempt.report = {**report, "compile_seconds": seconds, "compiled_before": True}
+        known = {**report, "compile_seconds": seconds, "compiled_before": True}
+        attempt.compiled(known.pop("compile_log"), **known)
         return True
 
     def _key(self, attempt: Attempt, build: Build) -> str:
@@ -135,7 +138,7 @@ class Compiler:
         programs.append(tools.host_compiler.path)
         changed = [when_changed(Path(program)) for program in programs if program]
         toolchain = [programs, changed, host.nvcc_version, self._compilers, host.sandbox.about()]
-        made_from = [attempt.job_files, build, host.libraries, toolchain]
+        made_from = [attempt.job_files, build, host.libraries, LINE_BUFFERING_C, toolchain]
         return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 

@@ -43,6 +43,7 @@ class Runner:
         archive = self._spool.archive(attempt.id)
         command = self._command(attempt, gate.gpu if gate else None, archive)
         ended = attempt.run(slot, command, attempt.limits["execute_seconds"])
+        attempt.report["execute_log"] = in_text(ended.log)
         if gate is not None and not has_survived(attempt, ended, gate):
             return False
         if not has_finished(attempt, ended):
@@ -50,7 +51,6 @@ class Runner:
         if ended.exit_code != 0 and self._faults.lacks_room(attempt):
             return False
         attempt.report.update(
-            execute_log=in_text(ended.log),
             execute_seconds=round(ended.seconds, 4),
             execute_cpu_seconds=ended.cpu_seconds,
             execute_memory_bytes=ended.memory_bytes,

@@ -20,6 +20,7 @@ from handouts.executor.pipeline.executing import ExecutionWorker, Runner
 from handouts.executor.pipeline.handover import Handover
 from handouts.executor.pipeline.heartbeat import Heartbeat
 from handouts.executor.pipeline.host import Host
+from handouts.executor.pipeline.live_senders import LiveSenders
 from handouts.executor.pipeline.reporting import Reporter
 from handouts.executor.pipeline.room import Room
 from handouts.executor.pipeline.shutdown import Shutdown
@@ -49,7 +50,8 @@ class Executor:
         self._handover = Handover(room, self._reporter, self._heartbeat)
         self._shutdown.on_stopped = self._handover.give_back_stopped
         faults = HostFaults(host, self._shutdown)
-        claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat)
+        self._live = LiveSenders(auth)
+        claimer = Claimer(host, in_hand, room, self._shutdown, self._heartbeat, self._live)
         self._compile_worker = CompileWorker(
             host,
             claimer,
@@ -106,6 +108,7 @@ class Executor:
         join(compilers)
         self._handover.finish()
         join(runners)
+        self._live.close()
         self._reporter.end(senders)
         self._heartbeat.end()
         join([beat])

@@ -78,6 +78,8 @@ class Heartbeat:
         elif answer.status == 200 and answer.body.get("cancel_requested"):
             attempt.stop("it was cancelled")
             self._room.update()
+        elif answer.status == 200 and attempt.live is not None:
+            attempt.live.watch(answer.body.get("watched"))
 
     def _report_gpus(self) -> None:
         """A claim reports them too, but none is made while no GPU works."""

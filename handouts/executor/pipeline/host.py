@@ -25,6 +25,7 @@ from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.gpu_lock import lock_gpu
 from handouts.executor.machine.integrated import refuse_integrated
 from handouts.executor.machine.libraries import make_libraries
+from handouts.executor.machine.line_buffering import make_line_buffering
 from handouts.executor.machine.platforms import CPU, CUDA
 from handouts.executor.machine.toolchain import Toolchain
 from handouts.executor.pipeline.scratch import take_scratch, why_no_room
@@ -61,6 +62,10 @@ class Host:
         self.libraries = make_libraries(
             self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
         )
+        tools = self.toolchain
+        compilers = (tools.cc, tools.cxx, tools.host_compiler.path)
+        linked = make_line_buffering(compilers, self.scratch / "linked")
+        self.libraries = self.libraries._replace(linked=linked)
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
             shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]

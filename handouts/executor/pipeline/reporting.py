@@ -13,7 +13,7 @@ from handouts.executor.pipeline.attempt import Attempt, JobsInHand
 from handouts.executor.pipeline.delivery import Delivery
 from handouts.executor.pipeline.host import Host
 from handouts.executor.pipeline.outbox import Outbox
-from handouts.executor.pipeline.sending import ResultSender
+from handouts.executor.pipeline.sending import ResultSender, shorter_and_shorter
 from handouts.executor.results.spool import Spool
 
 SENDERS = 4  # at once, however many GPUs there are
@@ -33,6 +33,7 @@ class Reporter:
 
     def done(self, attempt: Attempt) -> None:
         """The attempt is over here: its result goes to the spool, or the job back to the queue."""
+        attempt.close_live()
         shutil.rmtree(str(attempt.folder), ignore_errors=True)
         if not attempt.stop_reason and self._keep(attempt):
             return  # heartbeats go on until the result is sent
@@ -59,15 +60,16 @@ class Reporter:
         body["reason"] = attempt.stop_reason[:500]
         if not attempt.counts:
             body["counts"] = False
-        # After the lease has expired the queue takes the job back by itself.
-        self._delivery.deliver(
-            HeldConnection(self._auth),
-            "POST",
-            attempt.id,
-            "release",
-            body,
-            patience=attempt.lease_seconds,
-        )
+        with_logs = {**body, **attempt.logs()} if attempt.may_send_logs else body
+        connection = HeldConnection(self._auth)
+        for version in [*shorter_and_shorter(with_logs), body]:
+            # After the lease has expired the queue takes the job back by itself.
+            answer = self._delivery.deliver(
+                connection, "POST", attempt.id, "release", version, patience=attempt.lease_seconds
+            )
+            if answer is None or answer.status != 413:
+                break
+        connection.close()
         self._in_hand.forget(attempt.id)
 
     def start_senders(self) -> list[threading.Thread]:

@@ -27,6 +27,11 @@ def with_short_logs(report: dict[str, Any], maximum: int) -> dict[str, Any]:
     return short
 
 
+def shorter_and_shorter(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The report, and with less and less of its logs, for those who do not let it pass."""
+    return [report, *(with_short_logs(report, size) for size in LOG_BYTES)]
+
+
 class ResultSender:
     """Sends what is in the spool, for several threads at once."""
 
@@ -45,7 +50,7 @@ class ResultSender:
         """Sends a result, with shorter logs if it is too large on its way; if it cannot be sent at
         all, the job goes back. False if it must be done later."""
         attempt_id, report = content["attempt"], content["report"]
-        for body in (report, *(with_short_logs(report, size) for size in LOG_BYTES)):
+        for body in shorter_and_shorter(report):
             answer = self._delivery.deliver(
                 connection, "PUT", attempt_id, "result", body, patience=TURN_SECONDS
             )

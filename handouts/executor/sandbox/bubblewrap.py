@@ -23,10 +23,11 @@ from handouts.executor.sandbox.hidden import finished, hidden
 from handouts.executor.sandbox.own_files import OwnFiles
 from handouts.executor.sandbox.self_test import SELF_TEST
 from handouts.executor.sandbox.shown import (
-    LIBRARIES,
     folders_to_bind,
     outside_usr,
+    places_with,
     show_libraries,
+    show_linked,
     system_folders,
 )
 from handouts.executor.sandbox.uids import Uids
@@ -60,7 +61,7 @@ class Bubblewrap:
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
         self._logs_calls = options.seccomp_log
-        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log)
+        self._own = OwnFiles(folder, libraries, options.seccomp_log)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
@@ -85,8 +86,7 @@ class Bubblewrap:
 
     def places(self, folder: Path) -> Places:
         """Where things are of the job in `folder`."""
-        libraries = LIBRARIES if self._libraries.folder else ""
-        return Places("/tmp/program", "/tmp/asm/out", libraries, "/tmp/src")
+        return places_with(self._libraries)
 
     def compiler(
         self,
@@ -106,7 +106,8 @@ class Bubblewrap:
         if asm is not None:
             opened["archive"] = (asm, WRITE_ANEW)
         inside = Inside(out_of="/tmp/asm", libraries=self._libraries.run)
-        return self._command(argv, ["--dir", "/tmp/asm/out"], opened, argv[0], None, limits, inside)
+        setup = ["--dir", "/tmp/asm/out", *show_linked(self._libraries)]
+        return self._command(argv, setup, opened, argv[0], None, limits, inside)
 
     def program(
         self,

@@ -30,6 +30,7 @@ class Places(NamedTuple):
     asm: str  # a folder for what is to be read of the program
     libraries: str  # the executor's own folder of them; "" for none
     script: str  # the folder of a script's files
+    linked: str  # an object that every program is linked with; "" for none
 
 
 def environment(

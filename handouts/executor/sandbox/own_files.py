@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
-from handouts.executor.machine.libraries import DRIVER_STUB
+from handouts.executor.machine.libraries import DRIVER_STUB, Libraries
 from handouts.executor.sandbox.call_log import check_call_log
 from handouts.executor.sandbox.driver_files import driver_params
 from handouts.executor.sandbox.first_process import compile_init
@@ -17,8 +17,8 @@ from handouts.executor.sandbox.system_calls import seccomp_filter
 class OwnFiles:
     """By the names that stand for them among bwrap's arguments, such as "@init"."""
 
-    def __init__(self, folder: Path, libraries: str, log_calls: bool = False) -> None:
-        """Makes them in `folder`. `libraries`: the folder with the driver's stub, "" for none.
+    def __init__(self, folder: Path, libraries: Libraries, log_calls: bool = False) -> None:
+        """Makes them in `folder`. `libraries`: what was made of them before.
         `log_calls`: see `seccomp_filter`. Raises BadSetup."""
         if log_calls:
             check_call_log()
@@ -27,7 +27,8 @@ class OwnFiles:
             "init": folder / "init",
             "seccomp": folder / "seccomp",
             "params": folder / "params",
-            "stub": Path(libraries) / DRIVER_STUB,
+            "stub": Path(libraries.folder) / DRIVER_STUB,
+            "linked": Path(libraries.linked),
         }
         compile_init(self._paths["init"])
         self._paths["seccomp"].write_bytes(seccomp_filter(platform.machine(), log_calls))

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from handouts.client.errors import BadSetup
-from handouts.executor.machine.libraries import DRIVER_STUB
+from handouts.executor.machine.libraries import DRIVER_STUB, Libraries
 from handouts.executor.machine.toolchain import toolkit
+from handouts.executor.sandbox.command import Places
 
 LIBRARIES = "/job/lib"  # where the executor's own folder of libraries is shown
+LINKED = "/job/line-buffering.o"  # and to compilers the object for every program
 
 
 def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
@@ -25,6 +27,18 @@ def folders_to_bind(nvcc: str, more: list[Path]) -> list[str]:
 def outside_usr(paths: Iterable[str | Path]) -> list[str]:
     """Those that every sandbox does not show anyhow."""
     return [str(path) for path in paths if Path("/usr") not in [Path(path), *Path(path).parents]]
+
+
+def places_with(libraries: Libraries) -> Places:
+    """Where things are in a sandbox that shows these."""
+    folder = LIBRARIES if libraries.folder else ""
+    linked = LINKED if libraries.linked else ""
+    return Places("/tmp/program", "/tmp/asm/out", folder, "/tmp/src", linked)
+
+
+def show_linked(libraries: Libraries) -> list[str]:
+    """bwrap's arguments for the object that every program is linked with."""
+    return ["--perms", "0444", "--file", "@linked", LINKED] if libraries.linked else []
 
 
 def show_libraries(folder: Path) -> list[str]:

@@ -27,7 +27,8 @@ class NoSandbox:
     def places(self, folder: Path) -> Places:
         """Where things are of the job in `folder`."""
         asm, script = str(folder / "asm/out"), str(folder / "src")
-        return Places(str(folder / "program"), asm, self._libraries.folder, script)
+        libraries = self._libraries
+        return Places(str(folder / "program"), asm, libraries.folder, script, libraries.linked)
 
     def compiler(
         self,

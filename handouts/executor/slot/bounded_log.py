@@ -24,6 +24,15 @@ class BoundedLog:
         if len(self._tail) > 2 * self._tail_size:  # seldom, so that adding stays cheap
             del self._tail[: -self._tail_size]
 
+    def piece(self, offset: int, size: int) -> tuple[int, bytes]:
+        """What is kept of the bytes from `offset` on, no more than `size` of them that stand
+        together, and where they begin: later than asked for if some were left out."""
+        if offset < len(self._head):
+            return offset, bytes(self._head[offset : offset + size])
+        begin = max(offset, self.total - len(self._tail))
+        first = begin - (self.total - len(self._tail))
+        return begin, bytes(self._tail[first : first + size])
+
     def content(self) -> bytes:
         """The log, with a note where something was left out."""
         left_out = self.total - self._head_size - self._tail_size

@@ -37,7 +37,7 @@ class CommandRun:
         self._orders = orders
         self._sender = sender
         self._identity = identity
-        self._output = ProgramOutput(order, sender)
+        self._output = ProgramOutput(order, orders, sender)
         self._child: Any = None
         self._started_at = time.monotonic()
         self._next_look = 0.0 if order.memory_bytes else float("inf")
@@ -97,9 +97,8 @@ class CommandRun:
                 why = "time" if now >= deadline else self._broken_limit(now, memory)
                 if why:
                     return why
-                if now >= self._output.due_at:
-                    self._output.flush()
-                self._loop.wait(min(deadline, self._next_look, self._output.due_at) - now)
+                self._output.flush()
+                self._loop.wait(min(deadline, self._next_look, self._output.due_at()) - now)
             return "output" if self._printed_too_much() else "ended"
         finally:
             self._loop.forget(pipe)
@@ -151,7 +150,6 @@ class CommandRun:
                     break
                 self._output.add(data)
         self._child.stdout.close()
-        self._output.flush()
 
     def _sandboxed_end(self, ended: Ended, report: bytes) -> Any:
         """With what the sandbox's first process reports: "started", and a line at the end."""

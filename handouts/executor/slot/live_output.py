@@ -1,46 +1,22 @@
-"""Output frames on their way to a listener, who may be slow."""
+"""What a slot's command prints, asked for piece by piece while it runs."""
 
 from __future__ import annotations
 
-import queue
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from handouts.executor.base.threads import start
 from handouts.executor.slot.protocol import Output
-
-FRAMES_HELD = 16  # for a slow listener; further ones are left out
-LISTENER_SECONDS = 1  # how long a result waits for the listener to take the last ones
 
 
 class LiveOutput:
-    """Calls a listener in a thread of its own, so that the slot's frames are read all the same."""
+    """Whoever wants it does something in `add`, which must not wait: the result comes behind it."""
 
-    def __init__(self, listener: Callable[[int, bytes], Any]) -> None:
-        """`listener` takes an offset in all that the command printed, and bytes."""
-        self._listener = listener
-        self._frames: queue.Queue[Output | None] = queue.Queue(FRAMES_HELD)
-        self._is_over = False
-        self._thread = start(self._deliver, "live output")
+    def begin(self, ask: Callable[[int], Any]) -> None:
+        """The command runs. `ask`, from any thread, is for a piece from that byte on: one comes as
+        soon as there is something, and none once the command is over."""
 
-    def add(self, frame: Output) -> None:
-        """Passes the frame on, or leaves it out if the listener is behind. Never waits."""
-        with suppress(queue.Full):
-            self._frames.put_nowait(frame)
+    def add(self, piece: Output) -> None:
+        """A piece that was asked for."""
 
-    def close(self) -> None:
-        """Gives the listener a moment for the last frames; afterwards it is not called again."""
-        deadline = time.monotonic() + LISTENER_SECONDS
-        with suppress(queue.Full):
-            self._frames.put(None, timeout=LISTENER_SECONDS)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        self._is_over = True
-
-    def _deliver(self) -> None:
-        while True:
-            frame = self._frames.get()
-            if frame is None or self._is_over:
-                return
-            self._listener(frame.offset, frame.data)
+    def end(self) -> None:
+        """Nothing more comes. Also called where there was no `begin`."""

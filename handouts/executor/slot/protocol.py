@@ -1,16 +1,18 @@
 """What a worker of the executor and its slot send each other, over a pair of sockets.
 
 The worker sends lines. One is an order: a JSON object, and with it, as descriptors, the files
-that the command needs. The other is "kill NUMBER", which stops the order of that number if it
-runs. A slot is started with its setup, JSON too, as an argument.
+that the command needs. "kill NUMBER" stops the order of that number if it runs. "more NUMBER
+OFFSET" asks for one frame of what it prints from that byte on, as soon as there is something. A
+slot is started with its setup, JSON too, as an argument.
 
 The slot answers an order with frames. A frame is a JSON object on one line, with its name in
 "frame", and then as many bytes as its "bytes" says:
 
     started   the command runs.
-    output    bytes that it printed, and how many it had printed before. Sent only if the order
-              is `live`. When the worker does not read, frames are left out, and so are their bytes:
-              the next frame's offset is larger than where the last one ended.
+    output    bytes that it printed, and how many it had printed before. Sent only when asked for,
+              one at a time; so a worker that does not read slows no program. What was printed
+              since then is in the log, of which the head and the tail are kept: of what was left
+              out meanwhile there is no frame, and the next one's offset is larger than asked for.
     ended     what became of it, and the whole log (its head and tail, if it is long).
     failed    why it could not be run.
 
@@ -60,7 +62,6 @@ class Order(NamedTuple):
     log_bytes: int  # how much of the log is kept
     output_bytes: int  # after how much output it is stopped
     memory_bytes: int  # how much it may have; 0 is not looked at
-    live: bool  # whether output frames are wanted
 
     def encode(self) -> bytes:
         """As a line."""
@@ -137,3 +138,8 @@ def read_frame(file: BinaryIO) -> Any:
 def kill_line(number: int) -> bytes:
     """What stops an order."""
     return b"kill %d\n" % number
+
+
+def more_line(number: int, offset: int) -> bytes:
+    """What asks for a piece of what an order prints."""
+    return b"more %d %d\n" % (number, offset)

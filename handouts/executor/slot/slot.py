@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from handouts.executor.slot.protocol import (
     Setup,
     Started,
     kill_line,
+    more_line,
     read_frame,
 )
 from handouts.executor.slot.slot_start import start_slot
@@ -63,24 +65,22 @@ class Slot:
         seconds: float,
         limits: dict[str, int],
         wanted: Callable[[], bool],
-        listener: Callable[[int, bytes], Any] | None = None,
+        live: LiveOutput | None = None,
     ) -> Ended:
         """Runs the command to its end or its limit. Raises OSError if it cannot be started, and
         SandboxBroken if nothing can.
 
         `wanted` is asked at the last moment: a `kill` that came before finds nothing to kill.
-        `listener` is called while the command runs, in another thread, with what it prints; a
-        slow one misses some of that and delays the result by LISTENER_SECONDS at most.
+        `live` is told when it runs, and gets what it prints, as it asks for it.
         """
         kills = self._prepare_group(limits)
-        live = LiveOutput(listener) if listener else None
         try:
             last = self._exchange(command, seconds, limits, wanted, live)
         except (ConnectionError, ValueError):
             last = None
         finally:
             if live is not None:
-                live.close()
+                live.end()
         if last is None:
             self._end_process()
             self._start_process()  # which kills what the last one may have left
@@ -110,17 +110,17 @@ class Slot:
                 if not wanted():
                     return Ended("killed")
                 self._number += 1
-                self._send(self._order(command, seconds, limits, live is not None), descriptors)
+                self._send(self._order(command, seconds, limits), descriptors)
+            if live is not None:
+                live.begin(partial(self._ask, self._number))
             while True:
                 frame = read_frame(self._frames)
                 if live is not None and isinstance(frame, Output):
                     live.add(frame)
-                elif not isinstance(frame, Started):
+                elif not isinstance(frame, (Started, Output)):
                     return frame
 
-    def _order(
-        self, command: Command, seconds: float, limits: dict[str, int], is_live: bool
-    ) -> Order:
+    def _order(self, command: Command, seconds: float, limits: dict[str, int]) -> Order:
         return Order(
             number=self._number,
             box=command.box,
@@ -132,7 +132,6 @@ class Slot:
             log_bytes=limits["log_bytes"],
             output_bytes=limits["output_bytes"],
             memory_bytes=limits.get("memory_bytes", 0),
-            live=is_live,
         )
 
     def _prepare_group(self, limits: dict[str, int]) -> int:
@@ -146,6 +145,12 @@ class Slot:
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         sent = self._socket.sendmsg([data], passed if descriptors else [])
         self._socket.sendall(data[sent:])
+
+    def _ask(self, number: int, offset: int) -> None:
+        """For a piece of what the order prints; if it is over, none comes."""
+        with self._lock, suppress(OSError):
+            if self._process is not None and self._number == number:
+                self._socket.sendall(more_line(number, offset))
 
     def kill(self) -> None:
         """Kills what runs now, if anything does; `run` then returns."""
