@@ -199,7 +199,7 @@ def places_of(offers: list[Offer]) -> list[Place]:
     return places
 
 
-_ABOUT = ["pk", "number", "executor_id", "job__platform", "job__submitted_at", "started_at"]
+_ABOUT = ("pk", "number", "executor_id", "job__platform", "job__submitted_at", "started_at")
 
 
 def _about(

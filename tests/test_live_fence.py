@@ -21,8 +21,9 @@ from jobs.api.v1 import express
 from jobs.live import pieces, reading, retention, taking, watching
 from jobs.models import Attempt, Job
 from tests.support.api import Api, problem
+from tests.support.live import Ports, Watcher
 from tests.support.live_api import Reader, Stream, StubExecutor, kept_size, output
-from tests.support.processes import World
+from tests.support.processes import World, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -318,9 +319,17 @@ def test_a_broken_file_is_made_anew_and_stops_no_job(world: World) -> None:
         (world.data / name).unlink()
     live.mkdir()  # nothing can be made of it
     assert world.request(gpu, "POST", f"{path}/output", {**body, "offset": 1})[0] == 503
+    beat = {"lease_token": attempt["lease_token"], "phase": "executing"}
+    assert world.request(gpu, "POST", f"{path}/heartbeat", beat)[2]["watched"] is False
+    watcher = Watcher(Ports(world, [world.port]), alice, 1)
+    watcher.start()
+    wait_for(lambda: watcher.state == "running", "the job is told of")
     release = {"lease_token": attempt["lease_token"], "reason": "it was cancelled"}
     assert world.request(gpu, "POST", f"{path}/release", {**release, "execute_log": "x"})[0] == 200
+    wait_for(lambda: watcher.state == "queued", "that it was given back, too")
     assert world.request(alice, "POST", "/jobs/1/cancel")[2]["attempts"][0]["execute_log"] == "x"
+    watcher.join(30)
+    assert watcher.state == "cancelled"
     done = world.manage("telerun_db", "check", check=False).no_traceback()
     assert done.status == 1
     assert "Live output cannot be kept" in done.err

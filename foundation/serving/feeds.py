@@ -147,6 +147,7 @@ class _SqliteFeed:
         self._version = self._data_version()
         self._reader = change_reader.get()(self._database)
         self._output = _OutputNotes()
+        self._output.read()  # what comes from now on counts
 
     def _data_version(self) -> int:
         return self._database.execute("PRAGMA data_version").fetchone()[0]
@@ -168,9 +169,18 @@ class _OutputNotes:
     def __init__(self) -> None:
         self._scratch: Any = connections.scratch()
         self._version = (0, 0)
-        self._last = self._scratch.told_until_now()
+        self._last = -1  # it could not be read yet
 
-    def read(self) -> Iterable[Change]:
+    def read(self) -> list[Change]:
+        """What was said since the last call; nothing while it cannot be read."""
+        try:
+            return list(self._read())
+        except DatabaseError:
+            return []
+
+    def _read(self) -> Iterable[Change]:
+        if self._last < 0:
+            self._last = self._scratch.told_until_now()
         version = self._scratch.version()
         if version == self._version:
             return

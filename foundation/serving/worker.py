@@ -20,8 +20,10 @@ from foundation.serving.waiters import stopping
 
 MINIMUM_RATE = 1000  # bytes a second; a client that is slower for long is given up
 PIECE_BYTES = 64 * 1024  # of an answer, each sent at that rate at least
+HEAD_BYTES = 4096  # where an answer says how long it is; of one that does not, nothing is held
 DRAIN_SECONDS = 60  # for the rest of a body that nobody wants
 STOP_STEP_SECONDS = 0.05
+_LENGTH = b"\r\nContent-Length: "
 
 
 class Worker(GeventWorker):
@@ -130,11 +132,13 @@ class Worker(GeventWorker):
 
     def _handle(self, listener: Any, request: Any, client: "Client", address: Any) -> bool:
         """Whether the connection may be used again."""
+        goes_on = True
         try:
             self.handle_request(listener.getsockname(), request, client, address)
-            return True
         except StopIteration:
-            return False
+            goes_on = False
+        client.flush()
+        return goes_on
 
     def _drained(self, parser: Any, client: "Client") -> bool:
         """Reads on to the end of an honest body that was refused unread (a wrong token).
@@ -181,6 +185,7 @@ class Client:
     def begin(self) -> None:
         """A request begins: all its time is before it."""
         self._in, self._out = _Pace(), _Pace()
+        self._head = b""  # of an answer, held until its body is there: one record of TLS, not two
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -209,13 +214,25 @@ class Client:
             gevent.sleep(0)
 
     def sendall(self, data: bytes) -> None:
+        if not self._head and data.startswith(b"HTTP/1.1 ") and _LENGTH in data[:HEAD_BYTES]:
+            self._head = data
+            return
+        data, self._head = self._head + data, b""
+        self._send(data)
+
+    send = sendall
+
+    def flush(self) -> None:
+        """Sends what is held: an answer without a body."""
+        head, self._head = self._head, b""
+        self._send(head)
+
+    def _send(self, data: bytes) -> None:
         for start in range(0, len(data), PIECE_BYTES):
             piece = data[start : start + PIECE_BYTES]
             with self._waiting(self._out) as pace:
                 self._socket.sendall(piece)
             self._let_others_go_on(pace, len(piece))
-
-    send = sendall
 
     @contextlib.contextmanager
     def _waiting(self, pace: _Pace) -> Iterator[_Pace]:
@@ -236,6 +253,8 @@ class Client:
             socket.socket.shutdown(self._socket, how)
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.flush()
         with contextlib.suppress(OSError):
             self._socket.close()
 

@@ -58,8 +58,8 @@ class ScratchFile:
             except (sqlite3.Error, OSError) as error:
                 if is_new or not _is_broken(error) or time.monotonic() > deadline:
                     raise OperationalError(f"{self._path}: {error}") from error
-                log.warning("%s is made anew: %s", self._path, error)
-                is_new = self._throw_away()
+                if is_new := self._throw_away():
+                    log.warning("%s is made anew: %s", self._path, error)
                 continue
             greenlets.sleep(_ASK_SECONDS)
 

@@ -10,7 +10,8 @@ import json
 import logging
 import re
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpResponse, StreamingHttpResponse
@@ -36,6 +37,8 @@ from jobs.live.reading import Reader
 from jobs.models import Attempt, Job
 from jobs.outlook import Outlook
 from jobs.states import FINAL, State
+
+A, T = TypeVar("A"), TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -129,14 +132,17 @@ class _Events:
 
     def __init__(self, request: Any, user: User, job_id: int, known: EventId) -> None:
         self._user, self._job_id, self._known = user, job_id, known
-        self._told = Told()
+        self._told, self._expected, self._is_news = Told(), Outlook(None), False
         self._over = False
         self._goes_on = True  # there may be more to say at once
         self._sent_at = 0.0
-        self._job: Job | None = None  # as it was seen last
+        self._has_seen = False
+        self._runs = False  # as the job was seen last
         self._place = 0
-        self._attempts: list[Attempt] = []
+        self._is_ending = False  # the job is over: what was printed comes first
+        self._attempts: list[Attempt] = []  # for the next event
         self._reader: Reader | None = None  # of the latest attempt
+        self._has_warned = False
         self._stack = contextlib.ExitStack()
         wait = waiting.begin(request, job_id, user.pk, reads_output=True)
         self._wait = self._stack.enter_context(wait)
@@ -171,8 +177,7 @@ class _Events:
 
     def _patience(self) -> float:
         """Until it is time for a comment, or to say again of a job that runs that it is watched."""
-        is_running = self._job is not None and self._job.state == State.RUNNING
-        most = watching.RENEWED_SECONDS if is_running else COMMENT_SECONDS
+        most = watching.RENEWED_SECONDS if self._runs else COMMENT_SECONDS
         return min(most, self._until_comment())
 
     def _until_comment(self) -> float:
@@ -183,68 +188,88 @@ class _Events:
 
     def _look(self) -> bytes | None:
         """The event of what is new; None if nothing is, or there will be nothing more."""
-        if self._wait.is_due() and not self._see_job():
-            self._over = True
-            return None
-        job = self._job
-        if job is None:
-            return None
-        if job.state == State.RUNNING:
-            watching.note(job.pk)
-        expected = outlook.of(job, self._place or None)
-        is_news = self._told.is_news(expected)
-        _, _, _, *seen = self._known
-        is_over = job.state in FINAL
-        is_new = is_news or seen != [job.version, self._place, _status(job, expected)]
-        # What was printed is told before the end, and after anything else.
-        if is_new == is_over and (event := self._output_event(is_over)):
+        job = None
+        if self._wait.is_due() or self._is_ending:
+            job = self._seen()
+            if job is None:  # purged meanwhile, or its owner may look at it no longer
+                self._over = True
+                return None
+        if self._runs:
+            self._tried(watching.note, self._job_id)
+        if job is not None and self._is_new(job) and job.state not in FINAL:
+            return self._job_event(job)
+        self._is_ending = job is not None and job.state in FINAL
+        # What was printed is told before the end.
+        if self._reader and (event := self._tried(self._output_event, self._reader)):
             return event
-        self._over = is_over
-        return self._job_event(job, expected) if is_new else None
+        self._over = self._is_ending
+        return self._job_event(job) if job is not None and self._is_new(job) else None
 
-    def _see_job(self) -> bool:
-        """False if it was purged meanwhile, or its owner may look at it no longer."""
-        user, before = self._user, self._job
+    def _seen(self) -> Job | None:
+        """The job as it is now. Nothing of it is kept: thousands may wait."""
+        user = self._user
         job = _JOB_OF_BEARER.first(job=self._job_id, user=user.pk, digest=user.token_digest)
         if job is None:
-            return False
+            return None
         self._place = job.queue_position or 0
-        if before is None or before.version != job.version:
+        self._expected = outlook.of(job, self._place or None)
+        self._is_news = self._told.is_news(self._expected)
+        self._runs = job.state == State.RUNNING
+        if self._is_new(job) or not self._has_seen:
             self._attempts = answers.attempts_without_logs(job)
-        self._job = job
-        return True
+            is_told = job.state not in FINAL or self._known.version  # or over before it was asked
+            if self._attempts and is_told:
+                self._begin(self._attempts[-1])
+        self._has_seen = True
+        return job
 
-    def _job_event(self, job: Job, expected: Outlook) -> bytes:
-        self._told.note(expected)
-        document = answers.event(job, self._place or None, self._attempts)
+    def _is_new(self, job: Job) -> bool:
+        _, _, _, *seen = self._known
+        now = [job.version, self._place, _status(job, self._expected)]
+        return self._is_news or seen != now
+
+    def _begin(self, attempt: Attempt) -> None:
+        """The output of the latest attempt is told, another one's from its beginning."""
+        if self._reader is None or self._reader.number != attempt.number:
+            self._reader = Reader(attempt)
+        if attempt.number != self._known.attempt:
+            known = {"attempt": attempt.number, "compile_offset": 0, "execute_offset": 0}
+            self._known = self._known._replace(**known)
+
+    def _job_event(self, job: Job) -> bytes:
+        attempts, self._attempts = self._attempts, []
+        document = answers.event(job, self._place or None, attempts)
+        self._told.note(self._expected)
+        self._is_news = False
         self._goes_on = not self._known.version  # of one that ran before there may be output
-        self._begin_attempt()
         self._known = self._known._replace(
-            version=job.version, place=self._place, status=_status(job, expected)
+            attempt=attempts[-1].number if attempts else self._known.attempt,
+            version=job.version,
+            place=self._place,
+            status=_status(job, self._expected),
         )
         return _event("job", self._known, _json.render(document))
 
-    def _begin_attempt(self) -> None:
-        """The output of the latest attempt is told, another one's from its beginning."""
-        number = self._attempts[-1].number if self._attempts else 0
-        if number != self._known.attempt:
-            self._known = self._known._replace(attempt=number, compile_offset=0, execute_offset=0)
-        if self._attempts and (self._reader is None or self._reader.number != number):
-            self._reader = Reader(self._attempts[-1])
-
-    def _output_event(self, is_over: bool) -> bytes | None:
-        if is_over and not self._known.version:  # it was over before anybody asked
+    def _tried(self, function: Callable[[A], T], argument: A) -> T | None:
+        """What it returns; the job's changes are told even while output cannot be."""
+        try:
+            return function(argument)
+        except DatabaseError as error:
+            if not self._has_warned:
+                log.warning("A stream goes on without output: %s", str(error).strip())
+            self._has_warned = True
             return None
-        self._begin_attempt()
+
+    def _output_event(self, reader: Reader) -> bytes | None:
         offsets = self._known.compile_offset, self._known.execute_offset
-        found = self._reader.next(offsets, is_over=is_over) if self._reader else None
+        found = reader.next(offsets, is_over=self._is_ending)
         if found is None:
             return None
         piece, is_all = found
-        self._goes_on = is_over or not is_all
+        self._goes_on = self._is_ending or not is_all
         self._known = self._known._replace(**{f"{piece.log}_offset": piece.stop})
         document: answers.OutputEvent = {
-            "attempt": self._known.attempt,
+            "attempt": reader.number,
             "log": piece.log,
             "offset": piece.start,
             "text": log_text(piece.content),

@@ -1,34 +1,25 @@
-"""Why a job waits, for how long, and how the queue is: as the API says it."""
+"""Why a job waits: its turn, a GPU, or a host; and that its student hears of it."""
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import executors, platforms
 from accounts.gpus import Working, working
 from accounts.models import Executor, Gpu, User
-from jobs import claiming, outlook, reporting
-from jobs.models import Attempt, Job
-from tests.support.api import Api, problem
+from jobs import claiming, reporting
+from tests.support.api import Api
 from tests.support.changed import changed
+from tests.support.hosts import BROKEN, H100, L4, LANGUAGES, host, ran, silent
 from tests.support.processes import World, wait_for
 from tests.support.stubs import fake_nvcc
 
 pytestmark = pytest.mark.django_db
-
-LANGUAGES = ["cuda", "cpp", "python"]
-H100 = {"uuid": "GPU-a", "name": "NVIDIA H100 80GB HBM3", "condition": "ready"}
-L4 = {"uuid": "GPU-b", "name": "NVIDIA L4", "condition": "ready"}
-BROKEN_SINCE = "2026-03-01T10:00:00Z"
-BROKEN = {"condition": "quarantined", "reason": "Xid 79", "since": BROKEN_SINCE}
 
 
 @pytest.fixture(autouse=True)
@@ -36,47 +27,10 @@ def several(settings: Any) -> None:
     settings.TELERUN_MAX_QUEUED_PER_USER = settings.TELERUN_SUBMITS_PER_MINUTE = 100
 
 
-def host(executor: Executor, offers: Any = None, *gpus: Any, **more: Any) -> Executor:
-    executor.refresh_from_db()
-    about = {"offers": offers or {"cuda": 1}, "languages": LANGUAGES, "gpus": list(gpus), **more}
-    executors.seen(executor, about)
-    executor.refresh_from_db()
-    return executor
-
-
-def silent(executor: Executor, **ago: float) -> datetime:
-    """Nothing was heard of it for so long; since when."""
-    since = timezone.now() - timedelta(**ago)
-    Executor.objects.filter(pk=executor.pk).update(last_seen_at=since)
-    return since
-
-
 def waits(api: Api, job: dict[str, Any]) -> tuple[str | None, datetime | None]:
     shown = api.get(f"/jobs/{job['id']}").json()
     since = shown["no_executor_since"]
     return shown["waiting_for"], since and datetime.fromisoformat(since.replace("Z", "+00:00"))
-
-
-def ran(
-    user: User, executor: Executor, count: int, compiled: float, execute: float,
-    platform: str = "cuda",
-) -> None:  # fmt: skip
-    """Jobs of that many seconds ended lately, one after the other."""
-    for n in range(count):
-        end = timezone.now() - timedelta(seconds=(n + 1) * (compiled + execute))
-        job = Job.objects.create(
-            user=user, source="x", platform=platform, submitted_at=end - timedelta(hours=1), turn=0,
-            attempts_left=2, state="finished", outcome="succeeded", finished_at=end,
-        )  # fmt: skip
-        Attempt.objects.create(
-            job=job, number=1, executor=executor, executor_name=executor.name, lease_token="x",
-            lease_expires_at=end, started_at=end - timedelta(seconds=compiled + execute),
-            ended_at=end, ending="finished", outcome="succeeded",
-            compile_seconds=compiled, execute_seconds=execute,
-        )  # fmt: skip
-
-
-# --- Why -------------------------------------------------------------------------------------
 
 
 def test_from_the_queue_to_the_end(as_alice: Api, gpu1: Executor, as_gpu1: Api) -> None:
@@ -266,7 +220,7 @@ def test_of_a_platform_with_a_name_of_its_own_all_gpus_count() -> None:
     assert working({"lab-7": 1, "cpu": 1}, []) == {"lab-7": Working(1, 0), "cpu": Working(1, 0)}
 
 
-# --- Being told ------------------------------------------------------------------------------
+# --- Being told --------------------------------------------------------------------------------
 
 
 def test_the_etag_differs_when_the_last_host_goes(as_alice: Api, gpu1: Executor) -> None:
@@ -365,221 +319,6 @@ class TestStreams:
             assert stream.next()[1]["expected_start"] is None
             ran(bob, gpu1, 5, 1.0, 5.0)
             assert stream.next()[1]["expected_start"] is not None
-
-
-# --- When ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def class_(make_user: Callable[[str], User]) -> Callable[[int], list[Api]]:
-    def make(count: int) -> list[Api]:
-        return [Api(make_user(f"student{n}").issue_token()) for n in range(count)]
-
-    return make
-
-
-def test_who_is_behind_waits_longer(
-    class_: Callable[[int], list[Api]], bob: User, gpu1: Executor
-) -> None:
-    host(gpu1, nproc_compile=1)
-    ran(bob, gpu1, 20, 1.0, 10.0)
-    students = class_(8)
-    jobs = [student.submit() for student in students]
-    shown = [
-        student.get(f"/jobs/{job['id']}").json()
-        for student, job in zip(students, jobs, strict=True)
-    ]
-    assert [job["jobs_before"] for job in shown] == list(range(8))
-    first = [job["expected_start"]["from_seconds"] for job in shown]
-    last = [job["expected_start"]["to_seconds"] for job in shown]
-    assert (first, last) == (sorted(first), sorted(last))
-    assert first[7] < 70 < last[7]
-    assert last[0] < 5
-
-
-def test_without_recent_jobs_nothing_is_expected(
-    as_alice: Api, as_bob: Api, bob: User, gpu1: Executor
-) -> None:
-    host(gpu1, {"cuda": 1, "cpu": 1})
-    as_bob.submit()
-    assert as_alice.submit()["expected_start"] is None
-    ran(bob, gpu1, 5, 1.0, 5.0, "cpu")
-    assert as_alice.submit()["expected_start"] is None
-    ran(bob, gpu1, 5, 1.0, 5.0)
-    Attempt.objects.update(ended_at=timezone.now() - timedelta(days=30))
-    assert as_alice.submit()["expected_start"] is None
-
-
-def test_a_compiled_job_has_a_place_and_a_time(
-    as_alice: Api, as_bob: Api, make_user: Callable[[str], User], gpu1: Executor, as_gpu1: Api
-) -> None:
-    """Two jobs are before mine on the only GPU, and I am the next in the queue (S13)."""
-    host(gpu1)
-    carol = make_user("carol")
-    ran(carol, gpu1, 10, 1.0, 10.0)
-    as_bob.submit()
-    runs = as_gpu1.claim()
-    as_gpu1.beat(runs, "executing")
-    second = as_bob.submit()
-    compiled = as_gpu1.claim()
-    as_gpu1.beat(compiled, "waiting")
-    mine = as_alice.submit()
-    assert (mine["queue_position"], mine["jobs_before"]) == (1, 2)
-    his = as_bob.get(f"/jobs/{second['id']}").json()
-    assert (his["queue_position"], his["jobs_before"], his["waiting_for"]) == (None, 1, "gpu")
-    assert his["expected_start"]["to_seconds"] <= mine["expected_start"]["to_seconds"]
-    as_gpu1.finish(runs)
-    assert as_alice.get(f"/jobs/{mine['id']}").json()["jobs_before"] == 1
-
-
-def test_users_who_come_between_are_counted(
-    as_alice: Api, as_bob: Api, bob: User, gpu1: Executor
-) -> None:
-    host(gpu1)
-    mine = [as_alice.submit() for _ in range(3)]
-    as_bob.submit()
-    shown = [as_alice.get(f"/jobs/{job['id']}").json() for job in mine]
-    assert [job["queue_position"] for job in shown] == [1, 2, 3]  # as they stand now
-    assert [job["jobs_before"] for job in shown] == [0, 2, 3]  # bob comes between
-
-
-def test_a_place_that_no_host_can_fill_is_in_nobodys_way(
-    as_alice: Api, as_bob: Api, gpu1: Executor, gpu2: Executor
-) -> None:
-    """Python for the CPU waits for a host that knows it; the C++ behind it does not."""
-    host(gpu1, {"cpu": 1})
-    as_bob.submit(filename="a.py")
-    silent(gpu1, minutes=5)
-    host(gpu2, {"cpu": 1}, languages=["cpp"])
-    job = as_alice.submit(filename="a.cpp")
-    assert (job["queue_position"], job["jobs_before"], job["waiting_for"]) == (2, 0, "turn")
-
-
-@pytest.mark.parametrize("seconds", [1e6, 1e-300, 0.0, 86_401.0])
-def test_whatever_executors_say_of_durations_and_places(
-    as_alice: Api, as_bob: Api, gpu1: Executor, as_gpu1: Api, seconds: float
-) -> None:
-    host(gpu1, {"cuda": 10_000, "cpu": 10_000}, nproc_compile=10**30)
-    for _ in range(3):
-        as_bob.submit()
-        as_gpu1.finish(as_gpu1.claim(), compile_seconds=seconds, execute_seconds=seconds)
-    expected = as_alice.submit()["expected_start"]
-    assert 0 <= expected["from_seconds"] < expected["to_seconds"] < 10**6
-
-
-def test_a_mistake_in_what_is_expected_keeps_no_job_back(
-    as_alice: Api, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host(gpu1)
-    monkeypatch.setattr("jobs.expectation._Service.add", lambda service, job: 1 / 0)
-    job = as_alice.submit()
-    assert (job["queue_position"], job["waiting_for"], job["jobs_before"]) == (1, "turn", None)
-
-
-def test_far_behind_nothing_is_expected(
-    as_alice: Api, as_bob: Api, gpu1: Executor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outlook, "_MOST_QUEUED", 2)
-    host(gpu1)
-    as_bob.submit()
-    assert as_alice.submit()["jobs_before"] == 1
-    third = as_alice.submit()
-    assert (third["jobs_before"], third["waiting_for"]) == (None, "turn")
-    assert as_alice.get("/queue").json()["queued"] == 3
-
-
-# --- The queue -------------------------------------------------------------------------------
-
-
-def test_the_queue_as_it_is(
-    as_alice: Api, as_bob: Api, gpu1: Executor, gpu2: Executor, as_gpu1: Api
-) -> None:
-    empty = as_alice.get("/queue").json()
-    assert empty == {
-        "accepting": True, "starting": True, "message": "", "queued": 0, "running": 0,
-        "platforms": [], "announcements": [],
-    }  # fmt: skip
-    host(gpu1, {"cuda": 2, "h100": 2, "cpu": 4}, H100, {**H100, "uuid": "GPU-c", **BROKEN})
-    host(gpu2, {"cuda": 1, "l4": 1}, L4)
-    as_alice.submit()
-    as_gpu1.claim()
-    as_bob.submit(platform="l4")
-    as_bob.submit(filename="a.cpp")
-    silent(gpu2, minutes=1)
-    now = as_bob.get("/queue").json()
-    assert (now["queued"], now["running"]) == (2, 1)
-    assert now["platforms"] == [
-        {"name": "cpu", "executors": 1, "gpus": 0, "queued": 1},
-        {"name": "cuda", "executors": 1, "gpus": 1, "queued": 0},
-        {"name": "h100", "executors": 1, "gpus": 1, "queued": 0},
-        {"name": "l4", "executors": 0, "gpus": 0, "queued": 1},
-    ]
-
-
-def test_the_queue_is_for_users(nobody: Api, as_gpu1: Api, as_alice: Api) -> None:
-    assert problem(nobody.get("/queue")) == (401, "not-authenticated")
-    assert problem(as_gpu1.get("/queue")) == (403, "wrong-token-kind")
-    assert problem(as_alice.post("/queue", {})) == (405, "method-not-allowed")
-    assert as_alice.request("HEAD", "/queue").status_code == 200
-
-
-def test_nobody_is_named(as_alice: Api, make_user: Callable[[str], User], gpu1: Executor) -> None:
-    secret = make_user("mallory-the-secret")
-    host(gpu1)
-    Api(secret.issue_token()).submit(filename="private-name.cu")
-    mine = as_alice.submit()
-    texts = [
-        as_alice.get(path).content.decode() for path in ("/queue", f"/jobs/{mine['id']}", "/jobs")
-    ]
-    assert not any(word in text for text in texts for word in ("mallory", "private-name", "gpu1"))
-
-
-# --- What it costs ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As in a server's process: what was looked at last is kept."""
-    monkeypatch.setattr(outlook, "_kept", outlook._Kept())
-    monkeypatch.setattr(platforms, "_kept", platforms._Kept())
-    yield
-    outlook._kept.snapshot = None
-
-
-def statements(function: Callable[[], Any]) -> list[str]:
-    with CaptureQueriesContext(connection) as captured:
-        function()
-    return [query["sql"] for query in captured]
-
-
-def test_a_look_a_submission_and_the_queue_ask_nothing_more(
-    as_alice: Api, bob: User, gpu1: Executor, kept: None
-) -> None:
-    """All of it comes from what was looked at once for everyone."""
-    host(gpu1)
-    ran(bob, gpu1, 20, 1.0, 10.0)
-    path = f"/jobs/{as_alice.submit()['id']}"
-    outlook.current()
-    outlook._kept.until = platforms._kept.until = float("inf")
-    assert as_alice.get(path).json()["expected_start"] is not None  # what is made once is made
-    assert len(statements(lambda: as_alice.get(path))) == 3  # the bearer, the job and its place
-    assert len(statements(lambda: as_alice.get("/queue"))) == 1
-    submits = statements(as_alice.submit)
-    assert not [s for s in submits if "accounts_platform" in s or "jobs_attempt" in s]
-    outlook._kept.until = 0.0
-    assert [s for s in statements(as_alice.submit) if "jobs_attempt" in s]
-
-
-def test_a_look_at_the_queue_takes_few_statements_however_long_it_is(
-    as_alice: Api, bob: User, gpu1: Executor
-) -> None:
-    host(gpu1)
-    ran(bob, gpu1, 5, 1.0, 10.0)
-    as_alice.submit()
-    few = len(statements(outlook.Snapshot))
-    for _ in range(20):
-        as_alice.submit()
-    assert len(statements(outlook.Snapshot)) == few <= 10
 
 
 # --- With a real server ----------------------------------------------------------------------
