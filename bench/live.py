@@ -11,6 +11,7 @@ import json
 import time
 from typing import Any, NamedTuple
 
+from bench import live_programs
 from bench.load import Answer, EmulatedExecutor, Student
 from bench.measure import percentile
 from bench.place import (
@@ -180,6 +181,7 @@ def measure(plan: Plan, table: Table) -> None:
                 f"(bare {100 * floor.cpu / floor.seconds:.1f} %)")  # fmt: skip
             with contextlib.suppress(AssertionError):
                 world.manage("telerun_db", "reset-submissions")
+    live_programs.measure(plan, table)
 
 
 def note(table: Table, shown: Shown, bare: Meter) -> None:

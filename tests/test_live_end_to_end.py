@@ -170,9 +170,9 @@ def test_after_a_lost_host_the_second_attempt_begins_anew(tmp_path: Path) -> Non
         sees(submit, b"first try\n")
         host.kill()
         course.start_host(course.executor("gpu2"), "--scratch-dir", course.file("scratch2"))
-        before, lost, after = ended(submit).splitlines(True)
-        assert (before, after) == (b"first try\n", b"second try\n")
-        assert b"the host was lost" in lost
+        first_try, *between, second_try = ended(submit).splitlines()
+        assert (first_try, second_try) == (b"first try", b"second try")
+        assert any(b"the host was lost" in line for line in between)
         attempts = course.request(course.student, "GET", "/jobs/1")[2]["attempts"]
         assert attempts[0]["execute_log"] == "first try\n"
         assert attempts[1]["outcome"] == "succeeded"

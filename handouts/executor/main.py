@@ -14,8 +14,9 @@ an execution worker, so that the next job compiles while one runs. Compilers and
 started by slots: one child process for each worker, which enforces the limits and leaves no process
 behind, not even when this one is killed. Both run in a sandbox (bubblewrap): as a uid of the slot's
 own where this is started by root, and without network, home, or other processes. One thread sends
-the heartbeats of all jobs in hand, four the results. A result is on disk before it is sent, with
-the files that its program left in ./out/; what could not be sent is sent by the next start.
+the heartbeats of all jobs in hand, four the results, up to eight what programs print while they
+run. A result is on disk before it is sent, with the files that its program left in ./out/; what
+could not be sent is sent by the next start.
 
 SIGTERM or Ctrl-C: take no more jobs, finish those in hand, exit 0. A second one: give them back.
 

@@ -81,16 +81,16 @@ class LiveSenders:
         with self._changed:
             while not self._is_off and time.monotonic() < until:
                 now = time.monotonic()
-                free = {at: one for one, at in self._due.items() if one not in self._busy}
-                if free and min(free) <= now:
-                    stream = free[min(free)]
+                free = {one: at for one, at in self._due.items() if one not in self._busy}
+                stream = next((one for one, at in free.items() if at <= now), None)
+                if stream is not None:  # the one that has waited for longest
                     del self._due[stream]
                     self._busy.add(stream)
                     if self._due:
                         self._see_to_threads()
                     return stream
                 self._idle += 1
-                self._changed.wait(min([until, *free]) - now)
+                self._changed.wait(min([until, *free.values()]) - now)
                 self._idle -= 1
             self._threads -= 1
             return None
