@@ -92,14 +92,19 @@ def checkpoint_if_due(database: str) -> None:
 
     SQLite's own checkpoints, after a commit, are off in the server: no request pays for one. This
     one holds the writers' turn, so that no commit meets it (SQLite's bug of resetting its log,
-    before 3.51.3).
+    before 3.51.3). Raises OperationalError, such as on a full disk.
     """
     if _server is None or not _server.sync.checkpoint_is_due():
         return
-    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        _in_a_turn(
-            Path(database), lambda: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        )
+    try:
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            _in_a_turn(Path(database), lambda: _checkpoint(connection))
+    except sqlite3.Error as error:  # Django translates those of its own connections alone
+        raise OperationalError(str(error)) from error
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _take_turn(database: Path | str, seconds: float) -> "_Turn":
