@@ -1,12 +1,14 @@
 """What `make_durable` leaves to a power cut: nothing that was committed before."""
 
 import os
+from pathlib import Path
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from foundation.database import connections
 from foundation.database.postgresql.base import _kept
+from foundation.database.sqlite import base
 
 
 @pytest.mark.django_db(transaction=True)
@@ -46,3 +48,23 @@ def test_a_connection_to_postgresql_is_kept_as_it_was_opened(autocommit: bool) -
     connection.connection.autocommit = autocommit
     assert connection._may_be_kept() is autocommit
     connection.connection.autocommit = True
+
+
+class StubServer:
+    """A server whose log is due to be moved into its database."""
+
+    class sync:
+        @staticmethod
+        def checkpoint_is_due() -> bool:
+            return True
+
+
+def test_a_checkpoint_that_fails_is_a_database_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As of Django's own connections: what looks after the database goes on after one."""
+    monkeypatch.setattr(base, "_server", StubServer)
+    (tmp_path / "db.sqlite3").write_bytes(b"no database at all" * 100)
+    for name in ("db.sqlite3", "away/db.sqlite3"):
+        with pytest.raises(DatabaseError):
+            base.checkpoint_if_due(str(tmp_path / name))
