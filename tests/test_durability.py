@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -50,20 +51,12 @@ def test_a_connection_to_postgresql_is_kept_as_it_was_opened(autocommit: bool) -
     connection.connection.autocommit = True
 
 
-class StubServer:
-    """A server whose log is due to be moved into its database."""
-
-    class sync:
-        @staticmethod
-        def checkpoint_is_due() -> bool:
-            return True
-
-
 def test_a_checkpoint_that_fails_is_a_database_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As of Django's own connections: what looks after the database goes on after one."""
-    monkeypatch.setattr(base, "_server", StubServer)
+    stub = SimpleNamespace(sync=SimpleNamespace(checkpoint_is_due=lambda: True))
+    monkeypatch.setattr(base, "_server", stub)
     (tmp_path / "db.sqlite3").write_bytes(b"no database at all" * 100)
     for name in ("db.sqlite3", "away/db.sqlite3"):
         with pytest.raises(DatabaseError):
