@@ -22,6 +22,7 @@ from django.db.backends.sqlite3 import base
 
 from foundation.bell import Bell, Listener
 from foundation.database.durability import SharedSync
+from foundation.database.sqlite.thread_files import TurnFile
 from foundation.serving import greenlets
 
 _ASK_SECONDS = 0.005  # how often a process asks for its turn to write, if no bell tells it
@@ -236,7 +237,7 @@ class _Turn:
 
     def __init__(self) -> None:
         self._greenlets = greenlets.Lock()
-        self._file = -1
+        self._file: TurnFile | None = None
         self._of = (0, "")  # the process and path that the file was opened for
         self._listener = Listener()
 
@@ -257,7 +258,7 @@ class _Turn:
         return True
 
     def give(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         _bell.ring()
         self._greenlets.release()
 
@@ -265,14 +266,18 @@ class _Turn:
         if self._of != (os.getpid(), path):  # a lock is shared with a fork's parent
             self._open(path)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
+    @property
+    def _descriptor(self) -> int:
+        return self._file.descriptor if self._file else -1
+
     def _open(self, path: str) -> None:
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = TurnFile(path)
         except OSError as error:
             raise OperationalError(f"{path} cannot be opened: {error.strerror}") from error
         self._of = (os.getpid(), path)

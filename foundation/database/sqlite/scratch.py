@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import OperationalError
 
+from foundation.database.sqlite.thread_files import OpenDatabase, TurnFile
 from foundation.serving import greenlets
 
 log = logging.getLogger(__name__)
@@ -103,14 +104,15 @@ class ScratchFile:
     def _opened(self) -> sqlite3.Connection:
         """This thread's connection to the file that is there now."""
         mine = self._threads
-        if mine.database is not None and mine.pid == os.getpid():
+        if mine.opened is not None and mine.pid == os.getpid():
             with contextlib.suppress(FileNotFoundError):
                 if os.stat(self._path).st_ino == mine.inode:
-                    return mine.database
+                    return mine.opened.connection
         mine.forget()
         with self._turn():
-            mine.database, mine.inode = self._made()
-        return mine.database
+            database, mine.inode = self._made()
+        mine.opened = OpenDatabase(database)
+        return database
 
     def _made(self) -> tuple[sqlite3.Connection, int]:
         """A connection to the file, with its tables, and the file's inode."""
@@ -169,26 +171,24 @@ class _Threads(greenlets.NativeLocal):
     """What one native thread has open."""
 
     def __init__(self) -> None:
-        self.database: sqlite3.Connection | None = None
+        self.opened: OpenDatabase | None = None
         self.inode = 0
         self.pid = 0
-        self._turn = -1
+        self._turn: TurnFile | None = None
         self._inherited: list[Any] = []  # of the process that this one was forked from
 
     def turn(self, path: str) -> int:
         """The descriptor that is locked. Raises OSError."""
-        if self.pid != os.getpid():  # a lock is shared with a fork's parent
-            self._turn = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._turn is None or self.pid != os.getpid():  # a lock is shared with a fork's parent
+            self._turn = TurnFile(path)
             self.pid = os.getpid()
-        return self._turn
+        return self._turn.descriptor
 
     def forget(self) -> None:
         """Closes the connection; a fork's parent may still use its own."""
-        database, self.database = self.database, None
         if self.pid != os.getpid():
-            self._inherited.append(database)
-        elif database is not None:
-            database.close()
+            self._inherited.append(self.opened)
+        self.opened = None
 
 
 def _is_broken(error: Exception) -> bool:
