@@ -77,21 +77,21 @@ PARTS = (
     (1307, "handouts/client/answer.py", 8),
     (1356, "handouts/client/retries.py", 9),
     (1370, "handouts/client/connection.py", 19),
-    (1531, "handouts/submit/streams.py", 11),
-    (1576, "handouts/submit/job_events.py", 14),
-    (1655, "handouts/submit/moments.py", 7),
-    (1701, "handouts/submit/job_lines.py", 10),
-    (1824, "handouts/submit/screen.py", 17),
-    (1884, "handouts/submit/live.py", 11),
-    (2017, "handouts/submit/persistent.py", 16),
-    (2094, "handouts/submit/older_queue.py", 12),
-    (2153, "handouts/submit/refusals.py", 12),
-    (2201, "handouts/submit/job_client.py", 23),
-    (2337, "handouts/submit/file_names.py", 14),
-    (2364, "handouts/submit/output_files.py", 16),
-    (2432, "handouts/submit/log_files.py", 16),
-    (2465, "handouts/submit/show.py", 13),
-    (2493, "handouts/submit/main.py", 54),
+    (1534, "handouts/submit/streams.py", 11),
+    (1579, "handouts/submit/job_events.py", 14),
+    (1658, "handouts/submit/moments.py", 7),
+    (1704, "handouts/submit/job_lines.py", 10),
+    (1827, "handouts/submit/screen.py", 17),
+    (1887, "handouts/submit/live.py", 11),
+    (2020, "handouts/submit/persistent.py", 16),
+    (2097, "handouts/submit/older_queue.py", 12),
+    (2156, "handouts/submit/refusals.py", 12),
+    (2204, "handouts/submit/job_client.py", 23),
+    (2340, "handouts/submit/file_names.py", 14),
+    (2367, "handouts/submit/output_files.py", 16),
+    (2435, "handouts/submit/log_files.py", 16),
+    (2468, "handouts/submit/show.py", 13),
+    (2496, "handouts/submit/main.py", 54),
 )
 
 
@@ -1395,6 +1395,7 @@ class Queue:
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
+        self._socket: Any = None  # its own, also while the last answer of it is read
 
     def _trust(self, system: bool) -> None:
         """Trusts the certificates named, and with `system` those that the system trusts too.
@@ -1482,7 +1483,8 @@ class Queue:
             self.close()
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
-        if self._connection is not None:
+        # http.client drops the socket of an answer after which the other side closes.
+        if self._connection is not None and self._connection.sock is not None:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
@@ -1490,7 +1492,8 @@ class Queue:
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
-            self._connection.sock.settimeout(timeout)
+            self._socket = self._connection.sock
+            self._socket.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise
@@ -1553,8 +1556,8 @@ class StreamingQueue(Queue):
 
     def be_patient(self, seconds: float) -> None:
         """How long the rest of a stream may be silent."""
-        if self._connection is not None:
-            self._connection.sock.settimeout(seconds)
+        if self._socket is not None:
+            self._socket.settimeout(seconds)
 
     def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:

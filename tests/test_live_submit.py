@@ -605,6 +605,23 @@ def test_a_stream_that_falls_silent_is_asked_for_anew(student: Any, queue: StubL
     assert alice.out == printed(b"one\ntwo\n") + LAST_LINE
 
 
+def test_a_queue_that_closes_after_each_answer(student: Any, queue: StubLiveQueue) -> None:
+    """As a server that stops does, and some proxies always; silence is told there too."""
+    queue.closes = True
+    alice = student(patch="submit.SILENCE_SECONDS = 1.0")
+    queue.runs()
+    queue.prints(b"one\n")
+    queue.wait_until_watched(2)
+    alice.wait_until_told("Nothing has come from the queue for 1 s; asking again.")
+    queue.comment_seconds = 0.2
+    queue.wait_until_watched(3)
+    queue.prints(b"two\n")
+    alice.wait_until_shown(b"two\n")
+    queue.finishes(b"one\ntwo\n")
+    assert alice.wait() == 0
+    assert alice.out == printed(b"one\ntwo\n") + LAST_LINE
+
+
 def test_how_long_a_silence_is() -> None:
     """A comment comes every 15 s at least, or as often as the queue says."""
     assert 15 < submit.SILENCE_SECONDS <= 20

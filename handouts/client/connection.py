@@ -44,6 +44,7 @@ class Queue:
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
+        self._socket: Any = None  # its own, also while the last answer of it is read
 
     def _trust(self, system: bool) -> None:
         """Trusts the certificates named, and with `system` those that the system trusts too.
@@ -131,7 +132,8 @@ class Queue:
             self.close()
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
-        if self._connection is not None:
+        # http.client drops the socket of an answer after which the other side closes.
+        if self._connection is not None and self._connection.sock is not None:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
@@ -139,7 +141,8 @@ class Queue:
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
-            self._connection.sock.settimeout(timeout)
+            self._socket = self._connection.sock
+            self._socket.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise

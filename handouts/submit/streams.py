@@ -33,8 +33,8 @@ class StreamingQueue(Queue):
 
     def be_patient(self, seconds: float) -> None:
         """How long the rest of a stream may be silent."""
-        if self._connection is not None:
-            self._connection.sock.settimeout(seconds)
+        if self._socket is not None:
+            self._socket.settimeout(seconds)
 
     def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:

@@ -52,6 +52,7 @@ class StubLiveQueue:
         self.comment_seconds = 10.0
         self.promises = ""  # how often it sends comments
         self.has_no_events = False  # as an older queue
+        self.closes = False  # after each answer, as a server that stops, and says so
         self.keeps_back = False  # as a proxy that waits for the end of an answer
         self.cut_after: list[int] = []  # events, of one stream each
         self.cut_seconds = 0.0  # every stream, after so long
@@ -234,6 +235,8 @@ class StubLiveHandler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
+        if self.server.queue.closes:
+            self.send_header("Connection", "close")
         if self.server.queue.promises:
             self.send_header("Telerun-Comment-Seconds", self.server.queue.promises)
         self.end_headers()
@@ -248,6 +251,8 @@ class StubLiveHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("ETag", f'"{len(self.server.queue.events)}"')
         self.send_header("Content-Length", str(len(content)))
+        if self.server.queue.closes:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
 
