@@ -62,8 +62,15 @@ def make_libraries(nvcc: str, compiler: str, folder: Path) -> Libraries:
         for path in [*stubs, *run, folder]
         for library in path.glob("lib*")
     }
-    shown_at = [str(path) for path in run]
-    return Libraries(link, shown_at, str(folder), has_driver, sorted(names), include, driver)
+    return Libraries(
+        link=link,
+        run=[str(path) for path in run],
+        folder=str(folder),
+        has_driver=has_driver,
+        names=sorted(names),
+        include=include,
+        driver=driver,
+    )
 
 
 def library_folders(nvcc: str) -> tuple[list[Path], list[Path]]:
