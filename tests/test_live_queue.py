@@ -126,7 +126,7 @@ def test_exact_at_random(student: Api, host: StubExecutor, job_id: int) -> None:
         reader.read_to_the_end()
         assert {log: bytes(shown) for log, shown in reader.shown.logs.items()} == whole
     ids = {last for reader in readers for last in reader.ids if last[-1] == "0" and last[0] != "0"}
-    for last in rng.sample(sorted(ids), 30):  # wherever one was cut off, the rest is the rest
+    for last in sorted(ids):  # wherever one was cut off, the rest is the rest
         rest = dict.fromkeys(whole, b"")
         for event in Stream(student, job_id, last).until_over():
             if event.kind == "output":
