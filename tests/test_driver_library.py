@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,9 @@ def checked(tmp_path: Path, driver: list[str]) -> tuple[int | None, str]:
     libraries = executor.NO_LIBRARIES._replace(driver=driver)
     box = executor.Bubblewrap(options, "", tmp_path / "sandbox", libraries)
     box.devices._nodes = {GPU.uuid: []}
-    slot = executor.Slot(box)
     command = box.check(tmp_path / "auth.json", tmp_path / "scratch", "", GPU)
-    ended = slot.run(command, 30, LIMITS, lambda: True)
-    slot.close()
+    with closing(executor.Slot(box)) as slot:
+        ended = slot.run(command, 30, LIMITS, lambda: True)
     return ended.exit_code, ended.log.decode()
 
 

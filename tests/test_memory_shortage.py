@@ -4,6 +4,8 @@ import mmap
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -168,42 +170,62 @@ def test_managed_memory_is_told_by_the_file_that_it_is_mapped_from(tmp_path: Pat
     assert executor.managed(1 << 30) == 0  # no such process
 
 
-@pytest.mark.processes
-def test_slots_know_of_each_other_and_of_those_that_were_killed(tmp_path: Path) -> None:
-    boards = executor.MemoryBoards(tmp_path)
-    watcher = boards.next()
+@pytest.fixture
+def boards(tmp_path: Path) -> Any:
+    return executor.MemoryBoards(tmp_path)
+
+
+@pytest.fixture
+def slot(boards: Any) -> Iterator[Any]:
     slot = executor.Slot(None, None, boards.next())
-    limits = {"log_bytes": 1000, "output_bytes": 1000, "memory_bytes": 1 << 30}
-    seen: list[Any] = []
-
-    def while_it_runs(_offset: int, _data: bytes) -> None:
-        seen.extend(watcher.others())
-
-    def run(script: str) -> Any:
-        command = executor.Command([], ["/bin/sh", "-c", script], "/", {}, {})
-        return slot.run(command, 20, limits, lambda: True, while_it_runs)
-
-    run("for n in 1 2 3 4 5 6; do echo $n; sleep 0.1; done")
-    assert {held.limit for held in seen} == {1 << 30}
-    assert max(held.counted for held in seen) > 0
-    assert watcher.others() == []
-    assert run("sleep 0.3; kill -9 $PPID").why == "lost"
-    assert watcher.others() == []
+    yield slot
     slot.close()
-
-
-@pytest.mark.processes
-def test_a_program_has_no_way_to_the_board(tmp_path: Path) -> None:
-    slot = executor.Slot(None, None, executor.MemoryBoards(tmp_path).next())
-    limits = {"log_bytes": 1000, "output_bytes": 1000, "memory_bytes": 1 << 30}
-    told = [sys.executable, "-c", "import os; print(sorted(os.listdir('/proc/self/fd')))"]
-    ended = slot.run(executor.Command([], told, "/", {}, {}), 20, limits, lambda: True)
-    slot.close()
-    alone = subprocess.run(told, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
-    assert ended.log == alone.stdout
 
 
 LIMITS = {"log_bytes": 1000, "output_bytes": 1000, "memory_bytes": 1 << 30, "processes": 64}
+
+
+class Listener(executor.LiveOutput):
+    """Is told what the command prints, which is that it runs."""
+
+    def __init__(self, hear: Callable[[], None]) -> None:
+        self._hear = hear
+
+    def begin(self, ask: Callable[[int], None]) -> None:
+        self._ask = ask
+        ask(0)
+
+    def add(self, piece: Any) -> None:
+        self._hear()
+        self._ask(piece.offset + len(piece.data))
+
+
+def test_slots_know_of_each_other_and_of_those_that_were_killed(
+    tmp_path: Path, boards: Any, slot: Any
+) -> None:
+    watcher, seen = boards.next(), tmp_path / "seen"
+
+    def hear() -> None:
+        if any(held.limit == 1 << 30 and held.counted > 0 for held in watcher.others()):
+            seen.touch()
+
+    def run(script: str) -> Any:
+        command = executor.Command([], ["/bin/sh", "-c", script], "/", {}, {})
+        return slot.run(command, 120, LIMITS, lambda: True, Listener(hear))
+
+    until_seen = f"until [ -e {seen} ]; do echo; sleep 0.1; done"
+    assert run(until_seen).why == "ended"
+    assert watcher.others() == []
+    seen.unlink()
+    assert run(f"{until_seen}; kill -9 $PPID").why == "lost"
+    assert watcher.others() == []
+
+
+def test_a_program_has_no_way_to_the_board(slot: Any) -> None:
+    told = [sys.executable, "-c", "import os; print(sorted(os.listdir('/proc/self/fd')))"]
+    ended = slot.run(executor.Command([], told, "/", {}, {}), 20, LIMITS, lambda: True)
+    alone = subprocess.run(told, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+    assert ended.log == alone.stdout
 
 
 @pytest.mark.processes
@@ -213,11 +235,10 @@ def test_beside_a_cgroup_the_slot_looks_too(tmp_path: Path) -> None:
         (tmp_path / f"cgroup.{name}").write_text(text)
     group = executor.Cgroups(tmp_path).make()
     (group / "memory.events").write_text("oom_kill 0\n")
-    slot = executor.Slot(None, group)
-    hog = [sys.executable, "-c", "import time; b = bytearray(150 << 20); time.sleep(20)"]
+    hog = [sys.executable, "-c", "import time; b = bytearray(150 << 20); time.sleep(60)"]
     limits = {**LIMITS, "memory_bytes": 100 << 20}
-    ended = slot.run(executor.Command([], hog, "/", {}, {}), 20, limits, lambda: True)
-    slot.close()
+    with closing(executor.Slot(None, group)) as slot:
+        ended = slot.run(executor.Command([], hog, "/", {}, {}), 60, limits, lambda: True)
     assert ended.why == "memory"
     assert ended.memory_bytes > 100 << 20
 
@@ -236,10 +257,9 @@ def test_a_program_under_which_the_hosts_memory_falls(
     assert asks in script
     stub.write_text(script.replace(asks, f"MEMINFO = {str(before)!r}"))
     monkeypatch.setattr(executor, "__file__", str(stub))
-    slot = executor.Slot(None, None, executor.MemoryBoards(tmp_path).next())
-    falls = ["/bin/sh", "-c", f"sleep 0.5; mv {after} {before}; sleep 20"]
-    ended = slot.run(executor.Command([], falls, "/", {}, {}), 30, LIMITS, lambda: True)
-    slot.close()
+    falls = ["/bin/sh", "-c", f"sleep 0.5; mv {after} {before}; sleep 60"]
+    with closing(executor.Slot(None, None, executor.MemoryBoards(tmp_path).next())) as slot:
+        ended = slot.run(executor.Command([], falls, "/", {}, {}), 90, LIMITS, lambda: True)
     assert ended.why == why
     assert (ended.memory_bytes > 30 * GIB - 1) is (why == "memory")
 
