@@ -157,6 +157,7 @@ def test_root_does_not_yield_to_a_user_and_says_so(
     assert "User 65534 runs an executor with GPU 0 too" in capsys.readouterr().err
 
 
+@pytest.mark.hardening
 @pytest.mark.processes
 def test_users_of_a_group_exclude_each_other_where_root_lends_them_the_folder(
     locks: Path, start: Callable[..., Any]

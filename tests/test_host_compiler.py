@@ -170,6 +170,7 @@ int main() {
 """
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 @pytest.mark.processes
 def test_a_compiler_outside_of_usr_compiles_in_the_sandbox(world: World) -> None:

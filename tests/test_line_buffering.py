@@ -61,12 +61,16 @@ def result_of(queue: StubQueue, source: str, filename: str = "a.cpp", **members:
     ("ending", "outcome"),
     [
         (CRASH, "runtime_error"),
-        ("abort();", "runtime_error"),
-        ("_exit(0);", "succeeded"),
-        ("_Exit(3);", "runtime_error"),
-        ("raise(SIGKILL);", "runtime_error"),
-        ("throw 1;", "runtime_error"),
-        ("std::thread([] { *(volatile int *)nullptr = 1; }).join();", "runtime_error"),
+        pytest.param("abort();", "runtime_error", marks=pytest.mark.hardening),
+        pytest.param("_exit(0);", "succeeded", marks=pytest.mark.hardening),
+        pytest.param("_Exit(3);", "runtime_error", marks=pytest.mark.hardening),
+        pytest.param("raise(SIGKILL);", "runtime_error", marks=pytest.mark.hardening),
+        pytest.param("throw 1;", "runtime_error", marks=pytest.mark.hardening),
+        pytest.param(
+            "std::thread([] { *(volatile int *)nullptr = 1; }).join();",
+            "runtime_error",
+            marks=pytest.mark.hardening,
+        ),
     ],
 )
 def test_lines_before_the_end_are_there(
@@ -83,6 +87,7 @@ def test_lines_of_cuda_programs_are_there(queue: StubQueue, body: str) -> None:
     assert result_of(queue, main(body), "a.cu")["execute_log"] == SAID
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 def test_lines_before_a_time_out_are_there(queue: StubQueue) -> None:
     limits = {**LIMITS, "execute_seconds": 1}
@@ -104,7 +109,7 @@ def test_a_line_is_told_while_the_program_runs(queue: StubQueue) -> None:
 
 
 @pytest.mark.end_to_end
-@pytest.mark.parametrize("filename", ["a.cu", "a.cpp"])
+@pytest.mark.parametrize("filename", ["a.cpp", pytest.param("a.cu", marks=pytest.mark.hardening)])
 def test_standard_error_keeps_its_place(queue: StubQueue, filename: str) -> None:
     body = r'for (int i = 0; i < 3; i++) { printf("out %d\n", i); fprintf(stderr, "err %d\n", i); '
     body += r'std::cout << "cout\n"; std::cerr << "cerr\n"; }'
@@ -136,6 +141,7 @@ def test_python_and_the_c_library_in_it(queue: StubQueue) -> None:
 # --- Ways to build -------------------------------------------------------------------------
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 @pytest.mark.parametrize(
     ("filename", "flags"),

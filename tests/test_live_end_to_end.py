@@ -105,6 +105,7 @@ def test_each_line_is_on_the_screen_before_the_next_is_printed(course: Course) -
     assert host.stop() == 0
 
 
+@pytest.mark.hardening
 def test_who_cancels_an_endless_program_sees_what_it_printed(course: Course) -> None:
     course.begin_course()
     submit = course.hand_in("echo line; printf 'no newline'; sleep 600")
@@ -139,6 +140,7 @@ def test_two_watch_and_one_comes_late(course: Course) -> None:
         assert ended(process) == whole
 
 
+@pytest.mark.hardening
 def test_exact_while_the_server_is_killed(course: Course) -> None:
     """kill -9 twice, while a program prints."""
     course.begin_course()
@@ -160,6 +162,7 @@ def test_exact_while_the_server_is_killed(course: Course) -> None:
     assert ended(submit) == whole
 
 
+@pytest.mark.hardening
 def test_after_a_lost_host_the_second_attempt_begins_anew(tmp_path: Path) -> None:
     with Course(tmp_path, TELERUN_LEASE_SECONDS=4, TELERUN_SWEEP_SECONDS=1) as course:
         host = course.begin_course()
@@ -237,6 +240,7 @@ class CuttingProxy:
                     self.cuts += 1
 
 
+@pytest.mark.hardening
 def test_exact_through_a_proxy_that_cuts_every_second(course: Course) -> None:
     """All of the student's connections, and the host's."""
     course.start_server()
@@ -291,6 +295,7 @@ int main() { printf("iteration 0 of 10 converged\n"); fprintf(stderr, "warning\n
 """
 
 
+@pytest.mark.hardening
 def test_a_cuda_program_in_the_sandbox(course: Course) -> None:
     """The case `output-lost` as its student sees it, and that it can be stopped."""
     need("nvcc", NVCC)

@@ -167,6 +167,7 @@ def test_what_a_crash_took_is_a_gap(student: Api, host: StubExecutor, job_id: in
 # --- Bounds ------------------------------------------------------------------------------
 
 
+@pytest.mark.hardening
 def test_of_a_hundred_megabytes_the_beginning_and_the_end_are_kept(
     student: Api, host: StubExecutor, job_id: int
 ) -> None:
@@ -301,6 +302,7 @@ def test_check_says_where_it_cannot_be_kept(
     assert fault == "Live output cannot be kept: unable to open database file."
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 @pytest.mark.once
 def test_a_broken_file_is_made_anew_and_stops_no_job(world: World) -> None:

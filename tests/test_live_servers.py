@@ -69,6 +69,7 @@ def begun(world: World, servers: Servers) -> tuple[Ports, Path, int, StubExecuto
     return ports, alice, job_id, StubExecutor(ports, gpu)
 
 
+@pytest.mark.hardening
 def test_exact_while_servers_are_killed_and_streams_are_cut(world: World, servers: Servers) -> None:
     """Two watchers, one of whom is cut off again and again, and one that comes late."""
     seed = random.randrange(2**32)

@@ -120,6 +120,7 @@ def test_a_result_that_never_gets_through_goes_back_with_the_reason(
     assert host.stop() == 0
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 def test_a_proxy_without_a_queue_behind_it_is_waited_for(world: World, queue: StubQueue) -> None:
     """A 502 is no refusal, however often it comes."""

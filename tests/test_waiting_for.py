@@ -341,6 +341,7 @@ def events_of(world: World, user: Path, job: int) -> list[dict[str, Any]]:
     return told
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 @pytest.mark.long(15)
 def test_students_are_told_of_a_dead_host_without_looking_themselves(
@@ -371,6 +372,7 @@ def test_students_are_told_of_a_dead_host_without_looking_themselves(
         world.request(user, "POST", f"/jobs/{number}/cancel")
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 def test_a_host_that_is_killed_and_started_again(world: World) -> None:
     alice, gpu = world.user("alice"), world.executor("gpu1")
