@@ -91,99 +91,99 @@ PARTS = (
     (1022, "handouts/executor/machine/processes.py", 11),
     (1079, "handouts/executor/machine/driver_tools.py", 14),
     (1161, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1231, "handouts/executor/gate/recovery.py", 15),
-    (1268, "handouts/executor/gate/readings.py", 21),
-    (1384, "handouts/executor/machine/device_files.py", 13),
-    (1455, "handouts/executor/machine/held_open.py", 16),
-    (1530, "handouts/executor/slot/protocol.py", 26),
-    (1654, "handouts/executor/gate/gate.py", 24),
-    (1824, "handouts/executor/machine/cgroups.py", 12),
-    (1944, "handouts/executor/machine/host_compiler.py", 20),
-    (2066, "handouts/executor/machine/interpreter.py", 13),
-    (2110, "handouts/executor/machine/toolchain.py", 16),
-    (2237, "handouts/executor/sandbox/command.py", 12),
-    (2285, "handouts/executor/slot/live_output.py", 14),
-    (2328, "handouts/executor/slot/memory_board.py", 15),
-    (2394, "handouts/executor/slot/slot_start.py", 16),
-    (2425, "handouts/executor/slot/slot.py", 33),
-    (2590, "handouts/executor/gate/probe.py", 21),
-    (2661, "handouts/executor/machine/platforms.py", 7),
-    (2700, "handouts/client/job_file_names.py", 8),
-    (2740, "handouts/executor/base/file_names.py", 10),
-    (2764, "handouts/executor/results/archive.py", 17),
-    (2843, "handouts/executor/pipeline/attempt.py", 19),
-    (3013, "handouts/client/answer.py", 8),
-    (3062, "handouts/client/connection.py", 19),
-    (3223, "handouts/executor/base/held_connection.py", 13),
-    (3257, "handouts/executor/machine/gpu_choice.py", 9),
-    (3311, "handouts/executor/machine/gpu_instances.py", 13),
-    (3373, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3517, "handouts/executor/machine/driver_start.py", 16),
-    (3621, "handouts/executor/gate/gates.py", 15),
-    (3648, "handouts/executor/machine/cores.py", 14),
-    (3749, "handouts/executor/machine/driver_versions.py", 9),
-    (3790, "handouts/executor/machine/gpu_lock.py", 17),
-    (3914, "handouts/executor/machine/integrated.py", 16),
-    (3972, "handouts/executor/machine/driver_library.py", 9),
-    (4008, "handouts/executor/machine/driver_stub.c", 0),
-    (4051, "handouts/executor/machine/driver_stub.py", 16),
-    (4094, "handouts/executor/machine/libraries.py", 24),
-    (4217, "handouts/executor/machine/memory.py", 5),
-    (4281, "handouts/executor/pipeline/scratch.py", 16),
-    (4320, "handouts/executor/pipeline/workers.py", 11),
-    (4361, "handouts/executor/sandbox/bundle.py", 13),
-    (4394, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4427, "handouts/executor/sandbox/init.c", 0),
-    (4646, "handouts/executor/results/outputs.py", 10),
-    (4746, "handouts/executor/sandbox/first_process.py", 21),
-    (4799, "handouts/executor/sandbox/device_access.py", 14),
-    (4875, "handouts/executor/sandbox/driver_files.py", 17),
-    (4945, "handouts/executor/sandbox/sys_files.py", 16),
-    (4992, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5039, "handouts/executor/sandbox/hidden.py", 8),
-    (5111, "handouts/executor/sandbox/call_log.py", 10),
-    (5146, "handouts/executor/sandbox/bpf.py", 7),
-    (5186, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5257, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5332, "handouts/executor/sandbox/system_calls.py", 27),
-    (5449, "handouts/executor/sandbox/own_files.py", 17),
-    (5479, "handouts/executor/sandbox/self_test.py", 7),
-    (5543, "handouts/executor/sandbox/shown.py", 13),
-    (5592, "handouts/executor/sandbox/bubblewrap.py", 34),
-    (5765, "handouts/executor/sandbox/unconfined.py", 15),
-    (5849, "handouts/executor/pipeline/host.py", 38),
-    (6004, "handouts/executor/pipeline/held_claims.py", 10),
-    (6044, "handouts/executor/pipeline/places.py", 11),
-    (6086, "handouts/executor/pipeline/room.py", 14),
-    (6204, "handouts/executor/pipeline/shutdown.py", 18),
-    (6301, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6385, "handouts/executor/pipeline/claiming.py", 21),
-    (6530, "handouts/executor/base/flags.py", 12),
-    (6608, "handouts/executor/pipeline/disassembly.py", 14),
-    (6705, "handouts/executor/pipeline/building.py", 22),
-    (6834, "handouts/executor/pipeline/endings.py", 17),
-    (6905, "handouts/executor/pipeline/delivery.py", 16),
-    (6977, "handouts/executor/pipeline/outbox.py", 11),
-    (7012, "handouts/executor/results/spool.py", 11),
-    (7089, "handouts/executor/slot/bounded_log.py", 5),
-    (7125, "handouts/executor/pipeline/sending.py", 15),
-    (7202, "handouts/executor/pipeline/reporting.py", 19),
-    (7289, "handouts/executor/pipeline/handover.py", 17),
-    (7410, "handouts/executor/results/compile_cache.py", 15),
-    (7488, "handouts/executor/pipeline/compiling.py", 30),
-    (7655, "handouts/executor/pipeline/executing.py", 32),
-    (7791, "handouts/executor/pipeline/executor.py", 29),
-    (7906, "handouts/executor/slot/event_loop.py", 12),
-    (7941, "handouts/executor/slot/libc.py", 11),
-    (7996, "handouts/executor/slot/identity.py", 26),
-    (8062, "handouts/executor/slot/process_memory.py", 16),
-    (8134, "handouts/executor/slot/shortage.py", 16),
-    (8193, "handouts/executor/slot/memory_watch.py", 28),
-    (8323, "handouts/executor/slot/orders.py", 13),
-    (8403, "handouts/executor/slot/program_output.py", 11),
-    (8443, "handouts/executor/slot/command_run.py", 24),
-    (8630, "handouts/executor/slot/slot_process.py", 27),
-    (8682, "handouts/executor/main.py", 47),
+    (1237, "handouts/executor/gate/recovery.py", 15),
+    (1275, "handouts/executor/gate/readings.py", 23),
+    (1396, "handouts/executor/machine/device_files.py", 13),
+    (1467, "handouts/executor/machine/held_open.py", 16),
+    (1542, "handouts/executor/slot/protocol.py", 26),
+    (1666, "handouts/executor/gate/gate.py", 24),
+    (1838, "handouts/executor/machine/cgroups.py", 12),
+    (1958, "handouts/executor/machine/host_compiler.py", 20),
+    (2080, "handouts/executor/machine/interpreter.py", 13),
+    (2124, "handouts/executor/machine/toolchain.py", 16),
+    (2251, "handouts/executor/sandbox/command.py", 12),
+    (2299, "handouts/executor/slot/live_output.py", 14),
+    (2342, "handouts/executor/slot/memory_board.py", 15),
+    (2408, "handouts/executor/slot/slot_start.py", 16),
+    (2439, "handouts/executor/slot/slot.py", 33),
+    (2604, "handouts/executor/gate/probe.py", 21),
+    (2675, "handouts/executor/machine/platforms.py", 7),
+    (2714, "handouts/client/job_file_names.py", 8),
+    (2754, "handouts/executor/base/file_names.py", 10),
+    (2778, "handouts/executor/results/archive.py", 17),
+    (2857, "handouts/executor/pipeline/attempt.py", 19),
+    (3027, "handouts/client/answer.py", 8),
+    (3076, "handouts/client/connection.py", 19),
+    (3237, "handouts/executor/base/held_connection.py", 13),
+    (3271, "handouts/executor/machine/gpu_choice.py", 9),
+    (3325, "handouts/executor/machine/gpu_instances.py", 13),
+    (3387, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3531, "handouts/executor/machine/driver_start.py", 16),
+    (3635, "handouts/executor/gate/gates.py", 15),
+    (3662, "handouts/executor/machine/cores.py", 14),
+    (3763, "handouts/executor/machine/driver_versions.py", 9),
+    (3804, "handouts/executor/machine/gpu_lock.py", 17),
+    (3928, "handouts/executor/machine/integrated.py", 16),
+    (3986, "handouts/executor/machine/driver_library.py", 9),
+    (4022, "handouts/executor/machine/driver_stub.c", 0),
+    (4065, "handouts/executor/machine/driver_stub.py", 16),
+    (4108, "handouts/executor/machine/libraries.py", 24),
+    (4231, "handouts/executor/machine/memory.py", 5),
+    (4295, "handouts/executor/pipeline/scratch.py", 16),
+    (4334, "handouts/executor/pipeline/workers.py", 11),
+    (4375, "handouts/executor/sandbox/bundle.py", 13),
+    (4408, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4441, "handouts/executor/sandbox/init.c", 0),
+    (4660, "handouts/executor/results/outputs.py", 10),
+    (4760, "handouts/executor/sandbox/first_process.py", 21),
+    (4813, "handouts/executor/sandbox/device_access.py", 14),
+    (4889, "handouts/executor/sandbox/driver_files.py", 17),
+    (4959, "handouts/executor/sandbox/sys_files.py", 16),
+    (5006, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5053, "handouts/executor/sandbox/hidden.py", 8),
+    (5125, "handouts/executor/sandbox/call_log.py", 10),
+    (5160, "handouts/executor/sandbox/bpf.py", 7),
+    (5200, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5271, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5346, "handouts/executor/sandbox/system_calls.py", 27),
+    (5463, "handouts/executor/sandbox/own_files.py", 17),
+    (5493, "handouts/executor/sandbox/self_test.py", 7),
+    (5557, "handouts/executor/sandbox/shown.py", 13),
+    (5606, "handouts/executor/sandbox/bubblewrap.py", 34),
+    (5779, "handouts/executor/sandbox/unconfined.py", 15),
+    (5863, "handouts/executor/pipeline/host.py", 38),
+    (6018, "handouts/executor/pipeline/held_claims.py", 10),
+    (6058, "handouts/executor/pipeline/places.py", 11),
+    (6100, "handouts/executor/pipeline/room.py", 14),
+    (6218, "handouts/executor/pipeline/shutdown.py", 18),
+    (6315, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6399, "handouts/executor/pipeline/claiming.py", 21),
+    (6544, "handouts/executor/base/flags.py", 12),
+    (6622, "handouts/executor/pipeline/disassembly.py", 14),
+    (6719, "handouts/executor/pipeline/building.py", 22),
+    (6848, "handouts/executor/pipeline/endings.py", 17),
+    (6919, "handouts/executor/pipeline/delivery.py", 16),
+    (6991, "handouts/executor/pipeline/outbox.py", 11),
+    (7026, "handouts/executor/results/spool.py", 11),
+    (7103, "handouts/executor/slot/bounded_log.py", 5),
+    (7139, "handouts/executor/pipeline/sending.py", 15),
+    (7216, "handouts/executor/pipeline/reporting.py", 19),
+    (7303, "handouts/executor/pipeline/handover.py", 17),
+    (7424, "handouts/executor/results/compile_cache.py", 15),
+    (7502, "handouts/executor/pipeline/compiling.py", 30),
+    (7669, "handouts/executor/pipeline/executing.py", 32),
+    (7805, "handouts/executor/pipeline/executor.py", 29),
+    (7920, "handouts/executor/slot/event_loop.py", 12),
+    (7955, "handouts/executor/slot/libc.py", 11),
+    (8010, "handouts/executor/slot/identity.py", 26),
+    (8076, "handouts/executor/slot/process_memory.py", 16),
+    (8148, "handouts/executor/slot/shortage.py", 16),
+    (8207, "handouts/executor/slot/memory_watch.py", 28),
+    (8337, "handouts/executor/slot/orders.py", 13),
+    (8417, "handouts/executor/slot/program_output.py", 11),
+    (8457, "handouts/executor/slot/command_run.py", 24),
+    (8644, "handouts/executor/slot/slot_process.py", 27),
+    (8696, "handouts/executor/main.py", 47),
 )
 
 
@@ -1213,6 +1213,12 @@ def is_failure(field: str) -> bool:
     return (in_brackets or is_bare) and not is_lacking(text)
 
 
+def says_broken(field: str) -> bool:
+    """Whether a value could not be had because no program can use the GPU until it is reset, or at
+    all: "[GPU is lost]", "[GPU requires reset]"."""
+    return field.strip().strip("[]").strip().lower() in ("gpu is lost", "gpu requires reset")
+
+
 def is_value(field: str) -> bool:
     """Whether it is neither of these."""
     return not is_lacking(field) and not is_failure(field)
@@ -1255,7 +1261,8 @@ def xid_asks_for_reset(message: str) -> bool:
     found = re.search(r"\bto\s+(0x[0-9a-f]+|\d+)\s*(?:\(([^)]*)\))?", message, re.IGNORECASE)
     if not found:
         return False
-    return int(found[1], 0) in RESET_ACTIONS or asks_for_reset(found[2] or "")
+    number = int(found[1], 16 if "x" in found[1].lower() else 10)
+    return number in RESET_ACTIONS or asks_for_reset(found[2] or "")
 
 
 # --- handouts/executor/gate/readings.py ---------------------------------------------------
@@ -1316,6 +1323,11 @@ class Reading:
         action = self._row.get("gpu_recovery_action", "")
         return action if asks_for_reset(action) else ""
 
+    @property
+    def broken(self) -> str:
+        """The field in which the driver says that the GPU is lost or must be reset; "" for none."""
+        return next((text for text in self._row.values() if says_broken(text)), "")
+
     def doubts(self) -> frozenset[str]:
         """What was answered that says neither that the GPU is well nor that it is not: values that
         could not be read, and recovery actions other than a reset."""
@@ -1357,8 +1369,8 @@ class GpuReader:
             return self.read(may_start)
         rows = [row for row in rows_of(answer, len(self._fields)) if row[0] == self._whole]
         if not rows:
-            last = (answer.strip().splitlines() or ["it says nothing"])[-1]
-            raise GpuTrouble(f"nvidia-smi does not find it: {last[:200]}")
+            told = in_a_line(answer) or "it says nothing"
+            raise GpuTrouble(f"nvidia-smi does not find it: {told}")
         # Of an instance (MIG) nvidia-smi does not say which processes are on it.
         on_it = [] if self._gpu.whole else rows_of(apps, 3)
         mine = [row for row in on_it if row[0] == self._whole and row[1].isdigit()]
@@ -1712,6 +1724,8 @@ class Gate:
         self.reading = seen.members()
         if seen.reset_wanted:
             raise GpuTrouble(f"the driver asks for: {seen.reset_wanted}")
+        if seen.broken:
+            raise GpuTrouble(f"nvidia-smi says of it: {seen.broken}")
         self._doubts = seen.doubts()
         self._tried_doubts &= self._doubts
         self.doubtful = self.doubtful or self._doubts != self._tried_doubts

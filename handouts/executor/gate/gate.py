@@ -82,6 +82,8 @@ class Gate:
         self.reading = seen.members()
         if seen.reset_wanted:
             raise GpuTrouble(f"the driver asks for: {seen.reset_wanted}")
+        if seen.broken:
+            raise GpuTrouble(f"nvidia-smi says of it: {seen.broken}")
         self._doubts = seen.doubts()
         self._tried_doubts &= self._doubts
         self.doubtful = self.doubtful or self._doubts != self._tried_doubts
