@@ -90,100 +90,100 @@ PARTS = (
     (946, "handouts/executor/gate/kernel_log.py", 12),
     (1022, "handouts/executor/machine/processes.py", 11),
     (1079, "handouts/executor/machine/driver_tools.py", 14),
-    (1161, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1237, "handouts/executor/gate/recovery.py", 15),
-    (1275, "handouts/executor/gate/readings.py", 23),
-    (1396, "handouts/executor/machine/device_files.py", 13),
-    (1467, "handouts/executor/machine/held_open.py", 16),
-    (1542, "handouts/executor/slot/protocol.py", 26),
-    (1666, "handouts/executor/gate/gate.py", 24),
-    (1838, "handouts/executor/machine/cgroups.py", 12),
-    (1958, "handouts/executor/machine/host_compiler.py", 20),
-    (2080, "handouts/executor/machine/interpreter.py", 13),
-    (2124, "handouts/executor/machine/toolchain.py", 16),
-    (2251, "handouts/executor/sandbox/command.py", 12),
-    (2299, "handouts/executor/slot/live_output.py", 14),
-    (2342, "handouts/executor/slot/memory_board.py", 15),
-    (2408, "handouts/executor/slot/slot_start.py", 16),
-    (2439, "handouts/executor/slot/slot.py", 33),
-    (2604, "handouts/executor/gate/probe.py", 21),
-    (2675, "handouts/executor/machine/platforms.py", 7),
-    (2714, "handouts/client/job_file_names.py", 8),
-    (2754, "handouts/executor/base/file_names.py", 10),
-    (2778, "handouts/executor/results/archive.py", 17),
-    (2857, "handouts/executor/pipeline/attempt.py", 19),
-    (3027, "handouts/client/answer.py", 8),
-    (3076, "handouts/client/connection.py", 19),
-    (3237, "handouts/executor/base/held_connection.py", 13),
-    (3271, "handouts/executor/machine/gpu_choice.py", 9),
-    (3325, "handouts/executor/machine/gpu_instances.py", 13),
-    (3387, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3531, "handouts/executor/machine/driver_start.py", 16),
-    (3635, "handouts/executor/gate/gates.py", 15),
-    (3662, "handouts/executor/machine/cores.py", 14),
-    (3763, "handouts/executor/machine/driver_versions.py", 9),
-    (3804, "handouts/executor/machine/gpu_lock.py", 17),
-    (3928, "handouts/executor/machine/integrated.py", 16),
-    (3986, "handouts/executor/machine/driver_library.py", 9),
-    (4022, "handouts/executor/machine/driver_stub.c", 0),
-    (4065, "handouts/executor/machine/driver_stub.py", 16),
-    (4108, "handouts/executor/machine/libraries.py", 24),
-    (4231, "handouts/executor/machine/memory.py", 5),
-    (4295, "handouts/executor/pipeline/scratch.py", 16),
-    (4334, "handouts/executor/pipeline/workers.py", 11),
-    (4375, "handouts/executor/sandbox/bundle.py", 13),
-    (4408, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4441, "handouts/executor/sandbox/init.c", 0),
-    (4660, "handouts/executor/results/outputs.py", 10),
-    (4760, "handouts/executor/sandbox/first_process.py", 21),
-    (4813, "handouts/executor/sandbox/device_access.py", 14),
-    (4889, "handouts/executor/sandbox/driver_files.py", 17),
-    (4959, "handouts/executor/sandbox/sys_files.py", 16),
-    (5006, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5053, "handouts/executor/sandbox/hidden.py", 8),
-    (5125, "handouts/executor/sandbox/call_log.py", 10),
-    (5160, "handouts/executor/sandbox/bpf.py", 7),
-    (5200, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5271, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5346, "handouts/executor/sandbox/system_calls.py", 27),
-    (5463, "handouts/executor/sandbox/own_files.py", 17),
-    (5493, "handouts/executor/sandbox/self_test.py", 7),
-    (5557, "handouts/executor/sandbox/shown.py", 13),
-    (5606, "handouts/executor/sandbox/bubblewrap.py", 34),
-    (5779, "handouts/executor/sandbox/unconfined.py", 15),
-    (5863, "handouts/executor/pipeline/host.py", 38),
-    (6018, "handouts/executor/pipeline/held_claims.py", 10),
-    (6058, "handouts/executor/pipeline/places.py", 11),
-    (6100, "handouts/executor/pipeline/room.py", 14),
-    (6218, "handouts/executor/pipeline/shutdown.py", 18),
-    (6315, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6399, "handouts/executor/pipeline/claiming.py", 21),
-    (6544, "handouts/executor/base/flags.py", 12),
-    (6622, "handouts/executor/pipeline/disassembly.py", 14),
-    (6719, "handouts/executor/pipeline/building.py", 22),
-    (6848, "handouts/executor/pipeline/endings.py", 17),
-    (6919, "handouts/executor/pipeline/delivery.py", 16),
-    (6991, "handouts/executor/pipeline/outbox.py", 11),
-    (7026, "handouts/executor/results/spool.py", 11),
-    (7103, "handouts/executor/slot/bounded_log.py", 5),
-    (7139, "handouts/executor/pipeline/sending.py", 15),
-    (7216, "handouts/executor/pipeline/reporting.py", 19),
-    (7303, "handouts/executor/pipeline/handover.py", 17),
-    (7424, "handouts/executor/results/compile_cache.py", 15),
-    (7502, "handouts/executor/pipeline/compiling.py", 30),
-    (7669, "handouts/executor/pipeline/executing.py", 32),
-    (7805, "handouts/executor/pipeline/executor.py", 29),
-    (7920, "handouts/executor/slot/event_loop.py", 12),
-    (7955, "handouts/executor/slot/libc.py", 11),
-    (8010, "handouts/executor/slot/identity.py", 26),
-    (8076, "handouts/executor/slot/process_memory.py", 16),
-    (8148, "handouts/executor/slot/shortage.py", 16),
-    (8207, "handouts/executor/slot/memory_watch.py", 28),
-    (8337, "handouts/executor/slot/orders.py", 13),
-    (8417, "handouts/executor/slot/program_output.py", 11),
-    (8457, "handouts/executor/slot/command_run.py", 24),
-    (8644, "handouts/executor/slot/slot_process.py", 27),
-    (8696, "handouts/executor/main.py", 47),
+    (1174, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1250, "handouts/executor/gate/recovery.py", 15),
+    (1288, "handouts/executor/gate/readings.py", 23),
+    (1409, "handouts/executor/machine/device_files.py", 13),
+    (1480, "handouts/executor/machine/held_open.py", 16),
+    (1555, "handouts/executor/slot/protocol.py", 26),
+    (1679, "handouts/executor/gate/gate.py", 24),
+    (1857, "handouts/executor/machine/cgroups.py", 12),
+    (1977, "handouts/executor/machine/host_compiler.py", 20),
+    (2099, "handouts/executor/machine/interpreter.py", 13),
+    (2143, "handouts/executor/machine/toolchain.py", 16),
+    (2270, "handouts/executor/sandbox/command.py", 12),
+    (2318, "handouts/executor/slot/live_output.py", 14),
+    (2361, "handouts/executor/slot/memory_board.py", 15),
+    (2427, "handouts/executor/slot/slot_start.py", 16),
+    (2458, "handouts/executor/slot/slot.py", 33),
+    (2623, "handouts/executor/gate/probe.py", 21),
+    (2694, "handouts/executor/machine/platforms.py", 7),
+    (2733, "handouts/client/job_file_names.py", 8),
+    (2773, "handouts/executor/base/file_names.py", 10),
+    (2797, "handouts/executor/results/archive.py", 17),
+    (2876, "handouts/executor/pipeline/attempt.py", 19),
+    (3046, "handouts/client/answer.py", 8),
+    (3095, "handouts/client/connection.py", 19),
+    (3256, "handouts/executor/base/held_connection.py", 13),
+    (3290, "handouts/executor/machine/gpu_choice.py", 9),
+    (3344, "handouts/executor/machine/gpu_instances.py", 13),
+    (3406, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3550, "handouts/executor/machine/driver_start.py", 16),
+    (3654, "handouts/executor/gate/gates.py", 15),
+    (3681, "handouts/executor/machine/cores.py", 14),
+    (3782, "handouts/executor/machine/driver_versions.py", 9),
+    (3823, "handouts/executor/machine/gpu_lock.py", 17),
+    (3947, "handouts/executor/machine/integrated.py", 16),
+    (4005, "handouts/executor/machine/driver_library.py", 9),
+    (4041, "handouts/executor/machine/driver_stub.c", 0),
+    (4084, "handouts/executor/machine/driver_stub.py", 16),
+    (4127, "handouts/executor/machine/libraries.py", 24),
+    (4250, "handouts/executor/machine/memory.py", 5),
+    (4314, "handouts/executor/pipeline/scratch.py", 16),
+    (4353, "handouts/executor/pipeline/workers.py", 11),
+    (4394, "handouts/executor/sandbox/bundle.py", 13),
+    (4427, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4460, "handouts/executor/sandbox/init.c", 0),
+    (4679, "handouts/executor/results/outputs.py", 10),
+    (4779, "handouts/executor/sandbox/first_process.py", 21),
+    (4832, "handouts/executor/sandbox/device_access.py", 14),
+    (4908, "handouts/executor/sandbox/driver_files.py", 17),
+    (4978, "handouts/executor/sandbox/sys_files.py", 16),
+    (5025, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5072, "handouts/executor/sandbox/hidden.py", 8),
+    (5144, "handouts/executor/sandbox/call_log.py", 10),
+    (5179, "handouts/executor/sandbox/bpf.py", 7),
+    (5219, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5290, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5365, "handouts/executor/sandbox/system_calls.py", 27),
+    (5482, "handouts/executor/sandbox/own_files.py", 17),
+    (5512, "handouts/executor/sandbox/self_test.py", 7),
+    (5576, "handouts/executor/sandbox/shown.py", 13),
+    (5625, "handouts/executor/sandbox/bubblewrap.py", 34),
+    (5798, "handouts/executor/sandbox/unconfined.py", 15),
+    (5882, "handouts/executor/pipeline/host.py", 38),
+    (6037, "handouts/executor/pipeline/held_claims.py", 10),
+    (6077, "handouts/executor/pipeline/places.py", 11),
+    (6119, "handouts/executor/pipeline/room.py", 14),
+    (6237, "handouts/executor/pipeline/shutdown.py", 20),
+    (6341, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6425, "handouts/executor/pipeline/claiming.py", 21),
+    (6570, "handouts/executor/base/flags.py", 12),
+    (6648, "handouts/executor/pipeline/disassembly.py", 14),
+    (6745, "handouts/executor/pipeline/building.py", 22),
+    (6874, "handouts/executor/pipeline/endings.py", 17),
+    (6945, "handouts/executor/pipeline/delivery.py", 16),
+    (7017, "handouts/executor/pipeline/outbox.py", 11),
+    (7052, "handouts/executor/results/spool.py", 11),
+    (7129, "handouts/executor/slot/bounded_log.py", 5),
+    (7165, "handouts/executor/pipeline/sending.py", 15),
+    (7242, "handouts/executor/pipeline/reporting.py", 19),
+    (7329, "handouts/executor/pipeline/handover.py", 17),
+    (7450, "handouts/executor/results/compile_cache.py", 15),
+    (7528, "handouts/executor/pipeline/compiling.py", 30),
+    (7695, "handouts/executor/pipeline/executing.py", 32),
+    (7832, "handouts/executor/pipeline/executor.py", 29),
+    (7947, "handouts/executor/slot/event_loop.py", 12),
+    (7982, "handouts/executor/slot/libc.py", 11),
+    (8037, "handouts/executor/slot/identity.py", 26),
+    (8103, "handouts/executor/slot/process_memory.py", 16),
+    (8175, "handouts/executor/slot/shortage.py", 16),
+    (8234, "handouts/executor/slot/memory_watch.py", 28),
+    (8364, "handouts/executor/slot/orders.py", 13),
+    (8444, "handouts/executor/slot/program_output.py", 11),
+    (8484, "handouts/executor/slot/command_run.py", 24),
+    (8671, "handouts/executor/slot/slot_process.py", 27),
+    (8723, "handouts/executor/main.py", 47),
 )
 
 
@@ -1086,12 +1086,22 @@ TOOL_FOLDERS = "/usr/bin:/usr/sbin:/bin:/sbin"  # where root's tools are, whatev
 
 
 class Hanging:
-    """Those tools that did not end even after SIGKILL."""
+    """Those tools that did not end even after SIGKILL, and those that are asked now."""
 
     MAXIMUM = 7
 
     def __init__(self) -> None:
         self.processes: list[Any] = []
+        self._asked: set[Any] = set()  # those that are waited for now
+
+    def watch(self, process: Any) -> None:
+        """It runs until `dismiss`."""
+        self._asked.add(process)
+
+    def kill_all(self) -> None:
+        """For a process that ends at once, so that what it asked does not outlive it."""
+        for process in list(self._asked):
+            kill_group(process.pid)
 
     def check(self) -> None:
         """Raises GpuTrouble if there are too many to start another."""
@@ -1108,6 +1118,7 @@ class Hanging:
             if process.returncode is None:
                 self.processes.append(process)
         process.stdout.close()
+        self._asked.discard(process)
 
 
 HANGING = Hanging()
@@ -1115,13 +1126,15 @@ HANGING = Hanging()
 
 def start_tool(path: str, arguments: list[str]) -> Any:
     """The process, in a group of its own so that it can be killed with its children."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         ["/bin/sh", "-c", WITH_FEW_DESCRIPTORS, "sh", path, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    HANGING.watch(process)
+    return process
 
 
 def read_answer(process: Any, deadline: float) -> str:
@@ -1762,6 +1775,12 @@ class Gate:
         except GpuTrouble as trouble:
             self._broken = str(trouble)
         return self._broken
+
+    def was_killed(self, ended: Ended) -> None:
+        """A program was killed on it, if it had begun: `check` looks, so that the job goes back
+        before a slow nvidia-smi answers."""
+        self.doubtful = self.doubtful or bool(ended.seconds)
+        self.unkillable = [*self.unkillable, *ended.unkillable]
 
     def _look_for_xids(self) -> None:
         for xid, words in self._kernel_log.new_xids(self.gpu.bus) if self._kernel_log else []:
@@ -6259,7 +6278,8 @@ class Shutdown:
         if self._drain_seconds is None:
             self.drain()
             return
-        ends_at = time.monotonic() + self._drain_seconds - margin(self._drain_seconds)
+        over_at = time.monotonic() + self._drain_seconds
+        ends_at = over_at - margin(self._drain_seconds)
         self.drain(
             f"Stopping within {self._drain_seconds:g} s: no more jobs; giving back those in hand "
             "that cannot be over by then."
@@ -6267,6 +6287,12 @@ class Shutdown:
         self._give_back_late(ends_at)
         time.sleep(max(0.0, ends_at - time.monotonic()))  # or until the process ends
         self._give_back()
+        time.sleep(max(0.0, over_at - time.monotonic()))
+        # What hangs, such as nvidia-smi or the queue, is not waited for. Programs die with this
+        # process, and the next start sends what is in the spool.
+        say("Stopping at once: the time is over.")
+        HANGING.kill_all()
+        os._exit(self.exit_status)
 
     def _give_back_late(self, ends_at: float) -> None:
         """What has not begun to run, and may not end in time. What runs may well end before its
@@ -7726,7 +7752,8 @@ class Runner:
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:
     """Whether the GPU is well after the program; if not, the result does not count."""
-    if ended.why == "killed" and not ended.seconds:  # before it was started
+    if ended.why == "killed":  # it has no result; before the next job its GPU is looked at
+        gate.was_killed(ended)
         return True
     broken = gate.look_after(ended)
     if broken:

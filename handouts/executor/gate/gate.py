@@ -121,6 +121,12 @@ class Gate:
             self._broken = str(trouble)
         return self._broken
 
+    def was_killed(self, ended: Ended) -> None:
+        """A program was killed on it, if it had begun: `check` looks, so that the job goes back
+        before a slow nvidia-smi answers."""
+        self.doubtful = self.doubtful or bool(ended.seconds)
+        self.unkillable = [*self.unkillable, *ended.unkillable]
+
     def _look_for_xids(self) -> None:
         for xid, words in self._kernel_log.new_xids(self.gpu.bus) if self._kernel_log else []:
             say(f"GPU {self.gpu.index}: Xid {xid}: {words[:200]}")
