@@ -37,6 +37,12 @@ def lock_gpu(gpu: Gpu) -> Any:
             f"Another executor on this machine has GPU {gpu.index} ({gpu.uuid}). "
             "Set CUDA_VISIBLE_DEVICES to give each its own."
         ) from None
+    except OSError as error:  # as on Lustre and NFS that were mounted without locks
+        lock.close()
+        raise BadSetup(
+            f"The file system of {folder} has no locks ({error.strerror}), so the GPUs' locks "
+            "cannot be there: set XDG_RUNTIME_DIR to a folder of yours on this machine's own disk."
+        ) from None
     say_of_others(gpu, folder, name)
     return lock
 
