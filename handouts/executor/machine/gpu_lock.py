@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,9 @@ def own_folder(folder: Path, mode: int) -> Path:
     """The folder, made if need be. Raises BadSetup unless it is root's or this user's, and closed
     to all others; a group may write in one of root's."""
     try:
-        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=mode, parents=True)
+            folder.chmod(mode)  # whatever the umask
         status = folder.lstat()
     except OSError as error:
         raise BadSetup(
