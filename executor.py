@@ -136,54 +136,54 @@ PARTS = (
     (4468, "handouts/executor/sandbox/init.c", 0),
     (4687, "handouts/executor/results/outputs.py", 10),
     (4787, "handouts/executor/sandbox/first_process.py", 21),
-    (4840, "handouts/executor/sandbox/device_access.py", 14),
-    (4916, "handouts/executor/sandbox/driver_files.py", 17),
-    (4986, "handouts/executor/sandbox/sys_files.py", 16),
-    (5033, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5080, "handouts/executor/sandbox/hidden.py", 8),
-    (5152, "handouts/executor/sandbox/call_log.py", 10),
-    (5187, "handouts/executor/sandbox/bpf.py", 7),
-    (5227, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5298, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5373, "handouts/executor/sandbox/system_calls.py", 27),
-    (5490, "handouts/executor/sandbox/own_files.py", 17),
-    (5520, "handouts/executor/sandbox/self_test.py", 7),
-    (5584, "handouts/executor/sandbox/shown.py", 13),
-    (5633, "handouts/executor/sandbox/bubblewrap.py", 34),
-    (5806, "handouts/executor/sandbox/unconfined.py", 15),
-    (5890, "handouts/executor/pipeline/host.py", 38),
-    (6045, "handouts/executor/pipeline/held_claims.py", 10),
-    (6085, "handouts/executor/pipeline/places.py", 11),
-    (6127, "handouts/executor/pipeline/room.py", 14),
-    (6245, "handouts/executor/pipeline/shutdown.py", 20),
-    (6349, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6433, "handouts/executor/pipeline/claiming.py", 21),
-    (6578, "handouts/executor/base/flags.py", 12),
-    (6656, "handouts/executor/pipeline/disassembly.py", 14),
-    (6753, "handouts/executor/pipeline/building.py", 22),
-    (6882, "handouts/executor/pipeline/endings.py", 17),
-    (6953, "handouts/executor/pipeline/delivery.py", 16),
-    (7025, "handouts/executor/pipeline/outbox.py", 11),
-    (7060, "handouts/executor/results/spool.py", 11),
-    (7137, "handouts/executor/slot/bounded_log.py", 5),
-    (7173, "handouts/executor/pipeline/sending.py", 15),
-    (7250, "handouts/executor/pipeline/reporting.py", 19),
-    (7337, "handouts/executor/pipeline/handover.py", 17),
-    (7458, "handouts/executor/results/compile_cache.py", 15),
-    (7536, "handouts/executor/pipeline/compiling.py", 30),
-    (7703, "handouts/executor/pipeline/executing.py", 32),
-    (7840, "handouts/executor/pipeline/executor.py", 29),
-    (7955, "handouts/executor/slot/event_loop.py", 12),
-    (7990, "handouts/executor/slot/libc.py", 11),
-    (8045, "handouts/executor/slot/identity.py", 26),
-    (8111, "handouts/executor/slot/process_memory.py", 16),
-    (8183, "handouts/executor/slot/shortage.py", 16),
-    (8242, "handouts/executor/slot/memory_watch.py", 28),
-    (8372, "handouts/executor/slot/orders.py", 13),
-    (8452, "handouts/executor/slot/program_output.py", 11),
-    (8492, "handouts/executor/slot/command_run.py", 24),
-    (8679, "handouts/executor/slot/slot_process.py", 27),
-    (8731, "handouts/executor/main.py", 47),
+    (4843, "handouts/executor/sandbox/device_access.py", 14),
+    (4919, "handouts/executor/sandbox/driver_files.py", 17),
+    (4989, "handouts/executor/sandbox/sys_files.py", 16),
+    (5036, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5083, "handouts/executor/sandbox/hidden.py", 8),
+    (5155, "handouts/executor/sandbox/call_log.py", 10),
+    (5190, "handouts/executor/sandbox/bpf.py", 7),
+    (5230, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5301, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5376, "handouts/executor/sandbox/system_calls.py", 27),
+    (5493, "handouts/executor/sandbox/own_files.py", 17),
+    (5525, "handouts/executor/sandbox/self_test.py", 7),
+    (5589, "handouts/executor/sandbox/shown.py", 13),
+    (5638, "handouts/executor/sandbox/bubblewrap.py", 34),
+    (5812, "handouts/executor/sandbox/unconfined.py", 15),
+    (5896, "handouts/executor/pipeline/host.py", 38),
+    (6051, "handouts/executor/pipeline/held_claims.py", 10),
+    (6091, "handouts/executor/pipeline/places.py", 11),
+    (6133, "handouts/executor/pipeline/room.py", 14),
+    (6251, "handouts/executor/pipeline/shutdown.py", 20),
+    (6355, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6439, "handouts/executor/pipeline/claiming.py", 21),
+    (6584, "handouts/executor/base/flags.py", 12),
+    (6662, "handouts/executor/pipeline/disassembly.py", 14),
+    (6759, "handouts/executor/pipeline/building.py", 22),
+    (6888, "handouts/executor/pipeline/endings.py", 17),
+    (6959, "handouts/executor/pipeline/delivery.py", 16),
+    (7031, "handouts/executor/pipeline/outbox.py", 11),
+    (7066, "handouts/executor/results/spool.py", 11),
+    (7143, "handouts/executor/slot/bounded_log.py", 5),
+    (7179, "handouts/executor/pipeline/sending.py", 15),
+    (7256, "handouts/executor/pipeline/reporting.py", 19),
+    (7343, "handouts/executor/pipeline/handover.py", 17),
+    (7464, "handouts/executor/results/compile_cache.py", 15),
+    (7542, "handouts/executor/pipeline/compiling.py", 30),
+    (7709, "handouts/executor/pipeline/executing.py", 32),
+    (7846, "handouts/executor/pipeline/executor.py", 29),
+    (7961, "handouts/executor/slot/event_loop.py", 12),
+    (7996, "handouts/executor/slot/libc.py", 11),
+    (8051, "handouts/executor/slot/identity.py", 26),
+    (8117, "handouts/executor/slot/process_memory.py", 16),
+    (8189, "handouts/executor/slot/shortage.py", 16),
+    (8248, "handouts/executor/slot/memory_watch.py", 28),
+    (8378, "handouts/executor/slot/orders.py", 13),
+    (8458, "handouts/executor/slot/program_output.py", 11),
+    (8498, "handouts/executor/slot/command_run.py", 24),
+    (8685, "handouts/executor/slot/slot_process.py", 27),
+    (8737, "handouts/executor/main.py", 47),
 )
 
 
@@ -4793,12 +4793,15 @@ LIMITS_FOR_INIT = (  # in the order of init.c's arguments
 )
 
 
-def compile_init(path: Path) -> None:
-    """Compiles INIT_C with the host compiler that nvcc needs too. Raises BadSetup."""
+def compile_init(path: Path, wished: str = "") -> None:
+    """Compiles INIT_C with a host compiler, as nvcc needs one too. Raises BadSetup.
+
+    `wished`: the operator's, for hosts whose system has none.
+    """
     source = path.with_suffix(".c")
     source.write_text(INIT_C.replace("@NAMED@", str(NAMED)))
     complaint = ""
-    for compiler in ("gcc", "g++", "cc", "clang"):
+    for compiler in filter(None, ("gcc", "g++", "cc", "clang", wished)):
         argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]
         try:
             done = subprocess.run(
@@ -5490,9 +5493,11 @@ def socket_options(column: int) -> bytes:
 class OwnFiles:
     """By the names that stand for them among bwrap's arguments, such as "@init"."""
 
-    def __init__(self, folder: Path, libraries: str, log_calls: bool = False) -> None:
+    def __init__(
+        self, folder: Path, libraries: str, log_calls: bool = False, compiler: str = ""
+    ) -> None:
         """Makes them in `folder`. `libraries`: the folder with the driver's stub, "" for none.
-        `log_calls`: see `seccomp_filter`. Raises BadSetup."""
+        `log_calls`: see `seccomp_filter`; `compiler`: see `compile_init`. Raises BadSetup."""
         if log_calls:
             check_call_log()
         folder.mkdir(parents=True, exist_ok=True)
@@ -5502,7 +5507,7 @@ class OwnFiles:
             "params": folder / "params",
             "stub": Path(libraries) / DRIVER_STUB,
         }
-        compile_init(self._paths["init"])
+        compile_init(self._paths["init"], compiler)
         self._paths["seccomp"].write_bytes(seccomp_filter(platform.machine(), log_calls))
         self._paths["params"].write_text(driver_params())
 
@@ -5648,8 +5653,9 @@ class Bubblewrap:
         folder: Path,
         libraries: Libraries = NO_LIBRARIES,
         interpreter: Interpreter | None = None,
+        compiler: str = "",
     ) -> None:
-        """`folder`: for its own files. Raises BadSetup if bubblewrap or a compiler is missing."""
+        """`folder`: for files of its own, by `compiler` if the system has none. Raises BadSetup."""
         self._bwrap = find_bwrap()
         self.uids = Uids(options.sandbox_uid_base) if os.geteuid() == 0 else None
         self._libraries = libraries
@@ -5659,7 +5665,7 @@ class Bubblewrap:
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
         self._logs_calls = options.seccomp_log
-        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log)
+        self._own = OwnFiles(folder, libraries.folder, options.seccomp_log, compiler)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
@@ -5910,9 +5916,8 @@ class Host:
         others = 1 + options.nproc_compile + options.nproc_cpu
         shares = Cores().shares([gpu.bus for gpu in self.gpus], others)
         self._cpus = dict(zip((gpu.uuid for gpu in self.gpus), shares))
-        self.libraries = make_libraries(
-            self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
-        )
+        compiler = self.toolchain.cc or self.toolchain.cxx
+        self.libraries = make_libraries(self.nvcc, compiler, self.scratch / "libraries")
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
             shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]
@@ -5922,6 +5927,7 @@ class Host:
                 self.scratch / "sandbox",
                 self.libraries,
                 self.toolchain.interpreter,
+                compiler,
             )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
@@ -7876,7 +7882,7 @@ class Executor:
             host.sandbox,
             host.nvcc,
             host.architectures(CUDA),
-            host.toolchain.host_compiler.flags(),
+            [*host.toolchain.host_compiler.flags(), *host.toolchain.host_compiler.after],
         )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),

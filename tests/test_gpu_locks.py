@@ -216,7 +216,7 @@ def test_a_file_system_without_locks_is_said_in_one_line(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(executor.fcntl, "flock", flock)
-    with pytest.raises(executor.BadSetup, match="has no locks .* set XDG_RUNTIME_DIR"):
+    with pytest.raises(executor.BadSetup, match=r"has no locks .* set XDG_RUNTIME_DIR"):
         executor.lock_gpu(GPU)
 
 

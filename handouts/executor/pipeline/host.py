@@ -58,9 +58,8 @@ class Host:
         others = 1 + options.nproc_compile + options.nproc_cpu
         shares = Cores().shares([gpu.bus for gpu in self.gpus], others)
         self._cpus = dict(zip((gpu.uuid for gpu in self.gpus), shares))
-        self.libraries = make_libraries(
-            self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
-        )
+        compiler = self.toolchain.cc or self.toolchain.cxx
+        self.libraries = make_libraries(self.nvcc, compiler, self.scratch / "libraries")
         self.sandbox: Any = NoSandbox(self.libraries)
         if options.sandbox != "none":
             shown = [*options.sandbox_bind, *self.toolchain.host_compiler.folders]
@@ -70,6 +69,7 @@ class Host:
                 self.scratch / "sandbox",
                 self.libraries,
                 self.toolchain.interpreter,
+                compiler,
             )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
