@@ -294,7 +294,7 @@ def test_more_memory_than_drivers_keep_is_never_normal(
     first = "10240 MiB of its memory are in use and 4 were while it was idle"
     then = (
         "10240 MiB of its memory are in use and no process is on it: "
-        "nvidia-smi --gpu-reset -i 1 mends that, or a reboot"
+        "nvidia-smi -pm 0 -i 1, then nvidia-smi --gpu-reset -i 1 mends that, or a reboot"
     )
     seen = [check(gate) for _ in range(8)]
     assert seen == [[first]] * 3 + [[then]] * 5
