@@ -161,29 +161,29 @@ PARTS = (
     (6585, "handouts/executor/base/flags.py", 12),
     (6663, "handouts/executor/pipeline/disassembly.py", 14),
     (6760, "handouts/executor/pipeline/building.py", 22),
-    (6889, "handouts/executor/pipeline/endings.py", 17),
-    (6960, "handouts/executor/pipeline/delivery.py", 16),
-    (7032, "handouts/executor/pipeline/outbox.py", 11),
-    (7067, "handouts/executor/results/spool.py", 11),
-    (7144, "handouts/executor/slot/bounded_log.py", 5),
-    (7180, "handouts/executor/pipeline/sending.py", 15),
-    (7257, "handouts/executor/pipeline/reporting.py", 19),
-    (7344, "handouts/executor/pipeline/handover.py", 17),
-    (7465, "handouts/executor/results/compile_cache.py", 15),
-    (7543, "handouts/executor/pipeline/compiling.py", 30),
-    (7710, "handouts/executor/pipeline/executing.py", 32),
-    (7847, "handouts/executor/pipeline/executor.py", 29),
-    (7962, "handouts/executor/slot/event_loop.py", 12),
-    (7997, "handouts/executor/slot/libc.py", 11),
-    (8052, "handouts/executor/slot/identity.py", 26),
-    (8118, "handouts/executor/slot/process_memory.py", 16),
-    (8190, "handouts/executor/slot/shortage.py", 16),
-    (8249, "handouts/executor/slot/memory_watch.py", 28),
-    (8379, "handouts/executor/slot/orders.py", 13),
-    (8459, "handouts/executor/slot/program_output.py", 11),
-    (8499, "handouts/executor/slot/command_run.py", 24),
-    (8686, "handouts/executor/slot/slot_process.py", 27),
-    (8738, "handouts/executor/main.py", 47),
+    (6892, "handouts/executor/pipeline/endings.py", 17),
+    (6963, "handouts/executor/pipeline/delivery.py", 16),
+    (7035, "handouts/executor/pipeline/outbox.py", 11),
+    (7070, "handouts/executor/results/spool.py", 11),
+    (7147, "handouts/executor/slot/bounded_log.py", 5),
+    (7183, "handouts/executor/pipeline/sending.py", 15),
+    (7260, "handouts/executor/pipeline/reporting.py", 19),
+    (7347, "handouts/executor/pipeline/handover.py", 17),
+    (7468, "handouts/executor/results/compile_cache.py", 15),
+    (7546, "handouts/executor/pipeline/compiling.py", 30),
+    (7713, "handouts/executor/pipeline/executing.py", 32),
+    (7850, "handouts/executor/pipeline/executor.py", 29),
+    (7965, "handouts/executor/slot/event_loop.py", 12),
+    (8000, "handouts/executor/slot/libc.py", 11),
+    (8055, "handouts/executor/slot/identity.py", 26),
+    (8121, "handouts/executor/slot/process_memory.py", 16),
+    (8193, "handouts/executor/slot/shortage.py", 16),
+    (8252, "handouts/executor/slot/memory_watch.py", 28),
+    (8382, "handouts/executor/slot/orders.py", 13),
+    (8462, "handouts/executor/slot/program_output.py", 11),
+    (8502, "handouts/executor/slot/command_run.py", 24),
+    (8689, "handouts/executor/slot/slot_process.py", 27),
+    (8741, "handouts/executor/main.py", 47),
 )
 
 
@@ -6759,6 +6759,7 @@ def append(found: Iterable[Found], of: Path, archive: Path) -> list[Found]:
 
 C, CXX = (".c",), (".cpp", ".cc", ".cxx")
 OPTIMIZED = "-O3"
+NAMES_OPTIMIZATION = re.compile(r"-O\d?|--?optimize(=.*)?")  # nvcc warns where there are two
 LINKS = re.compile(r"-l|--?library|.*[=,]-l")  # flags that name a library
 
 
@@ -6834,13 +6835,15 @@ def plan_for_nvcc(
     """CUDA, or C++ for a platform with a GPU."""
     own = [] if job_names_architecture(attempt.flags) else architectures
     wished = tools.host_compiler
+    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
+    others = [*wished.flags(), *flags, *wished.after]
+    is_named = any(NAMES_OPTIMIZATION.fullmatch(flag) for flag in others)
     compiler = [
         tools.nvcc,
-        OPTIMIZED,
+        *([] if is_named else [OPTIMIZED]),
         *wished.flags(),
         *architecture_flags(own, with_ptx=attempt.asm),
     ]
-    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
     of_host = [name for name in names if name.endswith((*C, *CXX))]
     return Build(
         compiler,
