@@ -126,6 +126,7 @@ def test_the_instances_of_a_gpu_that_is_split_are_gpus(stub: StubGpus) -> None:
         ("1:1", ["1:1"]),
         ("GPU-aabb-1,0", ["1:0", "1:1", "0"]),
         ("GPU-aab", ["1:0", "1:1"]),
+        ("MIG-GPU-aabb-1/7/0", ["1:0"]),  # as Slurm may write it
     ],
 )
 def test_instances_are_chosen_too(
