@@ -87,109 +87,109 @@ PARTS = (
     (828, "handouts/executor/base/text.py", 6),
     (838, "handouts/client/retries.py", 9),
     (852, "handouts/executor/gate/idle_memory.py", 7),
-    (909, "handouts/executor/machine/pci.py", 8),
-    (952, "handouts/executor/gate/kernel_log.py", 12),
-    (1028, "handouts/executor/machine/processes.py", 11),
-    (1085, "handouts/executor/machine/driver_tools.py", 14),
-    (1167, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1237, "handouts/executor/gate/recovery.py", 15),
-    (1274, "handouts/executor/gate/readings.py", 21),
-    (1390, "handouts/executor/machine/device_files.py", 13),
-    (1461, "handouts/executor/machine/held_open.py", 16),
-    (1538, "handouts/executor/slot/protocol.py", 28),
-    (1666, "handouts/executor/gate/gate.py", 24),
-    (1836, "handouts/executor/machine/cgroups.py", 12),
-    (1956, "handouts/executor/machine/host_compiler.py", 20),
-    (2078, "handouts/executor/machine/interpreter.py", 13),
-    (2122, "handouts/executor/machine/toolchain.py", 16),
-    (2249, "handouts/executor/sandbox/command.py", 12),
-    (2298, "handouts/executor/slot/live_output.py", 11),
-    (2320, "handouts/executor/slot/memory_board.py", 15),
-    (2386, "handouts/executor/slot/slot_start.py", 16),
-    (2417, "handouts/executor/slot/slot.py", 35),
-    (2585, "handouts/executor/gate/probe.py", 21),
-    (2656, "handouts/executor/machine/platforms.py", 7),
-    (2695, "handouts/client/job_file_names.py", 8),
-    (2735, "handouts/executor/base/file_names.py", 10),
-    (2755, "handouts/executor/pipeline/job_files.py", 11),
-    (2798, "handouts/executor/slot/bounded_log.py", 5),
-    (2843, "handouts/executor/slot/orders.py", 13),
-    (2948, "handouts/executor/slot/program_output.py", 11),
-    (2998, "handouts/executor/pipeline/live_stream.py", 16),
-    (3131, "handouts/executor/results/archive.py", 17),
-    (3210, "handouts/executor/pipeline/attempt.py", 19),
-    (3363, "handouts/client/answer.py", 8),
-    (3412, "handouts/client/connection.py", 19),
-    (3576, "handouts/executor/base/held_connection.py", 13),
-    (3610, "handouts/executor/machine/gpu_choice.py", 9),
-    (3664, "handouts/executor/machine/gpu_instances.py", 13),
-    (3726, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3870, "handouts/executor/machine/driver_start.py", 16),
-    (3974, "handouts/executor/gate/gates.py", 15),
-    (4001, "handouts/executor/machine/cores.py", 14),
-    (4102, "handouts/executor/machine/driver_versions.py", 9),
-    (4143, "handouts/executor/machine/gpu_lock.py", 17),
-    (4267, "handouts/executor/machine/integrated.py", 16),
-    (4325, "handouts/executor/machine/driver_library.py", 9),
-    (4361, "handouts/executor/machine/driver_stub.c", 0),
-    (4404, "handouts/executor/machine/driver_stub.py", 16),
-    (4447, "handouts/executor/machine/libraries.py", 24),
-    (4576, "handouts/executor/machine/line_buffering.c", 0),
-    (4595, "handouts/executor/machine/line_buffering.py", 19),
-    (4633, "handouts/executor/machine/memory.py", 5),
-    (4697, "handouts/executor/pipeline/scratch.py", 16),
-    (4736, "handouts/executor/pipeline/workers.py", 11),
-    (4777, "handouts/executor/sandbox/bundle.py", 13),
-    (4810, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4843, "handouts/executor/sandbox/init.c", 0),
-    (5062, "handouts/executor/results/outputs.py", 10),
-    (5162, "handouts/executor/sandbox/first_process.py", 21),
-    (5215, "handouts/executor/sandbox/device_access.py", 14),
-    (5291, "handouts/executor/sandbox/driver_files.py", 17),
-    (5361, "handouts/executor/sandbox/sys_files.py", 16),
-    (5408, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5455, "handouts/executor/sandbox/hidden.py", 8),
-    (5527, "handouts/executor/sandbox/call_log.py", 10),
-    (5562, "handouts/executor/sandbox/bpf.py", 7),
-    (5602, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5673, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5748, "handouts/executor/sandbox/system_calls.py", 27),
-    (5865, "handouts/executor/sandbox/own_files.py", 17),
-    (5896, "handouts/executor/sandbox/self_test.py", 7),
-    (5960, "handouts/executor/sandbox/shown.py", 14),
-    (6022, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6195, "handouts/executor/sandbox/unconfined.py", 15),
-    (6280, "handouts/executor/pipeline/host.py", 39),
-    (6439, "handouts/executor/pipeline/held_claims.py", 10),
-    (6479, "handouts/executor/pipeline/places.py", 11),
-    (6521, "handouts/executor/pipeline/room.py", 14),
-    (6639, "handouts/executor/pipeline/shutdown.py", 18),
-    (6736, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6822, "handouts/executor/pipeline/live_senders.py", 17),
-    (6936, "handouts/executor/pipeline/claiming.py", 22),
-    (7084, "handouts/executor/base/flags.py", 12),
-    (7162, "handouts/executor/pipeline/disassembly.py", 14),
-    (7259, "handouts/executor/pipeline/building.py", 23),
-    (7391, "handouts/executor/pipeline/endings.py", 17),
-    (7462, "handouts/executor/pipeline/delivery.py", 16),
-    (7534, "handouts/executor/pipeline/outbox.py", 11),
-    (7569, "handouts/executor/results/spool.py", 11),
-    (7646, "handouts/executor/pipeline/sending.py", 15),
-    (7728, "handouts/executor/pipeline/reporting.py", 19),
-    (7817, "handouts/executor/pipeline/handover.py", 17),
-    (7938, "handouts/executor/results/compile_cache.py", 15),
-    (8016, "handouts/executor/pipeline/compiling.py", 32),
-    (8184, "handouts/executor/pipeline/executing.py", 32),
-    (8320, "handouts/executor/pipeline/executor.py", 30),
-    (8437, "handouts/executor/slot/event_loop.py", 12),
-    (8472, "handouts/executor/slot/libc.py", 11),
-    (8527, "handouts/executor/slot/identity.py", 26),
-    (8593, "handouts/executor/slot/process_memory.py", 16),
-    (8665, "handouts/executor/slot/shortage.py", 16),
-    (8724, "handouts/executor/slot/memory_watch.py", 28),
-    (8854, "handouts/executor/slot/command_run.py", 24),
-    (9039, "handouts/executor/slot/slot_process.py", 27),
-    (9091, "handouts/executor/main.py", 48),
+    (910, "handouts/executor/machine/pci.py", 8),
+    (953, "handouts/executor/gate/kernel_log.py", 12),
+    (1029, "handouts/executor/machine/processes.py", 11),
+    (1086, "handouts/executor/machine/driver_tools.py", 14),
+    (1181, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1257, "handouts/executor/gate/recovery.py", 15),
+    (1295, "handouts/executor/gate/readings.py", 23),
+    (1416, "handouts/executor/machine/device_files.py", 13),
+    (1487, "handouts/executor/machine/held_open.py", 16),
+    (1564, "handouts/executor/slot/protocol.py", 28),
+    (1692, "handouts/executor/gate/gate.py", 24),
+    (1870, "handouts/executor/machine/cgroups.py", 12),
+    (1990, "handouts/executor/machine/host_compiler.py", 20),
+    (2112, "handouts/executor/machine/interpreter.py", 13),
+    (2156, "handouts/executor/machine/toolchain.py", 16),
+    (2283, "handouts/executor/sandbox/command.py", 12),
+    (2332, "handouts/executor/slot/live_output.py", 11),
+    (2354, "handouts/executor/slot/memory_board.py", 15),
+    (2420, "handouts/executor/slot/slot_start.py", 16),
+    (2451, "handouts/executor/slot/slot.py", 35),
+    (2619, "handouts/executor/gate/probe.py", 21),
+    (2690, "handouts/executor/machine/platforms.py", 7),
+    (2729, "handouts/client/job_file_names.py", 8),
+    (2769, "handouts/executor/base/file_names.py", 10),
+    (2789, "handouts/executor/pipeline/job_files.py", 11),
+    (2832, "handouts/executor/slot/bounded_log.py", 5),
+    (2877, "handouts/executor/slot/orders.py", 13),
+    (2982, "handouts/executor/slot/program_output.py", 11),
+    (3032, "handouts/executor/pipeline/live_stream.py", 16),
+    (3165, "handouts/executor/results/archive.py", 17),
+    (3244, "handouts/executor/pipeline/attempt.py", 19),
+    (3397, "handouts/client/answer.py", 8),
+    (3446, "handouts/client/connection.py", 19),
+    (3610, "handouts/executor/base/held_connection.py", 13),
+    (3644, "handouts/executor/machine/gpu_choice.py", 9),
+    (3702, "handouts/executor/machine/gpu_instances.py", 13),
+    (3764, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3908, "handouts/executor/machine/driver_start.py", 16),
+    (4012, "handouts/executor/gate/gates.py", 15),
+    (4039, "handouts/executor/machine/cores.py", 14),
+    (4140, "handouts/executor/machine/driver_versions.py", 9),
+    (4181, "handouts/executor/machine/gpu_lock.py", 18),
+    (4313, "handouts/executor/machine/integrated.py", 16),
+    (4371, "handouts/executor/machine/driver_library.py", 9),
+    (4407, "handouts/executor/machine/driver_stub.c", 0),
+    (4450, "handouts/executor/machine/driver_stub.py", 16),
+    (4493, "handouts/executor/machine/libraries.py", 24),
+    (4622, "handouts/executor/machine/line_buffering.c", 0),
+    (4641, "handouts/executor/machine/line_buffering.py", 19),
+    (4679, "handouts/executor/machine/memory.py", 5),
+    (4743, "handouts/executor/pipeline/scratch.py", 16),
+    (4782, "handouts/executor/pipeline/workers.py", 11),
+    (4823, "handouts/executor/sandbox/bundle.py", 13),
+    (4856, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4889, "handouts/executor/sandbox/init.c", 0),
+    (5108, "handouts/executor/results/outputs.py", 10),
+    (5208, "handouts/executor/sandbox/first_process.py", 21),
+    (5264, "handouts/executor/sandbox/device_access.py", 14),
+    (5340, "handouts/executor/sandbox/driver_files.py", 17),
+    (5410, "handouts/executor/sandbox/sys_files.py", 16),
+    (5457, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5504, "handouts/executor/sandbox/hidden.py", 8),
+    (5576, "handouts/executor/sandbox/call_log.py", 10),
+    (5611, "handouts/executor/sandbox/bpf.py", 7),
+    (5651, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5722, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5797, "handouts/executor/sandbox/system_calls.py", 27),
+    (5914, "handouts/executor/sandbox/own_files.py", 17),
+    (5947, "handouts/executor/sandbox/self_test.py", 7),
+    (6011, "handouts/executor/sandbox/shown.py", 14),
+    (6073, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6247, "handouts/executor/sandbox/unconfined.py", 15),
+    (6332, "handouts/executor/pipeline/host.py", 39),
+    (6491, "handouts/executor/pipeline/held_claims.py", 10),
+    (6531, "handouts/executor/pipeline/places.py", 11),
+    (6573, "handouts/executor/pipeline/room.py", 14),
+    (6691, "handouts/executor/pipeline/shutdown.py", 20),
+    (6795, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6881, "handouts/executor/pipeline/live_senders.py", 17),
+    (6995, "handouts/executor/pipeline/claiming.py", 22),
+    (7143, "handouts/executor/base/flags.py", 12),
+    (7221, "handouts/executor/pipeline/disassembly.py", 14),
+    (7318, "handouts/executor/pipeline/building.py", 23),
+    (7453, "handouts/executor/pipeline/endings.py", 17),
+    (7524, "handouts/executor/pipeline/delivery.py", 16),
+    (7596, "handouts/executor/pipeline/outbox.py", 11),
+    (7631, "handouts/executor/results/spool.py", 11),
+    (7708, "handouts/executor/pipeline/sending.py", 15),
+    (7790, "handouts/executor/pipeline/reporting.py", 19),
+    (7879, "handouts/executor/pipeline/handover.py", 17),
+    (8000, "handouts/executor/results/compile_cache.py", 15),
+    (8078, "handouts/executor/pipeline/compiling.py", 32),
+    (8246, "handouts/executor/pipeline/executing.py", 32),
+    (8383, "handouts/executor/pipeline/executor.py", 30),
+    (8500, "handouts/executor/slot/event_loop.py", 12),
+    (8535, "handouts/executor/slot/libc.py", 11),
+    (8590, "handouts/executor/slot/identity.py", 26),
+    (8656, "handouts/executor/slot/process_memory.py", 16),
+    (8728, "handouts/executor/slot/shortage.py", 16),
+    (8787, "handouts/executor/slot/memory_watch.py", 28),
+    (8917, "handouts/executor/slot/command_run.py", 24),
+    (9102, "handouts/executor/slot/slot_process.py", 27),
+    (9154, "handouts/executor/main.py", 48),
 )
 
 
@@ -884,7 +884,8 @@ class IdleMemory:
         if self._is_too_much and (normal == MOST_MIB or self._failed_checks >= IDLE_CHECKS - 1):
             return (
                 f"{used_mib} MiB of its memory are in use and no process is on it: "
-                f"nvidia-smi --gpu-reset -i {self._index} mends that, or a reboot"
+                f"nvidia-smi -pm 0 -i {self._index}, then nvidia-smi --gpu-reset -i {self._index} "
+                "mends that, or a reboot"
             )
         return f"{used_mib} MiB of its memory are in use and {normal} were while it was idle"
 
@@ -1092,12 +1093,22 @@ TOOL_FOLDERS = "/usr/bin:/usr/sbin:/bin:/sbin"  # where root's tools are, whatev
 
 
 class Hanging:
-    """Those tools that did not end even after SIGKILL."""
+    """Those tools that did not end even after SIGKILL, and those that are asked now."""
 
     MAXIMUM = 7
 
     def __init__(self) -> None:
         self.processes: list[Any] = []
+        self._asked: set[Any] = set()  # those that are waited for now
+
+    def watch(self, process: Any) -> None:
+        """It runs until `dismiss`."""
+        self._asked.add(process)
+
+    def kill_all(self) -> None:
+        """For a process that ends at once, so that what it asked does not outlive it."""
+        for process in list(self._asked):
+            kill_group(process.pid)
 
     def check(self) -> None:
         """Raises GpuTrouble if there are too many to start another."""
@@ -1114,6 +1125,7 @@ class Hanging:
             if process.returncode is None:
                 self.processes.append(process)
         process.stdout.close()
+        self._asked.discard(process)
 
 
 HANGING = Hanging()
@@ -1121,13 +1133,15 @@ HANGING = Hanging()
 
 def start_tool(path: str, arguments: list[str]) -> Any:
     """The process, in a group of its own so that it can be killed with its children."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         ["/bin/sh", "-c", WITH_FEW_DESCRIPTORS, "sh", path, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    HANGING.watch(process)
+    return process
 
 
 def read_answer(process: Any, deadline: float) -> str:
@@ -1219,6 +1233,12 @@ def is_failure(field: str) -> bool:
     return (in_brackets or is_bare) and not is_lacking(text)
 
 
+def says_broken(field: str) -> bool:
+    """Whether a value could not be had because no program can use the GPU until it is reset, or at
+    all: "[GPU is lost]", "[GPU requires reset]"."""
+    return field.strip().strip("[]").strip().lower() in ("gpu is lost", "gpu requires reset")
+
+
 def is_value(field: str) -> bool:
     """Whether it is neither of these."""
     return not is_lacking(field) and not is_failure(field)
@@ -1261,7 +1281,8 @@ def xid_asks_for_reset(message: str) -> bool:
     found = re.search(r"\bto\s+(0x[0-9a-f]+|\d+)\s*(?:\(([^)]*)\))?", message, re.IGNORECASE)
     if not found:
         return False
-    return int(found[1], 0) in RESET_ACTIONS or asks_for_reset(found[2] or "")
+    number = int(found[1], 16 if "x" in found[1].lower() else 10)
+    return number in RESET_ACTIONS or asks_for_reset(found[2] or "")
 
 
 # --- handouts/executor/gate/readings.py ---------------------------------------------------
@@ -1322,6 +1343,11 @@ class Reading:
         action = self._row.get("gpu_recovery_action", "")
         return action if asks_for_reset(action) else ""
 
+    @property
+    def broken(self) -> str:
+        """The field in which the driver says that the GPU is lost or must be reset; "" for none."""
+        return next((text for text in self._row.values() if says_broken(text)), "")
+
     def doubts(self) -> frozenset[str]:
         """What was answered that says neither that the GPU is well nor that it is not: values that
         could not be read, and recovery actions other than a reset."""
@@ -1363,8 +1389,8 @@ class GpuReader:
             return self.read(may_start)
         rows = [row for row in rows_of(answer, len(self._fields)) if row[0] == self._whole]
         if not rows:
-            last = (answer.strip().splitlines() or ["it says nothing"])[-1]
-            raise GpuTrouble(f"nvidia-smi does not find it: {last[:200]}")
+            told = in_a_line(answer) or "it says nothing"
+            raise GpuTrouble(f"nvidia-smi does not find it: {told}")
         # Of an instance (MIG) nvidia-smi does not say which processes are on it.
         on_it = [] if self._gpu.whole else rows_of(apps, 3)
         mine = [row for row in on_it if row[0] == self._whole and row[1].isdigit()]
@@ -1724,6 +1750,8 @@ class Gate:
         self.reading = seen.members()
         if seen.reset_wanted:
             raise GpuTrouble(f"the driver asks for: {seen.reset_wanted}")
+        if seen.broken:
+            raise GpuTrouble(f"nvidia-smi says of it: {seen.broken}")
         self._doubts = seen.doubts()
         self._tried_doubts &= self._doubts
         self.doubtful = self.doubtful or self._doubts != self._tried_doubts
@@ -1760,6 +1788,12 @@ class Gate:
         except GpuTrouble as trouble:
             self._broken = str(trouble)
         return self._broken
+
+    def was_killed(self, ended: Ended) -> None:
+        """A program was killed on it, if it had begun: `check` looks, so that the job goes back
+        before a slow nvidia-smi answers."""
+        self.doubtful = self.doubtful or bool(ended.seconds)
+        self.unkillable = [*self.unkillable, *ended.unkillable]
 
     def _look_for_xids(self) -> None:
         for xid, words in self._kernel_log.new_xids(self.gpu.bus) if self._kernel_log else []:
@@ -3646,7 +3680,11 @@ def gpus_named(gpus: list[Gpu], name: str) -> list[Gpu]:
 def names_of(gpu: Gpu) -> list[str]:
     """Index and UUID, and of an instance those of the whole GPU."""
     names = [gpu.index, gpu.uuid]
-    return [*names, gpu.whole, gpu.index.partition(":")[0]] if gpu.whole else names
+    if not gpu.whole:
+        return names
+    # As Slurm and drivers before R470 write an instance; CUDA takes it to this day.
+    place = gpu.instance.replace("gi", "").replace("ci", "")  # "7/0"
+    return [*names, gpu.whole, gpu.index.partition(":")[0], f"MIG-{gpu.whole}/{place}"]
 
 
 def what_it_names(name: str, is_ambiguous: bool) -> str:
@@ -4163,6 +4201,12 @@ def lock_gpu(gpu: Gpu) -> Any:
             f"Another executor on this machine has GPU {gpu.index} ({gpu.uuid}). "
             "Set CUDA_VISIBLE_DEVICES to give each its own."
         ) from None
+    except OSError as error:  # as on Lustre and NFS that were mounted without locks
+        lock.close()
+        raise BadSetup(
+            f"The file system of {folder} has no locks ({error.strerror}), so the GPUs' locks "
+            "cannot be there: set XDG_RUNTIME_DIR to a folder of yours on this machine's own disk."
+        ) from None
     say_of_others(gpu, folder, name)
     return lock
 
@@ -4209,7 +4253,9 @@ def own_folder(folder: Path, mode: int) -> Path:
     """The folder, made if need be. Raises BadSetup unless it is root's or this user's, and closed
     to all others; a group may write in one of root's."""
     try:
-        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=mode, parents=True)
+            folder.chmod(mode)  # whatever the umask
         status = folder.lstat()
     except OSError as error:
         raise BadSetup(
@@ -5168,12 +5214,15 @@ LIMITS_FOR_INIT = (  # in the order of init.c's arguments
 )
 
 
-def compile_init(path: Path) -> None:
-    """Compiles INIT_C with the host compiler that nvcc needs too. Raises BadSetup."""
+def compile_init(path: Path, wished: str = "") -> None:
+    """Compiles INIT_C with a host compiler, as nvcc needs one too. Raises BadSetup.
+
+    `wished`: the operator's, for hosts whose system has none.
+    """
     source = path.with_suffix(".c")
     source.write_text(INIT_C.replace("@NAMED@", str(NAMED)))
     complaint = ""
-    for compiler in ("gcc", "g++", "cc", "clang"):
+    for compiler in filter(None, ("gcc", "g++", "cc", "clang", wished)):
         argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]
         try:
             done = subprocess.run(
@@ -5865,9 +5914,11 @@ def socket_options(column: int) -> bytes:
 class OwnFiles:
     """By the names that stand for them among bwrap's arguments, such as "@init"."""
 
-    def __init__(self, folder: Path, libraries: Libraries, log_calls: bool = False) -> None:
+    def __init__(
+        self, folder: Path, libraries: Libraries, log_calls: bool = False, compiler: str = ""
+    ) -> None:
         """Makes them in `folder`. `libraries`: what was made of them before.
-        `log_calls`: see `seccomp_filter`. Raises BadSetup."""
+        `log_calls`: see `seccomp_filter`; `compiler`: see `compile_init`. Raises BadSetup."""
         if log_calls:
             check_call_log()
         folder.mkdir(parents=True, exist_ok=True)
@@ -5878,7 +5929,7 @@ class OwnFiles:
             "stub": Path(libraries.folder) / DRIVER_STUB,
             "linked": Path(libraries.linked),
         }
-        compile_init(self._paths["init"])
+        compile_init(self._paths["init"], compiler)
         self._paths["seccomp"].write_bytes(seccomp_filter(platform.machine(), log_calls))
         self._paths["params"].write_text(driver_params())
 
@@ -6037,8 +6088,9 @@ class Bubblewrap:
         folder: Path,
         libraries: Libraries = NO_LIBRARIES,
         interpreter: Interpreter | None = None,
+        compiler: str = "",
     ) -> None:
-        """`folder`: for its own files. Raises BadSetup if bubblewrap or a compiler is missing."""
+        """`folder`: for files of its own, by `compiler` if the system has none. Raises BadSetup."""
         self._bwrap = find_bwrap()
         self.uids = Uids(options.sandbox_uid_base) if os.geteuid() == 0 else None
         self._libraries = libraries
@@ -6048,7 +6100,7 @@ class Bubblewrap:
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
         self._logs_calls = options.seccomp_log
-        self._own = OwnFiles(folder, libraries, options.seccomp_log)
+        self._own = OwnFiles(folder, libraries, options.seccomp_log, compiler)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")
@@ -6300,10 +6352,9 @@ class Host:
         others = 1 + options.nproc_compile + options.nproc_cpu
         shares = Cores().shares([gpu.bus for gpu in self.gpus], others)
         self._cpus = dict(zip((gpu.uuid for gpu in self.gpus), shares))
-        self.libraries = make_libraries(
-            self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
-        )
         tools = self.toolchain
+        compiler = tools.cc or tools.cxx
+        self.libraries = make_libraries(self.nvcc, compiler, self.scratch / "libraries")
         compilers = (tools.cc, tools.cxx, tools.host_compiler.path)
         linked = make_line_buffering(compilers, self.scratch / "linked")
         self.libraries = self.libraries._replace(linked=linked)
@@ -6316,6 +6367,7 @@ class Host:
                 self.scratch / "sandbox",
                 self.libraries,
                 self.toolchain.interpreter,
+                compiler,
             )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]
@@ -6680,7 +6732,8 @@ class Shutdown:
         if self._drain_seconds is None:
             self.drain()
             return
-        ends_at = time.monotonic() + self._drain_seconds - margin(self._drain_seconds)
+        over_at = time.monotonic() + self._drain_seconds
+        ends_at = over_at - margin(self._drain_seconds)
         self.drain(
             f"Stopping within {self._drain_seconds:g} s: no more jobs; giving back those in hand "
             "that cannot be over by then."
@@ -6688,6 +6741,12 @@ class Shutdown:
         self._give_back_late(ends_at)
         time.sleep(max(0.0, ends_at - time.monotonic()))  # or until the process ends
         self._give_back()
+        time.sleep(max(0.0, over_at - time.monotonic()))
+        # What hangs, such as nvidia-smi or the queue, is not waited for. Programs die with this
+        # process, and the next start sends what is in the spool.
+        say("Stopping at once: the time is over.")
+        HANGING.kill_all()
+        os._exit(self.exit_status)
 
     def _give_back_late(self, ends_at: float) -> None:
         """What has not begun to run, and may not end in time. What runs may well end before its
@@ -7258,6 +7317,7 @@ def append(found: Iterable[Found], of: Path, archive: Path) -> list[Found]:
 
 C, CXX = (".c",), (".cpp", ".cc", ".cxx")
 OPTIMIZED = "-O3"
+NAMES_OPTIMIZATION = re.compile(r"-O\d?|--?optimize(=.*)?")  # nvcc warns where there are two
 LINKS = re.compile(r"-l|--?library|.*[=,]-l")  # flags that name a library
 
 
@@ -7336,13 +7396,15 @@ def plan_for_nvcc(
     """CUDA, or C++ for a platform with a GPU."""
     own = [] if job_names_architecture(attempt.flags) else architectures
     wished = tools.host_compiler
+    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
+    others = [*wished.flags(), *flags, *wished.after]
+    is_named = any(NAMES_OPTIMIZATION.fullmatch(flag) for flag in others)
     compiler = [
         tools.nvcc,
-        OPTIMIZED,
+        *([] if is_named else [OPTIMIZED]),
         *wished.flags(),
         *architecture_flags(own, with_ptx=attempt.asm),
     ]
-    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
     of_host = [name for name in names if name.endswith((*C, *CXX))]
     return Build(
         compiler,
@@ -8241,7 +8303,8 @@ class Runner:
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:
     """Whether the GPU is well after the program; if not, the result does not count."""
-    if ended.why == "killed" and not ended.seconds:  # before it was started
+    if ended.why == "killed":  # it has no result; before the next job its GPU is looked at
+        gate.was_killed(ended)
         return True
     broken = gate.look_after(ended)
     if broken:
@@ -8357,7 +8420,7 @@ class Executor:
             host.sandbox,
             host.nvcc,
             host.architectures(CUDA),
-            host.toolchain.host_compiler.flags(),
+            [*host.toolchain.host_compiler.flags(), *host.toolchain.host_compiler.after],
         )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),

@@ -71,6 +71,12 @@ def test_eight_gpus_have_cores_of_their_own_on_their_node(two_nodes: StubSys) ->
     assert len(left) >= 2 * 3
 
 
+def test_gpus_of_a_crowded_node_have_no_fewer_than_others(two_nodes: StubSys) -> None:
+    buses = [*eight(two_nodes)[:3], eight(two_nodes)[7]]
+    shares = two_nodes.cores().shares(buses, 3)
+    assert [len(cpus) for cpus in shares] == [2 * 4] * 4
+
+
 def test_of_what_the_executor_may_use_alone(two_nodes: StubSys) -> None:
     """As with taskset, or a cgroup's cpuset: Slurm gives some cores of a node."""
     buses = eight(two_nodes)[:2]

@@ -143,3 +143,12 @@ def test_an_ordinary_users_executor_asks_whether_it_may_itself(place: Path) -> N
     )
     told = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True)
     assert f"0660, root:root): chmod a+rw {path}" in told.stdout, told
+
+
+def test_it_asks_that_when_it_finds_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(executor, "device_nodes", lambda _gpu: ["/dev/nvidia-uvm", "/dev/nvidia3"])
+    monkeypatch.setattr(executor, "check_own_access", asked.append)
+    monkeypatch.setattr(executor.os, "geteuid", lambda: 1000)
+    executor.GpuDevices().find([executor.Gpu("0", "GPU-1", "Stub", "sm_90", "535")])
+    assert asked == [["/dev/nvidia-uvm", "/dev/nvidia3"]]

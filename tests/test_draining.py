@@ -4,12 +4,14 @@ Real executors, with a stub nvcc, against a stub queue.
 """
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.support.gpus import StubGpus
 from tests.support.processes import Process, World, wait_for
 from tests.support.scripts import load
 from tests.support.stub_queue import LIMITS, StubQueue
@@ -114,3 +116,50 @@ def test_how_long_a_job_may_take() -> None:
     assert attempt.longest() <= 10
     attempt._ends_by = 1.0  # it has ended, and is sent
     assert attempt.longest() == 0
+
+
+def start_on_a_gpu(world: World, queue: StubQueue, *more: Any) -> tuple[StubGpus, Process]:
+    stub = StubGpus(world.folder, 1)
+    arguments = ("--kernel-log", stub.kernel_log, "--drain-seconds", 4, *more)
+    host = world.start_executor(queue.auth(world), *arguments, **stub.options)
+    host.wait_until_told("Executor gpu1: ")
+    return stub, host
+
+
+def seconds_to_end(host: Process) -> float:
+    began = time.monotonic()
+    host.popen.send_signal(signal.SIGTERM)
+    assert host.popen.wait(60) == 0
+    return time.monotonic() - began
+
+
+@pytest.mark.end_to_end
+def test_an_nvidia_smi_that_hangs_delays_neither_the_job_nor_the_end(
+    world: World, queue: StubQueue
+) -> None:
+    stub, host = start_on_a_gpu(world, queue)
+    job = queue.submit("cuda", runs(world, "first", "sleep 500"))
+    wait_until_runs(world, "first")
+    stub.hangs = True
+    stub.write()
+    assert seconds_to_end(host) < 8
+    assert queue.released == [(job, "the executor was stopped")]
+    assert queue.uncounted == {job}
+    assert "Stopping at once: the time is over." in host.told()
+
+
+@pytest.mark.end_to_end
+def test_a_queue_that_does_not_answer_does_not_delay_the_end(
+    world: World, queue: StubQueue
+) -> None:
+    _, host = start_on_a_gpu(world, queue)
+    queue.submit("cuda", runs(world, "first", "sleep 500"))
+    wait_until_runs(world, "first")
+    answers = threading.Event()
+
+    def hold(_path: str, _body: bytes) -> None:
+        answers.wait(60)
+
+    queue.proxy = hold
+    assert seconds_to_end(host) < 8
+    answers.set()

@@ -1,5 +1,6 @@
 """The lock of a GPU: who can take it, who cannot, and what frees it. Real processes and users."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -96,11 +97,11 @@ executor.USER_FOLDERS = executor.Path({str(locks.parent / "users")!r})
 GPU = executor.Gpu("0", "GPU-x", "Stub", "sm_80", "535")
 
 
-def folder_of_user(locks: Path) -> str:
-    """What a log-in makes for the user 65534, /run/user/65534."""
-    folder = locks.parent / "users/65534"
-    folder.mkdir(parents=True)
-    os.chown(str(folder), 65534, 65534)
+def folder_of_user(locks: Path, user: int = 65534) -> str:
+    """What a log-in makes for the user, such as /run/user/65534."""
+    folder = locks.parent / f"users/{user}"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chown(str(folder), user, user)
     folder.chmod(0o700)
     return str(folder)
 
@@ -137,9 +138,12 @@ def test_a_users_executor_sees_that_roots_has_the_gpu(
 ) -> None:
     need("root", os.geteuid() == 0)
     own = folder_of_user(locks)
-    with executor.lock_gpu(GPU):
-        _, said = start(HOLDS, user=65534, XDG_RUNTIME_DIR=own)
-        assert said.startswith("Another executor on this machine has GPU 0")
+    one, said = start(HOLDS)  # with a umask that hides all that is made from others
+    assert said == "held"
+    _, said = start(HOLDS, user=65534, XDG_RUNTIME_DIR=own)
+    assert said.startswith("Another executor on this machine has GPU 0")
+    one.kill()
+    one.wait()
     _, said = start(HOLDS, user=65534, XDG_RUNTIME_DIR=own)
     assert said == "held"
     _, said = start(HOLDS, user=65534, XDG_RUNTIME_DIR=own)
@@ -165,15 +169,20 @@ def test_users_of_a_group_exclude_each_other_where_root_lends_them_the_folder(
     need("root", os.geteuid() == 0)
     locks.mkdir()
     os.chown(str(locks), 0, 4711)
-    locks.chmod(0o2770)
+    locks.chmod(0o2771)  # as docs/gpu-hosts.md has it
     for user in (65534, 65533, 0):
         one, said = start(HOLDS, user=user, group=4711)
         assert said == "held"
+        outsider, said = start(TAKES_ALL_IT_CAN, user=65532)
+        assert said == "tried"
+        _, said = start(HOLDS, user=65532, XDG_RUNTIME_DIR=folder_of_user(locks, 65532))
+        assert said.startswith("Another executor on this machine has GPU 0")
         for other in (65534, 65533, 0):
             _, said = start(HOLDS, user=other, group=4711)
             assert said.startswith("Another executor on this machine has GPU 0")
-        one.kill()
-        one.wait()
+        for process in (one, outsider):
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize("what", ["folder", "link", "file", "open file"])
@@ -195,6 +204,21 @@ def test_a_lock_that_others_could_take_is_refused(locks: Path, what: str) -> Non
         executor.lock_gpu(GPU)
     assert str(locks) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_said_in_one_line(
+    locks: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """As homes on Lustre (mounted without `flock`) and NFS (without its lock daemon) answer."""
+    need("root", os.geteuid() == 0)
+
+    def flock(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(executor.fcntl, "flock", flock)
+    with pytest.raises(executor.BadSetup, match=r"has no locks .* set XDG_RUNTIME_DIR"):
+        executor.lock_gpu(GPU)
 
 
 def test_the_lock_of_an_instance_of_before_r470_is_one_file(locks: Path) -> None:

@@ -126,6 +126,7 @@ def test_the_instances_of_a_gpu_that_is_split_are_gpus(stub: StubGpus) -> None:
         ("1:1", ["1:1"]),
         ("GPU-aabb-1,0", ["1:0", "1:1", "0"]),
         ("GPU-aab", ["1:0", "1:1"]),
+        ("MIG-GPU-aabb-1/7/0", ["1:0"]),  # as Slurm may write it
     ],
 )
 def test_instances_are_chosen_too(
@@ -294,7 +295,7 @@ def test_more_memory_than_drivers_keep_is_never_normal(
     first = "10240 MiB of its memory are in use and 4 were while it was idle"
     then = (
         "10240 MiB of its memory are in use and no process is on it: "
-        "nvidia-smi --gpu-reset -i 1 mends that, or a reboot"
+        "nvidia-smi -pm 0 -i 1, then nvidia-smi --gpu-reset -i 1 mends that, or a reboot"
     )
     seen = [check(gate) for _ in range(8)]
     assert seen == [[first]] * 3 + [[then]] * 5
@@ -352,6 +353,8 @@ def test_an_xid_that_asks_for_a_reset_fails_once(stub: StubGpus, gate: Any, code
         ("0x6 (Bus Reset)", True),
         ("0x7 (System Reboot)", True),
         ("0x9 (Something New)", False),
+        ("2", True),
+        ("02", True),
     ],
 )
 def test_only_a_recovery_action_that_resets_voids_a_result(
@@ -390,8 +393,8 @@ def test_no_recovery_action_is_no_doubt(stub: StubGpus, gate: Any, action: str) 
 
 @pytest.mark.parametrize(
     "action",
-    ["[Insufficient Permissions]", "[Unknown Error]", "[GPU requires reset]", "Drain P2P", "ERR!",
-     "Recover IMEX Domain", "[Not Found]", "[Reset]", "Something New"],
+    ["[Insufficient Permissions]", "[Unknown Error]", "Drain P2P", "ERR!", "Recover IMEX Domain",
+     "[Not Found]", "[Reset]", "Something New"],
 )  # fmt: skip
 def test_any_other_recovery_action_is_a_doubt_once(stub: StubGpus, gate: Any, action: str) -> None:
     stub.change(1, gpu_recovery_action=action)
@@ -404,7 +407,7 @@ def test_any_other_recovery_action_is_a_doubt_once(stub: StubGpus, gate: Any, ac
     assert check(gate) == ["probed", "passed"]
 
 
-@pytest.mark.parametrize("text", ["[Unknown Error]", "[GPU requires reset]", "ERR!"])
+@pytest.mark.parametrize("text", ["[Unknown Error]", "[Not Found]", "ERR!"])
 @pytest.mark.parametrize("field", ["memory.used", "temperature.gpu", "clocks.sm", "clocks_event_reasons.active"])  # fmt: skip  # noqa: E501
 def test_a_value_that_cannot_be_read_is_a_doubt_and_no_fault(
     stub: StubGpus, gate: Any, field: str, text: str
@@ -413,6 +416,23 @@ def test_a_value_that_cannot_be_read_is_a_doubt_and_no_fault(
     assert gate.look_after(executor.Ended("ended", exit_code=0)) == ""
     assert check(gate) == ["probed", "passed"]
     assert check(gate) == ["passed"]
+
+
+@pytest.mark.parametrize("text", ["[GPU requires reset]", "[GPU is lost]", "GPU is lost"])
+@pytest.mark.parametrize("field", ["memory.used", "clocks.sm", "gpu_recovery_action"])
+def test_a_gpu_that_the_driver_calls_lost_voids_a_result(
+    stub: StubGpus, gate: Any, field: str, text: str
+) -> None:
+    stub.change(1, **{field: text})
+    words = f"nvidia-smi says of it: {text}"
+    assert gate.look_after(executor.Ended("ended", exit_code=1)) == words
+    assert check(gate) == [words]
+
+
+def test_what_nvidia_smi_says_of_no_gpu_is_told_whole(stub: StubGpus, gate: Any) -> None:
+    stub.says = (Path(__file__).parent / "data/nvidia/mismatch.txt").read_text()
+    stub.write()
+    assert "Driver/library version mismatch NVML library version" in check(gate)[0]
 
 
 def test_a_context_switch_that_took_too_long_fails_only_if_the_driver_asks_for_a_reset(

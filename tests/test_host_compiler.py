@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import need
+from tests.support.gpus import StubGpus
 from tests.support.processes import NVCC, World, has_sandbox
 from tests.support.scripts import load
 
@@ -204,3 +205,38 @@ def test_a_compiler_outside_of_usr_compiles_in_the_sandbox(world: World) -> None
     about = json.loads(told.out)
     assert about["nvcc_flags"].startswith("-DWISHED -DLAST=2 -ccbin ")
     assert host.stop() == 0
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("name", ["NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"])
+def test_the_program_that_tries_gpus_is_compiled_with_the_operators_flags(
+    world: World, name: str
+) -> None:
+    """Such as -allow-unsupported-compiler, without which nothing compiles on that host."""
+    stub = StubGpus(world.folder, 1)
+    version, rest = stub.nvcc.read_text().split("while ", 1)
+    stub.nvcc.write_text(
+        f'{version}[[ " $* " == *" -allow-unsupported-compiler "* ]] || '
+        f"{{ echo '#error -- unsupported GNU version!'; exit 1; }}\nwhile {rest}"
+    )
+    world.start_server()
+    host = world.start_executor(
+        world.executor("gpu1"), "--kernel-log", stub.kernel_log,
+        **{name: "-allow-unsupported-compiler"}, **stub.options,
+    )  # fmt: skip
+    assert host.stop() == 0, host.told()
+
+
+@pytest.mark.processes
+def test_where_the_system_has_no_compiler_the_operators_makes_the_sandboxs_first_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gcc = shutil.which("gcc")
+    need("gcc", gcc is not None)
+    conda_s = program(tmp_path / "env/bin/x86_64-conda-linux-gnu-cc",
+                      f'#!/bin/sh\nPATH={os.environ["PATH"]}\nexec {gcc} "$@"\n')  # fmt: skip
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(executor.BadSetup, match="No host compiler works here"):
+        executor.OwnFiles(tmp_path / "without", "")
+    executor.OwnFiles(tmp_path / "with", "", compiler=conda_s)
+    assert (tmp_path / "with/init").stat().st_size

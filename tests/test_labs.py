@@ -397,6 +397,22 @@ def test_nvcc_passes_on_the_host_compiler_s_flags(lab: Lab) -> None:
     assert (over.outcome == "compile_error", over.compile_log) == (False, "")
 
 
+@pytest.mark.parametrize("flag", ["-O0", "-O1", "--optimize=2"])
+def test_a_job_s_optimization_stands_instead_of_ours(lab: Lab, flag: str) -> None:
+    """nvcc warns of two in every log."""
+    over = lab.run("a.cu", "int main() {}", flags=[flag])
+    assert (over.outcome, over.compile_log) == ("succeeded", "")
+    assert "-O3" not in over.report["command"]
+
+
+def test_an_operator_s_optimization_does_too(tmp_path: Path) -> None:
+    need("bubblewrap", has_sandbox())
+    lab = Lab(tmp_path, "--nvcc-flags=-O2 -lineinfo")
+    over = lab.run("a.cu", "int main() {}")
+    lab.close()
+    assert (over.outcome, over.compile_log) == ("succeeded", "")
+
+
 def test_python_runs_with_its_files_outside_of_the_working_folder(lab: Lab) -> None:
     source = (
         "import os, sys, pathlib, helper.words as words, django\n"

@@ -82,6 +82,8 @@ class Gate:
         self.reading = seen.members()
         if seen.reset_wanted:
             raise GpuTrouble(f"the driver asks for: {seen.reset_wanted}")
+        if seen.broken:
+            raise GpuTrouble(f"nvidia-smi says of it: {seen.broken}")
         self._doubts = seen.doubts()
         self._tried_doubts &= self._doubts
         self.doubtful = self.doubtful or self._doubts != self._tried_doubts
@@ -118,6 +120,12 @@ class Gate:
         except GpuTrouble as trouble:
             self._broken = str(trouble)
         return self._broken
+
+    def was_killed(self, ended: Ended) -> None:
+        """A program was killed on it, if it had begun: `check` looks, so that the job goes back
+        before a slow nvidia-smi answers."""
+        self.doubtful = self.doubtful or bool(ended.seconds)
+        self.unkillable = [*self.unkillable, *ended.unkillable]
 
     def _look_for_xids(self) -> None:
         for xid, words in self._kernel_log.new_xids(self.gpu.bus) if self._kernel_log else []:

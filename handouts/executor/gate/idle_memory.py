@@ -39,7 +39,8 @@ class IdleMemory:
         if self._is_too_much and (normal == MOST_MIB or self._failed_checks >= IDLE_CHECKS - 1):
             return (
                 f"{used_mib} MiB of its memory are in use and no process is on it: "
-                f"nvidia-smi --gpu-reset -i {self._index} mends that, or a reboot"
+                f"nvidia-smi -pm 0 -i {self._index}, then nvidia-smi --gpu-reset -i {self._index} "
+                "mends that, or a reboot"
             )
         return f"{used_mib} MiB of its memory are in use and {normal} were while it was idle"
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from handouts.executor.gate.recovery import asks_for_nothing, asks_for_reset
+from handouts.executor.machine.driver_tools import in_a_line
 from handouts.executor.machine.gpu import Gpu, GpuTrouble
 from handouts.executor.machine.nvidia_smi import (
     START_SECONDS,
     ask_nvidia_smi,
     is_failure,
     rows_of,
+    says_broken,
 )
 
 FIELDS = (
@@ -69,6 +71,11 @@ class Reading:
         action = self._row.get("gpu_recovery_action", "")
         return action if asks_for_reset(action) else ""
 
+    @property
+    def broken(self) -> str:
+        """The field in which the driver says that the GPU is lost or must be reset; "" for none."""
+        return next((text for text in self._row.values() if says_broken(text)), "")
+
     def doubts(self) -> frozenset[str]:
         """What was answered that says neither that the GPU is well nor that it is not: values that
         could not be read, and recovery actions other than a reset."""
@@ -110,8 +117,8 @@ class GpuReader:
             return self.read(may_start)
         rows = [row for row in rows_of(answer, len(self._fields)) if row[0] == self._whole]
         if not rows:
-            last = (answer.strip().splitlines() or ["it says nothing"])[-1]
-            raise GpuTrouble(f"nvidia-smi does not find it: {last[:200]}")
+            told = in_a_line(answer) or "it says nothing"
+            raise GpuTrouble(f"nvidia-smi does not find it: {told}")
         # Of an instance (MIG) nvidia-smi does not say which processes are on it.
         on_it = [] if self._gpu.whole else rows_of(apps, 3)
         mine = [row for row in on_it if row[0] == self._whole and row[1].isdigit()]

@@ -39,4 +39,5 @@ def xid_asks_for_reset(message: str) -> bool:
     found = re.search(r"\bto\s+(0x[0-9a-f]+|\d+)\s*(?:\(([^)]*)\))?", message, re.IGNORECASE)
     if not found:
         return False
-    return int(found[1], 0) in RESET_ACTIONS or asks_for_reset(found[2] or "")
+    number = int(found[1], 16 if "x" in found[1].lower() else 10)
+    return number in RESET_ACTIONS or asks_for_reset(found[2] or "")

@@ -21,12 +21,22 @@ TOOL_FOLDERS = "/usr/bin:/usr/sbin:/bin:/sbin"  # where root's tools are, whatev
 
 
 class Hanging:
-    """Those tools that did not end even after SIGKILL."""
+    """Those tools that did not end even after SIGKILL, and those that are asked now."""
 
     MAXIMUM = 7
 
     def __init__(self) -> None:
         self.processes: list[Any] = []
+        self._asked: set[Any] = set()  # those that are waited for now
+
+    def watch(self, process: Any) -> None:
+        """It runs until `dismiss`."""
+        self._asked.add(process)
+
+    def kill_all(self) -> None:
+        """For a process that ends at once, so that what it asked does not outlive it."""
+        for process in list(self._asked):
+            kill_group(process.pid)
 
     def check(self) -> None:
         """Raises GpuTrouble if there are too many to start another."""
@@ -43,6 +53,7 @@ class Hanging:
             if process.returncode is None:
                 self.processes.append(process)
         process.stdout.close()
+        self._asked.discard(process)
 
 
 HANGING = Hanging()
@@ -50,13 +61,15 @@ HANGING = Hanging()
 
 def start_tool(path: str, arguments: list[str]) -> Any:
     """The process, in a group of its own so that it can be killed with its children."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         ["/bin/sh", "-c", WITH_FEW_DESCRIPTORS, "sh", path, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    HANGING.watch(process)
+    return process
 
 
 def read_answer(process: Any, deadline: float) -> str:

@@ -45,7 +45,11 @@ def gpus_named(gpus: list[Gpu], name: str) -> list[Gpu]:
 def names_of(gpu: Gpu) -> list[str]:
     """Index and UUID, and of an instance those of the whole GPU."""
     names = [gpu.index, gpu.uuid]
-    return [*names, gpu.whole, gpu.index.partition(":")[0]] if gpu.whole else names
+    if not gpu.whole:
+        return names
+    # As Slurm and drivers before R470 write an instance; CUDA takes it to this day.
+    place = gpu.instance.replace("gi", "").replace("ci", "")  # "7/0"
+    return [*names, gpu.whole, gpu.index.partition(":")[0], f"MIG-{gpu.whole}/{place}"]
 
 
 def what_it_names(name: str, is_ambiguous: bool) -> str:

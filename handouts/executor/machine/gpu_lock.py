@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ def lock_gpu(gpu: Gpu) -> Any:
         raise BadSetup(
             f"Another executor on this machine has GPU {gpu.index} ({gpu.uuid}). "
             "Set CUDA_VISIBLE_DEVICES to give each its own."
+        ) from None
+    except OSError as error:  # as on Lustre and NFS that were mounted without locks
+        lock.close()
+        raise BadSetup(
+            f"The file system of {folder} has no locks ({error.strerror}), so the GPUs' locks "
+            "cannot be there: set XDG_RUNTIME_DIR to a folder of yours on this machine's own disk."
         ) from None
     say_of_others(gpu, folder, name)
     return lock
@@ -83,7 +90,9 @@ def own_folder(folder: Path, mode: int) -> Path:
     """The folder, made if need be. Raises BadSetup unless it is root's or this user's, and closed
     to all others; a group may write in one of root's."""
     try:
-        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=mode, parents=True)
+            folder.chmod(mode)  # whatever the umask
         status = folder.lstat()
     except OSError as error:
         raise BadSetup(

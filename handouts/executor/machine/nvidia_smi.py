@@ -65,6 +65,12 @@ def is_failure(field: str) -> bool:
     return (in_brackets or is_bare) and not is_lacking(text)
 
 
+def says_broken(field: str) -> bool:
+    """Whether a value could not be had because no program can use the GPU until it is reset, or at
+    all: "[GPU is lost]", "[GPU requires reset]"."""
+    return field.strip().strip("[]").strip().lower() in ("gpu is lost", "gpu requires reset")
+
+
 def is_value(field: str) -> bool:
     """Whether it is neither of these."""
     return not is_lacking(field) and not is_failure(field)

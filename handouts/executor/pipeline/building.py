@@ -22,6 +22,7 @@ from handouts.executor.sandbox.command import Places
 
 C, CXX = (".c",), (".cpp", ".cc", ".cxx")
 OPTIMIZED = "-O3"
+NAMES_OPTIMIZATION = re.compile(r"-O\d?|--?optimize(=.*)?")  # nvcc warns where there are two
 LINKS = re.compile(r"-l|--?library|.*[=,]-l")  # flags that name a library
 
 
@@ -100,13 +101,15 @@ def plan_for_nvcc(
     """CUDA, or C++ for a platform with a GPU."""
     own = [] if job_names_architecture(attempt.flags) else architectures
     wished = tools.host_compiler
+    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
+    others = [*wished.flags(), *flags, *wished.after]
+    is_named = any(NAMES_OPTIMIZATION.fullmatch(flag) for flag in others)
     compiler = [
         tools.nvcc,
-        OPTIMIZED,
+        *([] if is_named else [OPTIMIZED]),
         *wished.flags(),
         *architecture_flags(own, with_ptx=attempt.asm),
     ]
-    flags = for_nvcc(with_plain_architectures(attempt.flags, architectures))
     of_host = [name for name in names if name.endswith((*C, *CXX))]
     return Build(
         compiler,

@@ -89,7 +89,8 @@ class Runner:
 
 def has_survived(attempt: Attempt, ended: Ended, gate: Gate) -> bool:
     """Whether the GPU is well after the program; if not, the result does not count."""
-    if ended.why == "killed" and not ended.seconds:  # before it was started
+    if ended.why == "killed":  # it has no result; before the next job its GPU is looked at
+        gate.was_killed(ended)
         return True
     broken = gate.look_after(ended)
     if broken:

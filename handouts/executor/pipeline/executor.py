@@ -67,7 +67,7 @@ class Executor:
             host.sandbox,
             host.nvcc,
             host.architectures(CUDA),
-            host.toolchain.host_compiler.flags(),
+            [*host.toolchain.host_compiler.flags(), *host.toolchain.host_compiler.after],
         )
         self._execution_worker = ExecutionWorker(
             Runner(host, spool, faults),

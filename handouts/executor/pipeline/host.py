@@ -59,10 +59,9 @@ class Host:
         others = 1 + options.nproc_compile + options.nproc_cpu
         shares = Cores().shares([gpu.bus for gpu in self.gpus], others)
         self._cpus = dict(zip((gpu.uuid for gpu in self.gpus), shares))
-        self.libraries = make_libraries(
-            self.nvcc, self.toolchain.cc or self.toolchain.cxx, self.scratch / "libraries"
-        )
         tools = self.toolchain
+        compiler = tools.cc or tools.cxx
+        self.libraries = make_libraries(self.nvcc, compiler, self.scratch / "libraries")
         compilers = (tools.cc, tools.cxx, tools.host_compiler.path)
         linked = make_line_buffering(compilers, self.scratch / "linked")
         self.libraries = self.libraries._replace(linked=linked)
@@ -75,6 +74,7 @@ class Host:
                 self.scratch / "sandbox",
                 self.libraries,
                 self.toolchain.interpreter,
+                compiler,
             )
             self.sandbox.use(self.gpus)
         self._gpu_locks = [lock_gpu(gpu) for gpu in self.gpus]

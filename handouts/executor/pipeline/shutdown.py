@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from handouts.client.answer import Answer
 from handouts.executor.base.exit_statuses import REFUSED, STOPPED, WRONG_USAGE
 from handouts.executor.base.say import say
 from handouts.executor.base.threads import start
+from handouts.executor.machine.driver_tools import HANGING
 from handouts.executor.pipeline.attempt import JobsInHand
 from handouts.executor.pipeline.room import Room
 
@@ -59,7 +61,8 @@ class Shutdown:
         if self._drain_seconds is None:
             self.drain()
             return
-        ends_at = time.monotonic() + self._drain_seconds - margin(self._drain_seconds)
+        over_at = time.monotonic() + self._drain_seconds
+        ends_at = over_at - margin(self._drain_seconds)
         self.drain(
             f"Stopping within {self._drain_seconds:g} s: no more jobs; giving back those in hand "
             "that cannot be over by then."
@@ -67,6 +70,12 @@ class Shutdown:
         self._give_back_late(ends_at)
         time.sleep(max(0.0, ends_at - time.monotonic()))  # or until the process ends
         self._give_back()
+        time.sleep(max(0.0, over_at - time.monotonic()))
+        # What hangs, such as nvidia-smi or the queue, is not waited for. Programs die with this
+        # process, and the next start sends what is in the spool.
+        say("Stopping at once: the time is over.")
+        HANGING.kill_all()
+        os._exit(self.exit_status)
 
     def _give_back_late(self, ends_at: float) -> None:
         """What has not begun to run, and may not end in time. What runs may well end before its

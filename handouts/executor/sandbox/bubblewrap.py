@@ -50,8 +50,9 @@ class Bubblewrap:
         folder: Path,
         libraries: Libraries = NO_LIBRARIES,
         interpreter: Interpreter | None = None,
+        compiler: str = "",
     ) -> None:
-        """`folder`: for its own files. Raises BadSetup if bubblewrap or a compiler is missing."""
+        """`folder`: for files of its own, by `compiler` if the system has none. Raises BadSetup."""
         self._bwrap = find_bwrap()
         self.uids = Uids(options.sandbox_uid_base) if os.geteuid() == 0 else None
         self._libraries = libraries
@@ -61,7 +62,7 @@ class Bubblewrap:
         self._of_python = [path for path in self._of_python if path not in shown]
         self.binds = [*self._of_python, *shown]
         self._logs_calls = options.seccomp_log
-        self._own = OwnFiles(folder, libraries, options.seccomp_log)
+        self._own = OwnFiles(folder, libraries, options.seccomp_log, compiler)
         supported = options_of(self._bwrap)
         if b"--perms" not in supported:
             raise BadSetup(f"{self._bwrap} is too old: bubblewrap 0.5 or newer is needed.")

@@ -27,12 +27,15 @@ LIMITS_FOR_INIT = (  # in the order of init.c's arguments
 )
 
 
-def compile_init(path: Path) -> None:
-    """Compiles INIT_C with the host compiler that nvcc needs too. Raises BadSetup."""
+def compile_init(path: Path, wished: str = "") -> None:
+    """Compiles INIT_C with a host compiler, as nvcc needs one too. Raises BadSetup.
+
+    `wished`: the operator's, for hosts whose system has none.
+    """
     source = path.with_suffix(".c")
     source.write_text(INIT_C.replace("@NAMED@", str(NAMED)))
     complaint = ""
-    for compiler in ("gcc", "g++", "cc", "clang"):
+    for compiler in filter(None, ("gcc", "g++", "cc", "clang", wished)):
         argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]
         try:
             done = subprocess.run(

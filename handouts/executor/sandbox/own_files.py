@@ -17,9 +17,11 @@ from handouts.executor.sandbox.system_calls import seccomp_filter
 class OwnFiles:
     """By the names that stand for them among bwrap's arguments, such as "@init"."""
 
-    def __init__(self, folder: Path, libraries: Libraries, log_calls: bool = False) -> None:
+    def __init__(
+        self, folder: Path, libraries: Libraries, log_calls: bool = False, compiler: str = ""
+    ) -> None:
         """Makes them in `folder`. `libraries`: what was made of them before.
-        `log_calls`: see `seccomp_filter`. Raises BadSetup."""
+        `log_calls`: see `seccomp_filter`; `compiler`: see `compile_init`. Raises BadSetup."""
         if log_calls:
             check_call_log()
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +32,7 @@ class OwnFiles:
             "stub": Path(libraries.folder) / DRIVER_STUB,
             "linked": Path(libraries.linked),
         }
-        compile_init(self._paths["init"])
+        compile_init(self._paths["init"], compiler)
         self._paths["seccomp"].write_bytes(seccomp_filter(platform.machine(), log_calls))
         self._paths["params"].write_text(driver_params())
 
