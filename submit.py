@@ -81,17 +81,17 @@ PARTS = (
     (1576, "handouts/submit/job_events.py", 14),
     (1655, "handouts/submit/moments.py", 7),
     (1701, "handouts/submit/job_lines.py", 10),
-    (1824, "handouts/submit/screen.py", 17),
-    (1884, "handouts/submit/live.py", 11),
-    (2017, "handouts/submit/persistent.py", 16),
-    (2094, "handouts/submit/older_queue.py", 12),
-    (2153, "handouts/submit/refusals.py", 12),
-    (2201, "handouts/submit/job_client.py", 23),
-    (2337, "handouts/submit/file_names.py", 14),
-    (2364, "handouts/submit/output_files.py", 16),
-    (2432, "handouts/submit/log_files.py", 16),
-    (2465, "handouts/submit/show.py", 13),
-    (2493, "handouts/submit/main.py", 54),
+    (1834, "handouts/submit/screen.py", 17),
+    (1894, "handouts/submit/live.py", 11),
+    (2027, "handouts/submit/persistent.py", 16),
+    (2104, "handouts/submit/older_queue.py", 12),
+    (2163, "handouts/submit/refusals.py", 12),
+    (2211, "handouts/submit/job_client.py", 23),
+    (2347, "handouts/submit/file_names.py", 14),
+    (2374, "handouts/submit/output_files.py", 16),
+    (2442, "handouts/submit/log_files.py", 16),
+    (2475, "handouts/submit/show.py", 13),
+    (2503, "handouts/submit/main.py", 54),
 )
 
 
@@ -1682,7 +1682,7 @@ def since_in_words(timestamp: Any) -> str:
         passed = (datetime.datetime.now().astimezone() - then).total_seconds()
     except (OSError, OverflowError, ValueError):
         return ""
-    if not 0 <= passed < 1e9:  # a clock is wrong
+    if not 60 <= passed < 1e9:  # just now, or a clock is wrong
         return f" since {then:%H:%M}"
     count, unit = next(
         ((int(passed // size), unit) for size, unit in ((86400, "day"), (3600, "hour"))
@@ -1748,7 +1748,7 @@ def status_line(job: dict[str, Any]) -> str:
         "executing": "running",
     }.get(job.get("phase"), "running")
     place = job.get("queue_position")
-    later = (f", position {place}" if place else "") + start_in_words(job)
+    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
     stop = ", being cancelled" if job.get("cancel_requested_at") else ""
     return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
 
@@ -1764,8 +1764,18 @@ def what_it_waits_for(job: dict[str, Any]) -> str:
     if job.get("waiting_for") == "no-executor":
         platform = str(job.get("platform") or "")
         host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
-        return f", but no {host} is connected{since_in_words(job.get('no_executor_since'))}"
-    return WAITS.get(str(job.get("waiting_for")), "") + start_in_words(job)
+        since = since_in_words(job.get("no_executor_since"))
+        return f", but no {host} {'has been' if since else 'is'} connected{since}"
+    return WAITS.get(str(job.get("waiting_for")), "") + when_its_turn_comes(job)
+
+
+def when_its_turn_comes(job: dict[str, Any]) -> str:
+    """After how many jobs, and when, as far as the queue can tell."""
+    count = job.get("jobs_before")
+    if not isinstance(count, int) or count < 1:
+        return start_in_words(job)
+    first = "1 job ends" if count == 1 else f"{count} jobs end"
+    return f", {first} first{start_in_words(job)}"
 
 
 def attempt_line(attempt: dict[str, Any]) -> str:
