@@ -166,30 +166,30 @@ PARTS = (
     (6629, "handouts/executor/pipeline/shutdown.py", 18),
     (6726, "handouts/executor/pipeline/heartbeat.py", 16),
     (6812, "handouts/executor/pipeline/live_senders.py", 17),
-    (6926, "handouts/executor/pipeline/claiming.py", 22),
-    (7074, "handouts/executor/base/flags.py", 12),
-    (7152, "handouts/executor/pipeline/disassembly.py", 14),
-    (7249, "handouts/executor/pipeline/building.py", 23),
-    (7381, "handouts/executor/pipeline/endings.py", 17),
-    (7452, "handouts/executor/pipeline/delivery.py", 16),
-    (7524, "handouts/executor/pipeline/outbox.py", 11),
-    (7559, "handouts/executor/results/spool.py", 11),
-    (7636, "handouts/executor/pipeline/sending.py", 15),
-    (7718, "handouts/executor/pipeline/reporting.py", 19),
-    (7807, "handouts/executor/pipeline/handover.py", 17),
-    (7928, "handouts/executor/results/compile_cache.py", 15),
-    (8006, "handouts/executor/pipeline/compiling.py", 32),
-    (8174, "handouts/executor/pipeline/executing.py", 32),
-    (8310, "handouts/executor/pipeline/executor.py", 30),
-    (8427, "handouts/executor/slot/event_loop.py", 12),
-    (8462, "handouts/executor/slot/libc.py", 11),
-    (8517, "handouts/executor/slot/identity.py", 26),
-    (8583, "handouts/executor/slot/process_memory.py", 16),
-    (8655, "handouts/executor/slot/shortage.py", 16),
-    (8714, "handouts/executor/slot/memory_watch.py", 28),
-    (8844, "handouts/executor/slot/command_run.py", 24),
-    (9029, "handouts/executor/slot/slot_process.py", 27),
-    (9081, "handouts/executor/main.py", 48),
+    (6928, "handouts/executor/pipeline/claiming.py", 22),
+    (7076, "handouts/executor/base/flags.py", 12),
+    (7154, "handouts/executor/pipeline/disassembly.py", 14),
+    (7251, "handouts/executor/pipeline/building.py", 23),
+    (7383, "handouts/executor/pipeline/endings.py", 17),
+    (7454, "handouts/executor/pipeline/delivery.py", 16),
+    (7526, "handouts/executor/pipeline/outbox.py", 11),
+    (7561, "handouts/executor/results/spool.py", 11),
+    (7638, "handouts/executor/pipeline/sending.py", 15),
+    (7720, "handouts/executor/pipeline/reporting.py", 19),
+    (7809, "handouts/executor/pipeline/handover.py", 17),
+    (7930, "handouts/executor/results/compile_cache.py", 15),
+    (8008, "handouts/executor/pipeline/compiling.py", 32),
+    (8176, "handouts/executor/pipeline/executing.py", 32),
+    (8312, "handouts/executor/pipeline/executor.py", 30),
+    (8429, "handouts/executor/slot/event_loop.py", 12),
+    (8464, "handouts/executor/slot/libc.py", 11),
+    (8519, "handouts/executor/slot/identity.py", 26),
+    (8585, "handouts/executor/slot/process_memory.py", 16),
+    (8657, "handouts/executor/slot/shortage.py", 16),
+    (8716, "handouts/executor/slot/memory_watch.py", 28),
+    (8846, "handouts/executor/slot/command_run.py", 24),
+    (9031, "handouts/executor/slot/slot_process.py", 27),
+    (9083, "handouts/executor/main.py", 48),
 )
 
 
@@ -6874,7 +6874,7 @@ class LiveSenders:
         """One that is due, and no other thread's; None if there was nothing for long."""
         until = time.monotonic() + IDLE_SECONDS_OF_SENDER
         with self._changed:
-            while not self._is_off and time.monotonic() < until:
+            while not self._is_off:
                 now = time.monotonic()
                 free = {one: at for one, at in self._due.items() if one not in self._busy}
                 stream = next((one for one, at in free.items() if at <= now), None)
@@ -6884,8 +6884,10 @@ class LiveSenders:
                     if self._due:
                         self._see_to_threads()
                     return stream
+                if now >= until and not free:  # what came at the last moment is not left behind
+                    break
                 self._idle += 1
-                self._changed.wait(min([until, *free.values()]) - now)
+                self._changed.wait(min(free.values(), default=until) - now)
                 self._idle -= 1
             self._threads -= 1
             return None
