@@ -166,30 +166,30 @@ PARTS = (
     (6691, "handouts/executor/pipeline/shutdown.py", 20),
     (6795, "handouts/executor/pipeline/heartbeat.py", 16),
     (6881, "handouts/executor/pipeline/live_senders.py", 17),
-    (6995, "handouts/executor/pipeline/claiming.py", 22),
-    (7143, "handouts/executor/base/flags.py", 12),
-    (7221, "handouts/executor/pipeline/disassembly.py", 14),
-    (7318, "handouts/executor/pipeline/building.py", 23),
-    (7453, "handouts/executor/pipeline/endings.py", 17),
-    (7524, "handouts/executor/pipeline/delivery.py", 16),
-    (7596, "handouts/executor/pipeline/outbox.py", 11),
-    (7631, "handouts/executor/results/spool.py", 11),
-    (7708, "handouts/executor/pipeline/sending.py", 15),
-    (7790, "handouts/executor/pipeline/reporting.py", 19),
-    (7879, "handouts/executor/pipeline/handover.py", 17),
-    (8000, "handouts/executor/results/compile_cache.py", 15),
-    (8078, "handouts/executor/pipeline/compiling.py", 32),
-    (8246, "handouts/executor/pipeline/executing.py", 32),
-    (8383, "handouts/executor/pipeline/executor.py", 30),
-    (8500, "handouts/executor/slot/event_loop.py", 12),
-    (8535, "handouts/executor/slot/libc.py", 11),
-    (8590, "handouts/executor/slot/identity.py", 26),
-    (8656, "handouts/executor/slot/process_memory.py", 16),
-    (8728, "handouts/executor/slot/shortage.py", 16),
-    (8787, "handouts/executor/slot/memory_watch.py", 28),
-    (8917, "handouts/executor/slot/command_run.py", 24),
-    (9102, "handouts/executor/slot/slot_process.py", 27),
-    (9154, "handouts/executor/main.py", 48),
+    (6997, "handouts/executor/pipeline/claiming.py", 22),
+    (7145, "handouts/executor/base/flags.py", 12),
+    (7223, "handouts/executor/pipeline/disassembly.py", 14),
+    (7320, "handouts/executor/pipeline/building.py", 23),
+    (7455, "handouts/executor/pipeline/endings.py", 17),
+    (7526, "handouts/executor/pipeline/delivery.py", 16),
+    (7598, "handouts/executor/pipeline/outbox.py", 11),
+    (7633, "handouts/executor/results/spool.py", 11),
+    (7710, "handouts/executor/pipeline/sending.py", 15),
+    (7792, "handouts/executor/pipeline/reporting.py", 19),
+    (7881, "handouts/executor/pipeline/handover.py", 17),
+    (8002, "handouts/executor/results/compile_cache.py", 15),
+    (8080, "handouts/executor/pipeline/compiling.py", 32),
+    (8248, "handouts/executor/pipeline/executing.py", 32),
+    (8385, "handouts/executor/pipeline/executor.py", 30),
+    (8502, "handouts/executor/slot/event_loop.py", 12),
+    (8537, "handouts/executor/slot/libc.py", 11),
+    (8592, "handouts/executor/slot/identity.py", 26),
+    (8658, "handouts/executor/slot/process_memory.py", 16),
+    (8730, "handouts/executor/slot/shortage.py", 16),
+    (8789, "handouts/executor/slot/memory_watch.py", 28),
+    (8919, "handouts/executor/slot/command_run.py", 24),
+    (9104, "handouts/executor/slot/slot_process.py", 27),
+    (9156, "handouts/executor/main.py", 48),
 )
 
 
@@ -6943,7 +6943,7 @@ class LiveSenders:
         """One that is due, and no other thread's; None if there was nothing for long."""
         until = time.monotonic() + IDLE_SECONDS_OF_SENDER
         with self._changed:
-            while not self._is_off and time.monotonic() < until:
+            while not self._is_off:
                 now = time.monotonic()
                 free = {one: at for one, at in self._due.items() if one not in self._busy}
                 stream = next((one for one, at in free.items() if at <= now), None)
@@ -6953,8 +6953,10 @@ class LiveSenders:
                     if self._due:
                         self._see_to_threads()
                     return stream
+                if now >= until and not free:  # what came at the last moment is not left behind
+                    break
                 self._idle += 1
-                self._changed.wait(min([until, *free.values()]) - now)
+                self._changed.wait(min(free.values(), default=until) - now)
                 self._idle -= 1
             self._threads -= 1
             return None

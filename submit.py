@@ -81,17 +81,17 @@ PARTS = (
     (1579, "handouts/submit/job_events.py", 14),
     (1658, "handouts/submit/moments.py", 7),
     (1704, "handouts/submit/job_lines.py", 10),
-    (1827, "handouts/submit/screen.py", 17),
-    (1887, "handouts/submit/live.py", 11),
-    (2020, "handouts/submit/persistent.py", 16),
-    (2097, "handouts/submit/older_queue.py", 12),
-    (2156, "handouts/submit/refusals.py", 12),
-    (2204, "handouts/submit/job_client.py", 23),
-    (2340, "handouts/submit/file_names.py", 14),
-    (2367, "handouts/submit/output_files.py", 16),
-    (2435, "handouts/submit/log_files.py", 16),
-    (2468, "handouts/submit/show.py", 13),
-    (2496, "handouts/submit/main.py", 54),
+    (1837, "handouts/submit/screen.py", 17),
+    (1897, "handouts/submit/live.py", 11),
+    (2030, "handouts/submit/persistent.py", 16),
+    (2107, "handouts/submit/older_queue.py", 12),
+    (2166, "handouts/submit/refusals.py", 12),
+    (2214, "handouts/submit/job_client.py", 23),
+    (2350, "handouts/submit/file_names.py", 14),
+    (2377, "handouts/submit/output_files.py", 17),
+    (2457, "handouts/submit/log_files.py", 16),
+    (2490, "handouts/submit/show.py", 13),
+    (2518, "handouts/submit/main.py", 54),
 )
 
 
@@ -1685,7 +1685,7 @@ def since_in_words(timestamp: Any) -> str:
         passed = (datetime.datetime.now().astimezone() - then).total_seconds()
     except (OSError, OverflowError, ValueError):
         return ""
-    if not 0 <= passed < 1e9:  # a clock is wrong
+    if not 60 <= passed < 1e9:  # just now, or a clock is wrong
         return f" since {then:%H:%M}"
     count, unit = next(
         ((int(passed // size), unit) for size, unit in ((86400, "day"), (3600, "hour"))
@@ -1751,7 +1751,7 @@ def status_line(job: dict[str, Any]) -> str:
         "executing": "running",
     }.get(job.get("phase"), "running")
     place = job.get("queue_position")
-    later = (f", position {place}" if place else "") + start_in_words(job)
+    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
     stop = ", being cancelled" if job.get("cancel_requested_at") else ""
     return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
 
@@ -1767,8 +1767,18 @@ def what_it_waits_for(job: dict[str, Any]) -> str:
     if job.get("waiting_for") == "no-executor":
         platform = str(job.get("platform") or "")
         host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
-        return f", but no {host} is connected{since_in_words(job.get('no_executor_since'))}"
-    return WAITS.get(str(job.get("waiting_for")), "") + start_in_words(job)
+        since = since_in_words(job.get("no_executor_since"))
+        return f", but no {host} {'has been' if since else 'is'} connected{since}"
+    return WAITS.get(str(job.get("waiting_for")), "") + when_its_turn_comes(job)
+
+
+def when_its_turn_comes(job: dict[str, Any]) -> str:
+    """After how many jobs, and when, as far as the queue can tell."""
+    count = job.get("jobs_before")
+    if not isinstance(count, int) or count < 1:
+        return start_in_words(job)
+    first = "1 job ends" if count == 1 else f"{count} jobs end"
+    return f", {first} first{start_in_words(job)}"
 
 
 def attempt_line(attempt: dict[str, Any]) -> str:
@@ -2400,7 +2410,7 @@ def save(answer: Answer, path: Path) -> str:
     try:
         file = path.open("xb")
     except FileExistsError:
-        if path.is_file() and path.read_bytes() == answer.body:
+        if holds(path, answer.body):
             return f"{path} is there already."
         raise Stop(UNSAVED, "another file of that name is there, and is left as it is.") from None
     try:
@@ -2410,6 +2420,18 @@ def save(answer: Answer, path: Path) -> str:
         path.unlink()
         raise
     return f"Saved {path} ({in_size(len(answer.body))})."
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether the file is this one. Another who watches the job may be saving it just now."""
+    for wait in (0.02, 0.1, 0.5, 1.0, 0.0):
+        found = path.read_bytes() if path.is_file() else None
+        if found == content:
+            return True
+        if found is None or not content.startswith(found):
+            break
+        time.sleep(wait)
+    return False
 
 
 def listed(items: Any, key: str) -> Any:

@@ -137,6 +137,22 @@ def test_what_is_kept_is_as_long_as_a_results_log(
     assert kept == "a" * 750 + "\n[... 800 bytes left out ...]\n" + "z" * 250
 
 
+def test_the_notes_of_what_is_kept_tell_how_much_is_missing_in_all(
+    student: Api, host: StubExecutor, job_id: int, settings: Any
+) -> None:
+    """Also of a log that the queue did not get whole, or shortened itself."""
+    settings.TELERUN_LIMITS = {**settings.TELERUN_LIMITS, "log_bytes": 1000}
+    host.feed(b"a" * 900)
+    host.feed(b"b" * 900, offset=1_000_000)
+    host.feed(b"y" * 100, offset=2_000_000)
+    host.feed(b"z" * 100, offset=2_000_200)
+    host.release()
+    kept = attempts(student, job_id)[0]["execute_log"]
+    middle = "\n[... 1000100 bytes left out ...]\n"
+    end = "b" * 50 + "\n[... 999100 bytes left out ...]\n" + "y" * 100
+    assert kept == "a" * 750 + middle + end + "\n[... 100 bytes left out ...]\n" + "z" * 100
+
+
 def test_an_answer_has_no_more_logs_than_two_results(
     student: Api, host: StubExecutor, job_id: int, settings: Any
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.processes import wait_for
 from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
@@ -184,6 +185,18 @@ def test_more_streams_than_senders_take_turns(monkeypatch: Any) -> None:
     senders.close()
     for turn in range(5, 45, 5):
         assert sorted(served[turn : turn + 5]) == [0, 1, 2, 3, 4]
+
+
+def test_what_comes_as_a_sender_leaves_is_sent(monkeypatch: Any) -> None:
+    """It has waited for long enough when a stream is put: nobody else would see to that one."""
+    senders, sent = executor.LiveSenders(None), threading.Event()
+    monkeypatch.setitem(executor.LiveSenders.__init__.__globals__, "IDLE_SECONDS_OF_SENDER", 0.0)
+    monkeypatch.setitem(executor.LiveSenders.__init__.__globals__, "HeldConnection", Connection)
+    senders._send = lambda *_: sent.set()
+    stream = executor.LiveStream(1, "", True, senders._put)
+    stream.compiled(b"x", 100)
+    assert sent.wait(5)
+    wait_for(lambda: not senders._threads, "nothing is left to do")
 
 
 class Connection:

@@ -4,6 +4,7 @@ must say the same of the same folder. And what is not believed of an archive, or
 import io
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -281,3 +282,16 @@ def test_half_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match="No space"):
         submit.save(submit.Answer(200, {}, b"whole"), tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_another_is_saving_just_now(tmp_path: Path) -> None:
+    """Two watch a job in one folder: both have its files."""
+    submit = load("submit")
+    (tmp_path / "a").write_bytes(b"who")
+    later = threading.Timer(0.3, (tmp_path / "a").write_bytes, [b"whole"])
+    later.start()
+    told = submit.save(submit.Answer(200, {}, b"whole"), tmp_path / "a")
+    assert told == f"{tmp_path / 'a'} is there already."
+    later.join()
+    with pytest.raises(submit.Stop, match="another file of that name"):
+        submit.save(submit.Answer(200, {}, b"whatever"), tmp_path / "a")

@@ -342,6 +342,43 @@ def test_when_a_job_will_start(seconds: tuple[Any, Any], words: str) -> None:
     assert submit.status_line({**waiting, **compiled}) == line
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (None, ""),
+        (0, ""),
+        (1, ", 1 job ends first"),
+        (12, ", 12 jobs end first"),
+        (-1, ""),
+        ("x", ""),
+    ],
+)
+@pytest.mark.parametrize(
+    ("shown", "begin"),
+    [
+        ({"state": "queued", "queue_position": 1}, "Job 7: waiting, next in the queue"),
+        (
+            {"state": "queued", "queue_position": 9, "waiting_for": "turn"},
+            "Job 7: waiting, position 9 in the queue",
+        ),
+        (
+            {"state": "running", "phase": "compiling", "executor": "gpu1"},
+            "Job 7: compiling on gpu1",
+        ),
+        (
+            {"state": "running", "phase": "waiting", "executor": "gpu1", "waiting_for": "gpu"},
+            "Job 7: compiled, waiting for a GPU on gpu1",
+        ),
+    ],
+)
+def test_how_many_jobs_end_first(shown: dict[str, Any], begin: str, count: Any, words: str) -> None:
+    """S13: "next in the queue" may be behind many that run, in each phase."""
+    later = {"expected_start": {"from_seconds": 5, "to_seconds": 40}}
+    waiting = {"id": 7, "jobs_before": count, **shown}
+    assert submit.status_line(waiting) == begin + words
+    assert submit.status_line({**waiting, **later}) == f"{begin}{words}, starts in about 5-40 s"
+
+
 @pytest.mark.parametrize("expected", [{}, {"from_seconds": 1}, [], "soon", 5, None])
 def test_an_expectation_that_makes_no_sense_is_passed_over(expected: Any) -> None:
     assert submit.start_in_words({"expected_start": expected}) == ""
@@ -350,12 +387,12 @@ def test_an_expectation_that_makes_no_sense_is_passed_over(expected: Any) -> Non
 @pytest.mark.parametrize(
     ("ago", "form", "passed"),
     [
-        (20, "%H:%M", "0 minutes"),
-        (61, "%H:%M", "1 minute"),
-        (630, "%H:%M", "10 minutes"),
-        (7200, "%H:%M", "2 hours"),
-        (90_000, "%d %b %H:%M", "25 hours"),
-        (3 * 86_400, "%d %b %H:%M", "3 days"),
+        (20, "%H:%M", ""),
+        (61, "%H:%M", " (1 minute)"),
+        (630, "%H:%M", " (10 minutes)"),
+        (7230, "%H:%M", " (2 hours)"),
+        (90_030, "%d %b %H:%M", " (25 hours)"),
+        (3 * 86_400 + 30, "%d %b %H:%M", " (3 days)"),
     ],
 )
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Los_Angeles"])
@@ -372,7 +409,7 @@ def test_since_when_no_host_is_connected(
             waiting = {"id": 7, "state": "queued", "queue_position": 1, "platform": "cuda",
                        "waiting_for": "no-executor", "no_executor_since": stamp + end}  # fmt: skip
             line = submit.status_line(waiting)
-            assert line.endswith(f", but no GPU host is connected since {shown} ({passed})")
+            assert line.endswith(f", but no GPU host has been connected since {shown}{passed}")
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -57,7 +57,7 @@ def status_line(job: dict[str, Any]) -> str:
         "executing": "running",
     }.get(job.get("phase"), "running")
     place = job.get("queue_position")
-    later = (f", position {place}" if place else "") + start_in_words(job)
+    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
     stop = ", being cancelled" if job.get("cancel_requested_at") else ""
     return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
 
@@ -73,8 +73,18 @@ def what_it_waits_for(job: dict[str, Any]) -> str:
     if job.get("waiting_for") == "no-executor":
         platform = str(job.get("platform") or "")
         host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
-        return f", but no {host} is connected{since_in_words(job.get('no_executor_since'))}"
-    return WAITS.get(str(job.get("waiting_for")), "") + start_in_words(job)
+        since = since_in_words(job.get("no_executor_since"))
+        return f", but no {host} {'has been' if since else 'is'} connected{since}"
+    return WAITS.get(str(job.get("waiting_for")), "") + when_its_turn_comes(job)
+
+
+def when_its_turn_comes(job: dict[str, Any]) -> str:
+    """After how many jobs, and when, as far as the queue can tell."""
+    count = job.get("jobs_before")
+    if not isinstance(count, int) or count < 1:
+        return start_in_words(job)
+    first = "1 job ends" if count == 1 else f"{count} jobs end"
+    return f", {first} first{start_in_words(job)}"
 
 
 def attempt_line(attempt: dict[str, Any]) -> str:

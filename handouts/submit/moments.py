@@ -34,7 +34,7 @@ def since_in_words(timestamp: Any) -> str:
         passed = (datetime.datetime.now().astimezone() - then).total_seconds()
     except (OSError, OverflowError, ValueError):
         return ""
-    if not 0 <= passed < 1e9:  # a clock is wrong
+    if not 60 <= passed < 1e9:  # just now, or a clock is wrong
         return f" since {then:%H:%M}"
     count, unit = next(
         ((int(passed // size), unit) for size, unit in ((86400, "day"), (3600, "hour"))

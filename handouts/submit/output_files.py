@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def save(answer: Answer, path: Path) -> str:
     try:
         file = path.open("xb")
     except FileExistsError:
-        if path.is_file() and path.read_bytes() == answer.body:
+        if holds(path, answer.body):
             return f"{path} is there already."
         raise Stop(UNSAVED, "another file of that name is there, and is left as it is.") from None
     try:
@@ -59,6 +60,18 @@ def save(answer: Answer, path: Path) -> str:
         path.unlink()
         raise
     return f"Saved {path} ({in_size(len(answer.body))})."
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether the file is this one. Another who watches the job may be saving it just now."""
+    for wait in (0.02, 0.1, 0.5, 1.0, 0.0):
+        found = path.read_bytes() if path.is_file() else None
+        if found == content:
+            return True
+        if found is None or not content.startswith(found):
+            break
+        time.sleep(wait)
+    return False
 
 
 def listed(items: Any, key: str) -> Any:

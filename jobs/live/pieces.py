@@ -8,6 +8,7 @@ another's output.
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from courses import limits
@@ -130,21 +131,38 @@ def partial_logs(lease_token: str) -> dict[str, bytes]:
 
 
 def _joined(pieces: list[Piece], maximum: int) -> bytes:
+    """The beginning and the end, if there is more; each note says what is missing in its place."""
+    if sum(len(piece.content) for piece in pieces) > maximum:
+        head = maximum * 3 // 4
+        pieces = [*_first(pieces, head), *_last(pieces, maximum - head)]
     parts, known = [], 0
     for piece in pieces:
         if piece.start > known:
             parts.append(_note(piece.start - known))
         parts.append(piece.content)
         known = piece.stop
-    return cut(b"".join(parts), maximum)
+    return b"".join(parts)
 
 
-def cut(log: bytes, maximum: int) -> bytes:
-    """The log's beginning and end, if it is longer than `maximum`."""
-    if len(log) <= maximum:
-        return log
-    head = maximum * 3 // 4
-    return log[:head] + _note(len(log) - maximum) + log[len(log) - (maximum - head) :]
+def _first(pieces: list[Piece], size: int) -> Iterator[Piece]:
+    """The first bytes of them, `size` in all."""
+    for piece in pieces:
+        if size > 0:
+            yield piece._replace(content=piece.content[:size])
+        size -= len(piece.content)
+
+
+def _last(pieces: list[Piece], size: int) -> list[Piece]:
+    """The last ones."""
+    found = []
+    for piece in reversed(pieces):
+        if size > 0:
+            skipped = max(0, len(piece.content) - size)
+            found.append(
+                piece._replace(start=piece.start + skipped, content=piece.content[skipped:])
+            )
+        size -= len(piece.content)
+    return found[::-1]
 
 
 def _note(size: int) -> bytes:

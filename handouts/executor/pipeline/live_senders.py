@@ -79,7 +79,7 @@ class LiveSenders:
         """One that is due, and no other thread's; None if there was nothing for long."""
         until = time.monotonic() + IDLE_SECONDS_OF_SENDER
         with self._changed:
-            while not self._is_off and time.monotonic() < until:
+            while not self._is_off:
                 now = time.monotonic()
                 free = {one: at for one, at in self._due.items() if one not in self._busy}
                 stream = next((one for one, at in free.items() if at <= now), None)
@@ -89,8 +89,10 @@ class LiveSenders:
                     if self._due:
                         self._see_to_threads()
                     return stream
+                if now >= until and not free:  # what came at the last moment is not left behind
+                    break
                 self._idle += 1
-                self._changed.wait(min([until, *free.values()]) - now)
+                self._changed.wait(min(free.values(), default=until) - now)
                 self._idle -= 1
             self._threads -= 1
             return None
