@@ -189,7 +189,7 @@ PARTS = (
     (8789, "handouts/executor/slot/memory_watch.py", 28),
     (8919, "handouts/executor/slot/command_run.py", 24),
     (9104, "handouts/executor/slot/slot_process.py", 27),
-    (9156, "handouts/executor/main.py", 48),
+    (9156, "handouts/executor/main.py", 49),
 )
 
 
@@ -9157,10 +9157,16 @@ class StoppedEarly(BaseException):
     """Asked to stop before there was anything to finish."""
 
 
-def stop_early(number: int, _frame: Any) -> None:
+def stop_early(_number: int, _frame: Any) -> None:
     """Ends the start at once, wherever it is; a second signal changes nothing."""
-    signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     raise StoppedEarly
+
+
+def ignore_signals() -> None:
+    """For the rest of this process's time."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -9174,20 +9180,28 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop_early)  # until the executor runs, and handles them itself
     try:
+        return work(options)
+    except StoppedEarly:  # also while it says why it cannot start
+        say("Stopped while it was starting.")
+        return STOPPED
+
+
+def work(options: argparse.Namespace) -> int:
+    """The exit status, of all but a signal before it begins."""
+    try:
         auth = read_auth(options.auth, "executor", options.server)
         executor = Executor(options, auth)
         try:
             return executor.run()
         finally:
             executor.close()
-    except StoppedEarly:
-        say("Stopped while it was starting.")
-        return STOPPED
     except DriverNotReady as error:
         warn(f"executor.py: {error} It was waited for; start this again, as its service does.")
+        ignore_signals()
         return NOT_READY
     except BadSetup as error:
         warn(f"executor.py: {error}")
+        ignore_signals()
         return WRONG_USAGE
 
 

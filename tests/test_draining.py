@@ -4,15 +4,17 @@ Real executors, with a stub nvcc, against a stub queue.
 """
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.gpus import StubGpus
-from tests.support.processes import Process, World, wait_for
+from tests.support.processes import ROOT, Process, World, run, wait_for
 from tests.support.scripts import load
 from tests.support.stub_queue import LIMITS, StubQueue
 from tests.support.stubs import AS_SHELL, fake_nvcc
@@ -163,3 +165,25 @@ def test_a_queue_that_does_not_answer_does_not_delay_the_end(
     queue.proxy = hold
     assert seconds_to_end(host) < 8
     answers.set()
+
+
+@pytest.mark.processes
+def test_a_signal_while_it_says_why_it_cannot_start_is_no_traceback(tmp_path: Path) -> None:
+    script = f"""
+import os, signal, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+import executor
+said = executor.warn
+def warn(text):
+    said(text)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+executor.warn = warn
+arguments = ["--nproc-compile", "1", "--nproc-execute", "0", "--nproc-cpu", "1"]
+sys.exit(executor.main([*arguments, "--auth", {str(tmp_path / "none.json")!r}]))
+"""
+    done = run([sys.executable, "-c", script])
+    assert done.status == 0, done
+    assert "Traceback" not in done.err
+    assert "none.json" in done.err
+    assert done.err.endswith("Stopped while it was starting.\n")

@@ -27,6 +27,7 @@ Exit status: 0 stopped as asked, 1 the queue refuses this executor, 2 wrong usag
 
 from __future__ import annotations
 
+import argparse
 import resource
 import signal
 import sys
@@ -49,10 +50,16 @@ class StoppedEarly(BaseException):
     """Asked to stop before there was anything to finish."""
 
 
-def stop_early(number: int, _frame: Any) -> None:
+def stop_early(_number: int, _frame: Any) -> None:
     """Ends the start at once, wherever it is; a second signal changes nothing."""
-    signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     raise StoppedEarly
+
+
+def ignore_signals() -> None:
+    """For the rest of this process's time."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,20 +73,28 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop_early)  # until the executor runs, and handles them itself
     try:
+        return work(options)
+    except StoppedEarly:  # also while it says why it cannot start
+        say("Stopped while it was starting.")
+        return STOPPED
+
+
+def work(options: argparse.Namespace) -> int:
+    """The exit status, of all but a signal before it begins."""
+    try:
         auth = read_auth(options.auth, "executor", options.server)
         executor = Executor(options, auth)
         try:
             return executor.run()
         finally:
             executor.close()
-    except StoppedEarly:
-        say("Stopped while it was starting.")
-        return STOPPED
     except DriverNotReady as error:
         warn(f"executor.py: {error} It was waited for; start this again, as its service does.")
+        ignore_signals()
         return NOT_READY
     except BadSetup as error:
         warn(f"executor.py: {error}")
+        ignore_signals()
         return WRONG_USAGE
 
 
