@@ -16,6 +16,7 @@ from jobs.submitting import Submission
 from tests.support.api import Api
 from tests.support.changed import changed
 from tests.support.processes import World, wait_for
+from tests.support.scripts import load
 from tests.support.threads import later
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_watcher")]
@@ -151,6 +152,7 @@ def test_silence_is_broken_by_comments(alice: User, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(events, "COMMENT_SECONDS", 0.2)
     api = Api(alice.issue_token())
     answer = api.get(f"/jobs/{api.submit()['id']}/events")
+    assert answer["Telerun-Comment-Seconds"] == "1"
     parts = iter(answer.streaming_content)
     assert next(parts).startswith(b"event: job\n")
     assert [next(parts), next(parts)] == [b":\n\n", b":\n\n"]
@@ -241,6 +243,21 @@ def test_the_head_of_a_stream_alone(alice: User) -> None:
 
 
 # --- With real servers -------------------------------------------------------------------
+
+
+@pytest.mark.end_to_end
+@pytest.mark.once
+def test_a_stalled_stream_is_noticed_within_ten_seconds(world: World) -> None:
+    """S11: what the queue promises is what submit.py goes by."""
+    submit = load("submit")
+    world.start_server()
+    alice = world.user("alice")
+    job = world.request(alice, "POST", "/jobs", {"source": "x"})[2]
+    queue = submit.StreamingQueue(submit.read_auth(alice, "username", None))
+    stream = submit.Events(queue, job["id"])
+    assert stream.open().status == 200
+    assert events.COMMENT_SECONDS < stream.silence < 10
+    queue.close()
 
 
 @pytest.mark.end_to_end

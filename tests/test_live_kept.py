@@ -167,6 +167,23 @@ def test_an_answer_has_no_more_logs_than_two_results(
     assert shown == ["", "", "2", "3"]
 
 
+def test_both_logs_of_an_attempt_are_shown_however_long(
+    student: Api, host: StubExecutor, job_id: int, settings: Any
+) -> None:
+    """A log that was shortened is longer than `log_bytes` by the note that says so."""
+    settings.TELERUN_LIMITS = {**settings.TELERUN_LIMITS, "log_bytes": 1000}
+    logs = {
+        name: name[0] * 1000 + "\n[... 5 bytes left out ...]\n"
+        for name in (
+            "compile_log",
+            "execute_log",
+        )
+    }
+    host.release(**logs)
+    (attempt,) = attempts(student, job_id)
+    assert {name: attempt.get(name) for name in logs} == logs
+
+
 def test_an_end_does_not_depend_on_live_output(
     student: Api, host: StubExecutor, job_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -365,10 +365,13 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
     }
 
 
+_NOTE_BYTES = 64  # in a log that was shortened, of what is left out
+
+
 def _with_partial_logs(attempts: list[Attempt]) -> list[AttemptAnswer]:
     """With the logs of attempts without a result; of the latest first, as much as two logs of a
     result may be, so that no job's answer grows without end."""
-    room, shown = 2 * limits.of_a_job()["log_bytes"], []
+    room, shown = 2 * (limits.of_a_job()["log_bytes"] + _NOTE_BYTES), []
     for attempt in reversed(attempts):
         answer = _attempt(attempt)
         if not attempt.outcome and attempt.ending:

@@ -8,6 +8,7 @@ the server stops: with the id of the last event, any server goes on from there.
 import contextlib
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Callable
@@ -43,7 +44,8 @@ A, T = TypeVar("A"), TypeVar("T")
 log = logging.getLogger(__name__)
 
 EVENTS_TYPE = "text/event-stream"
-COMMENT_SECONDS = 10.0  # a line at least so often, for proxies and clients that count on one
+COMMENT_SECONDS = 5.0  # a line at least so often, for proxies and clients that count on one
+PROMISE = "Telerun-Comment-Seconds"  # by which a client knows how long a silence is one
 COMMENT = b":\n\n"
 
 _EVENT_ID = re.compile("-".join([r"(\d{1,18})"] * 6), re.ASCII)
@@ -99,6 +101,7 @@ class JobEvents(UserView):
         parameters=[
             request_header("Last-Event-ID", "The `id` of the last event that is known."),
             header("Cache-Control", "`no-cache`.", 200),
+            header(PROMISE, "How often something comes at least.", 200),
         ],
         responses={
             (200, EVENTS_TYPE): answer(
@@ -123,7 +126,11 @@ class JobEvents(UserView):
         return StreamingHttpResponse(
             _Events(request._request, user, job_id, known),
             content_type=EVENTS_TYPE,
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+            headers={
+                "Cache-Control": "no-cache",
+                "X-Accel-Buffering": "no",
+                PROMISE: str(math.ceil(COMMENT_SECONDS)),
+            },
         )
 
 
