@@ -239,6 +239,7 @@ def test_nobody_asks_which_database_it_is() -> None:
         "foundation/database/backup.py",
         "foundation/database/sqlite/base.py",
         "foundation/database/sqlite/scratch.py",
+        "foundation/database/sqlite/thread_files.py",
         "foundation/database/connections.py",
         "foundation/serving/feeds.py",
         "jobs/changes.py",
