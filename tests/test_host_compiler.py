@@ -237,6 +237,6 @@ def test_where_the_system_has_no_compiler_the_operators_makes_the_sandboxs_first
                       f'#!/bin/sh\nPATH={os.environ["PATH"]}\nexec {gcc} "$@"\n')  # fmt: skip
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(executor.BadSetup, match="No host compiler works here"):
-        executor.OwnFiles(tmp_path / "without", "")
-    executor.OwnFiles(tmp_path / "with", "", compiler=conda_s)
+        executor.OwnFiles(tmp_path / "without", executor.NO_LIBRARIES)
+    executor.OwnFiles(tmp_path / "with", executor.NO_LIBRARIES, compiler=conda_s)
     assert (tmp_path / "with/init").stat().st_size

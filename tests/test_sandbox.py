@@ -207,6 +207,7 @@ def sandboxes(uids: range) -> list[str]:
     return [line for line in processes_of(uids) if "--slot" not in line]
 
 
+@pytest.mark.hardening
 @pytest.mark.long(14)
 @pytest.mark.processes
 @pytest.mark.skipif(not AS_ROOT, reason="finds what is left by the uids, which root gives out")
