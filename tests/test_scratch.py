@@ -162,3 +162,11 @@ def test_news_are_told_once_and_old_ones_forgotten(file: ScratchFile, path: Path
         file.tell([1])
     assert len(listener.told_since(last)) <= 2500
     assert file.rows("SELECT COUNT(*) < 2100 FROM news") == [(1,)]
+
+
+def test_one_that_is_locked_as_it_is_opened_is_waited_for(path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    threading.Timer(0.3, holder.rollback).start()
+    assert ScratchFile(path, TABLES).rows(ADD, "a") == [(1,)]
+    holder.close()

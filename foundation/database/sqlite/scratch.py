@@ -88,8 +88,8 @@ class ScratchFile:
 
     def _once(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Raises sqlite3.Error, BlockingIOError, OSError."""
-        database = self._opened()
         try:
+            database = self._opened()
             if statement.startswith(_READS):
                 return database.execute(statement, values).fetchall()
             # Whoever writes or moves the log into the file does it alone: SQLite's bug of
@@ -97,7 +97,8 @@ class ScratchFile:
             with self._turn():
                 return database.execute(statement, values).fetchall()
         except sqlite3.OperationalError as error:
-            if "is locked" in str(error):  # another process puts it right after a kill -9
+            # Another one puts it right after a kill -9, or closes it as its thread ends.
+            if "is locked" in str(error):
                 raise BlockingIOError from error
             raise
 
