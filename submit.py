@@ -82,16 +82,16 @@ PARTS = (
     (1658, "handouts/submit/moments.py", 7),
     (1704, "handouts/submit/job_lines.py", 10),
     (1837, "handouts/submit/screen.py", 17),
-    (1897, "handouts/submit/live.py", 11),
-    (2030, "handouts/submit/persistent.py", 16),
-    (2107, "handouts/submit/older_queue.py", 12),
-    (2166, "handouts/submit/refusals.py", 12),
-    (2214, "handouts/submit/job_client.py", 23),
-    (2350, "handouts/submit/file_names.py", 14),
-    (2377, "handouts/submit/output_files.py", 17),
-    (2457, "handouts/submit/log_files.py", 16),
-    (2490, "handouts/submit/show.py", 13),
-    (2518, "handouts/submit/main.py", 54),
+    (1897, "handouts/submit/live.py", 10),
+    (2034, "handouts/submit/persistent.py", 16),
+    (2111, "handouts/submit/older_queue.py", 12),
+    (2170, "handouts/submit/refusals.py", 12),
+    (2218, "handouts/submit/job_client.py", 23),
+    (2354, "handouts/submit/file_names.py", 14),
+    (2381, "handouts/submit/output_files.py", 17),
+    (2461, "handouts/submit/log_files.py", 16),
+    (2494, "handouts/submit/show.py", 13),
+    (2522, "handouts/submit/main.py", 54),
 )
 
 
@@ -1943,12 +1943,16 @@ class Live:
         self.screen.write(note + data)
 
     def look_at(self, job: dict[str, Any]) -> None:
-        """Begins anew where the attempt that was shown has ended, and the job has not."""
-        for attempt in job.get("attempts") or []:
-            if attempt.get("number") == self._attempt and attempt.get("ending"):
-                if not is_over(job):
-                    self._begin(self._attempt + 1)
-                return
+        """Begins anew where the attempt that was shown has ended, and the job waits for another.
+
+        One that has ended in a job that still runs may be its last: the queue reads the job first.
+        """
+        attempts = job.get("attempts") or []
+        latest = max((int(attempt.get("number") or 0) for attempt in attempts), default=0)
+        if job.get("state") != "queued" and latest <= self._attempt:
+            return
+        if any(one.get("number") == self._attempt and one.get("ending") for one in attempts):
+            self._begin(max(latest, self._attempt + 1))
 
     def finish(self, job: dict[str, Any]) -> None:
         """Shows what is not shown yet of the logs of a job that is over: those count."""

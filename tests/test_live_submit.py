@@ -326,6 +326,22 @@ def test_a_second_attempt_begins_anew_and_says_so(student: Any, queue: StubLiveQ
     assert "Job 7: running on gpu2 (again: gpu1 was lost)\n" in alice.err
 
 
+@pytest.mark.parametrize("printed_before", [b"", b"a whole"])
+def test_an_attempt_that_ends_a_moment_before_its_job(
+    student: Any, queue: StubLiveQueue, printed_before: bytes
+) -> None:
+    """The queue reads the job, then its attempts: a result may have come between."""
+    alice = student()
+    queue.runs()
+    queue.prints(printed_before)
+    *before, last = queue.job["attempts"]
+    queue.becomes(attempts=[*before, {**last, "ending": "finished"}])
+    queue.wait_until_watched(1)
+    queue.finishes(b"a whole line\n")
+    assert alice.wait() == 0
+    assert alice.out == printed(b"a whole line\n") + LAST_LINE
+
+
 def test_a_second_attempt_of_which_only_the_output_is_seen(
     student: Any, queue: StubLiveQueue
 ) -> None:

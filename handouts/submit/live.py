@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from handouts.submit.job_lines import is_over
 from handouts.submit.screen import Screen
 
 TITLES = {"compile": "compiler", "execute": "program"}
@@ -57,12 +56,16 @@ class Live:
         self.screen.write(note + data)
 
     def look_at(self, job: dict[str, Any]) -> None:
-        """Begins anew where the attempt that was shown has ended, and the job has not."""
-        for attempt in job.get("attempts") or []:
-            if attempt.get("number") == self._attempt and attempt.get("ending"):
-                if not is_over(job):
-                    self._begin(self._attempt + 1)
-                return
+        """Begins anew where the attempt that was shown has ended, and the job waits for another.
+
+        One that has ended in a job that still runs may be its last: the queue reads the job first.
+        """
+        attempts = job.get("attempts") or []
+        latest = max((int(attempt.get("number") or 0) for attempt in attempts), default=0)
+        if job.get("state") != "queued" and latest <= self._attempt:
+            return
+        if any(one.get("number") == self._attempt and one.get("ending") for one in attempts):
+            self._begin(max(latest, self._attempt + 1))
 
     def finish(self, job: dict[str, Any]) -> None:
         """Shows what is not shown yet of the logs of a job that is over: those count."""
