@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.gpus import StubGpus
+from tests.support.nvidia import form
 from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
@@ -575,3 +576,13 @@ def test_what_staff_are_told(stub: StubGpus, gate: Any) -> None:
     about = gate.about()
     assert (about["condition"], about["reason"]) == ("quarantined", "Xid 79")
     assert about["since"].endswith("Z")
+
+
+def test_xids_in_the_forms_of_the_kernels_log(tmp_path: Path) -> None:
+    path = tmp_path / "stub-kmsg"
+    path.touch()
+    buses = ("00000000:01:00.0", "00010000:E1:00.0", "00000000:03:00.0", "")
+    logs = [(bus, executor.KernelLog(path)) for bus in buses]
+    path.write_text(form("xids"))
+    seen = [[xid for xid, _ in log.new_xids(bus)] for bus, log in logs]
+    assert seen == [[79, 154, 109, 94], [119], [14], []]

@@ -2,16 +2,17 @@
 drivers print; by the check's function. A check that is not here can be shown on a GPU alone."""
 
 GPUS, GATE, BOX = "tests/test_gpus.py::", "tests/test_gate.py::", "tests/test_sandbox.py::"
-DRIVERS, SHOWN = "tests/test_drivers.py::", "tests/test_box.py::"
+FINDING, START = "tests/test_finding_gpus.py::", "tests/test_driver_start.py::"
+PERSISTENCE, SHOWN = "tests/test_persistence.py::", "tests/test_box.py::"
 ACCESS, SHORTAGE = "tests/test_device_access.py::", "tests/test_memory_shortage.py::"
 TOOLS = "tests/test_tools_in_the_box.py::"
 SLOT, THIS = "tests/test_slot.py::", "tests/test_gpu_check.py::"
 
 PAPER = {
-    "detection": DRIVERS + "test_a_gpu_on_the_bus_that_nvidia_smi_does_not_list_is_waited_for",
+    "detection": START + "test_a_gpu_on_the_bus_that_nvidia_smi_does_not_list_is_waited_for",
     "no_choice": GPUS + "test_a_choice_that_is_none_is_an_error_and_never_all_gpus",
     "locks": "tests/test_gpu_locks.py::test_the_lock_cannot_be_taken_by_another_user",
-    "kernel_log": DRIVERS + "test_xids_in_the_forms_of_the_kernels_log",
+    "kernel_log": GPUS + "test_xids_in_the_forms_of_the_kernels_log",
     "examples": "tests/test_end_to_end.py::test_the_examples_say_something_sensible_without_a_gpu",
     "labs": "tests/test_labs_end_to_end.py::test_the_kernel_beside_cublas_and_a_second_source",
     "raw_answers": "tests/test_gpu_answers.py",
@@ -34,9 +35,10 @@ PAPER = {
     "stops": GATE + "test_a_host_in_quarantine_stops_at_once_when_told",
     "all_at_once": GATE + "test_each_worker_has_its_gpu_and_each_result_its_stamp",
     "two_starts": GATE + "test_two_executors_never_share_a_gpu",
-    "instances": DRIVERS + "test_instances_are_found_also_where_the_mode_cannot_be_read",
-    "persistence_off": DRIVERS + "test_a_driver_that_nobody_keeps_up_is_waited_for_at_each_look",
-    "boot": DRIVERS + "test_missing_device_files_are_made",
+    "instances": FINDING + "test_instances_are_found_also_where_the_mode_cannot_be_read",
+    "persistence_off": PERSISTENCE
+    + "test_a_driver_that_nobody_keeps_up_is_waited_for_at_each_look",
+    "boot": "tests/test_device_files.py::test_missing_device_files_are_made",
     "settings_kept": THIS + "test_executors_cannot_change_settings_unless_that_is_allowed",
     "runs": SHOWN + "test_all_that_libcuda_opens_is_there",
     "runs_tightly": SHOWN + "test_all_that_libcuda_opens_is_there",
