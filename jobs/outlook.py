@@ -287,10 +287,7 @@ def of(job: Job, place: int | None) -> Outlook:
     it is queued. Raises DatabaseError."""
     if job.is_over or job.phase == Phase.EXECUTING:
         return Outlook(None)
-    looked = getattr(job, "_outlook", (0, None))  # one look at a job has one outlook
-    if looked[0] != job.version:
-        looked = job._outlook = (job.version, current().of(job, place))
-    return looked[1]
+    return current().of(job, place)
 
 
 def current() -> Snapshot:

@@ -11,7 +11,7 @@ from accounts.platforms import Service
 from courses import flags, limits
 from foundation.api.answers import LogText, log_text
 from foundation.database.statements import Parameter, Select
-from jobs import leases, outlook
+from jobs import leases
 from jobs.models import Attempt, Job
 from jobs.outlook import Outlook
 from jobs.states import Ending, Outcome, Phase, State
@@ -262,13 +262,13 @@ def summary(job: Job, position: int | None) -> JobSummaryAnswer:
     }
 
 
-def whole(job: Job, position: int | None) -> JobAnswer:
+def whole(job: Job, position: int | None, expected: Outlook) -> JobAnswer:
     """A job, its attempts and its result."""
     attempts = _attempts(job, _ATTEMPTS)
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        **_waits(outlook.of(job, position)),
+        **_waits(expected),
         "attempts": _with_partial_logs(attempts),
         "executor": _executor(job, attempts),
         "result": _result(result) if result else None,
@@ -280,12 +280,12 @@ def attempts_without_logs(job: Job) -> list[Attempt]:
     return _attempts(job, _ATTEMPTS_WITHOUT_LOGS)
 
 
-def event(job: Job, position: int | None, attempts: list[Attempt]) -> JobEvent:
+def event(job: Job, position: int | None, expected: Outlook, attempts: list[Attempt]) -> JobEvent:
     """A job for an event."""
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        **_waits(outlook.of(job, position)),
+        **_waits(expected),
         "attempts": [_attempt(attempt) for attempt in attempts],
         "executor": _executor(job, attempts),
         "result": _result_without_logs(result) if result else None,

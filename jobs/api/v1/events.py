@@ -245,7 +245,7 @@ class _Events:
 
     def _job_event(self, job: Job) -> bytes:
         attempts, self._attempts = self._attempts, []
-        document = answers.event(job, self._place or None, attempts)
+        document = answers.event(job, self._place or None, self._expected, attempts)
         self._told.note(self._expected)
         self._is_news = False
         self._goes_on = not self._known.version  # of one that ran before there may be output

@@ -177,20 +177,20 @@ class _Look:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.position = job.queue_position
-        self.waiting_for = outlook.of(job, self.position).waiting_for
+        self.expected = outlook.of(job, self.position)
 
     @property
     def etag(self) -> str:
         """Differs whenever the job looks different; what is expected of it is left out."""
         etag = f"{self.job.version}-{self.position or 0}"
         # What a job in a phase waits for is told by its version.
-        waits = f"-{placing.NOBODY}" if self.waiting_for == placing.NOBODY else ""
+        waits = f"-{placing.NOBODY}" if self.expected.waiting_for == placing.NOBODY else ""
         return f'"{etag}{waits}"'
 
 
 def _response(look: _Look, code: int = status.HTTP_200_OK, **headers: Any) -> Response:
     headers["ETag"] = look.etag
-    document = answers.whole(look.job, look.position)
+    document = answers.whole(look.job, look.position, look.expected)
     logs = answers.logs_size(document)
     if logs <= LARGE_BYTES:
         return Response(document, code, headers=headers)
