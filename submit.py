@@ -81,17 +81,17 @@ PARTS = (
     (1579, "handouts/submit/job_events.py", 14),
     (1658, "handouts/submit/moments.py", 7),
     (1704, "handouts/submit/job_lines.py", 10),
-    (1837, "handouts/submit/screen.py", 17),
-    (1897, "handouts/submit/live.py", 10),
-    (2034, "handouts/submit/persistent.py", 16),
-    (2111, "handouts/submit/older_queue.py", 12),
-    (2170, "handouts/submit/refusals.py", 12),
-    (2218, "handouts/submit/job_client.py", 23),
-    (2354, "handouts/submit/file_names.py", 14),
-    (2381, "handouts/submit/output_files.py", 17),
-    (2461, "handouts/submit/log_files.py", 16),
-    (2494, "handouts/submit/show.py", 13),
-    (2522, "handouts/submit/main.py", 54),
+    (1839, "handouts/submit/screen.py", 17),
+    (1899, "handouts/submit/live.py", 10),
+    (2036, "handouts/submit/persistent.py", 16),
+    (2113, "handouts/submit/older_queue.py", 12),
+    (2172, "handouts/submit/refusals.py", 12),
+    (2220, "handouts/submit/job_client.py", 23),
+    (2356, "handouts/submit/file_names.py", 14),
+    (2383, "handouts/submit/output_files.py", 17),
+    (2463, "handouts/submit/log_files.py", 16),
+    (2496, "handouts/submit/show.py", 13),
+    (2524, "handouts/submit/main.py", 54),
 )
 
 
@@ -1806,6 +1806,8 @@ def ending_line(job: dict[str, Any]) -> str:
         for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
         if result.get(key) is not None
     ]
+    if (result.get("details") or {}).get("compiled_before"):
+        times[:1] = ["compiled before"]
     where = "on " + printable(str(job.get("executor")))
     return head + words + ": " + ", ".join([*times, where]) + " ---"
 

@@ -189,7 +189,7 @@ def test_a_compiler_outside_of_usr_compiles_in_the_sandbox(world: World) -> None
     for compiled_before in (False, True):
         done = world.submit(alice, world.source(SOURCE, "odd.cu"))
         assert "\nby the odd one, as wished\n" in done.out, done.err
-        assert ("compiled in 0.00 s" in done.out) is compiled_before
+        assert ("compiled before" in done.out) is compiled_before
     assert " with -DWISHED -DLAST=1 -ccbin " in host.told()
     assert host.stop() == 0
     compiler.write_text(compiler.read_text().replace("-DBY", "-DNOT_BY"))  # another compiler now

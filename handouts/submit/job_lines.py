@@ -112,6 +112,8 @@ def ending_line(job: dict[str, Any]) -> str:
         for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
         if result.get(key) is not None
     ]
+    if (result.get("details") or {}).get("compiled_before"):
+        times[:1] = ["compiled before"]
     where = "on " + printable(str(job.get("executor")))
     return head + words + ": " + ", ".join([*times, where]) + " ---"
 
