@@ -54,44 +54,45 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (103, "handouts/client/errors.py", 6),
-    (125, "handouts/client/words.py", 10),
-    (161, "handouts/client/auth.py", 14),
-    (219, "handouts/client/tracebacks.py", 12),
-    (252, "handouts/submit/c_includes.py", 8),
-    (307, "handouts/submit/printable.py", 7),
-    (320, "handouts/submit/relative_names.py", 11),
-    (357, "handouts/submit/stop.py", 5),
-    (380, "handouts/submit/wishes.py", 8),
-    (421, "handouts/submit/compiler_flags.py", 10),
-    (493, "handouts/client/job_file_names.py", 8),
-    (535, "handouts/submit/python_imports.py", 13),
-    (604, "handouts/submit/source_file.py", 11),
-    (676, "handouts/submit/gather.py", 19),
-    (788, "handouts/submit/together.py", 12),
-    (825, "handouts/submit/data_files.py", 16),
-    (858, "handouts/submit/options.py", 15),
-    (1015, "handouts/submit/directives.py", 18),
-    (1165, "handouts/submit/submission.py", 22),
-    (1272, "handouts/submit/hints.py", 15),
-    (1307, "handouts/client/answer.py", 8),
-    (1356, "handouts/client/retries.py", 9),
-    (1370, "handouts/client/connection.py", 19),
-    (1534, "handouts/submit/streams.py", 11),
-    (1579, "handouts/submit/job_events.py", 14),
-    (1658, "handouts/submit/moments.py", 7),
-    (1704, "handouts/submit/job_lines.py", 10),
-    (1839, "handouts/submit/screen.py", 17),
-    (1899, "handouts/submit/live.py", 10),
-    (2036, "handouts/submit/persistent.py", 16),
-    (2113, "handouts/submit/older_queue.py", 12),
-    (2172, "handouts/submit/refusals.py", 12),
-    (2220, "handouts/submit/job_client.py", 23),
-    (2356, "handouts/submit/file_names.py", 14),
-    (2383, "handouts/submit/output_files.py", 17),
-    (2463, "handouts/submit/log_files.py", 16),
-    (2496, "handouts/submit/show.py", 13),
-    (2524, "handouts/submit/main.py", 54),
+    (104, "handouts/client/errors.py", 6),
+    (126, "handouts/client/words.py", 10),
+    (162, "handouts/client/auth.py", 14),
+    (220, "handouts/client/tracebacks.py", 12),
+    (253, "handouts/submit/as_typed.py", 9),
+    (289, "handouts/submit/c_includes.py", 8),
+    (344, "handouts/submit/printable.py", 7),
+    (357, "handouts/submit/relative_names.py", 11),
+    (394, "handouts/submit/stop.py", 5),
+    (417, "handouts/submit/wishes.py", 8),
+    (458, "handouts/submit/compiler_flags.py", 10),
+    (530, "handouts/client/job_file_names.py", 8),
+    (572, "handouts/submit/python_imports.py", 13),
+    (641, "handouts/submit/source_file.py", 11),
+    (713, "handouts/submit/gather.py", 19),
+    (825, "handouts/submit/together.py", 12),
+    (862, "handouts/submit/data_files.py", 16),
+    (895, "handouts/submit/options.py", 15),
+    (1059, "handouts/submit/directives.py", 18),
+    (1209, "handouts/submit/submission.py", 22),
+    (1316, "handouts/submit/hints.py", 15),
+    (1351, "handouts/client/answer.py", 8),
+    (1400, "handouts/client/retries.py", 9),
+    (1414, "handouts/client/connection.py", 19),
+    (1578, "handouts/submit/streams.py", 11),
+    (1623, "handouts/submit/job_events.py", 14),
+    (1702, "handouts/submit/moments.py", 7),
+    (1748, "handouts/submit/job_lines.py", 10),
+    (1883, "handouts/submit/screen.py", 17),
+    (1943, "handouts/submit/live.py", 10),
+    (2080, "handouts/submit/persistent.py", 16),
+    (2157, "handouts/submit/older_queue.py", 13),
+    (2216, "handouts/submit/refusals.py", 12),
+    (2264, "handouts/submit/job_client.py", 23),
+    (2400, "handouts/submit/file_names.py", 14),
+    (2427, "handouts/submit/output_files.py", 18),
+    (2508, "handouts/submit/log_files.py", 16),
+    (2541, "handouts/submit/show.py", 13),
+    (2569, "handouts/submit/main.py", 55),
 )
 
 
@@ -242,6 +243,42 @@ def traceback_of(error: BaseException) -> str:
 def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
     """For sys.excepthook: what ends this script and is no expected error."""
     sys.stderr.write(traceback_of(error))
+
+
+# --- handouts/submit/as_typed.py ----------------------------------------------------------
+#
+# How this program was called, so that a hint can be typed as it stands.
+
+
+_given: list[str] = []  # such as --auth FILE, without which a hint would ask somebody else
+
+
+def remember(*options: str) -> None:
+    """These options were given, and belong to each hint."""
+    _given[:] = options
+
+
+def as_typed(*words: str) -> str:
+    """The command with these words, such as "python3 submit.py --attach 58"."""
+    return " ".join(quoted(word) for word in [*program(), *words, *_given])
+
+
+def program() -> list[str]:
+    """The words before the first argument."""
+    script = sys.argv[0] or "submit.py"
+    typed = list(getattr(sys, "orig_argv", []))  # from Python 3.10 on
+    if script in typed:
+        return typed[: typed.index(script) + 1]
+    if os.name == "nt":
+        return ["py", "-3", script]
+    return ["python3", script]
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it; in double quotes, which Windows knows too."""
+    if re.fullmatch(r"[\w@%+=:,./\\~-]+", word):
+        return word
+    return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
 
 
 # --- handouts/submit/c_includes.py --------------------------------------------------------
@@ -988,7 +1025,14 @@ def parse(argv: Any) -> argparse.Namespace:
         with_joined_flags(sys.argv[1:] if argv is None else argv)
     )
     check_combination(parser, options)
+    options.repeated = repeated(options)
     return options
+
+
+def repeated(options: argparse.Namespace) -> list[str]:
+    """The options that a hint has to repeat: who asks, and whom."""
+    words = ["--auth", str(options.auth)] if options.auth != HERE / "auth.json" else []
+    return words + (["--server", options.server] if options.server else [])
 
 
 def check_combination(parser: Parser, options: argparse.Namespace) -> None:
@@ -2153,7 +2197,7 @@ def call_off(
     except Stop as stop:
         ending = (
             f"Job {number} could not be cancelled: {str(stop).rstrip('.')}. "
-            f"Try: submit.py --cancel {number}"
+            f"Try: {as_typed('--cancel', str(number))}"
         )
     return Stop(REFUSED, f"{older_queue(members)} {ending}")
 
@@ -2397,7 +2441,8 @@ def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
             saved, message = False, f"{path} was not saved: {stop}"
         warn(printable(message))
     if not saved:
-        warn(f"The queue keeps the files. To get them: submit.py --attach {job['id']} --out DIR")
+        again = as_typed("--attach", str(job["id"]), "--out", "DIR")
+        warn(f"The queue keeps the files. To get them: {again}")
     return saved
 
 
@@ -2550,7 +2595,7 @@ def run(options: argparse.Namespace) -> int:
             raise Stop(
                 UNREACHABLE,
                 f"{str(stop).rstrip('.')}. The queue keeps your job; "
-                f"see it later with: submit.py --attach {job['id']}",
+                f"see it later with: {as_typed('--attach', str(job['id']))}",
             ) from None
         raise
 
@@ -2603,7 +2648,7 @@ def interrupted(client: Client, job: dict[str, Any] | None) -> int:
     else:
         warn(
             f"Job {number} is {job['state']} already and was not cancelled. To see it: "
-            f"submit.py --attach {number}; to stop it: submit.py --cancel {number}"
+            f"{as_typed('--attach', str(number))}; to stop it: {as_typed('--cancel', str(number))}"
         )
     return INTERRUPTED
 
@@ -2614,7 +2659,9 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed, as `>&-` does
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
     try:
-        return run(parse(argv))
+        options = parse(argv)
+        remember(*options.repeated)
+        return run(options)
     except Stop as stop:
         warn(f"submit.py: {stop}")
         return stop.status

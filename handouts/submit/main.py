@@ -39,6 +39,7 @@ from handouts.client.auth import read_auth
 from handouts.client.errors import BadSetup, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
+from handouts.submit.as_typed import as_typed, remember
 from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.job_client import Client
 from handouts.submit.log_files import save_logs
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
             raise Stop(
                 UNREACHABLE,
                 f"{str(stop).rstrip('.')}. The queue keeps your job; "
-                f"see it later with: submit.py --attach {job['id']}",
+                f"see it later with: {as_typed('--attach', str(job['id']))}",
             ) from None
         raise
 
@@ -133,7 +134,7 @@ def interrupted(client: Client, job: dict[str, Any] | None) -> int:
     else:
         warn(
             f"Job {number} is {job['state']} already and was not cancelled. To see it: "
-            f"submit.py --attach {number}; to stop it: submit.py --cancel {number}"
+            f"{as_typed('--attach', str(number))}; to stop it: {as_typed('--cancel', str(number))}"
         )
     return INTERRUPTED
 
@@ -144,7 +145,9 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed, as `>&-` does
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
     try:
-        return run(parse(argv))
+        options = parse(argv)
+        remember(*options.repeated)
+        return run(options)
     except Stop as stop:
         warn(f"submit.py: {stop}")
         return stop.status

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Callable
 from typing import Any
 
+from handouts.submit.as_typed import as_typed
 from handouts.submit.c_includes import CODE_ENDINGS
 from handouts.submit.stop import REFUSED, Stop
 
@@ -52,7 +53,7 @@ def call_off(
     except Stop as stop:
         ending = (
             f"Job {number} could not be cancelled: {str(stop).rstrip('.')}. "
-            f"Try: submit.py --cancel {number}"
+            f"Try: {as_typed('--cancel', str(number))}"
         )
     return Stop(REFUSED, f"{older_queue(members)} {ending}")
 

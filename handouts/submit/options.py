@@ -145,7 +145,14 @@ def parse(argv: Any) -> argparse.Namespace:
         with_joined_flags(sys.argv[1:] if argv is None else argv)
     )
     check_combination(parser, options)
+    options.repeated = repeated(options)
     return options
+
+
+def repeated(options: argparse.Namespace) -> list[str]:
+    """The options that a hint has to repeat: who asks, and whom."""
+    words = ["--auth", str(options.auth)] if options.auth != HERE / "auth.json" else []
+    return words + (["--server", options.server] if options.server else [])
 
 
 def check_combination(parser: Parser, options: argparse.Namespace) -> None:

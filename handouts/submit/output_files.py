@@ -8,6 +8,7 @@ from typing import Any
 
 from handouts.client.answer import Answer
 from handouts.client.words import in_size, warn
+from handouts.submit.as_typed import as_typed
 from handouts.submit.file_names import free_name, safe_name
 from handouts.submit.job_client import Client, refusal
 from handouts.submit.printable import printable
@@ -31,7 +32,8 @@ def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
             saved, message = False, f"{path} was not saved: {stop}"
         warn(printable(message))
     if not saved:
-        warn(f"The queue keeps the files. To get them: submit.py --attach {job['id']} --out DIR")
+        again = as_typed("--attach", str(job["id"]), "--out", "DIR")
+        warn(f"The queue keeps the files. To get them: {again}")
     return saved
 
 
