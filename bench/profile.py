@@ -10,8 +10,9 @@ import asyncio
 import collections
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.live import PROGRAMS, Program, show
 from bench.lives import CONCURRENT, Lives
@@ -24,7 +25,9 @@ from bench.place import (
     queue,
     students,
 )
-from tests.support.processes import World
+
+if TYPE_CHECKING:
+    from tests.support.processes import World
 
 WARM_UP_SECONDS = 3
 # py-spy takes some threads for busy that sleep here. One that waits for SQLite's lock cannot be
@@ -75,41 +78,52 @@ def top(stacks: collections.Counter[str], count: int) -> str:
     return "".join(parts)
 
 
-def whole_lives(world: World, count: int, seconds: int, meter: Meter) -> str:
-    """Row C for so many seconds; what came of it."""
-    run = Lives(
-        students(world, world.users(count)), executors(world, world.executor("host"), count)
-    )
-    asyncio.run(run.run(seconds, meter, warm_up=WARM_UP_SECONDS))
-    return (
-        f"{run.over / meter.seconds:.0f} lives/s under py-spy, {run.refused} answers of 503, "
-        f"{1000 * meter.cpu / run.over:.1f} ms of the server's CPU for a life\n"
-    )
-
-
-def watch_programs(world: World, count: int, seconds: int, meter: Meter) -> str:
-    """Row L for so many seconds; what came of it."""
+def whole_lives(world: "World", count: int) -> "Work":
+    """Row C."""
     users, host = world.users(count), world.executor("host")
-    pairs = zip(students(world, users), executors(world, host, count), strict=True)
-    shown = asyncio.run(show([Program(*pair) for pair in pairs], seconds, meter))
-    return (
-        f"{count} watched programs under py-spy, {shown.requests / meter.seconds:.0f} requests/s, "
-        f"{100 * meter.cpu / meter.seconds:.1f} % of a core, {shown.errors} errors\n"
-    )
+
+    def work(seconds: int, meter: Meter) -> str:
+        run = Lives(students(world, users), executors(world, host, count))
+        asyncio.run(run.run(seconds, meter, warm_up=WARM_UP_SECONDS))
+        return (
+            f"{run.over / meter.seconds:.0f} lives/s under py-spy, {run.refused} answers of 503, "
+            f"{1000 * meter.cpu / run.over:.1f} ms of the server's CPU for a life\n"
+        )
+
+    return work
 
 
-ROWS = {"C": (whole_lives, CONCURRENT), "L": (watch_programs, PROGRAMS)}
+def watched_programs(world: "World", count: int) -> "Work":
+    """Row L."""
+    users, host = world.users(count), world.executor("host")
+
+    def work(seconds: int, meter: Meter) -> str:
+        pairs = zip(students(world, users), executors(world, host, count), strict=True)
+        shown = asyncio.run(show([Program(*pair) for pair in pairs], seconds, meter))
+        return (
+            f"{count} watched programs under py-spy, {shown.requests / meter.seconds:.0f} "
+            f"requests/s, {100 * meter.cpu / meter.seconds:.1f} % of a core, "
+            f"{shown.errors} errors\n"
+        )
+
+    return work
+
+
+# What a row does for so many seconds, measured by the meter; it says what came of it.
+Work = Callable[[int, Meter], str]
+ROWS = {"C": (whole_lives, CONCURRENT), "L": (watched_programs, PROGRAMS)}
 
 
 def profile(options: argparse.Namespace) -> str:
-    work, count = ROWS[options.row]
+    prepared, count = ROWS[options.row]
     with queue() as world:
+        work = prepared(world, options.count or count)
         world.start_server()
         meter = Meter(world.server.pid)
         folder = world.folder / "stacks"
         folder.mkdir()
         spies = spy_on(family(world.server.pid)[1:], options.seconds, folder)
-        told = work(world, options.count or count, options.seconds, meter)
+        told = work(options.seconds, meter)
         for spy in spies:
             spy.wait(60)
         stacks: collections.Counter[str] = collections.Counter()
