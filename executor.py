@@ -165,31 +165,31 @@ PARTS = (
     (6573, "handouts/executor/pipeline/room.py", 14),
     (6691, "handouts/executor/pipeline/shutdown.py", 20),
     (6795, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6881, "handouts/executor/pipeline/live_senders.py", 17),
-    (6997, "handouts/executor/pipeline/claiming.py", 22),
-    (7145, "handouts/executor/base/flags.py", 12),
-    (7223, "handouts/executor/pipeline/disassembly.py", 14),
-    (7320, "handouts/executor/pipeline/building.py", 23),
-    (7455, "handouts/executor/pipeline/endings.py", 17),
-    (7526, "handouts/executor/pipeline/delivery.py", 16),
-    (7598, "handouts/executor/pipeline/outbox.py", 11),
-    (7633, "handouts/executor/results/spool.py", 11),
-    (7710, "handouts/executor/pipeline/sending.py", 15),
-    (7792, "handouts/executor/pipeline/reporting.py", 19),
-    (7881, "handouts/executor/pipeline/handover.py", 17),
-    (8002, "handouts/executor/results/compile_cache.py", 15),
-    (8080, "handouts/executor/pipeline/compiling.py", 32),
-    (8248, "handouts/executor/pipeline/executing.py", 32),
-    (8385, "handouts/executor/pipeline/executor.py", 30),
-    (8502, "handouts/executor/slot/event_loop.py", 12),
-    (8537, "handouts/executor/slot/libc.py", 11),
-    (8592, "handouts/executor/slot/identity.py", 26),
-    (8658, "handouts/executor/slot/process_memory.py", 16),
-    (8730, "handouts/executor/slot/shortage.py", 16),
-    (8789, "handouts/executor/slot/memory_watch.py", 28),
-    (8919, "handouts/executor/slot/command_run.py", 24),
-    (9104, "handouts/executor/slot/slot_process.py", 27),
-    (9156, "handouts/executor/main.py", 49),
+    (6883, "handouts/executor/pipeline/live_senders.py", 17),
+    (6999, "handouts/executor/pipeline/claiming.py", 22),
+    (7147, "handouts/executor/base/flags.py", 12),
+    (7225, "handouts/executor/pipeline/disassembly.py", 14),
+    (7322, "handouts/executor/pipeline/building.py", 23),
+    (7457, "handouts/executor/pipeline/endings.py", 17),
+    (7528, "handouts/executor/pipeline/delivery.py", 16),
+    (7600, "handouts/executor/pipeline/outbox.py", 11),
+    (7635, "handouts/executor/results/spool.py", 11),
+    (7712, "handouts/executor/pipeline/sending.py", 15),
+    (7794, "handouts/executor/pipeline/reporting.py", 19),
+    (7883, "handouts/executor/pipeline/handover.py", 17),
+    (8004, "handouts/executor/results/compile_cache.py", 15),
+    (8082, "handouts/executor/pipeline/compiling.py", 32),
+    (8250, "handouts/executor/pipeline/executing.py", 32),
+    (8387, "handouts/executor/pipeline/executor.py", 30),
+    (8504, "handouts/executor/slot/event_loop.py", 12),
+    (8539, "handouts/executor/slot/libc.py", 11),
+    (8594, "handouts/executor/slot/identity.py", 26),
+    (8660, "handouts/executor/slot/process_memory.py", 16),
+    (8732, "handouts/executor/slot/shortage.py", 16),
+    (8791, "handouts/executor/slot/memory_watch.py", 28),
+    (8921, "handouts/executor/slot/command_run.py", 24),
+    (9106, "handouts/executor/slot/slot_process.py", 27),
+    (9158, "handouts/executor/main.py", 49),
 )
 
 
@@ -6794,10 +6794,12 @@ class Shutdown:
 
 PHASE_SECONDS = 0.05  # how long a job must be in a phase before that is reported
 IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
+CANCEL_SECONDS = 2.0  # after which a job that its student stops knows of it
 
 
 class Heartbeat:
-    """One thread for all jobs: three times a lease and at every change."""
+    """One thread for all jobs: at every change, and so often that a lease has time for three, and
+    nobody waits long for a job to stop."""
 
     def __init__(self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, room: Room) -> None:
         self._host = host
@@ -6834,8 +6836,8 @@ class Heartbeat:
                     self._renew(attempt)
             if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
-            leases = [attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]
-            if self._beat_now.wait(min(leases) / 3):
+            pauses = [min(one.lease_seconds / 3, CANCEL_SECONDS) for one in attempts]
+            if self._beat_now.wait(min(pauses, default=IDLE_BEAT_SECONDS / 3)):
                 time.sleep(PHASE_SECONDS)  # a short program is over before anyone could see it run
             self._beat_now.clear()
         self._connection.close()

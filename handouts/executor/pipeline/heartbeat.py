@@ -15,10 +15,12 @@ from handouts.executor.pipeline.shutdown import Shutdown
 
 PHASE_SECONDS = 0.05  # how long a job must be in a phase before that is reported
 IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
+CANCEL_SECONDS = 2.0  # after which a job that its student stops knows of it
 
 
 class Heartbeat:
-    """One thread for all jobs: three times a lease and at every change."""
+    """One thread for all jobs: at every change, and so often that a lease has time for three, and
+    nobody waits long for a job to stop."""
 
     def __init__(self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, room: Room) -> None:
         self._host = host
@@ -55,8 +57,8 @@ class Heartbeat:
                     self._renew(attempt)
             if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
-            leases = [attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]
-            if self._beat_now.wait(min(leases) / 3):
+            pauses = [min(one.lease_seconds / 3, CANCEL_SECONDS) for one in attempts]
+            if self._beat_now.wait(min(pauses, default=IDLE_BEAT_SECONDS / 3)):
                 time.sleep(PHASE_SECONDS)  # a short program is over before anyone could see it run
             self._beat_now.clear()
         self._connection.close()
