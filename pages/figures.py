@@ -5,10 +5,10 @@ _UNITS = ((1, "s"), (60, "min"), (3600, "h"))
 
 
 def duration(seconds: float) -> str:
-    """ "0.42 ms", "1.93 s", "3 min 20 s"."""
+    """ "633 ms", "1.93 s", "3 min 20 s"."""
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} µs"
-    if seconds < 0.1:
+    if seconds < 1:
         return f"{seconds * 1e3:.3g} ms"
     if seconds < 100:
         return f"{seconds:.3g} s"

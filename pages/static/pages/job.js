@@ -43,7 +43,7 @@ function tell() {
 document.addEventListener("htmx:afterSwap", (event) => {
   showMoments(event.target);
   if (event.target === state) tell();
-  if (event.target === logs) colourLogs(logs);
+  if (event.target === logs) showLogs("pre"); // who has watched it sees its end
 });
 
 // --- The output ---
@@ -81,6 +81,12 @@ function size(text) {
     bytes += code < 0x80 || isByte ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
   }
   return bytes;
+}
+
+// Logs of a job that is over; those that `atEnd` selects from their end.
+function showLogs(atEnd) {
+  colourLogs(logs);
+  for (const place of logs.querySelectorAll(atEnd)) place.scrollTop = place.scrollHeight;
 }
 
 // --- The stream ---
@@ -139,5 +145,5 @@ function hide() {
 
 window.addEventListener("pagehide", close);
 window.addEventListener("pageshow", open);
-colourLogs(logs);
+showLogs("pre[data-end]");
 open();
