@@ -16,15 +16,16 @@ class SourceText(NamedTuple):
 
     def lines(self) -> list[str]:
         """As far as a page shows them."""
-        lines = self.text.split("\n", MAX_LINES)[:MAX_LINES]
-        if len(lines) > 1 and not lines[-1]:
-            lines.pop()  # what a last newline ends is no line
-        return [line[:MAX_LINE] for line in lines]
+        return [line[:MAX_LINE] for line in self._lines()[:MAX_LINES]]
 
     def is_cut(self) -> bool:
         """Whether there is more."""
-        lines = self.text.split("\n", MAX_LINES)
+        lines = self._lines()
         return len(lines) > MAX_LINES or any(len(line) > MAX_LINE for line in lines)
+
+    def _lines(self) -> list[str]:
+        """All of them; what a last newline ends begins no other."""
+        return self.text.removesuffix("\n").split("\n")
 
 
 def sources_of(job: Job) -> list[SourceText]:

@@ -53,4 +53,4 @@ def ask_to_log_in(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=403, headers={"HX-Redirect": resolve_url("page-login")})
     login = resolve_url("page-login")
     is_start = request.path == resolve_url("page")
-    return redirect(login if is_start else f"{login}?{urlencode({'next': request.path})}")
+    return redirect(login if is_start else f"{login}?{urlencode({'next': request.path}, safe='/')}")

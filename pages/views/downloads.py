@@ -21,7 +21,8 @@ class JobFile(Page):
 
     def get(self, request: HttpRequest, job_id: int, name: str) -> HttpResponseBase:
         response = outputs.download(listed_file(own_job_of(self.user, job_id), name))
-        response.headers.update(_SANDBOX)
+        for header, value in _SANDBOX.items():
+            response[header] = value
         return response
 
 
