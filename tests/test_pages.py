@@ -221,10 +221,9 @@ def test_a_long_log_is_shown_from_its_end_and_downloaded_whole(alice: User, gpu1
 
 
 def test_downloads_are_never_shown(as_alice: Api, as_gpu1: Api, alice: User) -> None:
-    job = as_alice.submit()
+    job = as_alice.submit(filename="prog.cu")
     claimed = as_gpu1.claim()
     as_gpu1.send_file(claimed, "page.html", b"<script>alert(1)</script>")
-    as_gpu1.send_file(claimed, "unlisted.txt", b"x")
     listed = [{"name": "page.html", "size": 25}]
     as_gpu1.finish(claimed, execute_log="<script>", files=listed)
     browser = log_in(alice)
@@ -241,7 +240,7 @@ def test_downloads_are_never_shown(as_alice: Api, as_gpu1: Api, alice: User) -> 
         assert "no-store" in answer["Cache-Control"]
     answer = browser.get(f"{of_job}/files/page.html")
     assert b"".join(answer.streaming_content) == b"<script>alert(1)</script>"
-    for missing in ("/files/unlisted.txt", "/files/..", "/attempts/2/execute-log.txt",
+    for missing in ("/files/other.txt", "/files/..", "/attempts/2/execute-log.txt",
                     "/attempts/99999999/execute-log.txt", "/attempts/1/other-log.txt"):  # fmt: skip
         assert browser.get(of_job + missing).status_code == 404, missing
 
