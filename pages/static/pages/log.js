@@ -1,11 +1,11 @@
 // What a program printed, shown as a terminal would: colours, and lines that are written anew.
 // All of it is text: nothing that a program prints becomes an element, a script or an address.
 
-const MOST_CHARACTERS = 256 * 1024; // more would slow the browser down
-const MOST_LINES = 5000;
-const LONGEST = 4096; // a line is shown in parts of this length
+const MOST = 128 * 1024; // characters, of which a line's end counts as many; more is slow to draw
+const LINE_END = 20;
+const CHUNK = 8 * 1024; // what is laid out together: whole lines, but for a very long one
 
-const TOKEN = /\x1b\[[0-9;]*[mK]|\r\n|[\n\r\b]|[^\x1b\n\r\b]+|\x1b/gu;
+const TOKEN = /\x1b\[[0-9;]*[mK]|\r\n|[\r\b]|[^\x1b\r\b]+|\x1b/gu;
 const BEGUN = /(?:\x1b(?:\[[0-9;]*)?|\r)$/; // may go on in what comes next
 // As foundation/text.py spells them: control characters, changes of direction, and bytes that are
 // no UTF-8 (U+DC80 to U+DCFF). With `u` half of a pair is none of them.
@@ -32,7 +32,7 @@ export class Log {
 
   clear() {
     this.place.replaceChildren();
-    this.parts = []; // of lines: {element, size}
+    this.chunks = [];
     this.size = 0;
     this.colour = "";
     this.isBold = false;
@@ -40,14 +40,15 @@ export class Log {
     this.waiting = [];
     this.waitingSize = 0;
     this.isReturned = false; // the next character begins the line anew
-    this.beginPart(this.place);
+    this.beginLine();
+    this.beginChunk();
   }
 
   // Shown with the next frame: a program may print faster than a browser draws.
   write(text) {
     this.waiting.push(text);
     this.waitingSize += text.length;
-    while (this.waitingSize > 2 * MOST_CHARACTERS && this.waiting.length > 1) {
+    while (this.waitingSize > 2 * MOST && this.waiting.length > 1) {
       this.waitingSize -= this.waiting.shift().length;
       this.leaveOut();
     }
@@ -66,80 +67,109 @@ export class Log {
     this.waitingSize = 0;
     this.begun = BEGUN.exec(text)?.[0] ?? "";
     const whole = text.slice(0, text.length - this.begun.length);
-    const fragment = document.createDocumentFragment();
-    for (const [token] of whole.matchAll(TOKEN)) this.take(token, fragment);
-    this.place.append(fragment);
+    for (const [token] of whole.matchAll(TOKEN)) this.take(token);
     this.shorten();
     if (atEnd) this.place.scrollTop = this.place.scrollHeight;
   }
 
   // Nothing more comes.
   end() {
-    if (this.begun && this.begun !== "\r") this.addText(spelled(this.begun), this.place);
+    if (this.begun && this.begun !== "\r") this.add(spelled(this.begun));
     this.begun = "";
   }
 
-  take(token, fragment) {
-    if (token === "\n" || token === "\r\n") {
-      this.append("\n");
-      this.isReturned = false;
-      this.beginPart(fragment);
-    } else if (token === "\r") {
+  take(token) {
+    if (token === "\r") {
       this.isReturned = true;
     } else if (token === "\b") {
       this.back();
     } else if (token.startsWith("\x1b[") && token.endsWith("m")) {
       this.style(token.slice(2, -1));
     } else if (token.startsWith("\x1b[") && token.endsWith("K")) {
-      if (this.isReturned || token === "\x1b[2K") this.isReturned = true;
+      if (token === "\x1b[2K") this.isReturned = true;
     } else {
-      if (this.isReturned) this.beginAnew();
-      this.addText(spelled(token), fragment);
+      const text = token === "\r\n" ? "\n" : token;
+      if (this.isReturned && text[0] !== "\n") this.beginAnew();
+      this.isReturned = false;
+      this.add(spelled(text));
     }
   }
 
-  addText(text, fragment) {
-    for (let at = 0; at < text.length; at += LONGEST) {
-      if (this.part.size > LONGEST) this.beginPart(fragment);
-      this.append(text.slice(at, at + LONGEST));
+  add(text) {
+    const end = text.lastIndexOf("\n") + 1;
+    if (end) {
+      this.put(text.slice(0, end));
+      this.beginLine();
+    }
+    this.put(text.slice(end));
+  }
+
+  put(text) {
+    while (text) {
+      const isFull = this.chunks.at(-1).size >= CHUNK;
+      if (isFull && (this.lineSize === 0 || this.lineSize >= CHUNK)) this.beginChunk();
+      let size = Math.min(text.length, CHUNK);
+      if (size < text.length) {
+        size = text.lastIndexOf("\n", size - 1) + 1 || size;
+        if (/[\ud800-\udbff]/.test(text[size - 1])) size -= 1; // half of a pair
+      }
+      this.append(text.slice(0, size));
+      text = text.slice(size);
     }
   }
 
   append(text) {
     const classes = [this.colour, this.isBold ? "bold" : ""].filter(Boolean).join(" ");
-    let last = this.part.element.lastChild;
-    if (!last || last.className !== classes) {
-      last = document.createElement("span");
-      last.className = classes;
-      this.part.element.append(last);
+    let node = document.createTextNode(text);
+    if (classes) {
+      node = document.createElement("span");
+      node.className = classes;
+      node.textContent = text;
     }
-    last.append(text);
-    this.part.size += text.length;
-    this.size += text.length;
+    const chunk = this.chunks.at(-1);
+    chunk.element.append(node);
+    this.grow(chunk, text.length + LINE_END * (text.split("\n").length - 1));
+    if (text.endsWith("\n")) this.beginLine();
+    else {
+      this.line.push({ node, chunk });
+      this.lineSize += text.length;
+    }
   }
 
-  beginPart(parent) {
-    this.part = { element: document.createElement("span"), size: 0 };
-    this.parts.push(this.part);
-    parent.append(this.part.element);
+  grow(chunk, size) {
+    chunk.size += size;
+    this.size += size;
+  }
+
+  beginChunk() {
+    const element = document.createElement("span");
+    element.className = "chunk";
+    this.chunks.push({ element, size: 0 });
+    this.place.append(element);
+  }
+
+  beginLine() {
+    this.line = []; // what stands in the last line: {node, chunk}
+    this.lineSize = 0;
   }
 
   beginAnew() {
-    this.size -= this.part.size;
-    this.part.size = 0;
-    this.part.element.replaceChildren();
-    this.isReturned = false;
+    for (const { node, chunk } of this.line) {
+      this.grow(chunk, -node.textContent.length);
+      node.remove();
+    }
+    this.beginLine();
   }
 
   back() {
-    const last = this.part.element.lastChild;
-    const text = last?.textContent ?? "";
-    if (!text || text.endsWith("\n")) return;
+    const last = this.line.at(-1);
+    if (!last) return;
+    const text = last.node.textContent;
     const shorter = [...text].slice(0, -1).join("");
-    last.textContent = shorter;
-    this.size -= text.length - shorter.length;
-    this.part.size -= text.length - shorter.length;
-    if (!shorter) last.remove();
+    last.node.textContent = shorter;
+    this.grow(last.chunk, shorter.length - text.length);
+    this.lineSize += shorter.length - text.length;
+    if (!shorter) this.line.pop().node.remove();
   }
 
   // SGR: eight colours in two strengths, and bold; what else there is changes nothing.
@@ -159,14 +189,10 @@ export class Log {
   }
 
   shorten() {
-    let count = 0;
-    while (this.parts.length - count > 1 && (this.size > MOST_CHARACTERS || this.parts.length - count > MOST_LINES)) {
-      this.size -= this.parts[count].size;
-      this.parts[count].element.remove();
-      count++;
-    }
-    if (count) {
-      this.parts.splice(0, count);
+    while (this.size > MOST && this.chunks.length > 1) {
+      const { element, size } = this.chunks.shift();
+      element.remove();
+      this.size -= size;
       this.leaveOut();
     }
   }
