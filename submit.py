@@ -54,45 +54,46 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (104, "handouts/client/errors.py", 6),
-    (126, "handouts/client/words.py", 10),
-    (162, "handouts/client/auth.py", 14),
-    (220, "handouts/client/tracebacks.py", 12),
-    (253, "handouts/submit/as_typed.py", 9),
-    (289, "handouts/submit/c_includes.py", 8),
-    (344, "handouts/submit/printable.py", 7),
-    (357, "handouts/submit/relative_names.py", 11),
-    (394, "handouts/submit/stop.py", 5),
-    (417, "handouts/submit/wishes.py", 8),
-    (458, "handouts/submit/compiler_flags.py", 10),
-    (530, "handouts/client/job_file_names.py", 8),
-    (572, "handouts/submit/python_imports.py", 13),
-    (641, "handouts/submit/source_file.py", 11),
-    (713, "handouts/submit/gather.py", 19),
-    (825, "handouts/submit/together.py", 12),
-    (862, "handouts/submit/data_files.py", 16),
-    (895, "handouts/submit/options.py", 15),
-    (1059, "handouts/submit/directives.py", 18),
-    (1209, "handouts/submit/submission.py", 22),
-    (1316, "handouts/submit/hints.py", 15),
-    (1351, "handouts/client/answer.py", 8),
-    (1400, "handouts/client/retries.py", 9),
-    (1414, "handouts/client/connection.py", 19),
-    (1578, "handouts/submit/streams.py", 11),
-    (1623, "handouts/submit/job_events.py", 14),
-    (1702, "handouts/submit/moments.py", 7),
-    (1748, "handouts/submit/job_lines.py", 10),
-    (1883, "handouts/submit/screen.py", 17),
-    (1943, "handouts/submit/live.py", 10),
-    (2080, "handouts/submit/persistent.py", 16),
-    (2157, "handouts/submit/older_queue.py", 13),
-    (2216, "handouts/submit/refusals.py", 12),
-    (2264, "handouts/submit/job_client.py", 23),
-    (2400, "handouts/submit/file_names.py", 14),
-    (2427, "handouts/submit/output_files.py", 18),
-    (2508, "handouts/submit/log_files.py", 16),
-    (2541, "handouts/submit/show.py", 13),
-    (2569, "handouts/submit/main.py", 55),
+    (105, "handouts/client/errors.py", 6),
+    (127, "handouts/client/words.py", 10),
+    (163, "handouts/client/auth.py", 14),
+    (221, "handouts/client/tracebacks.py", 12),
+    (254, "handouts/submit/as_typed.py", 9),
+    (290, "handouts/submit/c_includes.py", 8),
+    (345, "handouts/submit/printable.py", 7),
+    (358, "handouts/submit/relative_names.py", 11),
+    (395, "handouts/submit/stop.py", 5),
+    (418, "handouts/submit/wishes.py", 8),
+    (459, "handouts/submit/compiler_flags.py", 10),
+    (531, "handouts/client/job_file_names.py", 8),
+    (573, "handouts/submit/python_imports.py", 13),
+    (642, "handouts/submit/source_file.py", 11),
+    (714, "handouts/submit/gather.py", 19),
+    (826, "handouts/submit/together.py", 12),
+    (863, "handouts/submit/data_files.py", 16),
+    (896, "handouts/submit/options.py", 15),
+    (1062, "handouts/submit/directives.py", 18),
+    (1212, "handouts/submit/submission.py", 22),
+    (1319, "handouts/submit/hints.py", 15),
+    (1354, "handouts/client/answer.py", 8),
+    (1403, "handouts/client/retries.py", 9),
+    (1417, "handouts/client/connection.py", 19),
+    (1581, "handouts/submit/streams.py", 11),
+    (1626, "handouts/submit/job_events.py", 14),
+    (1705, "handouts/submit/moments.py", 7),
+    (1751, "handouts/submit/job_lines.py", 10),
+    (1886, "handouts/submit/screen.py", 17),
+    (1946, "handouts/submit/live.py", 10),
+    (2083, "handouts/submit/persistent.py", 16),
+    (2160, "handouts/submit/older_queue.py", 13),
+    (2219, "handouts/submit/refusals.py", 12),
+    (2267, "handouts/submit/job_client.py", 23),
+    (2407, "handouts/submit/file_names.py", 14),
+    (2434, "handouts/submit/output_files.py", 18),
+    (2515, "handouts/submit/log_files.py", 16),
+    (2548, "handouts/submit/show.py", 13),
+    (2578, "handouts/submit/web.py", 13),
+    (2650, "handouts/submit/main.py", 56),
 )
 
 
@@ -1021,6 +1022,7 @@ def parse(argv: Any) -> argparse.Namespace:
         "--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it"
     )
     one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
+    one.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
     options = parser.parse_intermixed_args(
         with_joined_flags(sys.argv[1:] if argv is None else argv)
     )
@@ -1037,8 +1039,9 @@ def repeated(options: argparse.Namespace) -> list[str]:
 
 def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     """Ends the program for options that do not go together."""
-    if (options.file is None) == (options.attach is None and options.cancel is None):
-        parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
+    has_none = options.attach is None and options.cancel is None and not options.web
+    if (options.file is None) == has_none:
+        parser.error("name one FILE.cu, or use --attach ID, --cancel ID or --web")
     if options.cancel is not None and options.out is not None:
         parser.error(
             "--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files"
@@ -2311,6 +2314,10 @@ class Client(Persistent):
         path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
         return self.persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
 
+    def page_link(self) -> Answer:
+        """A link that opens one's page in a browser, logged in."""
+        return self.persist("POST", "/page-links", patience=SUBMIT_PATIENCE_SECONDS)
+
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):
@@ -2563,6 +2570,80 @@ def slowed_by_heat(result: dict[str, Any]) -> bool:
     return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
 
 
+# --- handouts/submit/web.py ---------------------------------------------------------------
+#
+# --web: one's page in a browser, logged in.
+
+
+# In the folder that a browser in a sandbox of its own may read: not a hidden one, not /tmp.
+FILE = Path("telerun-out", "open-page.html")
+FILE_TEXT = """<!doctype html>
+<meta charset="utf-8"><title>Telerun</title>
+<meta http-equiv="refresh" content="0; url={link}">
+<p><a href="{link}">Your page</a>, once, within a minute</p>
+"""
+
+
+def open_page(client: Client) -> int:
+    """Opens the page, or says where it is; the exit status. Raises Stop."""
+    page = client.queue.server.rstrip("/") + "/"
+    if can_open() and open_file(write_link(client)):
+        warn(f"Your page is {page} and a browser was asked to open it.")
+        warn("If none comes, log in there with the name and token in your auth.json.")
+    else:
+        warn(f"Your page is {page}")
+        warn("No browser can be opened from here; log in with the name and token in auth.json.")
+    return SUCCEEDED
+
+
+def can_open() -> bool:
+    """Whether a browser with windows can be started; one in the terminal would show little."""
+    if os.name == "nt" or sys.platform == "darwin":
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def write_link(client: Client) -> Path | None:
+    """A file that leads to the page. The link itself would be seen in the list of processes."""
+    import html  # only here, since it takes time to import
+
+    link = page_link(client)
+    try:
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        if FILE.is_symlink() or FILE.exists():
+            FILE.unlink()
+        descriptor = os.open(str(FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(FILE_TEXT.format(link=html.escape(link)))
+    except OSError as error:
+        warn(f"{FILE} cannot be written: {error.strerror}.")
+        return None
+    return FILE
+
+
+def page_link(client: Client) -> str:
+    """A link that logs in, once. Raises Stop."""
+    answer = client.page_link()
+    link = answer.body.get("url")
+    if answer.status == 404:
+        raise Stop(REFUSED, "This queue has no pages: it is older than this submit.py.")
+    if answer.status >= 400 or not isinstance(link, str) or not link.startswith("https://"):
+        raise Stop(REFUSED, refusal(answer))
+    return link
+
+
+def open_file(path: Path | None) -> bool:
+    """Asks for a browser; whether there is one."""
+    import webbrowser  # only here, since it takes time to import
+
+    if path is None:
+        return False
+    try:
+        return webbrowser.open(path.resolve().as_uri())
+    except (OSError, webbrowser.Error):
+        return False
+
+
 # --- handouts/submit/main.py --------------------------------------------------------------
 
 
@@ -2572,6 +2653,8 @@ def run(options: argparse.Namespace) -> int:
     client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
     job: dict[str, Any] | None = None
     try:
+        if options.web:
+            return open_page(client)
         if options.cancel is not None:
             return cancel(client, options.cancel)
         if options.attach is not None:

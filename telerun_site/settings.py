@@ -48,6 +48,7 @@ TELERUN_SILENCE_SECONDS = _integer("TELERUN_SILENCE_SECONDS", 20)
 TELERUN_SUBMITS_PER_MINUTE = _integer("TELERUN_SUBMITS_PER_MINUTE", 30, minimum=0)  # of a user
 TELERUN_WRONG_TOKENS_PER_MINUTE = _integer("TELERUN_WRONG_TOKENS_PER_MINUTE", 60, minimum=0)
 TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, minimum=0)  # in ten minutes
+TELERUN_PAGE_HOURS = _integer("TELERUN_PAGE_HOURS", 10, maximum=24 * 30)  # of a log-in
 TELERUN_PROXIES = set(os.environ.get("TELERUN_PROXIES", "").replace(",", " ").split())
 TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # of all of a job's files: 413 source-too-large
 # The compiler's flags of every job in a language, before its own; one word each.
@@ -104,10 +105,12 @@ INSTALLED_APPS = [
     "accounts",
     "courses",
     "jobs",
+    "pages",
     "telerun_site.apps.TelerunSiteConfig",
 ]
 
 MIDDLEWARE = [
+    "foundation.middleware.content_security_policy",
     "foundation.middleware.refuse_bodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -234,6 +237,13 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W005",
     "security.W021",
 ]
+
+# What a page of ours may load and run: nothing but what this server hands out as a file.
+TELERUN_CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+TELERUN_WITHOUT_POLICY = ("/admin/",)  # how the paths begin of what has none
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # serves the admin's files from the packages: no collectstatic

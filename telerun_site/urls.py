@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from django.views.generic import RedirectView
 
 from telerun_site import error_pages
 from telerun_site.health import healthz
@@ -30,10 +29,11 @@ def schema(_request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", include("pages.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("jobs.api.v1.urls")),
+    path("api/v1/", include("pages.api.urls")),
     path("api/v1/schema", schema, name="schema"),
     path("healthz", healthz),
 ]

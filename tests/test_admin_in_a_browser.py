@@ -1,101 +1,39 @@
 """The admin site in a real browser, Chromium, against the real gunicorn over TLS."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from tests.conftest import need
+from tests.support.browser import Browser, programs
 from tests.support.processes import World
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
-SWITCHES = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--ignore-certificate-errors", "--window-size=1400,1000",
-)  # fmt: skip
 
-
-class Browser:
-    """What a member of staff does with it: log in, look, click, type."""
-
-    def __init__(self, world: World, chromium: str, driver: str) -> None:
-        self._server = world.server_url
-        options = ChromeOptions()
-        options.binary_location = chromium
-        for switch in (*SWITCHES, f"--user-data-dir={world.folder}/chromium"):
-            options.add_argument(switch)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = Chrome(options, Service(driver))
-
-    def open(self, path: str) -> None:
-        self.driver.get(self._server + path)
-
-    def find(self, css: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, css)
-
-    def text(self, css: str = "body") -> str:
-        return self.find(css).text
-
-    def press(self, css: str) -> None:
-        """Presses what leads to another page, and returns once that page is there."""
-        here = self.find("html")
-        self.find(css).click()
-        WebDriverWait(self.driver, 20).until(lambda _: self._is_gone(here))
-
-    def _is_gone(self, element: WebElement) -> bool:
-        try:
-            element.is_enabled()
-        except StaleElementReferenceException:
-            return self.driver.execute_script("return document.readyState") == "complete"
-        return False
-
-    def log_in(self, name: str, password: str) -> None:
-        self.open("/")
-        self.find("[name=username]").send_keys(name)
-        self.find("[name=password]").send_keys(password)
-        self.press("[type=submit]")
-
-    def follow(self, words: str) -> None:
-        link = self.driver.find_element(By.LINK_TEXT, words).get_attribute("href")
-        self.driver.get(link)
-
-    def choose(self, action: str) -> None:
-        """Ticks the first row of a list and does `action` to it."""
-        self.find("tbody .action-select").click()
-        Select(self.find("select[name=action]")).select_by_visible_text(action)
-        self.press("button[name=index]")
-
-    def complaints(self) -> list[Any]:
-        """What the browser could not load or run, but for an icon that there is not."""
-        entries = self.driver.get_log("browser")
-        return [e for e in entries if e["level"] == "SEVERE" and "favicon" not in e["message"]]
+def choose(staff: Browser, action: str) -> None:
+    """Ticks the first row of a list and does `action` to it."""
+    staff.find("tbody .action-select").click()
+    Select(staff.find("select[name=action]")).select_by_visible_text(action)
+    staff.press("button[name=index]")
 
 
 @pytest.fixture
 def staff(world: World) -> Iterator[Browser]:
     """A browser in which a new member of staff has logged in, with the password as printed."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    need("Chromium with its driver (chromium, chromium-driver)", chromium and driver)
+    need("Chromium with its driver (chromium, chromium-driver)", programs())
     password = world.manage("telerun_auth", "create-staff", "ta").out.split()[-1]
     world.start_server()
-    browser = Browser(world, str(chromium), str(driver))
-    try:
-        browser.log_in("ta", password)
+    with Browser(world) as browser:
+        browser.open("/admin/")
+        browser.find("[name=username]").send_keys("ta")
+        browser.find("[name=password]").send_keys(password)
+        browser.press("[type=submit]")
         yield browser
-    finally:
-        browser.driver.quit()
 
 
 def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser) -> None:
@@ -125,7 +63,7 @@ def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "queued"
 
     staff.open("/admin/jobs/job/?state__exact=queued")
-    staff.choose("Cancel")
+    choose(staff, "Cancel")
     assert "1 job cancelled" in staff.text(".messagelist")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "cancelled"
 
@@ -148,7 +86,7 @@ def test_a_user_is_made_and_the_token_shown_works(world: World, staff: Browser) 
     assert (done.status, "made by hand\n" in done.out) == (0, True), done.err
 
     staff.open("/admin/accounts/user/?q=bob")
-    staff.choose("Issue a new token (shown once; the old one ends)")
+    choose(staff, "Issue a new token (shown once; the old one ends)")
     second = token_of(world, staff, "bob", "second")
     assert world.request(first, "GET", "/jobs")[0] == 401
     assert world.request(second, "GET", "/jobs")[0] == 200
@@ -176,7 +114,7 @@ def token_of(world: World, staff: Browser, name: str, file: str = "first") -> Pa
 def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> None:
     gpu1 = world.executor("gpu1")
     staff.open("/admin/accounts/executor/")
-    staff.choose("Take out of service")
+    choose(staff, "Take out of service")
     assert "Out of service, and may finish what runs: gpu1." in staff.text(".messagelist")
     status, _, problem = world.request(gpu1, "POST", "/claims", {})
     assert (status, problem["type"]) == (403, "/problems/executor-disabled")

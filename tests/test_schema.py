@@ -14,6 +14,7 @@ from accounts.models import Executor
 from accounts.tokens import USER_PREFIX, make
 from foundation import problems
 from jobs.api.v1 import urls
+from pages.api import urls as page_urls
 from tests.support.admin import Https
 from tests.support.api import SOURCE, Api
 from tests.support.openapi import DOCUMENT, faults, strict_document
@@ -36,7 +37,7 @@ def test_it_is_there_for_everyone() -> None:
     assert Https(enforce_csrf_checks=True).post("/api/v1/schema").status_code == 405
 
 
-PATTERNS = [*account_urls.urlpatterns, *urls.urlpatterns]
+PATTERNS = [*account_urls.urlpatterns, *urls.urlpatterns, *page_urls.urlpatterns]
 
 
 def problem_classes(kind: type[problems.Problem]) -> list[type[problems.Problem]]:

@@ -70,6 +70,10 @@ class Client(Persistent):
         path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
         return self.persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
 
+    def page_link(self) -> Answer:
+        """A link that opens one's page in a browser, logged in."""
+        return self.persist("POST", "/page-links", patience=SUBMIT_PATIENCE_SECONDS)
+
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):

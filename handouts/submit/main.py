@@ -50,6 +50,7 @@ from handouts.submit.show import show
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import Submission, prepare
+from handouts.submit.web import open_page
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
     job: dict[str, Any] | None = None
     try:
+        if options.web:
+            return open_page(client)
         if options.cancel is not None:
             return cancel(client, options.cancel)
         if options.attach is not None:

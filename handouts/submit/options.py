@@ -141,6 +141,7 @@ def parse(argv: Any) -> argparse.Namespace:
         "--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it"
     )
     one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
+    one.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
     options = parser.parse_intermixed_args(
         with_joined_flags(sys.argv[1:] if argv is None else argv)
     )
@@ -157,8 +158,9 @@ def repeated(options: argparse.Namespace) -> list[str]:
 
 def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     """Ends the program for options that do not go together."""
-    if (options.file is None) == (options.attach is None and options.cancel is None):
-        parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
+    has_none = options.attach is None and options.cancel is None and not options.web
+    if (options.file is None) == has_none:
+        parser.error("name one FILE.cu, or use --attach ID, --cancel ID or --web")
     if options.cancel is not None and options.out is not None:
         parser.error(
             "--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files"
