@@ -54,45 +54,46 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (104, "handouts/client/errors.py", 6),
-    (126, "handouts/client/words.py", 10),
-    (162, "handouts/client/auth.py", 14),
-    (220, "handouts/client/tracebacks.py", 12),
-    (253, "handouts/submit/as_typed.py", 9),
-    (289, "handouts/submit/c_includes.py", 8),
-    (344, "handouts/submit/printable.py", 7),
-    (357, "handouts/submit/relative_names.py", 11),
-    (394, "handouts/submit/stop.py", 5),
-    (417, "handouts/submit/wishes.py", 8),
-    (458, "handouts/submit/compiler_flags.py", 10),
-    (530, "handouts/client/job_file_names.py", 8),
-    (572, "handouts/submit/python_imports.py", 13),
-    (641, "handouts/submit/source_file.py", 11),
-    (713, "handouts/submit/gather.py", 19),
-    (825, "handouts/submit/together.py", 12),
-    (862, "handouts/submit/data_files.py", 16),
-    (895, "handouts/submit/options.py", 15),
-    (1059, "handouts/submit/directives.py", 18),
-    (1209, "handouts/submit/submission.py", 22),
-    (1316, "handouts/submit/hints.py", 15),
-    (1351, "handouts/client/answer.py", 8),
-    (1400, "handouts/client/retries.py", 9),
-    (1414, "handouts/client/connection.py", 19),
-    (1578, "handouts/submit/streams.py", 11),
-    (1623, "handouts/submit/job_events.py", 14),
-    (1702, "handouts/submit/moments.py", 7),
-    (1748, "handouts/submit/job_lines.py", 10),
-    (1883, "handouts/submit/screen.py", 17),
-    (1943, "handouts/submit/live.py", 10),
-    (2080, "handouts/submit/persistent.py", 16),
-    (2157, "handouts/submit/older_queue.py", 13),
-    (2216, "handouts/submit/refusals.py", 12),
-    (2264, "handouts/submit/job_client.py", 23),
-    (2400, "handouts/submit/file_names.py", 14),
-    (2427, "handouts/submit/output_files.py", 18),
-    (2508, "handouts/submit/log_files.py", 16),
-    (2541, "handouts/submit/show.py", 13),
-    (2569, "handouts/submit/main.py", 55),
+    (105, "handouts/client/errors.py", 6),
+    (127, "handouts/client/words.py", 10),
+    (163, "handouts/client/auth.py", 14),
+    (221, "handouts/client/tracebacks.py", 12),
+    (254, "handouts/submit/as_typed.py", 9),
+    (290, "handouts/submit/c_includes.py", 8),
+    (345, "handouts/submit/printable.py", 7),
+    (358, "handouts/submit/relative_names.py", 11),
+    (395, "handouts/submit/stop.py", 5),
+    (418, "handouts/submit/wishes.py", 8),
+    (459, "handouts/submit/compiler_flags.py", 10),
+    (531, "handouts/client/job_file_names.py", 8),
+    (573, "handouts/submit/python_imports.py", 13),
+    (642, "handouts/submit/source_file.py", 11),
+    (714, "handouts/submit/gather.py", 19),
+    (826, "handouts/submit/together.py", 12),
+    (863, "handouts/submit/data_files.py", 16),
+    (896, "handouts/submit/options.py", 15),
+    (1060, "handouts/submit/directives.py", 18),
+    (1210, "handouts/submit/submission.py", 22),
+    (1317, "handouts/submit/hints.py", 15),
+    (1352, "handouts/client/answer.py", 8),
+    (1401, "handouts/client/retries.py", 9),
+    (1415, "handouts/client/connection.py", 19),
+    (1579, "handouts/submit/streams.py", 11),
+    (1624, "handouts/submit/job_events.py", 14),
+    (1703, "handouts/submit/moments.py", 7),
+    (1749, "handouts/submit/job_lines.py", 10),
+    (1884, "handouts/submit/screen.py", 17),
+    (1944, "handouts/submit/live.py", 10),
+    (2081, "handouts/submit/persistent.py", 16),
+    (2158, "handouts/submit/older_queue.py", 13),
+    (2217, "handouts/submit/refusals.py", 12),
+    (2265, "handouts/submit/job_client.py", 23),
+    (2401, "handouts/submit/file_names.py", 14),
+    (2428, "handouts/submit/written_beside.py", 10),
+    (2462, "handouts/submit/output_files.py", 19),
+    (2546, "handouts/submit/log_files.py", 16),
+    (2579, "handouts/submit/show.py", 13),
+    (2607, "handouts/submit/main.py", 55),
 )
 
 
@@ -2419,6 +2420,40 @@ def free_name(name: str, taken: set[str]) -> str:
     return free
 
 
+# --- handouts/submit/written_beside.py ----------------------------------------------------
+#
+# What a program wrote where nothing comes back from, in a line.
+
+
+def lost_beside(details: dict[str, Any]) -> str:
+    """Says which files were written beside the program, and what to do; "" if there are none."""
+    listed, more = details.get("files_beside"), details.get("more_files_beside")
+    files = [f for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
+    names = [str(file["name"]) for file in files if file.get("name")]
+    if not names:
+        return ""
+    if len(names) == 1 and not more:
+        is_folder = names[0].endswith("/")
+        where = "its files to out/" if is_folder else f"it to out/{names[0]}"
+        again = "them" if is_folder else "it"
+        words = f"was written beside the program and is lost: write {where} to get {again} back."
+    else:
+        words = "were written beside the program and are lost: write them to out/ to get them back."
+    return f"{in_a_list([with_size(file) for file in files if file.get('name')], more)} {words}"
+
+
+def with_size(file: dict[str, Any]) -> str:
+    """Such as "result.txt (12 KiB)"."""
+    size = file.get("size")
+    return f"{file['name']} ({in_size(size)})" if isinstance(size, int) else str(file["name"])
+
+
+def in_a_list(words: list[str], more: Any) -> str:
+    """Such as "a, b and 5 more"."""
+    words = [*words, f"{more} more"] if isinstance(more, int) and more > 0 else words
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 # --- handouts/submit/output_files.py ------------------------------------------------------
 #
 # Saving the output files of a job. Nothing that is there already is overwritten.
@@ -2427,7 +2462,10 @@ def free_name(name: str, taken: set[str]) -> str:
 def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
     """Saves what the job's program left in ./out/; whether all of it is there now."""
     result = job["result"] or {}
-    say_left_out(result.get("details") or {})
+    details = result.get("details") or {}
+    say_left_out(details)
+    if lost := lost_beside(details):
+        warn(printable(lost))
     saved = True
     for name, name_here in names_on_disk(result):
         path = folder / name_here
