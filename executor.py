@@ -116,80 +116,80 @@ PARTS = (
     (2877, "handouts/executor/slot/orders.py", 13),
     (2982, "handouts/executor/slot/program_output.py", 11),
     (3032, "handouts/executor/pipeline/live_stream.py", 16),
-    (3165, "handouts/executor/results/archive.py", 17),
-    (3244, "handouts/executor/pipeline/attempt.py", 19),
-    (3397, "handouts/client/answer.py", 8),
-    (3446, "handouts/client/connection.py", 19),
-    (3610, "handouts/executor/base/held_connection.py", 13),
-    (3644, "handouts/executor/machine/gpu_choice.py", 9),
-    (3702, "handouts/executor/machine/gpu_instances.py", 13),
-    (3764, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3908, "handouts/executor/machine/driver_start.py", 16),
-    (4012, "handouts/executor/gate/gates.py", 15),
-    (4039, "handouts/executor/machine/cores.py", 14),
-    (4140, "handouts/executor/machine/driver_versions.py", 9),
-    (4181, "handouts/executor/machine/gpu_lock.py", 18),
-    (4313, "handouts/executor/machine/integrated.py", 16),
-    (4371, "handouts/executor/machine/driver_library.py", 9),
-    (4407, "handouts/executor/machine/driver_stub.c", 0),
-    (4450, "handouts/executor/machine/driver_stub.py", 16),
-    (4493, "handouts/executor/machine/libraries.py", 24),
-    (4622, "handouts/executor/machine/line_buffering.c", 0),
-    (4641, "handouts/executor/machine/line_buffering.py", 19),
-    (4679, "handouts/executor/machine/memory.py", 5),
-    (4743, "handouts/executor/pipeline/scratch.py", 16),
-    (4782, "handouts/executor/pipeline/workers.py", 11),
-    (4823, "handouts/executor/sandbox/bundle.py", 13),
-    (4856, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4889, "handouts/executor/sandbox/init.c", 0),
-    (5108, "handouts/executor/results/outputs.py", 10),
-    (5208, "handouts/executor/sandbox/first_process.py", 21),
-    (5264, "handouts/executor/sandbox/device_access.py", 14),
-    (5340, "handouts/executor/sandbox/driver_files.py", 17),
-    (5410, "handouts/executor/sandbox/sys_files.py", 16),
-    (5457, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5504, "handouts/executor/sandbox/hidden.py", 8),
-    (5576, "handouts/executor/sandbox/call_log.py", 10),
-    (5611, "handouts/executor/sandbox/bpf.py", 7),
-    (5651, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5722, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5797, "handouts/executor/sandbox/system_calls.py", 27),
-    (5914, "handouts/executor/sandbox/own_files.py", 17),
-    (5947, "handouts/executor/sandbox/self_test.py", 7),
-    (6011, "handouts/executor/sandbox/shown.py", 14),
-    (6073, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6247, "handouts/executor/sandbox/unconfined.py", 15),
-    (6332, "handouts/executor/pipeline/host.py", 39),
-    (6491, "handouts/executor/pipeline/held_claims.py", 10),
-    (6531, "handouts/executor/pipeline/places.py", 11),
-    (6573, "handouts/executor/pipeline/room.py", 14),
-    (6691, "handouts/executor/pipeline/shutdown.py", 20),
-    (6795, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6883, "handouts/executor/pipeline/live_senders.py", 17),
-    (6999, "handouts/executor/pipeline/claiming.py", 22),
-    (7147, "handouts/executor/base/flags.py", 12),
-    (7225, "handouts/executor/pipeline/disassembly.py", 14),
-    (7322, "handouts/executor/pipeline/building.py", 23),
-    (7457, "handouts/executor/pipeline/endings.py", 17),
-    (7528, "handouts/executor/pipeline/delivery.py", 16),
-    (7600, "handouts/executor/pipeline/outbox.py", 11),
-    (7635, "handouts/executor/results/spool.py", 11),
-    (7712, "handouts/executor/pipeline/sending.py", 15),
-    (7794, "handouts/executor/pipeline/reporting.py", 19),
-    (7883, "handouts/executor/pipeline/handover.py", 17),
-    (8004, "handouts/executor/results/compile_cache.py", 15),
-    (8082, "handouts/executor/pipeline/compiling.py", 32),
-    (8250, "handouts/executor/pipeline/executing.py", 32),
-    (8387, "handouts/executor/pipeline/executor.py", 30),
-    (8504, "handouts/executor/slot/event_loop.py", 12),
-    (8539, "handouts/executor/slot/libc.py", 11),
-    (8594, "handouts/executor/slot/identity.py", 26),
-    (8660, "handouts/executor/slot/process_memory.py", 16),
-    (8732, "handouts/executor/slot/shortage.py", 16),
-    (8791, "handouts/executor/slot/memory_watch.py", 28),
-    (8921, "handouts/executor/slot/command_run.py", 24),
-    (9106, "handouts/executor/slot/slot_process.py", 27),
-    (9158, "handouts/executor/main.py", 49),
+    (3165, "handouts/executor/results/archive.py", 18),
+    (3270, "handouts/executor/pipeline/attempt.py", 19),
+    (3423, "handouts/client/answer.py", 8),
+    (3472, "handouts/client/connection.py", 19),
+    (3636, "handouts/executor/base/held_connection.py", 13),
+    (3670, "handouts/executor/machine/gpu_choice.py", 9),
+    (3728, "handouts/executor/machine/gpu_instances.py", 13),
+    (3790, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3934, "handouts/executor/machine/driver_start.py", 16),
+    (4038, "handouts/executor/gate/gates.py", 15),
+    (4065, "handouts/executor/machine/cores.py", 14),
+    (4166, "handouts/executor/machine/driver_versions.py", 9),
+    (4207, "handouts/executor/machine/gpu_lock.py", 18),
+    (4339, "handouts/executor/machine/integrated.py", 16),
+    (4397, "handouts/executor/machine/driver_library.py", 9),
+    (4433, "handouts/executor/machine/driver_stub.c", 0),
+    (4476, "handouts/executor/machine/driver_stub.py", 16),
+    (4519, "handouts/executor/machine/libraries.py", 24),
+    (4648, "handouts/executor/machine/line_buffering.c", 0),
+    (4667, "handouts/executor/machine/line_buffering.py", 19),
+    (4705, "handouts/executor/machine/memory.py", 5),
+    (4769, "handouts/executor/pipeline/scratch.py", 16),
+    (4808, "handouts/executor/pipeline/workers.py", 11),
+    (4849, "handouts/executor/sandbox/bundle.py", 13),
+    (4882, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4915, "handouts/executor/sandbox/init.c", 0),
+    (5187, "handouts/executor/results/outputs.py", 10),
+    (5304, "handouts/executor/sandbox/first_process.py", 21),
+    (5361, "handouts/executor/sandbox/device_access.py", 14),
+    (5437, "handouts/executor/sandbox/driver_files.py", 17),
+    (5507, "handouts/executor/sandbox/sys_files.py", 16),
+    (5554, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5601, "handouts/executor/sandbox/hidden.py", 8),
+    (5673, "handouts/executor/sandbox/call_log.py", 10),
+    (5708, "handouts/executor/sandbox/bpf.py", 7),
+    (5748, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5819, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5894, "handouts/executor/sandbox/system_calls.py", 27),
+    (6011, "handouts/executor/sandbox/own_files.py", 17),
+    (6044, "handouts/executor/sandbox/self_test.py", 7),
+    (6108, "handouts/executor/sandbox/shown.py", 14),
+    (6170, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6351, "handouts/executor/sandbox/unconfined.py", 16),
+    (6444, "handouts/executor/pipeline/host.py", 39),
+    (6603, "handouts/executor/pipeline/held_claims.py", 10),
+    (6643, "handouts/executor/pipeline/places.py", 11),
+    (6685, "handouts/executor/pipeline/room.py", 14),
+    (6803, "handouts/executor/pipeline/shutdown.py", 20),
+    (6907, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6995, "handouts/executor/pipeline/live_senders.py", 17),
+    (7111, "handouts/executor/pipeline/claiming.py", 22),
+    (7259, "handouts/executor/base/flags.py", 12),
+    (7337, "handouts/executor/pipeline/disassembly.py", 14),
+    (7434, "handouts/executor/pipeline/building.py", 23),
+    (7569, "handouts/executor/pipeline/endings.py", 17),
+    (7640, "handouts/executor/pipeline/delivery.py", 16),
+    (7712, "handouts/executor/pipeline/outbox.py", 11),
+    (7747, "handouts/executor/results/spool.py", 11),
+    (7824, "handouts/executor/pipeline/sending.py", 15),
+    (7906, "handouts/executor/pipeline/reporting.py", 19),
+    (7995, "handouts/executor/pipeline/handover.py", 17),
+    (8116, "handouts/executor/results/compile_cache.py", 15),
+    (8194, "handouts/executor/pipeline/compiling.py", 32),
+    (8362, "handouts/executor/pipeline/executing.py", 32),
+    (8500, "handouts/executor/pipeline/executor.py", 30),
+    (8617, "handouts/executor/slot/event_loop.py", 12),
+    (8652, "handouts/executor/slot/libc.py", 11),
+    (8707, "handouts/executor/slot/identity.py", 26),
+    (8773, "handouts/executor/slot/process_memory.py", 16),
+    (8845, "handouts/executor/slot/shortage.py", 16),
+    (8904, "handouts/executor/slot/memory_watch.py", 28),
+    (9034, "handouts/executor/slot/command_run.py", 24),
+    (9219, "handouts/executor/slot/slot_process.py", 27),
+    (9271, "handouts/executor/main.py", 49),
 )
 
 
@@ -3164,11 +3164,14 @@ class LiveStream(LiveOutput):
 
 RECORD = re.compile(rb"([a-z]) (\d{1,20}) (\d{1,3})\n")
 
+BESIDE = ("w", "v", "x")  # beside out/: a file, a folder, `size` more of them
+
 
 class Found(NamedTuple):
-    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there."""
+    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there; or
+    something that was written beside ./out/."""
 
-    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries
+    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries; BESIDE
     size: int
     name: bytes
     offset: int = 0
@@ -3202,6 +3205,29 @@ def gather(folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
             return list(copy_entries(opened, file, limits))
     finally:
         os.close(opened)
+
+
+def written_beside(folder: Path, given: Iterable[str], maximum: int) -> Iterator[Found]:
+    """What is in `folder` beside out/, and was not `given`: the first `maximum` by name."""
+    passed_over = {name.split("/")[0] for name in given} | {"out", "__pycache__"}
+    try:
+        with os.scandir(str(folder)) as entries:
+            found = {os.fsencode(e.name): e for e in entries if e.name not in passed_over}
+    except OSError:
+        return
+    names = [name for name, entry in sorted(found.items()) if is_file_or_folder(entry)]
+    for name in names[:maximum]:
+        with suppress(OSError):  # without a sandbox, something may still run
+            about = os.stat(folder / os.fsdecode(name), follow_symlinks=False)
+            is_file = stat.S_ISREG(about.st_mode)
+            yield Found("w" if is_file else "v", about.st_size if is_file else 0, name)
+    if len(names) > maximum:
+        yield Found("x", len(names) - maximum, b"")
+
+
+def is_file_or_folder(entry: Any) -> bool:
+    """Whether an entry of os.scandir is one, and no link to one."""
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
 
 
 def copy_entries(folder: int, archive: Any, limits: dict[str, int]) -> Iterator[Found]:
@@ -4934,8 +4960,9 @@ static const char *hand_out(const char *path, int to) {
 }
 
 /* The archive of out/ has a record for each entry: a line "KIND SIZE NAME_BYTES", the name, and after
-   kind f, a file that comes back, its bytes. The other kinds say why one does not (REASONS). */
-enum { NAMED = @NAMED@ };
+   kind f, a file that comes back, its bytes. The other kinds say why one does not (REASONS). Before them
+   comes what was written beside out/: w is a file, v a folder, x says how many more there are. */
+enum { NAMED = @NAMED@, NAMED_BESIDE = @NAMED_BESIDE@ };
 
 static int record(int to, char kind, unsigned long long size, const char *name) {
     char line[64];
@@ -4976,6 +5003,56 @@ static int keep(char **names, long *count, long maximum, const char *name) {
     if (!(names[place] = strdup(name))) _exit(125);
     *count += !full;
     return full;
+}
+
+/* The names of what was in the command's folder before it ran, in order. */
+static char **given;
+static size_t given_count;
+
+static int in_order(const void *one, const void *other) {
+    return strcmp(*(char *const *)one, *(char *const *)other);
+}
+
+static int is_given(const char *name) {
+    return bsearch(&name, given, given_count, sizeof *given, in_order) != NULL;
+}
+
+static DIR *opened_anew(int folder) {
+    int opened = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return opened < 0 ? NULL : fdopendir(opened);
+}
+
+static void remember_given(int run) {
+    DIR *folder = opened_anew(run);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        given = (char **)realloc(given, (given_count + 1) * sizeof *given);
+        if (!given || !(given[given_count++] = strdup(entry->d_name))) _exit(125);
+    }
+    qsort(given, given_count, sizeof *given, in_order);
+    if (folder) closedir(folder);
+}
+
+/* Tells of what the command made beside out/, and opens none of it. */
+static int tell_of_beside(int run, int to) {
+    char *names[NAMED_BESIDE];
+    long count = 0;
+    unsigned long long unnamed = 0;
+    int failed = 0;
+    struct stat about;
+    DIR *folder = opened_anew(run);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        int type = entry->d_type;
+        if (type != DT_REG && type != DT_DIR && type != DT_UNKNOWN) continue;
+        if (is_given(entry->d_name) || !strcmp(entry->d_name, "out") || !strcmp(entry->d_name, "__pycache__")) continue;
+        unnamed += keep(names, &count, NAMED_BESIDE, entry->d_name);
+    }
+    if (folder) closedir(folder);
+    for (long n = 0; n < count && !failed; n++) {
+        if (fstatat(run, names[n], &about, AT_SYMLINK_NOFOLLOW)) continue;
+        if (S_ISREG(about.st_mode)) failed = record(to, 'w', about.st_size, names[n]);
+        if (S_ISDIR(about.st_mode)) failed = record(to, 'v', 0, names[n]);
+    }
+    return failed || (unnamed && record(to, 'x', unnamed, ""));
 }
 
 static const char *hand_out_folder(int run, int to, long files, long long bytes) {
@@ -5035,8 +5112,8 @@ static int take_in(int from, const char *into) {
 }
 
 /* init REPORT PRODUCT PATH ARCHIVE OUT_OF BUNDLE INTO FILES BYTES PROCESSES FILE_BYTES MEMORY_BYTES COMMAND...
-   A descriptor that is -1 stands for none. What is in OUT_OF/out goes to the archive, what is in the bundle
-   to INTO. */
+   A descriptor that is -1 stands for none. What is in OUT_OF/out goes to the archive, with the names of what
+   was written beside it; what is in the bundle goes to INTO. */
 int main(int argc, char **argv) {
     if (argc < 14) return 125;
     int report = atoi(argv[1]), product = atoi(argv[2]), archive = atoi(argv[4]), bundle = atoi(argv[6]);
@@ -5056,6 +5133,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "the job's files cannot be written: %s\n", strerror(errno));
         return 125;
     }
+    if (archive >= 0) remember_given(run);
     int go[2];
     if (pipe2(go, O_CLOEXEC) != 0) return 125;
     dprintf(report, "started\n");
@@ -5088,7 +5166,8 @@ int main(int argc, char **argv) {
     if (archive >= 0 || (product >= 0 && status == 0)) {
         kill(-1, SIGKILL); /* no process is left that could change what is handed out */
         while (wait(NULL) > 0 || errno == EINTR) ;
-        if (archive >= 0) made = hand_out_folder(run, archive, atol(argv[8]), atoll(argv[9]));
+        if (archive >= 0)
+            made = tell_of_beside(run, archive) ? "unwritten" : hand_out_folder(run, archive, atol(argv[8]), atoll(argv[9]));
         if (product >= 0 && status == 0 && strcmp(made, "unwritten")) made = hand_out(argv[3], product);
     }
     getrusage(RUSAGE_CHILDREN, &used);
@@ -5102,7 +5181,7 @@ int main(int argc, char **argv) {
 
 # --- handouts/executor/results/outputs.py -------------------------------------------------
 #
-# Which of the files in ./out/ come back to the student.
+# Which of the files in ./out/ come back to the student, and what was written beside it.
 
 
 REASONS = {
@@ -5114,6 +5193,7 @@ REASONS = {
     "o": "it is no folder that can be read",
 }
 NAMED = 20  # of the files that do not come back, this many are named
+NAMED_BESIDE = 8  # of those that were written beside out/
 
 
 class Outputs:
@@ -5129,19 +5209,27 @@ class Outputs:
         self._bytes = self._room = limits["output_file_bytes"]
         self._left_out: list[dict[str, str]] = []
         self._unnamed = 0
+        self._beside: list[dict[str, Any]] = []
+        self._unnamed_beside = 0
         for number, entry in enumerate(entries):
             self._add(entry, number < listings)
 
     def report(self) -> dict[str, Any]:
-        """Members of the result that are not empty: what comes back, what does not and why."""
+        """Members of the result that are not empty: what comes back, what does not and why, and
+        what does not because it was written beside ./out/."""
         members = {
             "files": [{"name": f["name"], "size": f["size"]} for f in self.files],
             "files_left_out": self._left_out,
             "more_files_left_out": self._unnamed,
+            "files_beside": self._beside,
+            "more_files_beside": self._unnamed_beside,
         }
         return {name: value for name, value in members.items() if value}
 
     def _add(self, entry: Found, is_listing: bool) -> None:
+        if entry.kind in BESIDE:
+            self._add_beside(entry)
+            return
         why = self._why_not(entry, is_listing)
         if not why:
             if is_listing:
@@ -5155,6 +5243,14 @@ class Outputs:
             self._unnamed += entry.size if entry.kind == "m" else 1
         else:
             self._left_out.append({"name": spelled_out(entry.name), "reason": why})
+
+    def _add_beside(self, entry: Found) -> None:
+        if entry.kind == "x" or len(self._beside) >= NAMED_BESIDE:
+            self._unnamed_beside += entry.size if entry.kind == "x" else 1
+        elif entry.kind == "v":
+            self._beside.append({"name": spelled_out(entry.name) + "/"})
+        else:
+            self._beside.append({"name": spelled_out(entry.name), "size": entry.size})
 
     def _why_not(self, entry: Found, is_listing: bool) -> str:
         if entry.kind not in "fbc":
@@ -5220,7 +5316,8 @@ def compile_init(path: Path, wished: str = "") -> None:
     `wished`: the operator's, for hosts whose system has none.
     """
     source = path.with_suffix(".c")
-    source.write_text(INIT_C.replace("@NAMED@", str(NAMED)))
+    counted = INIT_C.replace("@NAMED@", str(NAMED)).replace("@NAMED_BESIDE@", str(NAMED_BESIDE))
+    source.write_text(counted)
     complaint = ""
     for compiler in filter(None, ("gcc", "g++", "cc", "clang", wished)):
         argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]
@@ -6190,14 +6287,21 @@ class Bubblewrap:
         inside = Inside(into="/tmp", is_python=True)
         return self._command(argv, setup, opened, argv[0], gpu, limits, inside)
 
-    def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
-        """What the program left in ./out/, as its archive says."""
+    def outputs(
+        self,
+        folder: Path,
+        archive: Path,
+        limits: dict[str, int],
+        given: Mapping[str, str] = NO_FILES,
+    ) -> list[Found]:
+        """What the program left in ./out/ and beside it, as its archive says. The first process
+        knows by itself what was `given`."""
         with archive.open("rb") as file:
             return list(unpack(file))
 
     def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the compiler left to be read, as its archive says."""
-        return self.outputs(folder, archive, limits)
+        return [one for one in self.outputs(folder, archive, limits) if one.kind not in BESIDE]
 
     def check(
         self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""
@@ -6307,9 +6411,17 @@ class NoSandbox:
         env = self._environment(folder, argv[0], (), gpu)
         return Command([], argv, str(folder / "run"), env, {})
 
-    def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
-        """What the program left in ./out/, copied to the archive."""
-        return gather(folder / "run", archive, limits)
+    def outputs(
+        self,
+        folder: Path,
+        archive: Path,
+        limits: dict[str, int],
+        given: Mapping[str, str] = NO_FILES,
+    ) -> list[Found]:
+        """What the program left in ./out/, copied to the archive, and what it left beside it that
+        was not `given`."""
+        run = folder / "run"
+        return [*written_beside(run, given, NAMED_BESIDE), *gather(run, archive, limits)]
 
     def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the compiler left to be read, copied to the archive."""
@@ -8281,7 +8393,8 @@ class Runner:
         found: list[Found] = []
         if not has_hit_limit(attempt, ended, "execute"):
             attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
-            found = host.sandbox.outputs(attempt.folder, archive, attempt.limits)
+            given = attempt.beside
+            found = host.sandbox.outputs(attempt.folder, archive, attempt.limits, given)
         if attempt.asm_files:
             found = [*append(attempt.asm_files, attempt.asm_archive, archive), *found]
         outputs = Outputs(found, attempt.limits, len(attempt.asm_files))

@@ -54,46 +54,47 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (105, "handouts/client/errors.py", 6),
-    (127, "handouts/client/words.py", 10),
-    (163, "handouts/client/auth.py", 14),
-    (221, "handouts/client/tracebacks.py", 12),
-    (254, "handouts/submit/as_typed.py", 9),
-    (290, "handouts/submit/c_includes.py", 8),
-    (345, "handouts/submit/printable.py", 7),
-    (358, "handouts/submit/relative_names.py", 11),
-    (395, "handouts/submit/stop.py", 5),
-    (418, "handouts/submit/wishes.py", 8),
-    (459, "handouts/submit/compiler_flags.py", 10),
-    (531, "handouts/client/job_file_names.py", 8),
-    (573, "handouts/submit/python_imports.py", 13),
-    (642, "handouts/submit/source_file.py", 11),
-    (714, "handouts/submit/gather.py", 19),
-    (826, "handouts/submit/together.py", 12),
-    (863, "handouts/submit/data_files.py", 16),
-    (896, "handouts/submit/options.py", 15),
-    (1062, "handouts/submit/directives.py", 18),
-    (1212, "handouts/submit/submission.py", 22),
-    (1319, "handouts/submit/hints.py", 15),
-    (1354, "handouts/client/answer.py", 8),
-    (1403, "handouts/client/retries.py", 9),
-    (1417, "handouts/client/connection.py", 19),
-    (1581, "handouts/submit/streams.py", 11),
-    (1626, "handouts/submit/job_events.py", 14),
-    (1705, "handouts/submit/moments.py", 7),
-    (1751, "handouts/submit/job_lines.py", 10),
-    (1886, "handouts/submit/screen.py", 17),
-    (1946, "handouts/submit/live.py", 10),
-    (2083, "handouts/submit/persistent.py", 16),
-    (2160, "handouts/submit/older_queue.py", 13),
-    (2219, "handouts/submit/refusals.py", 12),
-    (2267, "handouts/submit/job_client.py", 23),
-    (2407, "handouts/submit/file_names.py", 14),
-    (2434, "handouts/submit/output_files.py", 18),
-    (2515, "handouts/submit/log_files.py", 16),
-    (2548, "handouts/submit/show.py", 13),
-    (2578, "handouts/submit/web.py", 13),
-    (2650, "handouts/submit/main.py", 56),
+    (106, "handouts/client/errors.py", 6),
+    (128, "handouts/client/words.py", 10),
+    (164, "handouts/client/auth.py", 14),
+    (222, "handouts/client/tracebacks.py", 12),
+    (255, "handouts/submit/as_typed.py", 9),
+    (291, "handouts/submit/c_includes.py", 8),
+    (346, "handouts/submit/printable.py", 7),
+    (359, "handouts/submit/relative_names.py", 11),
+    (396, "handouts/submit/stop.py", 5),
+    (419, "handouts/submit/wishes.py", 8),
+    (460, "handouts/submit/compiler_flags.py", 10),
+    (532, "handouts/client/job_file_names.py", 8),
+    (574, "handouts/submit/python_imports.py", 13),
+    (643, "handouts/submit/source_file.py", 11),
+    (715, "handouts/submit/gather.py", 19),
+    (827, "handouts/submit/together.py", 12),
+    (864, "handouts/submit/data_files.py", 16),
+    (897, "handouts/submit/options.py", 15),
+    (1063, "handouts/submit/directives.py", 18),
+    (1213, "handouts/submit/submission.py", 22),
+    (1320, "handouts/submit/hints.py", 15),
+    (1355, "handouts/client/answer.py", 8),
+    (1404, "handouts/client/retries.py", 9),
+    (1418, "handouts/client/connection.py", 19),
+    (1582, "handouts/submit/streams.py", 11),
+    (1627, "handouts/submit/job_events.py", 14),
+    (1706, "handouts/submit/moments.py", 7),
+    (1752, "handouts/submit/job_lines.py", 10),
+    (1887, "handouts/submit/screen.py", 17),
+    (1947, "handouts/submit/live.py", 10),
+    (2084, "handouts/submit/persistent.py", 16),
+    (2161, "handouts/submit/older_queue.py", 13),
+    (2220, "handouts/submit/refusals.py", 12),
+    (2268, "handouts/submit/job_client.py", 23),
+    (2408, "handouts/submit/file_names.py", 14),
+    (2435, "handouts/submit/written_beside.py", 10),
+    (2469, "handouts/submit/output_files.py", 19),
+    (2553, "handouts/submit/log_files.py", 16),
+    (2586, "handouts/submit/show.py", 13),
+    (2616, "handouts/submit/web.py", 13),
+    (2688, "handouts/submit/main.py", 56),
 )
 
 
@@ -2426,6 +2427,40 @@ def free_name(name: str, taken: set[str]) -> str:
     return free
 
 
+# --- handouts/submit/written_beside.py ----------------------------------------------------
+#
+# What a program wrote where nothing comes back from, in a line.
+
+
+def lost_beside(details: dict[str, Any]) -> str:
+    """Says which files were written beside the program, and what to do; "" if there are none."""
+    listed, more = details.get("files_beside"), details.get("more_files_beside")
+    files = [f for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
+    names = [str(file["name"]) for file in files if file.get("name")]
+    if not names:
+        return ""
+    if len(names) == 1 and not more:
+        is_folder = names[0].endswith("/")
+        where = "its files to out/" if is_folder else f"it to out/{names[0]}"
+        again = "them" if is_folder else "it"
+        words = f"was written beside the program and is lost: write {where} to get {again} back."
+    else:
+        words = "were written beside the program and are lost: write them to out/ to get them back."
+    return f"{in_a_list([with_size(file) for file in files if file.get('name')], more)} {words}"
+
+
+def with_size(file: dict[str, Any]) -> str:
+    """Such as "result.txt (12 KiB)"."""
+    size = file.get("size")
+    return f"{file['name']} ({in_size(size)})" if isinstance(size, int) else str(file["name"])
+
+
+def in_a_list(words: list[str], more: Any) -> str:
+    """Such as "a, b and 5 more"."""
+    words = [*words, f"{more} more"] if isinstance(more, int) and more > 0 else words
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 # --- handouts/submit/output_files.py ------------------------------------------------------
 #
 # Saving the output files of a job. Nothing that is there already is overwritten.
@@ -2434,7 +2469,10 @@ def free_name(name: str, taken: set[str]) -> str:
 def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
     """Saves what the job's program left in ./out/; whether all of it is there now."""
     result = job["result"] or {}
-    say_left_out(result.get("details") or {})
+    details = result.get("details") or {}
+    say_left_out(details)
+    if lost := lost_beside(details):
+        warn(printable(lost))
     saved = True
     for name, name_here in names_on_disk(result):
         path = folder / name_here

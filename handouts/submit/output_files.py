@@ -13,12 +13,16 @@ from handouts.submit.file_names import free_name, safe_name
 from handouts.submit.job_client import Client, refusal
 from handouts.submit.printable import printable
 from handouts.submit.stop import REFUSED, UNREACHABLE, UNSAVED, Stop
+from handouts.submit.written_beside import lost_beside
 
 
 def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
     """Saves what the job's program left in ./out/; whether all of it is there now."""
     result = job["result"] or {}
-    say_left_out(result.get("details") or {})
+    details = result.get("details") or {}
+    say_left_out(details)
+    if lost := lost_beside(details):
+        warn(printable(lost))
     saved = True
     for name, name_here in names_on_disk(result):
         path = folder / name_here
