@@ -146,14 +146,15 @@ def bearer_for(name: str) -> str:
 
 
 def has_input(name: str) -> bool:
-    return name not in ("GET /healthz", "GET /api/v1/schema", "GET /api/v1/queue")
+    return name not in ("GET /healthz", "GET /api/v1/schema", "GET /api/v1/queue", "GET /api/v1/client",
+                        "GET /api/v1/user")  # fmt: skip
 
 
 @pytest.mark.long(12)
 @pytest.mark.timeout(4 * 3600)
 def test_the_api_withstands_requests_made_from_its_own_document(fuzzed: Fuzzed) -> None:
     names = sorted(filter(has_input, fuzzed.operations))
-    assert len(names) == 13
+    assert len(names) == 14
     for name in names:
         fuzz(fuzzed, name, bearer_for(name), 5)
     before = fuzzed.memory()
