@@ -71,125 +71,128 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (201, "handouts/client/errors.py", 6),
-    (223, "handouts/client/words.py", 10),
-    (259, "handouts/client/auth.py", 14),
-    (317, "handouts/client/tracebacks.py", 12),
-    (350, "handouts/executor/base/exit_statuses.py", 5),
-    (365, "handouts/executor/machine/architectures.py", 13),
-    (447, "handouts/executor/sandbox/uids.py", 12),
-    (494, "handouts/executor/base/options.py", 13),
-    (683, "handouts/executor/base/say.py", 10),
-    (719, "handouts/executor/machine/gpu.py", 10),
-    (758, "handouts/executor/base/threads.py", 15),
-    (787, "handouts/executor/gate/probe.cu", 0),
-    (814, "handouts/executor/base/limits.py", 5),
-    (828, "handouts/executor/base/text.py", 6),
-    (838, "handouts/client/retries.py", 9),
-    (852, "handouts/executor/gate/idle_memory.py", 7),
-    (910, "handouts/executor/machine/pci.py", 8),
-    (953, "handouts/executor/gate/kernel_log.py", 12),
-    (1029, "handouts/executor/machine/processes.py", 11),
-    (1086, "handouts/executor/machine/driver_tools.py", 14),
-    (1181, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1257, "handouts/executor/gate/recovery.py", 15),
-    (1295, "handouts/executor/gate/readings.py", 23),
-    (1416, "handouts/executor/machine/device_files.py", 13),
-    (1487, "handouts/executor/machine/held_open.py", 16),
-    (1564, "handouts/executor/slot/protocol.py", 28),
-    (1692, "handouts/executor/gate/gate.py", 24),
-    (1870, "handouts/executor/machine/cgroups.py", 12),
-    (1990, "handouts/executor/machine/host_compiler.py", 20),
-    (2112, "handouts/executor/machine/interpreter.py", 13),
-    (2156, "handouts/executor/machine/toolchain.py", 16),
-    (2283, "handouts/executor/sandbox/command.py", 12),
-    (2332, "handouts/executor/slot/live_output.py", 11),
-    (2354, "handouts/executor/slot/memory_board.py", 15),
-    (2420, "handouts/executor/slot/slot_start.py", 16),
-    (2451, "handouts/executor/slot/slot.py", 35),
-    (2619, "handouts/executor/gate/probe.py", 21),
-    (2690, "handouts/executor/machine/platforms.py", 7),
-    (2729, "handouts/client/job_file_names.py", 8),
-    (2769, "handouts/executor/base/file_names.py", 10),
-    (2789, "handouts/executor/pipeline/job_files.py", 11),
-    (2832, "handouts/executor/slot/bounded_log.py", 5),
-    (2877, "handouts/executor/slot/orders.py", 13),
-    (2982, "handouts/executor/slot/program_output.py", 11),
-    (3032, "handouts/executor/pipeline/live_stream.py", 16),
-    (3165, "handouts/executor/results/archive.py", 17),
-    (3244, "handouts/executor/pipeline/attempt.py", 19),
-    (3397, "handouts/client/answer.py", 8),
-    (3446, "handouts/client/connection.py", 19),
-    (3610, "handouts/executor/base/held_connection.py", 13),
-    (3644, "handouts/executor/machine/gpu_choice.py", 9),
-    (3702, "handouts/executor/machine/gpu_instances.py", 13),
-    (3764, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3908, "handouts/executor/machine/driver_start.py", 16),
-    (4012, "handouts/executor/gate/gates.py", 15),
-    (4039, "handouts/executor/machine/cores.py", 14),
-    (4140, "handouts/executor/machine/driver_versions.py", 9),
-    (4181, "handouts/executor/machine/gpu_lock.py", 18),
-    (4313, "handouts/executor/machine/integrated.py", 16),
-    (4371, "handouts/executor/machine/driver_library.py", 9),
-    (4407, "handouts/executor/machine/driver_stub.c", 0),
-    (4450, "handouts/executor/machine/driver_stub.py", 16),
-    (4493, "handouts/executor/machine/libraries.py", 24),
-    (4622, "handouts/executor/machine/line_buffering.c", 0),
-    (4641, "handouts/executor/machine/line_buffering.py", 19),
-    (4679, "handouts/executor/machine/memory.py", 5),
-    (4743, "handouts/executor/pipeline/scratch.py", 16),
-    (4782, "handouts/executor/pipeline/workers.py", 11),
-    (4823, "handouts/executor/sandbox/bundle.py", 13),
-    (4856, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4889, "handouts/executor/sandbox/init.c", 0),
-    (5108, "handouts/executor/results/outputs.py", 10),
-    (5208, "handouts/executor/sandbox/first_process.py", 21),
-    (5264, "handouts/executor/sandbox/device_access.py", 14),
-    (5340, "handouts/executor/sandbox/driver_files.py", 17),
-    (5410, "handouts/executor/sandbox/sys_files.py", 16),
-    (5457, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5504, "handouts/executor/sandbox/hidden.py", 8),
-    (5576, "handouts/executor/sandbox/call_log.py", 10),
-    (5611, "handouts/executor/sandbox/bpf.py", 7),
-    (5651, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5722, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5797, "handouts/executor/sandbox/system_calls.py", 27),
-    (5914, "handouts/executor/sandbox/own_files.py", 17),
-    (5947, "handouts/executor/sandbox/self_test.py", 7),
-    (6011, "handouts/executor/sandbox/shown.py", 14),
-    (6073, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6247, "handouts/executor/sandbox/unconfined.py", 15),
-    (6332, "handouts/executor/pipeline/host.py", 39),
-    (6491, "handouts/executor/pipeline/held_claims.py", 10),
-    (6531, "handouts/executor/pipeline/places.py", 11),
-    (6573, "handouts/executor/pipeline/room.py", 14),
-    (6691, "handouts/executor/pipeline/shutdown.py", 20),
-    (6795, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6881, "handouts/executor/pipeline/live_senders.py", 17),
-    (6997, "handouts/executor/pipeline/claiming.py", 22),
-    (7145, "handouts/executor/base/flags.py", 12),
-    (7223, "handouts/executor/pipeline/disassembly.py", 14),
-    (7320, "handouts/executor/pipeline/building.py", 23),
-    (7455, "handouts/executor/pipeline/endings.py", 17),
-    (7526, "handouts/executor/pipeline/delivery.py", 16),
-    (7598, "handouts/executor/pipeline/outbox.py", 11),
-    (7633, "handouts/executor/results/spool.py", 11),
-    (7710, "handouts/executor/pipeline/sending.py", 15),
-    (7792, "handouts/executor/pipeline/reporting.py", 19),
-    (7881, "handouts/executor/pipeline/handover.py", 17),
-    (8002, "handouts/executor/results/compile_cache.py", 15),
-    (8080, "handouts/executor/pipeline/compiling.py", 32),
-    (8248, "handouts/executor/pipeline/executing.py", 32),
-    (8385, "handouts/executor/pipeline/executor.py", 30),
-    (8502, "handouts/executor/slot/event_loop.py", 12),
-    (8537, "handouts/executor/slot/libc.py", 11),
-    (8592, "handouts/executor/slot/identity.py", 26),
-    (8658, "handouts/executor/slot/process_memory.py", 16),
-    (8730, "handouts/executor/slot/shortage.py", 16),
-    (8789, "handouts/executor/slot/memory_watch.py", 28),
-    (8919, "handouts/executor/slot/command_run.py", 24),
-    (9104, "handouts/executor/slot/slot_process.py", 27),
-    (9156, "handouts/executor/main.py", 49),
+    (204, "handouts/client/errors.py", 6),
+    (226, "handouts/client/text_encoding.py", 6),
+    (249, "handouts/client/words.py", 10),
+    (285, "handouts/client/auth.py", 15),
+    (358, "handouts/client/tracebacks.py", 12),
+    (391, "handouts/executor/base/exit_statuses.py", 5),
+    (406, "handouts/executor/machine/architectures.py", 13),
+    (488, "handouts/executor/sandbox/uids.py", 12),
+    (535, "handouts/executor/base/options.py", 13),
+    (724, "handouts/executor/base/say.py", 10),
+    (760, "handouts/executor/machine/gpu.py", 10),
+    (799, "handouts/executor/base/threads.py", 15),
+    (828, "handouts/executor/gate/probe.cu", 0),
+    (855, "handouts/executor/base/limits.py", 5),
+    (869, "handouts/executor/base/text.py", 6),
+    (879, "handouts/client/retries.py", 9),
+    (893, "handouts/executor/gate/idle_memory.py", 7),
+    (951, "handouts/executor/machine/pci.py", 8),
+    (994, "handouts/executor/gate/kernel_log.py", 12),
+    (1070, "handouts/executor/machine/processes.py", 11),
+    (1127, "handouts/executor/machine/driver_tools.py", 14),
+    (1222, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1298, "handouts/executor/gate/recovery.py", 15),
+    (1336, "handouts/executor/gate/readings.py", 23),
+    (1457, "handouts/executor/machine/device_files.py", 13),
+    (1528, "handouts/executor/machine/held_open.py", 16),
+    (1605, "handouts/executor/slot/protocol.py", 28),
+    (1733, "handouts/executor/gate/gate.py", 24),
+    (1911, "handouts/executor/machine/cgroups.py", 12),
+    (2031, "handouts/executor/machine/host_compiler.py", 20),
+    (2153, "handouts/executor/machine/interpreter.py", 13),
+    (2197, "handouts/executor/machine/toolchain.py", 16),
+    (2324, "handouts/executor/sandbox/command.py", 12),
+    (2373, "handouts/executor/slot/live_output.py", 11),
+    (2395, "handouts/executor/slot/memory_board.py", 15),
+    (2461, "handouts/executor/slot/slot_start.py", 16),
+    (2492, "handouts/executor/slot/slot.py", 35),
+    (2660, "handouts/executor/gate/probe.py", 21),
+    (2731, "handouts/executor/machine/platforms.py", 7),
+    (2770, "handouts/client/job_file_names.py", 8),
+    (2810, "handouts/executor/base/file_names.py", 10),
+    (2830, "handouts/executor/pipeline/job_files.py", 11),
+    (2873, "handouts/executor/slot/bounded_log.py", 5),
+    (2918, "handouts/executor/slot/orders.py", 13),
+    (3023, "handouts/executor/slot/program_output.py", 11),
+    (3073, "handouts/executor/pipeline/live_stream.py", 16),
+    (3206, "handouts/executor/results/archive.py", 17),
+    (3285, "handouts/executor/pipeline/attempt.py", 19),
+    (3438, "handouts/client/answer.py", 8),
+    (3487, "handouts/client/distrust.py", 10),
+    (3553, "handouts/client/server_address.py", 10),
+    (3624, "handouts/client/connection.py", 21),
+    (3789, "handouts/executor/base/held_connection.py", 13),
+    (3823, "handouts/executor/machine/gpu_choice.py", 9),
+    (3881, "handouts/executor/machine/gpu_instances.py", 13),
+    (3943, "handouts/executor/machine/gpu_discovery.py", 24),
+    (4087, "handouts/executor/machine/driver_start.py", 16),
+    (4191, "handouts/executor/gate/gates.py", 15),
+    (4218, "handouts/executor/machine/cores.py", 14),
+    (4319, "handouts/executor/machine/driver_versions.py", 9),
+    (4360, "handouts/executor/machine/gpu_lock.py", 18),
+    (4492, "handouts/executor/machine/integrated.py", 16),
+    (4550, "handouts/executor/machine/driver_library.py", 9),
+    (4586, "handouts/executor/machine/driver_stub.c", 0),
+    (4629, "handouts/executor/machine/driver_stub.py", 16),
+    (4672, "handouts/executor/machine/libraries.py", 24),
+    (4801, "handouts/executor/machine/line_buffering.c", 0),
+    (4820, "handouts/executor/machine/line_buffering.py", 19),
+    (4858, "handouts/executor/machine/memory.py", 5),
+    (4922, "handouts/executor/pipeline/scratch.py", 16),
+    (4961, "handouts/executor/pipeline/workers.py", 11),
+    (5002, "handouts/executor/sandbox/bundle.py", 13),
+    (5035, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (5068, "handouts/executor/sandbox/init.c", 0),
+    (5287, "handouts/executor/results/outputs.py", 10),
+    (5387, "handouts/executor/sandbox/first_process.py", 21),
+    (5443, "handouts/executor/sandbox/device_access.py", 14),
+    (5519, "handouts/executor/sandbox/driver_files.py", 17),
+    (5589, "handouts/executor/sandbox/sys_files.py", 16),
+    (5636, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5683, "handouts/executor/sandbox/hidden.py", 8),
+    (5755, "handouts/executor/sandbox/call_log.py", 10),
+    (5790, "handouts/executor/sandbox/bpf.py", 7),
+    (5830, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5901, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5976, "handouts/executor/sandbox/system_calls.py", 27),
+    (6093, "handouts/executor/sandbox/own_files.py", 17),
+    (6126, "handouts/executor/sandbox/self_test.py", 7),
+    (6190, "handouts/executor/sandbox/shown.py", 14),
+    (6252, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6426, "handouts/executor/sandbox/unconfined.py", 15),
+    (6511, "handouts/executor/pipeline/host.py", 39),
+    (6670, "handouts/executor/pipeline/held_claims.py", 10),
+    (6710, "handouts/executor/pipeline/places.py", 11),
+    (6752, "handouts/executor/pipeline/room.py", 14),
+    (6870, "handouts/executor/pipeline/shutdown.py", 20),
+    (6974, "handouts/executor/pipeline/heartbeat.py", 16),
+    (7060, "handouts/executor/pipeline/live_senders.py", 17),
+    (7176, "handouts/executor/pipeline/claiming.py", 22),
+    (7324, "handouts/executor/base/flags.py", 12),
+    (7402, "handouts/executor/pipeline/disassembly.py", 14),
+    (7499, "handouts/executor/pipeline/building.py", 23),
+    (7634, "handouts/executor/pipeline/endings.py", 17),
+    (7705, "handouts/executor/pipeline/delivery.py", 16),
+    (7777, "handouts/executor/pipeline/outbox.py", 11),
+    (7812, "handouts/executor/results/spool.py", 11),
+    (7889, "handouts/executor/pipeline/sending.py", 15),
+    (7971, "handouts/executor/pipeline/reporting.py", 19),
+    (8060, "handouts/executor/pipeline/handover.py", 17),
+    (8181, "handouts/executor/results/compile_cache.py", 15),
+    (8259, "handouts/executor/pipeline/compiling.py", 32),
+    (8427, "handouts/executor/pipeline/executing.py", 32),
+    (8564, "handouts/executor/pipeline/executor.py", 30),
+    (8681, "handouts/executor/slot/event_loop.py", 12),
+    (8716, "handouts/executor/slot/libc.py", 11),
+    (8771, "handouts/executor/slot/identity.py", 26),
+    (8837, "handouts/executor/slot/process_memory.py", 16),
+    (8909, "handouts/executor/slot/shortage.py", 16),
+    (8968, "handouts/executor/slot/memory_watch.py", 28),
+    (9098, "handouts/executor/slot/command_run.py", 24),
+    (9283, "handouts/executor/slot/slot_process.py", 27),
+    (9335, "handouts/executor/main.py", 49),
 )
 
 
@@ -213,6 +216,29 @@ class Unreachable(Exception):
 
 class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
+
+
+# --- handouts/client/text_encoding.py -----------------------------------------------------
+#
+# Files that hold text, but not as UTF-8.
+
+
+def is_utf_16(data: bytes) -> bool:
+    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    NUL beside most of the first characters."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    begin = data[:64]
+    pairs = len(begin) // 2
+    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+
+
+def about_utf_16(shown: str) -> str:
+    """What is wrong with such a file, and how to save it."""
+    return (
+        f"{shown} is in UTF-16, as PowerShell's > writes it. Save it as UTF-8: in the editor, or "
+        f"with (Get-Content {shown}) | Set-Content -Encoding utf8 {shown}"
+    )
 
 
 # --- handouts/client/words.py -------------------------------------------------------------
@@ -263,16 +289,29 @@ DEFAULT_SERVER = "https://localhost:4443"
 class Auth:
     """What auth.json says."""
 
-    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        server: str,
+        certificates: list[Path],
+        is_user: bool = False,
+    ) -> None:
+        self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
         self.server = server
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
-    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
+
+    `warns`: it says so if others can read the file.
+    """
     content = read_object(path, name_key)
+    if warns and os.name == "posix" and path.stat().st_mode & 0o077:
+        warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
@@ -287,16 +326,18 @@ def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
-    address = server or content.get("server") or DEFAULT_SERVER
-    return Auth(content[name_key].strip(), token, address, certificates)
+    address = content.get("server", DEFAULT_SERVER) if server is None else server
+    name = content[name_key].strip()
+    return Auth(name, token, address, certificates, name_key == "username")
 
 
 def read_object(path: Path, name_key: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            warn(f"{path} can be read by others; chmod 600 it.")
+        data = path.read_bytes()
+        if is_utf_16(data):
+            raise BadSetup(about_utf_16(str(path)))
+        content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadSetup(
             f"There is no {path}. Put the file from the course staff there: "
@@ -3438,12 +3479,150 @@ def is_retryable(answer: Answer) -> bool:
     return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
 
 
+# --- handouts/client/distrust.py ----------------------------------------------------------
+#
+# Why the certificate of the queue is not trusted, and what to do about it.
+
+
+# OpenSSL's numbers of what is wrong with a certificate.
+NOT_YET_VALID, EXPIRED, UNKNOWN_ISSUERS, OTHER_NAMES = 9, 10, (18, 19, 20, 21), (62, 64)
+
+
+def why_untrusted(
+    error: ssl.SSLCertVerificationError, certificates: list[Path], script_folder: Path
+) -> tuple[str, str]:
+    """What is wrong, and what mends it: a sentence or two each."""
+    code = error.verify_code
+    if code in OTHER_NAMES:
+        return (
+            f"it is not for this name of the server: {error.verify_message}.",
+            "Use the address that the course staff gave.",
+        )
+    if code in (NOT_YET_VALID, EXPIRED):
+        return wrong_dates(code)
+    if code not in UNKNOWN_ISSUERS:
+        return f"{error.verify_message}.", "Show this to the course staff."
+    return unknown_issuer(certificates, script_folder, code != UNKNOWN_ISSUERS[2])
+
+
+def wrong_dates(code: int) -> tuple[str, str]:
+    import time  # only here, since few need it
+
+    now = time.strftime("%Y-%m-%d %H:%M")
+    if code == EXPIRED:
+        what = "it has expired"
+        mend = "If that is right, the course staff have to make a new one"
+    else:
+        what, mend = "it is not valid yet", "If that is wrong, set the clock"
+    return f"{what}, by this machine's clock, which says {now}.", f"{mend}."
+
+
+def unknown_issuer(
+    certificates: list[Path], script_folder: Path, is_self_signed: bool
+) -> tuple[str, str]:
+    if certificates:
+        names = " and ".join(str(path) for path in certificates)
+        return (
+            f"it is another one than that in {names}.",
+            "The queue has a new certificate, or this is not the queue: ask the course staff.",
+        )
+    if sys.platform == "darwin" and lacks_authorities():
+        return (
+            "this Python knows no certificate authorities.",
+            'Run "Install Certificates.command" in the Python folder of Applications; if it is '
+            "still not trusted then, put server.cert from the course staff beside this script.",
+        )
+    what = "it is self-signed" if is_self_signed else "nobody vouches for it that is known here"
+    return (
+        f"{what}, and there is no server.cert in {script_folder} to compare it with.",
+        "Put server.cert from the course staff there, beside this script.",
+    )
+
+
+def lacks_authorities() -> bool:
+    """Whether Python's own place for them is empty, as python.org's for macOS leaves it."""
+    places = ssl.get_default_verify_paths()
+    return places.cafile is None and not (places.capath and os.listdir(places.capath))
+
+
+# --- handouts/client/server_address.py ----------------------------------------------------
+#
+# The queue's address, as auth.json and --server say it.
+
+
+FORM = re.compile(
+    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::(\d*))?((?:/[\w.~-]*)*)", re.IGNORECASE
+)
+NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+MAX_SHOWN, MAX_NAME, MAX_PORT = 100, 253, 65535
+
+
+class Address:
+    """Host, port, and the path below which the queue is, "" or such as "/telerun"."""
+
+    def __init__(self, host: str, port: int, base: str) -> None:
+        self.host = host
+        self.port = port
+        self.base = base
+
+
+def read_address(text: str) -> Address:
+    """Takes it apart. Raises BadSetup, whose words repeat nothing that may be a password."""
+    found = FORM.fullmatch(text.strip())
+    why = trouble_with_address(text.strip()) or ("" if found else "such as https://queue:4443")
+    if why or not found:
+        raise BadSetup(
+            f"The server {shown_address(text)} is not of the form https://host:port: {why}."
+        )
+    return Address(host_of(found[1]), int(found[2] or 443), found[3].rstrip("/"))
+
+
+def trouble_with_address(text: str) -> str:
+    """What is wrong with it, in words; "" if nothing is, or nothing that has words."""
+    found = FORM.fullmatch(text)
+    if not text:
+        return "it is empty"
+    if any(one.isspace() or not one.isprintable() for one in text):
+        return "it has a blank or a control character"
+    if "@" in text:
+        return "leave out the name or password before @"
+    if "?" in text or "#" in text:
+        return "leave out what begins with ? or #"
+    if text.lower().startswith("http:"):
+        return "say https in place of http"
+    if "://" not in text:
+        return "put https:// before it"
+    if found and found[2] and not 0 < int(found[2][:9]) <= MAX_PORT:
+        return f"a port is a number from 1 to {MAX_PORT}"
+    return "that is no name of a host" if found and not host_of(found[1]) else ""
+
+
+def host_of(text: str) -> str:
+    """The host as the system and certificates know it; "" if there can be none of that name."""
+    try:
+        if text.startswith("["):
+            socket.inet_pton(socket.AF_INET6, text[1:-1])
+            return text[1:-1]
+        name = text if text.isascii() else text.encode("idna").decode()
+    except (OSError, UnicodeError):
+        return ""
+    name = name[:-1] if name.endswith(".") else name  # which no certificate has
+    return name if len(name) <= MAX_NAME and NAME.fullmatch(name) else ""
+
+
+def shown_address(text: str) -> str:
+    """As much of it as is no secret."""
+    kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
+    return ascii(kept[:MAX_SHOWN] + ("..." if kept[:MAX_SHOWN] != text else ""))
+
+
 # --- handouts/client/connection.py --------------------------------------------------------
 #
 # The connection to the queue: HTTPS, kept alive, checked certificates, JSON.
 
 
-VERSION = "1"
+VERSION = "1.1"
+PARTIAL_CHAIN = 0x80000  # OpenSSL's; Python has a name for it from 3.10 on
 CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
@@ -3453,21 +3632,16 @@ class Queue:
 
     def __init__(self, auth: Auth) -> None:
         """Opens nothing yet. Raises BadSetup for a bad address or certificate file."""
-        url = urllib.parse.urlsplit(auth.server)
-        try:
-            self._port = url.port or 443
-        except ValueError:
-            self._port = 0
-        if url.scheme != "https" or not url.hostname or not self._port:
-            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
-        self.server = auth.server
-        self._host = url.hostname
-        self._base = url.path.rstrip("/") + "/api/v1"
+        self.address = read_address(auth.server)
+        self.server = auth.server.strip().rstrip("/")
+        self._base = self.address.base + "/api/v1"
         self._headers = {
             "Authorization": "Bearer " + auth.token,
             "Content-Type": "application/json",
             "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
+        if auth.is_user:  # the queue refuses a token that is somebody else's
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
@@ -3487,6 +3661,8 @@ class Queue:
                 self._context.load_verify_locations(str(certificate))
             except (OSError, ssl.SSLError):
                 raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
+        if self._certificates:  # each is trusted by itself, whoever signed it
+            self._context.verify_flags |= PARTIAL_CHAIN
 
     def request(
         self,
@@ -3531,9 +3707,9 @@ class Queue:
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             self.close()
+            what, mend = why_untrusted(error, self._certificates, HERE)
             raise Untrusted(
-                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
-                "Is server.cert the one from the course staff, and the server's name right?"
+                f"The certificate of {self.server} is not trusted: {what} {mend}"
             ) from None
         except LOST as error:
             raise self._lost(error, is_open) from None
@@ -3564,7 +3740,10 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
+            self.address.host,
+            self.address.port,
+            timeout=min(timeout, CONNECT_SECONDS),
+            context=self._context,
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
