@@ -55,58 +55,58 @@ if TYPE_CHECKING:
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
     (118, "handouts/client/errors.py", 6),
-    (140, "handouts/client/text_encoding.py", 6),
-    (163, "handouts/client/words.py", 10),
-    (199, "handouts/client/auth.py", 15),
-    (272, "handouts/client/tracebacks.py", 12),
-    (305, "handouts/submit/as_typed.py", 9),
-    (341, "handouts/submit/auth_place.py", 12),
-    (371, "handouts/client/answer.py", 8),
-    (420, "handouts/client/distrust.py", 10),
-    (486, "handouts/client/server_address.py", 10),
-    (557, "handouts/client/connection.py", 21),
-    (722, "handouts/submit/stop.py", 5),
-    (745, "handouts/submit/wrong.py", 6),
-    (759, "handouts/submit/client_versions.py", 14),
-    (804, "handouts/submit/pinned.py", 14),
-    (855, "handouts/submit/from_outside.py", 20),
-    (939, "handouts/submit/printable.py", 7),
-    (952, "handouts/submit/queue_state.py", 12),
-    (994, "handouts/submit/doctor.py", 24),
-    (1149, "handouts/submit/c_includes.py", 8),
-    (1204, "handouts/submit/relative_names.py", 11),
-    (1241, "handouts/submit/wishes.py", 8),
-    (1282, "handouts/submit/compiler_flags.py", 10),
-    (1354, "handouts/client/job_file_names.py", 8),
-    (1396, "handouts/submit/python_imports.py", 13),
-    (1465, "handouts/submit/source_file.py", 12),
-    (1539, "handouts/submit/gather.py", 19),
-    (1651, "handouts/submit/together.py", 12),
-    (1688, "handouts/submit/data_files.py", 16),
-    (1721, "handouts/submit/options.py", 14),
-    (1893, "handouts/submit/directives.py", 18),
-    (2043, "handouts/submit/submission.py", 22),
-    (2150, "handouts/submit/hints.py", 15),
-    (2185, "handouts/client/retries.py", 9),
-    (2199, "handouts/submit/streams.py", 11),
-    (2244, "handouts/submit/job_events.py", 14),
-    (2323, "handouts/submit/moments.py", 7),
-    (2369, "handouts/submit/job_lines.py", 10),
-    (2504, "handouts/submit/screen.py", 17),
-    (2564, "handouts/submit/live.py", 10),
-    (2701, "handouts/submit/persistent.py", 16),
-    (2778, "handouts/submit/older_queue.py", 13),
-    (2837, "handouts/submit/refusals.py", 12),
-    (2885, "handouts/submit/job_client.py", 24),
-    (3028, "handouts/submit/file_names.py", 14),
-    (3055, "handouts/submit/output_files.py", 18),
-    (3136, "handouts/submit/log_files.py", 16),
-    (3169, "handouts/submit/asking.py", 11),
-    (3209, "handouts/submit/login_code.py", 13),
-    (3273, "handouts/submit/private_files.py", 12),
-    (3327, "handouts/submit/login.py", 25),
-    (3416, "handouts/submit/show.py", 13),
-    (3444, "handouts/submit/main.py", 59),
+    (145, "handouts/client/text_encoding.py", 6),
+    (168, "handouts/client/words.py", 10),
+    (204, "handouts/client/auth.py", 15),
+    (277, "handouts/client/tracebacks.py", 12),
+    (310, "handouts/submit/as_typed.py", 9),
+    (346, "handouts/submit/auth_place.py", 12),
+    (376, "handouts/client/answer.py", 8),
+    (425, "handouts/client/distrust.py", 10),
+    (491, "handouts/client/server_address.py", 10),
+    (563, "handouts/client/connection.py", 21),
+    (728, "handouts/submit/stop.py", 5),
+    (751, "handouts/submit/wrong.py", 6),
+    (765, "handouts/submit/client_versions.py", 14),
+    (810, "handouts/submit/pinned.py", 14),
+    (861, "handouts/submit/from_outside.py", 18),
+    (933, "handouts/submit/printable.py", 7),
+    (946, "handouts/submit/queue_state.py", 12),
+    (988, "handouts/submit/doctor.py", 24),
+    (1140, "handouts/submit/c_includes.py", 8),
+    (1195, "handouts/submit/relative_names.py", 11),
+    (1232, "handouts/submit/wishes.py", 8),
+    (1273, "handouts/submit/compiler_flags.py", 10),
+    (1345, "handouts/client/job_file_names.py", 8),
+    (1387, "handouts/submit/python_imports.py", 13),
+    (1456, "handouts/submit/source_file.py", 12),
+    (1530, "handouts/submit/gather.py", 19),
+    (1642, "handouts/submit/together.py", 12),
+    (1679, "handouts/submit/data_files.py", 16),
+    (1712, "handouts/submit/options.py", 14),
+    (1884, "handouts/submit/directives.py", 18),
+    (2034, "handouts/submit/submission.py", 22),
+    (2141, "handouts/submit/hints.py", 15),
+    (2176, "handouts/client/retries.py", 9),
+    (2190, "handouts/submit/streams.py", 11),
+    (2235, "handouts/submit/job_events.py", 14),
+    (2314, "handouts/submit/moments.py", 7),
+    (2360, "handouts/submit/job_lines.py", 10),
+    (2495, "handouts/submit/screen.py", 17),
+    (2555, "handouts/submit/live.py", 10),
+    (2692, "handouts/submit/persistent.py", 16),
+    (2769, "handouts/submit/older_queue.py", 13),
+    (2828, "handouts/submit/refusals.py", 12),
+    (2876, "handouts/submit/job_client.py", 24),
+    (3019, "handouts/submit/file_names.py", 14),
+    (3046, "handouts/submit/output_files.py", 18),
+    (3127, "handouts/submit/log_files.py", 16),
+    (3160, "handouts/submit/asking.py", 11),
+    (3200, "handouts/submit/login_code.py", 13),
+    (3264, "handouts/submit/private_files.py", 12),
+    (3318, "handouts/submit/login.py", 25),
+    (3407, "handouts/submit/show.py", 13),
+    (3435, "handouts/submit/main.py", 59),
 )
 
 
@@ -130,6 +130,11 @@ class Unreachable(Exception):
 
 class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
+
+    def __init__(self, message: str, what: str = "", mend: str = "") -> None:
+        super().__init__(message)
+        self.what = what or message  # is wrong with the certificate
+        self.mend = mend
 
 
 # --- handouts/client/text_encoding.py -----------------------------------------------------
@@ -484,10 +489,10 @@ def lacks_authorities() -> bool:
 
 
 FORM = re.compile(
-    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::(\d*))?((?:/[\w.~-]*)*)", re.IGNORECASE
+    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::([0-9]*))?((?:/[a-z0-9_.~-]*)*)", re.IGNORECASE
 )
 NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
-MAX_SHOWN, MAX_NAME, MAX_PORT = 100, 253, 65535
+MAX_SHOWN, MAX_NAME, MAX_PORT = 60, 253, 65535
 
 
 class Address:
@@ -546,7 +551,8 @@ def host_of(text: str) -> str:
 def shown_address(text: str) -> str:
     """As much of it as is no secret."""
     kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
-    return ascii(kept[:MAX_SHOWN] + ("..." if kept[:MAX_SHOWN] != text else ""))
+    shown = ascii(kept)[1:-1]
+    return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
 
 
 # --- handouts/client/connection.py --------------------------------------------------------
@@ -642,7 +648,7 @@ class Queue:
             self.close()
             what, mend = why_untrusted(error, self._certificates, HERE)
             raise Untrusted(
-                f"The certificate of {self.server} is not trusted: {what} {mend}"
+                f"The certificate of {self.server} is not trusted: {what} {mend}", what, mend
             ) from None
         except LOST as error:
             raise self._lost(error, is_open) from None
@@ -919,18 +925,6 @@ def ahead(date: str | None, began: float) -> Any:
     return began - theirs if theirs < began else now - theirs
 
 
-def certificate_trouble(auth: Auth, outside: Outside) -> None:
-    """Raises Wrong if a file holds a certificate that is none."""
-    for path in auth.certificates:
-        try:
-            text = path.read_bytes().decode("ascii")
-            ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN") :].strip())
-        except (OSError, ValueError):
-            raise Wrong(
-                f"{path} holds none.", "Ask the course staff for it.", UNREACHABLE
-            ) from None
-
-
 # --- handouts/submit/printable.py ---------------------------------------------------------
 #
 # Text that is safe to print on a terminal, whoever wrote it.
@@ -1049,7 +1043,9 @@ class Doctor:
             what, mend, status = str(wrong), wrong.mend, wrong.status
         except BadSetup as error:
             what, mend, status = str(error), "", WRONG_USAGE
-        except (Unreachable, Untrusted) as error:
+        except Untrusted as error:
+            what, mend, status = error.what, error.mend, UNREACHABLE
+        except Unreachable as error:
             what, mend, status = str(error), "", UNREACHABLE
         self._wrong += 1
         self._status = self._status or status
@@ -1111,12 +1107,7 @@ class Doctor:
     # --- As who one is ---
 
     def _certificate(self) -> str:
-        certificate_trouble(self._auth, self._outside)
-        try:
-            self._ask("/queue")
-        except Untrusted as error:
-            what = str(error).partition(" is not trusted: ")
-            raise Wrong(what[2] or what[0], "", UNREACHABLE) from None
+        self._ask("/queue")
         return "trusted, and for this address"
 
     def _token(self) -> str:

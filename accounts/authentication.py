@@ -54,7 +54,8 @@ def bearer_of(token: str) -> Bearer:
     is_users = token.startswith(tokens.USER_PREFIX)
     bearer = _find(_USERS if is_users else _EXECUTORS, token)
     if bearer is None and is_users:
-        bearer = login_codes.user_of_new_token(tokens.digest(token))
+        # And once more: another request may have been the first to use it.
+        bearer = login_codes.user_of_new_token(tokens.digest(token)) or _find(_USERS, token)
     if bearer is None:
         raise UnknownToken(
             "The token is unknown: it was replaced or revoked. Ask the course staff for a new one."

@@ -106,7 +106,7 @@ class Queue:
             self.close()
             what, mend = why_untrusted(error, self._certificates, HERE)
             raise Untrusted(
-                f"The certificate of {self.server} is not trusted: {what} {mend}"
+                f"The certificate of {self.server} is not trusted: {what} {mend}", what, mend
             ) from None
         except LOST as error:
             raise self._lost(error, is_open) from None

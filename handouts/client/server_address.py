@@ -8,10 +8,10 @@ import socket
 from handouts.client.errors import BadSetup
 
 FORM = re.compile(
-    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::(\d*))?((?:/[\w.~-]*)*)", re.IGNORECASE
+    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::([0-9]*))?((?:/[a-z0-9_.~-]*)*)", re.IGNORECASE
 )
 NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
-MAX_SHOWN, MAX_NAME, MAX_PORT = 100, 253, 65535
+MAX_SHOWN, MAX_NAME, MAX_PORT = 60, 253, 65535
 
 
 class Address:
@@ -70,4 +70,5 @@ def host_of(text: str) -> str:
 def shown_address(text: str) -> str:
     """As much of it as is no secret."""
     kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
-    return ascii(kept[:MAX_SHOWN] + ("..." if kept[:MAX_SHOWN] != text else ""))
+    shown = ascii(kept)[1:-1]
+    return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import http.client
 import socket
-import ssl
 import time
 from typing import Any
 
-from handouts.client.auth import Auth
 from handouts.client.connection import CONNECT_SECONDS, LOST
 from handouts.client.server_address import Address
 from handouts.client.words import in_words
@@ -82,15 +80,3 @@ def ahead(date: str | None, began: float) -> Any:
     if began - 1 <= theirs <= now + 1:
         return 0.0
     return began - theirs if theirs < began else now - theirs
-
-
-def certificate_trouble(auth: Auth, outside: Outside) -> None:
-    """Raises Wrong if a file holds a certificate that is none."""
-    for path in auth.certificates:
-        try:
-            text = path.read_bytes().decode("ascii")
-            ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN") :].strip())
-        except (OSError, ValueError):
-            raise Wrong(
-                f"{path} holds none.", "Ask the course staff for it.", UNREACHABLE
-            ) from None
