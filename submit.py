@@ -767,7 +767,7 @@ VERSION_HEADER = "telerun-client-version"
 
 def numbers_of(version: Any) -> tuple[int, ...]:
     """To compare versions by; empty for what is none."""
-    found = re.fullmatch(r"\d{1,6}(\.\d{1,6}){0,3}", str(version))
+    found = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}", str(version))
     return tuple(int(part) for part in str(version).split(".")) if found else ()
 
 

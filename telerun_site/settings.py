@@ -52,6 +52,8 @@ TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, minimum=0)  # in t
 TELERUN_LOGIN_CODE_DAYS = _integer("TELERUN_LOGIN_CODE_DAYS", 7, maximum=366)
 # Where students reach the queue, and the certificate that they find there, if it is a proxy's.
 TELERUN_PUBLIC_URL = os.environ.get("TELERUN_PUBLIC_URL", "").rstrip("/")
+if TELERUN_PUBLIC_URL and not TELERUN_PUBLIC_URL.startswith("https://"):
+    raise ImproperlyConfigured("TELERUN_PUBLIC_URL must be of the form https://host:port.")
 TELERUN_PUBLIC_CERTIFICATE = (
     Path(os.environ["TELERUN_PUBLIC_CERTIFICATE"]).resolve()
     if os.environ.get("TELERUN_PUBLIC_CERTIFICATE")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import ssl
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,6 @@ def test_an_older_submit_says_so_once_in_the_end(world: World) -> None:
 
 def finished(world: World, alice: Path, gpu1: Path, script: Path) -> Done:
     """A job with that submit.py, to whose executor the test plays."""
-    import threading
 
     def work() -> None:
         claimed = {}
