@@ -15,6 +15,10 @@ from pathlib import Path
 from source import Module, Refused
 
 PARTS = "handouts/client/parts.py"  # stands for the table of contents
+LATER_TEXT = "handouts/submit/later_text.py"  # and for what is seldom needed
+STAND_FOR = (PARTS, LATER_TEXT)
+# What is seldom needed, with all that nothing else imports (handouts/submit/later.py).
+SELDOM = {"submit": ("handouts.submit.doctor", "handouts.submit.login")}
 HEAD = """\
 #!/usr/bin/env python3
 {doc}
@@ -71,25 +75,52 @@ def merged(imports):
     return lines + typing
 
 
+def standard(modules):
+    """What the modules import from the standard library."""
+    imports = {one for module in modules for one in module.imports}
+    return {(module, name) for module, name in imports if not module.startswith("handouts.")}
+
+
+def sections(modules, line):
+    """The modules one after another, from this line on; their text, and their rows of the table."""
+    text, table = "", ""
+    for module in modules:
+        comment = "\n".join(module.doc).strip('"\n').splitlines()
+        banner = [f"--- {module.file} ".ljust(90, "-"), *([""] if comment else []), *comment]
+        text += "\n\n{}\n\n".format("".join(f"# {row}".rstrip() + "\n" for row in banner))
+        table += f'    ({line + text.count(chr(10))}, "{module.file}", {module.first_line}),\n'
+        text += module.body
+    return text, table
+
+
+def seldom_text(modules, imports, line):
+    """The modules as a text that begins on this line; and their rows of the table."""
+    head = "# What is seldom needed, as a text: compiled when it is used (later.py).\n"
+    head += f"LATER_LINE = {line + 1}\nLATER = r'''\n" + "\n".join(merged(imports))
+    text, table = sections(modules, line + head.count("\n"))
+    for module in modules:
+        if "'''" in module.body:
+            module.refuse(1, "it is needed seldom, and stands in a text: no ''' there")
+    return f"{head}{text}'''\n", table
+
+
 def build(script, sources):
     """The text of a script."""
     by_name = {}
     collect(f"handouts.{script}.main", sources, by_name)
-    imports = {one for module in by_name.values() for one in module.imports}
-    imports = {(module, name) for module, name in imports if not module.startswith("handouts.")}
-    check_names(by_name.values(), imports)
-    *others, main = [module for module in by_name.values() if module.file != PARTS]
+    *others, main = [one for one in by_name.values() if one.file not in STAND_FOR]
+    needed = {*by_name}
+    for name in SELDOM.get(script, ()):
+        collect(name, sources, by_name)
+    later = [one for name, one in by_name.items() if name not in needed]
+    check_names(by_name.values(), standard(by_name.values()))
+    at_once = standard([*others, main])
     doc, main.doc = "\n".join(main.doc), []
-    text = HEAD.format(doc=doc, imports="\n".join(merged(imports)), script=script)
-    table, sections, table_end = "", "", text.count("\n") + len(others) + 3
-    for module in (*others, main):
-        comment = "\n".join(module.doc).strip('"\n').splitlines()
-        banner = [f"--- {module.file} ".ljust(90, "-"), *([""] if comment else []), *comment]
-        sections += "\n\n{}\n\n".format("".join(f"# {row}".rstrip() + "\n" for row in banner))
-        line = table_end + sections.count("\n")
-        table += f'    ({line}, "{module.file}", {module.first_line}),\n'
-        sections += module.body
-    return f"{text}{table})\n{sections}"
+    head = HEAD.format(doc=doc, imports="\n".join(merged(at_once)), script=script)
+    line = head.count("\n") + len(others) + len(later) + 3  # after the table
+    text, rows = seldom_text(later, standard(later) - at_once, line) if later else ("", "")
+    body, more_rows = sections([*others, main], line + text.count("\n"))
+    return f"{head}{rows}{more_rows})\n{text}{body}"
 
 
 def main():

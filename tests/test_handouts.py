@@ -123,13 +123,36 @@ def test_submit_imports_nothing_slow_and_nothing_that_another_system_lacks(pytho
 # --- Tracebacks --------------------------------------------------------------------------
 
 
+def numbers_of_code(text: str) -> set[int]:
+    return {node.lineno for node in ast.walk(ast.parse(text)) if hasattr(node, "lineno")}
+
+
+def seldom_needed(text: str) -> str:
+    """What the script compiles later, where it stands in it; "" if there is nothing."""
+    before, found, after = text.partition("\nLATER = r'''\n")
+    return "\n" * (before.count("\n") + 2) + after.partition("'''\n")[0] if found else ""
+
+
+def test_what_is_seldom_needed_is_compiled_when_it_is_used() -> None:
+    submit = load("submit")
+    assert "Doctor" not in vars(submit)
+    assert "PinnedQueue" in seldom_needed((ROOT / "submit.py").read_text())
+    assert submit.later("doctor") is submit.doctor
+    assert submit.login.__code__.co_filename == str(ROOT / "submit.py")
+    place = submit.place_in_source(submit.login.__code__.co_firstlineno)
+    line = (ROOT / "handouts/submit/login.py").read_text().splitlines()[int(place.split()[-1]) - 1]
+    assert line.startswith("def login(")
+    with pytest.raises(AttributeError):
+        _ = submit.nothing_of_that_name
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_line_is_found_in_its_source(script: str) -> None:
     place_in_source = load(script).place_in_source
     text = (ROOT / f"{script}.py").read_text()
     lines = text.splitlines()
     checked = 0
-    for number in sorted({n.lineno for n in ast.walk(ast.parse(text)) if hasattr(n, "lineno")}):
+    for number in sorted(numbers_of_code(text) | numbers_of_code(seldom_needed(text))):
         place = re.fullmatch(r"(handouts/\S+), line (\d+)", place_in_source(number))
         if place and place[1].endswith(".py"):
             source = (ROOT / place[1]).read_text().splitlines()

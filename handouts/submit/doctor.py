@@ -14,8 +14,8 @@ from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.server_address import Address, read_address
 from handouts.submit.as_typed import as_typed
 from handouts.submit.auth_place import auth_file
-from handouts.submit.client_versions import about_own_version
 from handouts.submit.from_outside import Outside, connect, look
+from handouts.submit.own_version import about_own_version
 from handouts.submit.printable import printable
 from handouts.submit.queue_state import about_hosts, about_state
 from handouts.submit.stop import REFUSED, SUCCEEDED, UNREACHABLE, WRONG_USAGE

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from handouts.submit.as_typed import as_typed
 from handouts.submit.stop import WRONG_USAGE, Stop
 
 CODE_BEGINNING = "tlrc_"
@@ -53,17 +52,3 @@ def checked_bytes(packed: str) -> bytes:
     body, check = data[:-CHECK_SIZE], data[-CHECK_SIZE:]
     is_whole = len(body) > 1 + SECRET_SIZE and hashlib.sha256(body).digest()[:CHECK_SIZE] == check
     return body if is_whole and body[0] in (WITHOUT_PIN, WITH_PIN) else b""
-
-
-def refuse_secrets(words: list[str]) -> None:
-    """Raises Stop for a command that holds a secret, which its shell remembers now."""
-    for word in words[: words.index("--")] if "--" in words else words:
-        found = re.match(r"(?:--\w+=)?(tlr[cue])_\w{20}", word, re.IGNORECASE)
-        if found:
-            what = "log-in code" if found[1].lower() == "tlrc" else "token"
-            raise Stop(
-                WRONG_USAGE,
-                f"A {what} does not belong into a command: your shell's history has it now, and "
-                f"others on this machine may have seen it. Ask for a new one, say "
-                f"{as_typed('--login')}, and give it when asked.",
-            )
