@@ -60,56 +60,56 @@ PARTS = (
     (261, "handouts/submit/own_version.py", 13),
     (290, "handouts/submit/queue_state.py", 12),
     (332, "handouts/submit/doctor.py", 24),
-    (484, "handouts/submit/asking.py", 11),
-    (524, "handouts/submit/login_code.py", 12),
-    (574, "handouts/submit/private_files.py", 12),
-    (628, "handouts/submit/login.py", 25),
-    (718, "handouts/client/errors.py", 6),
-    (745, "handouts/client/text_encoding.py", 6),
-    (768, "handouts/client/words.py", 10),
-    (804, "handouts/client/auth.py", 15),
-    (877, "handouts/client/tracebacks.py", 12),
-    (910, "handouts/submit/as_typed.py", 9),
-    (946, "handouts/submit/auth_place.py", 12),
-    (976, "handouts/submit/c_includes.py", 8),
-    (1031, "handouts/submit/printable.py", 7),
-    (1044, "handouts/submit/relative_names.py", 11),
-    (1081, "handouts/submit/stop.py", 5),
-    (1104, "handouts/submit/wishes.py", 8),
-    (1145, "handouts/submit/compiler_flags.py", 10),
-    (1217, "handouts/client/job_file_names.py", 8),
-    (1259, "handouts/submit/python_imports.py", 13),
-    (1328, "handouts/submit/source_file.py", 12),
-    (1402, "handouts/submit/gather.py", 19),
-    (1514, "handouts/submit/together.py", 12),
-    (1551, "handouts/submit/data_files.py", 16),
-    (1584, "handouts/submit/options.py", 14),
-    (1756, "handouts/submit/directives.py", 18),
-    (1906, "handouts/submit/submission.py", 22),
-    (2013, "handouts/submit/hints.py", 15),
-    (2048, "handouts/client/answer.py", 8),
-    (2097, "handouts/client/retries.py", 9),
-    (2111, "handouts/client/distrust.py", 10),
-    (2177, "handouts/client/server_address.py", 10),
-    (2249, "handouts/client/connection.py", 21),
-    (2414, "handouts/submit/client_versions.py", 11),
-    (2435, "handouts/submit/streams.py", 11),
-    (2480, "handouts/submit/job_events.py", 14),
-    (2559, "handouts/submit/moments.py", 7),
-    (2605, "handouts/submit/job_lines.py", 10),
-    (2740, "handouts/submit/screen.py", 17),
-    (2800, "handouts/submit/live.py", 10),
-    (2937, "handouts/submit/persistent.py", 16),
-    (3014, "handouts/submit/older_queue.py", 13),
-    (3073, "handouts/submit/refusals.py", 12),
-    (3121, "handouts/submit/job_client.py", 24),
-    (3262, "handouts/submit/later.py", 10),
-    (3293, "handouts/submit/file_names.py", 14),
-    (3320, "handouts/submit/output_files.py", 18),
-    (3401, "handouts/submit/log_files.py", 16),
-    (3434, "handouts/submit/show.py", 13),
-    (3464, "handouts/submit/typed_secrets.py", 11),
-    (3481, "handouts/submit/main.py", 58),
+    (490, "handouts/submit/asking.py", 11),
+    (530, "handouts/submit/login_code.py", 12),
+    (580, "handouts/submit/private_files.py", 12),
+    (634, "handouts/submit/login.py", 25),
+    (724, "handouts/client/errors.py", 6),
+    (751, "handouts/client/text_encoding.py", 6),
+    (775, "handouts/client/words.py", 10),
+    (811, "handouts/client/auth.py", 15),
+    (884, "handouts/client/tracebacks.py", 12),
+    (917, "handouts/submit/as_typed.py", 9),
+    (953, "handouts/submit/auth_place.py", 12),
+    (983, "handouts/submit/c_includes.py", 8),
+    (1038, "handouts/submit/printable.py", 7),
+    (1051, "handouts/submit/relative_names.py", 11),
+    (1088, "handouts/submit/stop.py", 5),
+    (1111, "handouts/submit/wishes.py", 8),
+    (1152, "handouts/submit/compiler_flags.py", 10),
+    (1224, "handouts/client/job_file_names.py", 8),
+    (1266, "handouts/submit/python_imports.py", 13),
+    (1335, "handouts/submit/source_file.py", 12),
+    (1409, "handouts/submit/gather.py", 19),
+    (1521, "handouts/submit/together.py", 12),
+    (1558, "handouts/submit/data_files.py", 16),
+    (1591, "handouts/submit/options.py", 14),
+    (1763, "handouts/submit/directives.py", 18),
+    (1913, "handouts/submit/submission.py", 22),
+    (2020, "handouts/submit/hints.py", 15),
+    (2055, "handouts/client/answer.py", 8),
+    (2104, "handouts/client/retries.py", 9),
+    (2118, "handouts/client/distrust.py", 10),
+    (2184, "handouts/client/server_address.py", 10),
+    (2256, "handouts/client/connection.py", 21),
+    (2421, "handouts/submit/client_versions.py", 11),
+    (2442, "handouts/submit/streams.py", 11),
+    (2487, "handouts/submit/job_events.py", 14),
+    (2566, "handouts/submit/moments.py", 7),
+    (2612, "handouts/submit/job_lines.py", 10),
+    (2747, "handouts/submit/screen.py", 17),
+    (2807, "handouts/submit/live.py", 10),
+    (2944, "handouts/submit/persistent.py", 16),
+    (3021, "handouts/submit/older_queue.py", 13),
+    (3080, "handouts/submit/refusals.py", 12),
+    (3128, "handouts/submit/job_client.py", 24),
+    (3269, "handouts/submit/later.py", 10),
+    (3300, "handouts/submit/file_names.py", 14),
+    (3327, "handouts/submit/output_files.py", 18),
+    (3408, "handouts/submit/log_files.py", 16),
+    (3441, "handouts/submit/show.py", 13),
+    (3471, "handouts/submit/typed_secrets.py", 11),
+    (3488, "handouts/submit/main.py", 58),
 )
 # What is seldom needed, as a text: compiled when it is used (later.py).
 LATER_LINE = 115
@@ -339,6 +339,15 @@ def doctor(given: Path | None, server: str | None) -> int:
     return Doctor(given, server).run()
 
 
+def say(line: str) -> None:
+    """That nobody reads it is no reason to stop."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        pass
+
+
 class Doctor:
     """What one check finds out, the next ones need."""
 
@@ -363,8 +372,8 @@ class Doctor:
         if self._check("auth.json", self._auth_json) and self._check("address", self._url):
             self._over_the_network()
         count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
-        print(f"\n{count} to mend." if self._wrong else "\nAll is well.")
-        print("This may be shown to others: there is no token in it.")
+        say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
+        say("This may be shown to others: there is no token in it.")
         return self._status
 
     def _over_the_network(self) -> None:
@@ -381,7 +390,7 @@ class Doctor:
     def _check(self, name: str, look_at: Callable[[], str]) -> bool:
         """Prints what it finds; whether that is well."""
         try:
-            self._print(self._good, name, look_at())
+            say(f"{self._good} {name}: {look_at()}")
             return True
         except Wrong as wrong:
             what, mend, status = str(wrong), wrong.mend, wrong.status
@@ -393,13 +402,10 @@ class Doctor:
             what, mend, status = str(error), "", UNREACHABLE
         self._wrong += 1
         self._status = self._status or status
-        self._print(self._bad, name, what)
+        say(f"{self._bad} {name}: {what}")
         if mend:
-            print(printable(f"  {self._arrow} {mend}"))
+            say(f"  {self._arrow} {mend}")
         return False
-
-    def _print(self, mark: str, name: str, text: str) -> None:
-        print(printable(f"{mark} {name}: {text}"), flush=True)
 
     # --- On this machine ---
 
@@ -752,11 +758,12 @@ def is_utf_16(data: bytes) -> bool:
     return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
 
 
-def about_utf_16(shown: str) -> str:
-    """What is wrong with such a file, and how to save it."""
+def about_utf_16(shown: str, path: str) -> str:
+    """What is wrong with such a file, which is called `shown`, and how to save it."""
+    name = f'"{path}"' if " " in path else path
     return (
         f"{shown} is in UTF-16, as PowerShell's > writes it. Save it as UTF-8: in the editor, or "
-        f"with (Get-Content {shown}) | Set-Content -Encoding utf8 {shown}"
+        f"with (Get-Content {name}) | Set-Content -Encoding utf8 {name}"
     )
 
 
@@ -855,7 +862,7 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
     try:
         data = path.read_bytes()
         if is_utf_16(data):
-            raise BadSetup(about_utf_16(str(path)))
+            raise BadSetup(about_utf_16(str(path), str(path)))
         content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadSetup(
@@ -1345,7 +1352,7 @@ def read_text(path: Path, shown: str) -> str:
     """The text of a file, which errors call `shown`. Raises Stop."""
     data = read_bytes(path, shown)
     if is_utf_16(data):
-        raise Stop(WRONG_USAGE, about_utf_16(shown))
+        raise Stop(WRONG_USAGE, about_utf_16(shown, str(path)))
     if b"\0" in data:
         place = data.index(b"\0")
         raise Stop(

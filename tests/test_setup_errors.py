@@ -72,9 +72,12 @@ def test_a_source_in_utf_16(tmp_path: Path, encoding: str, python: str) -> None:
         "submit.py: b.cu is in UTF-16, as PowerShell's > writes it. Save it as UTF-8: in the "
         "editor, or with (Get-Content b.cu) | Set-Content -Encoding utf8 b.cu"
     ]
-    done = submit(tmp_path, "a.cu", "--with", "b.cu", python=python)
+    (tmp_path / "a b.h").write_bytes(CODE.encode(encoding))
+    (tmp_path / "c.cu").write_text('#include "a b.h"\n')
+    done = submit(tmp_path, "c.cu", python=python)
     assert done.status == 2
-    assert "b.cu is in UTF-16" in done.err
+    assert "c.cu:1: a b.h is in UTF-16" in done.err
+    assert '(Get-Content "a b.h") |' in done.err
 
 
 def test_what_only_looks_like_it(tmp_path: Path) -> None:

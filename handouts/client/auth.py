@@ -66,7 +66,7 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
     try:
         data = path.read_bytes()
         if is_utf_16(data):
-            raise BadSetup(about_utf_16(str(path)))
+            raise BadSetup(about_utf_16(str(path), str(path)))
         content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadSetup(

@@ -31,6 +31,15 @@ def doctor(given: Path | None, server: str | None) -> int:
     return Doctor(given, server).run()
 
 
+def say(line: str) -> None:
+    """That nobody reads it is no reason to stop."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        pass
+
+
 class Doctor:
     """What one check finds out, the next ones need."""
 
@@ -55,8 +64,8 @@ class Doctor:
         if self._check("auth.json", self._auth_json) and self._check("address", self._url):
             self._over_the_network()
         count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
-        print(f"\n{count} to mend." if self._wrong else "\nAll is well.")
-        print("This may be shown to others: there is no token in it.")
+        say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
+        say("This may be shown to others: there is no token in it.")
         return self._status
 
     def _over_the_network(self) -> None:
@@ -73,7 +82,7 @@ class Doctor:
     def _check(self, name: str, look_at: Callable[[], str]) -> bool:
         """Prints what it finds; whether that is well."""
         try:
-            self._print(self._good, name, look_at())
+            say(f"{self._good} {name}: {look_at()}")
             return True
         except Wrong as wrong:
             what, mend, status = str(wrong), wrong.mend, wrong.status
@@ -85,13 +94,10 @@ class Doctor:
             what, mend, status = str(error), "", UNREACHABLE
         self._wrong += 1
         self._status = self._status or status
-        self._print(self._bad, name, what)
+        say(f"{self._bad} {name}: {what}")
         if mend:
-            print(printable(f"  {self._arrow} {mend}"))
+            say(f"  {self._arrow} {mend}")
         return False
-
-    def _print(self, mark: str, name: str, text: str) -> None:
-        print(printable(f"{mark} {name}: {text}"), flush=True)
 
     # --- On this machine ---
 

@@ -29,7 +29,7 @@ def read_text(path: Path, shown: str) -> str:
     """The text of a file, which errors call `shown`. Raises Stop."""
     data = read_bytes(path, shown)
     if is_utf_16(data):
-        raise Stop(WRONG_USAGE, about_utf_16(shown))
+        raise Stop(WRONG_USAGE, about_utf_16(shown, str(path)))
     if b"\0" in data:
         place = data.index(b"\0")
         raise Stop(
