@@ -71,125 +71,128 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (201, "handouts/client/errors.py", 6),
-    (223, "handouts/client/words.py", 10),
-    (259, "handouts/client/auth.py", 14),
-    (317, "handouts/client/tracebacks.py", 12),
-    (350, "handouts/executor/base/exit_statuses.py", 5),
-    (365, "handouts/executor/machine/architectures.py", 13),
-    (447, "handouts/executor/sandbox/uids.py", 12),
-    (494, "handouts/executor/base/options.py", 13),
-    (683, "handouts/executor/base/say.py", 10),
-    (719, "handouts/executor/machine/gpu.py", 10),
-    (758, "handouts/executor/base/threads.py", 15),
-    (787, "handouts/executor/gate/probe.cu", 0),
-    (814, "handouts/executor/base/limits.py", 5),
-    (828, "handouts/executor/base/text.py", 6),
-    (838, "handouts/client/retries.py", 9),
-    (852, "handouts/executor/gate/idle_memory.py", 7),
-    (910, "handouts/executor/machine/pci.py", 8),
-    (953, "handouts/executor/gate/kernel_log.py", 12),
-    (1029, "handouts/executor/machine/processes.py", 11),
-    (1086, "handouts/executor/machine/driver_tools.py", 14),
-    (1181, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1257, "handouts/executor/gate/recovery.py", 15),
-    (1295, "handouts/executor/gate/readings.py", 23),
-    (1416, "handouts/executor/machine/device_files.py", 13),
-    (1487, "handouts/executor/machine/held_open.py", 16),
-    (1564, "handouts/executor/slot/protocol.py", 28),
-    (1692, "handouts/executor/gate/gate.py", 24),
-    (1870, "handouts/executor/machine/cgroups.py", 12),
-    (1990, "handouts/executor/machine/host_compiler.py", 20),
-    (2112, "handouts/executor/machine/interpreter.py", 13),
-    (2156, "handouts/executor/machine/toolchain.py", 16),
-    (2283, "handouts/executor/sandbox/command.py", 12),
-    (2332, "handouts/executor/slot/live_output.py", 11),
-    (2354, "handouts/executor/slot/memory_board.py", 15),
-    (2420, "handouts/executor/slot/slot_start.py", 16),
-    (2451, "handouts/executor/slot/slot.py", 35),
-    (2619, "handouts/executor/gate/probe.py", 21),
-    (2690, "handouts/executor/machine/platforms.py", 7),
-    (2729, "handouts/client/job_file_names.py", 8),
-    (2769, "handouts/executor/base/file_names.py", 10),
-    (2789, "handouts/executor/pipeline/job_files.py", 11),
-    (2832, "handouts/executor/slot/bounded_log.py", 5),
-    (2877, "handouts/executor/slot/orders.py", 13),
-    (2982, "handouts/executor/slot/program_output.py", 11),
-    (3032, "handouts/executor/pipeline/live_stream.py", 16),
-    (3165, "handouts/executor/results/archive.py", 18),
-    (3270, "handouts/executor/pipeline/attempt.py", 19),
-    (3423, "handouts/client/answer.py", 8),
-    (3472, "handouts/client/connection.py", 19),
-    (3636, "handouts/executor/base/held_connection.py", 13),
-    (3670, "handouts/executor/machine/gpu_choice.py", 9),
-    (3728, "handouts/executor/machine/gpu_instances.py", 13),
-    (3790, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3934, "handouts/executor/machine/driver_start.py", 16),
-    (4038, "handouts/executor/gate/gates.py", 15),
-    (4065, "handouts/executor/machine/cores.py", 14),
-    (4166, "handouts/executor/machine/driver_versions.py", 9),
-    (4207, "handouts/executor/machine/gpu_lock.py", 18),
-    (4339, "handouts/executor/machine/integrated.py", 16),
-    (4397, "handouts/executor/machine/driver_library.py", 9),
-    (4433, "handouts/executor/machine/driver_stub.c", 0),
-    (4476, "handouts/executor/machine/driver_stub.py", 16),
-    (4519, "handouts/executor/machine/libraries.py", 24),
-    (4648, "handouts/executor/machine/line_buffering.c", 0),
-    (4667, "handouts/executor/machine/line_buffering.py", 19),
-    (4705, "handouts/executor/machine/memory.py", 5),
-    (4769, "handouts/executor/pipeline/scratch.py", 16),
-    (4808, "handouts/executor/pipeline/workers.py", 11),
-    (4849, "handouts/executor/sandbox/bundle.py", 13),
-    (4882, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4915, "handouts/executor/sandbox/init.c", 0),
-    (5187, "handouts/executor/results/outputs.py", 10),
-    (5304, "handouts/executor/sandbox/first_process.py", 21),
-    (5361, "handouts/executor/sandbox/device_access.py", 14),
-    (5437, "handouts/executor/sandbox/driver_files.py", 17),
-    (5507, "handouts/executor/sandbox/sys_files.py", 16),
-    (5554, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5601, "handouts/executor/sandbox/hidden.py", 8),
-    (5673, "handouts/executor/sandbox/call_log.py", 10),
-    (5708, "handouts/executor/sandbox/bpf.py", 7),
-    (5748, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5819, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5894, "handouts/executor/sandbox/system_calls.py", 27),
-    (6011, "handouts/executor/sandbox/own_files.py", 17),
-    (6044, "handouts/executor/sandbox/self_test.py", 7),
-    (6108, "handouts/executor/sandbox/shown.py", 14),
-    (6170, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6351, "handouts/executor/sandbox/unconfined.py", 16),
-    (6444, "handouts/executor/pipeline/host.py", 39),
-    (6603, "handouts/executor/pipeline/held_claims.py", 10),
-    (6643, "handouts/executor/pipeline/places.py", 11),
-    (6685, "handouts/executor/pipeline/room.py", 14),
-    (6803, "handouts/executor/pipeline/shutdown.py", 20),
-    (6907, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6995, "handouts/executor/pipeline/live_senders.py", 17),
-    (7111, "handouts/executor/pipeline/claiming.py", 22),
-    (7259, "handouts/executor/base/flags.py", 12),
-    (7337, "handouts/executor/pipeline/disassembly.py", 14),
-    (7434, "handouts/executor/pipeline/building.py", 23),
-    (7569, "handouts/executor/pipeline/endings.py", 17),
-    (7640, "handouts/executor/pipeline/delivery.py", 16),
-    (7712, "handouts/executor/pipeline/outbox.py", 11),
-    (7747, "handouts/executor/results/spool.py", 11),
-    (7824, "handouts/executor/pipeline/sending.py", 15),
-    (7906, "handouts/executor/pipeline/reporting.py", 19),
-    (7995, "handouts/executor/pipeline/handover.py", 17),
-    (8116, "handouts/executor/results/compile_cache.py", 15),
-    (8194, "handouts/executor/pipeline/compiling.py", 32),
-    (8362, "handouts/executor/pipeline/executing.py", 32),
-    (8500, "handouts/executor/pipeline/executor.py", 30),
-    (8617, "handouts/executor/slot/event_loop.py", 12),
-    (8652, "handouts/executor/slot/libc.py", 11),
-    (8707, "handouts/executor/slot/identity.py", 26),
-    (8773, "handouts/executor/slot/process_memory.py", 16),
-    (8845, "handouts/executor/slot/shortage.py", 16),
-    (8904, "handouts/executor/slot/memory_watch.py", 28),
-    (9034, "handouts/executor/slot/command_run.py", 24),
-    (9219, "handouts/executor/slot/slot_process.py", 27),
-    (9271, "handouts/executor/main.py", 49),
+    (204, "handouts/client/errors.py", 6),
+    (231, "handouts/client/text_encoding.py", 6),
+    (255, "handouts/client/words.py", 10),
+    (291, "handouts/client/auth.py", 15),
+    (364, "handouts/client/tracebacks.py", 12),
+    (397, "handouts/executor/base/exit_statuses.py", 5),
+    (412, "handouts/executor/machine/architectures.py", 13),
+    (494, "handouts/executor/sandbox/uids.py", 12),
+    (541, "handouts/executor/base/options.py", 13),
+    (730, "handouts/executor/base/say.py", 10),
+    (766, "handouts/executor/machine/gpu.py", 10),
+    (805, "handouts/executor/base/threads.py", 15),
+    (834, "handouts/executor/gate/probe.cu", 0),
+    (861, "handouts/executor/base/limits.py", 5),
+    (875, "handouts/executor/base/text.py", 6),
+    (885, "handouts/client/retries.py", 9),
+    (899, "handouts/executor/gate/idle_memory.py", 7),
+    (957, "handouts/executor/machine/pci.py", 8),
+    (1000, "handouts/executor/gate/kernel_log.py", 12),
+    (1076, "handouts/executor/machine/processes.py", 11),
+    (1133, "handouts/executor/machine/driver_tools.py", 14),
+    (1228, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1304, "handouts/executor/gate/recovery.py", 15),
+    (1342, "handouts/executor/gate/readings.py", 23),
+    (1463, "handouts/executor/machine/device_files.py", 13),
+    (1534, "handouts/executor/machine/held_open.py", 16),
+    (1611, "handouts/executor/slot/protocol.py", 28),
+    (1739, "handouts/executor/gate/gate.py", 24),
+    (1917, "handouts/executor/machine/cgroups.py", 12),
+    (2037, "handouts/executor/machine/host_compiler.py", 20),
+    (2159, "handouts/executor/machine/interpreter.py", 13),
+    (2203, "handouts/executor/machine/toolchain.py", 16),
+    (2330, "handouts/executor/sandbox/command.py", 12),
+    (2379, "handouts/executor/slot/live_output.py", 11),
+    (2401, "handouts/executor/slot/memory_board.py", 15),
+    (2467, "handouts/executor/slot/slot_start.py", 16),
+    (2498, "handouts/executor/slot/slot.py", 35),
+    (2666, "handouts/executor/gate/probe.py", 21),
+    (2737, "handouts/executor/machine/platforms.py", 7),
+    (2776, "handouts/client/job_file_names.py", 8),
+    (2816, "handouts/executor/base/file_names.py", 10),
+    (2836, "handouts/executor/pipeline/job_files.py", 11),
+    (2879, "handouts/executor/slot/bounded_log.py", 5),
+    (2924, "handouts/executor/slot/orders.py", 13),
+    (3029, "handouts/executor/slot/program_output.py", 11),
+    (3079, "handouts/executor/pipeline/live_stream.py", 16),
+    (3212, "handouts/executor/results/archive.py", 18),
+    (3317, "handouts/executor/pipeline/attempt.py", 19),
+    (3470, "handouts/client/answer.py", 8),
+    (3519, "handouts/client/distrust.py", 10),
+    (3585, "handouts/client/server_address.py", 10),
+    (3657, "handouts/client/connection.py", 21),
+    (3822, "handouts/executor/base/held_connection.py", 13),
+    (3856, "handouts/executor/machine/gpu_choice.py", 9),
+    (3914, "handouts/executor/machine/gpu_instances.py", 13),
+    (3976, "handouts/executor/machine/gpu_discovery.py", 24),
+    (4120, "handouts/executor/machine/driver_start.py", 16),
+    (4224, "handouts/executor/gate/gates.py", 15),
+    (4251, "handouts/executor/machine/cores.py", 14),
+    (4352, "handouts/executor/machine/driver_versions.py", 9),
+    (4393, "handouts/executor/machine/gpu_lock.py", 18),
+    (4525, "handouts/executor/machine/integrated.py", 16),
+    (4583, "handouts/executor/machine/driver_library.py", 9),
+    (4619, "handouts/executor/machine/driver_stub.c", 0),
+    (4662, "handouts/executor/machine/driver_stub.py", 16),
+    (4705, "handouts/executor/machine/libraries.py", 24),
+    (4834, "handouts/executor/machine/line_buffering.c", 0),
+    (4853, "handouts/executor/machine/line_buffering.py", 19),
+    (4891, "handouts/executor/machine/memory.py", 5),
+    (4955, "handouts/executor/pipeline/scratch.py", 16),
+    (4994, "handouts/executor/pipeline/workers.py", 11),
+    (5035, "handouts/executor/sandbox/bundle.py", 13),
+    (5068, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (5101, "handouts/executor/sandbox/init.c", 0),
+    (5373, "handouts/executor/results/outputs.py", 10),
+    (5490, "handouts/executor/sandbox/first_process.py", 21),
+    (5547, "handouts/executor/sandbox/device_access.py", 14),
+    (5623, "handouts/executor/sandbox/driver_files.py", 17),
+    (5693, "handouts/executor/sandbox/sys_files.py", 16),
+    (5740, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5787, "handouts/executor/sandbox/hidden.py", 8),
+    (5859, "handouts/executor/sandbox/call_log.py", 10),
+    (5894, "handouts/executor/sandbox/bpf.py", 7),
+    (5934, "handouts/executor/sandbox/denied_calls.py", 5),
+    (6005, "handouts/executor/sandbox/usual_calls.py", 9),
+    (6080, "handouts/executor/sandbox/system_calls.py", 27),
+    (6197, "handouts/executor/sandbox/own_files.py", 17),
+    (6230, "handouts/executor/sandbox/self_test.py", 7),
+    (6294, "handouts/executor/sandbox/shown.py", 14),
+    (6356, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6537, "handouts/executor/sandbox/unconfined.py", 16),
+    (6630, "handouts/executor/pipeline/host.py", 39),
+    (6789, "handouts/executor/pipeline/held_claims.py", 10),
+    (6829, "handouts/executor/pipeline/places.py", 11),
+    (6871, "handouts/executor/pipeline/room.py", 14),
+    (6989, "handouts/executor/pipeline/shutdown.py", 20),
+    (7093, "handouts/executor/pipeline/heartbeat.py", 16),
+    (7181, "handouts/executor/pipeline/live_senders.py", 17),
+    (7297, "handouts/executor/pipeline/claiming.py", 22),
+    (7445, "handouts/executor/base/flags.py", 12),
+    (7523, "handouts/executor/pipeline/disassembly.py", 14),
+    (7620, "handouts/executor/pipeline/building.py", 23),
+    (7755, "handouts/executor/pipeline/endings.py", 17),
+    (7826, "handouts/executor/pipeline/delivery.py", 16),
+    (7898, "handouts/executor/pipeline/outbox.py", 11),
+    (7933, "handouts/executor/results/spool.py", 11),
+    (8010, "handouts/executor/pipeline/sending.py", 15),
+    (8092, "handouts/executor/pipeline/reporting.py", 19),
+    (8181, "handouts/executor/pipeline/handover.py", 17),
+    (8302, "handouts/executor/results/compile_cache.py", 15),
+    (8380, "handouts/executor/pipeline/compiling.py", 32),
+    (8548, "handouts/executor/pipeline/executing.py", 32),
+    (8686, "handouts/executor/pipeline/executor.py", 30),
+    (8803, "handouts/executor/slot/event_loop.py", 12),
+    (8838, "handouts/executor/slot/libc.py", 11),
+    (8893, "handouts/executor/slot/identity.py", 26),
+    (8959, "handouts/executor/slot/process_memory.py", 16),
+    (9031, "handouts/executor/slot/shortage.py", 16),
+    (9090, "handouts/executor/slot/memory_watch.py", 28),
+    (9220, "handouts/executor/slot/command_run.py", 24),
+    (9405, "handouts/executor/slot/slot_process.py", 27),
+    (9457, "handouts/executor/main.py", 49),
 )
 
 
@@ -213,6 +216,35 @@ class Unreachable(Exception):
 
 class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
+
+    def __init__(self, message: str, what: str = "", mend: str = "") -> None:
+        super().__init__(message)
+        self.what = what or message  # is wrong with the certificate
+        self.mend = mend
+
+
+# --- handouts/client/text_encoding.py -----------------------------------------------------
+#
+# Files that hold text, but not as UTF-8.
+
+
+def is_utf_16(data: bytes) -> bool:
+    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    NUL beside most of the first characters."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    begin = data[:64]
+    pairs = len(begin) // 2
+    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+
+
+def about_utf_16(shown: str, path: str) -> str:
+    """What is wrong with such a file, which is called `shown`, and how to save it."""
+    name = f'"{path}"' if " " in path else path
+    return (
+        f"{shown} is in UTF-16, as PowerShell's > writes it. Save it as UTF-8: in the editor, or "
+        f"with (Get-Content {name}) | Set-Content -Encoding utf8 {name}"
+    )
 
 
 # --- handouts/client/words.py -------------------------------------------------------------
@@ -263,16 +295,29 @@ DEFAULT_SERVER = "https://localhost:4443"
 class Auth:
     """What auth.json says."""
 
-    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        server: str,
+        certificates: list[Path],
+        is_user: bool = False,
+    ) -> None:
+        self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
         self.server = server
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
-    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
+
+    `warns`: it says so if others can read the file.
+    """
     content = read_object(path, name_key)
+    if warns and os.name == "posix" and path.stat().st_mode & 0o077:
+        warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
@@ -287,16 +332,18 @@ def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
-    address = server or content.get("server") or DEFAULT_SERVER
-    return Auth(content[name_key].strip(), token, address, certificates)
+    address = content.get("server", DEFAULT_SERVER) if server is None else server
+    name = content[name_key].strip()
+    return Auth(name, token, address, certificates, name_key == "username")
 
 
 def read_object(path: Path, name_key: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            warn(f"{path} can be read by others; chmod 600 it.")
+        data = path.read_bytes()
+        if is_utf_16(data):
+            raise BadSetup(about_utf_16(str(path), str(path)))
+        content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadSetup(
             f"There is no {path}. Put the file from the course staff there: "
@@ -3464,12 +3511,151 @@ def is_retryable(answer: Answer) -> bool:
     return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
 
 
+# --- handouts/client/distrust.py ----------------------------------------------------------
+#
+# Why the certificate of the queue is not trusted, and what to do about it.
+
+
+# OpenSSL's numbers of what is wrong with a certificate.
+NOT_YET_VALID, EXPIRED, UNKNOWN_ISSUERS, OTHER_NAMES = 9, 10, (18, 19, 20, 21), (62, 64)
+
+
+def why_untrusted(
+    error: ssl.SSLCertVerificationError, certificates: list[Path], script_folder: Path
+) -> tuple[str, str]:
+    """What is wrong, and what mends it: a sentence or two each."""
+    code = error.verify_code
+    if code in OTHER_NAMES:
+        return (
+            f"it is not for this name of the server: {error.verify_message}.",
+            "Use the address that the course staff gave.",
+        )
+    if code in (NOT_YET_VALID, EXPIRED):
+        return wrong_dates(code)
+    if code not in UNKNOWN_ISSUERS:
+        return f"{error.verify_message}.", "Show this to the course staff."
+    return unknown_issuer(certificates, script_folder, code != UNKNOWN_ISSUERS[2])
+
+
+def wrong_dates(code: int) -> tuple[str, str]:
+    import time  # only here, since few need it
+
+    now = time.strftime("%Y-%m-%d %H:%M")
+    if code == EXPIRED:
+        what = "it has expired"
+        mend = "If that is right, the course staff have to make a new one"
+    else:
+        what, mend = "it is not valid yet", "If that is wrong, set the clock"
+    return f"{what}, by this machine's clock, which says {now}.", f"{mend}."
+
+
+def unknown_issuer(
+    certificates: list[Path], script_folder: Path, is_self_signed: bool
+) -> tuple[str, str]:
+    if certificates:
+        names = " and ".join(str(path) for path in certificates)
+        return (
+            f"it is another one than that in {names}.",
+            "The queue has a new certificate, or this is not the queue: ask the course staff.",
+        )
+    if sys.platform == "darwin" and lacks_authorities():
+        return (
+            "this Python knows no certificate authorities.",
+            'Run "Install Certificates.command" in the Python folder of Applications; if it is '
+            "still not trusted then, put server.cert from the course staff beside this script.",
+        )
+    what = "it is self-signed" if is_self_signed else "nobody vouches for it that is known here"
+    return (
+        f"{what}, and there is no server.cert in {script_folder} to compare it with.",
+        "Put server.cert from the course staff there, beside this script.",
+    )
+
+
+def lacks_authorities() -> bool:
+    """Whether Python's own place for them is empty, as python.org's for macOS leaves it."""
+    places = ssl.get_default_verify_paths()
+    return places.cafile is None and not (places.capath and os.listdir(places.capath))
+
+
+# --- handouts/client/server_address.py ----------------------------------------------------
+#
+# The queue's address, as auth.json and --server say it.
+
+
+FORM = re.compile(
+    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::([0-9]*))?((?:/[a-z0-9_.~-]*)*)", re.IGNORECASE
+)
+NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+MAX_SHOWN, MAX_NAME, MAX_PORT = 60, 253, 65535
+
+
+class Address:
+    """Host, port, and the path below which the queue is, "" or such as "/telerun"."""
+
+    def __init__(self, host: str, port: int, base: str) -> None:
+        self.host = host
+        self.port = port
+        self.base = base
+
+
+def read_address(text: str) -> Address:
+    """Takes it apart. Raises BadSetup, whose words repeat nothing that may be a password."""
+    found = FORM.fullmatch(text.strip())
+    why = trouble_with_address(text.strip()) or ("" if found else "such as https://queue:4443")
+    if why or not found:
+        raise BadSetup(
+            f"The server {shown_address(text)} is not of the form https://host:port: {why}."
+        )
+    return Address(host_of(found[1]), int(found[2] or 443), found[3].rstrip("/"))
+
+
+def trouble_with_address(text: str) -> str:
+    """What is wrong with it, in words; "" if nothing is, or nothing that has words."""
+    found = FORM.fullmatch(text)
+    if not text:
+        return "it is empty"
+    if any(one.isspace() or not one.isprintable() for one in text):
+        return "it has a blank or a control character"
+    if "@" in text:
+        return "leave out the name or password before @"
+    if "?" in text or "#" in text:
+        return "leave out what begins with ? or #"
+    if text.lower().startswith("http:"):
+        return "say https in place of http"
+    if "://" not in text:
+        return "put https:// before it"
+    if found and found[2] and not 0 < int(found[2][:9]) <= MAX_PORT:
+        return f"a port is a number from 1 to {MAX_PORT}"
+    return "that is no name of a host" if found and not host_of(found[1]) else ""
+
+
+def host_of(text: str) -> str:
+    """The host as the system and certificates know it; "" if there can be none of that name."""
+    try:
+        if text.startswith("["):
+            socket.inet_pton(socket.AF_INET6, text[1:-1])
+            return text[1:-1]
+        name = text if text.isascii() else text.encode("idna").decode()
+    except (OSError, UnicodeError):
+        return ""
+    name = name[:-1] if name.endswith(".") else name  # which no certificate has
+    return name if len(name) <= MAX_NAME and NAME.fullmatch(name) else ""
+
+
+def shown_address(text: str) -> str:
+    """As much of it as is no secret."""
+    kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
+    shown = ascii(kept)[1:-1]
+    return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
+
+
 # --- handouts/client/connection.py --------------------------------------------------------
 #
 # The connection to the queue: HTTPS, kept alive, checked certificates, JSON.
 
 
-VERSION = "1"
+VERSION = "1.1"
+PARTIAL_CHAIN = 0x80000  # OpenSSL's; Python has a name for it from 3.10 on
 CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
@@ -3479,21 +3665,16 @@ class Queue:
 
     def __init__(self, auth: Auth) -> None:
         """Opens nothing yet. Raises BadSetup for a bad address or certificate file."""
-        url = urllib.parse.urlsplit(auth.server)
-        try:
-            self._port = url.port or 443
-        except ValueError:
-            self._port = 0
-        if url.scheme != "https" or not url.hostname or not self._port:
-            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
-        self.server = auth.server
-        self._host = url.hostname
-        self._base = url.path.rstrip("/") + "/api/v1"
+        self.address = read_address(auth.server)
+        self.server = auth.server.strip().rstrip("/")
+        self._base = self.address.base + "/api/v1"
         self._headers = {
             "Authorization": "Bearer " + auth.token,
             "Content-Type": "application/json",
             "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
+        if auth.is_user:  # the queue refuses a token that is somebody else's
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
@@ -3513,6 +3694,8 @@ class Queue:
                 self._context.load_verify_locations(str(certificate))
             except (OSError, ssl.SSLError):
                 raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
+        if self._certificates:  # each is trusted by itself, whoever signed it
+            self._context.verify_flags |= PARTIAL_CHAIN
 
     def request(
         self,
@@ -3557,9 +3740,9 @@ class Queue:
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             self.close()
+            what, mend = why_untrusted(error, self._certificates, HERE)
             raise Untrusted(
-                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
-                "Is server.cert the one from the course staff, and the server's name right?"
+                f"The certificate of {self.server} is not trusted: {what} {mend}", what, mend
             ) from None
         except LOST as error:
             raise self._lost(error, is_open) from None
@@ -3590,7 +3773,10 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
+            self.address.host,
+            self.address.port,
+            timeout=min(timeout, CONNECT_SECONDS),
+            context=self._context,
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate

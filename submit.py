@@ -9,10 +9,10 @@ options: // telerun: --with kernels.cu --flag=-lcublas --platform h100
 
 Its logs, and the files that it writes to ./out/, are saved in ./telerun-out/JOB/.
 
-Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Beside this file stands
-auth.json, from the course staff: {"username": "...", "token": "..."}, and optionally "server"
-(https://host:port) and "certificate" (a PEM file to trust, relative to auth.json). A server.cert
-beside this file is trusted too.
+Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Who you are is in auth.json,
+which --login puts into ~/.config/telerun; one beside this file comes first. It holds
+{"username": "...", "token": "..."}, and optionally "server" (https://host:port) and "certificate"
+(a PEM file to trust, relative to auth.json). A server.cert beside this file is trusted too.
 
 Exit status:
   0    the program was compiled, ran, and succeeded
@@ -54,47 +54,63 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (106, "handouts/client/errors.py", 6),
-    (128, "handouts/client/words.py", 10),
-    (164, "handouts/client/auth.py", 14),
-    (222, "handouts/client/tracebacks.py", 12),
-    (255, "handouts/submit/as_typed.py", 9),
-    (291, "handouts/submit/c_includes.py", 8),
-    (346, "handouts/submit/printable.py", 7),
-    (359, "handouts/submit/relative_names.py", 11),
-    (396, "handouts/submit/stop.py", 5),
-    (419, "handouts/submit/wishes.py", 8),
-    (460, "handouts/submit/compiler_flags.py", 10),
-    (532, "handouts/client/job_file_names.py", 8),
-    (574, "handouts/submit/python_imports.py", 13),
-    (643, "handouts/submit/source_file.py", 11),
-    (715, "handouts/submit/gather.py", 19),
-    (827, "handouts/submit/together.py", 12),
-    (864, "handouts/submit/data_files.py", 16),
-    (897, "handouts/submit/options.py", 15),
-    (1063, "handouts/submit/directives.py", 18),
-    (1213, "handouts/submit/submission.py", 22),
-    (1320, "handouts/submit/hints.py", 15),
-    (1355, "handouts/client/answer.py", 8),
-    (1404, "handouts/client/retries.py", 9),
-    (1418, "handouts/client/connection.py", 19),
-    (1582, "handouts/submit/streams.py", 11),
-    (1627, "handouts/submit/job_events.py", 14),
-    (1706, "handouts/submit/moments.py", 7),
-    (1752, "handouts/submit/job_lines.py", 10),
-    (1887, "handouts/submit/screen.py", 17),
-    (1947, "handouts/submit/live.py", 10),
-    (2084, "handouts/submit/persistent.py", 16),
-    (2161, "handouts/submit/older_queue.py", 13),
-    (2220, "handouts/submit/refusals.py", 12),
-    (2268, "handouts/submit/job_client.py", 23),
-    (2408, "handouts/submit/file_names.py", 14),
-    (2435, "handouts/submit/written_beside.py", 10),
-    (2469, "handouts/submit/output_files.py", 19),
-    (2553, "handouts/submit/log_files.py", 16),
-    (2586, "handouts/submit/show.py", 13),
-    (2616, "handouts/submit/web.py", 13),
-    (2688, "handouts/submit/main.py", 56),
+    (122, "handouts/client/errors.py", 6),
+    (149, "handouts/client/text_encoding.py", 6),
+    (173, "handouts/client/words.py", 10),
+    (209, "handouts/client/auth.py", 15),
+    (282, "handouts/client/tracebacks.py", 12),
+    (315, "handouts/submit/as_typed.py", 9),
+    (351, "handouts/submit/auth_place.py", 12),
+    (381, "handouts/client/answer.py", 8),
+    (430, "handouts/client/distrust.py", 10),
+    (496, "handouts/client/server_address.py", 10),
+    (568, "handouts/client/connection.py", 21),
+    (733, "handouts/submit/pinned.py", 14),
+    (784, "handouts/submit/stop.py", 5),
+    (807, "handouts/submit/wrong.py", 6),
+    (821, "handouts/submit/from_outside.py", 18),
+    (893, "handouts/submit/client_versions.py", 11),
+    (914, "handouts/submit/own_version.py", 13),
+    (943, "handouts/submit/printable.py", 7),
+    (956, "handouts/submit/queue_state.py", 12),
+    (998, "handouts/submit/doctor.py", 24),
+    (1156, "handouts/submit/c_includes.py", 8),
+    (1211, "handouts/submit/relative_names.py", 11),
+    (1248, "handouts/submit/wishes.py", 8),
+    (1289, "handouts/submit/compiler_flags.py", 10),
+    (1361, "handouts/client/job_file_names.py", 8),
+    (1403, "handouts/submit/python_imports.py", 13),
+    (1472, "handouts/submit/source_file.py", 12),
+    (1546, "handouts/submit/gather.py", 19),
+    (1658, "handouts/submit/together.py", 12),
+    (1695, "handouts/submit/data_files.py", 16),
+    (1728, "handouts/submit/options.py", 14),
+    (1901, "handouts/submit/directives.py", 18),
+    (2051, "handouts/submit/submission.py", 22),
+    (2158, "handouts/submit/hints.py", 15),
+    (2193, "handouts/client/retries.py", 9),
+    (2207, "handouts/submit/streams.py", 11),
+    (2252, "handouts/submit/job_events.py", 14),
+    (2331, "handouts/submit/moments.py", 7),
+    (2377, "handouts/submit/job_lines.py", 10),
+    (2512, "handouts/submit/screen.py", 17),
+    (2572, "handouts/submit/live.py", 10),
+    (2709, "handouts/submit/persistent.py", 16),
+    (2786, "handouts/submit/older_queue.py", 13),
+    (2845, "handouts/submit/refusals.py", 12),
+    (2893, "handouts/submit/job_client.py", 24),
+    (3040, "handouts/submit/file_names.py", 14),
+    (3067, "handouts/submit/written_beside.py", 10),
+    (3101, "handouts/submit/output_files.py", 19),
+    (3185, "handouts/submit/log_files.py", 16),
+    (3218, "handouts/submit/asking.py", 11),
+    (3258, "handouts/submit/login_code.py", 12),
+    (3308, "handouts/submit/private_files.py", 12),
+    (3362, "handouts/submit/login.py", 25),
+    (3451, "handouts/submit/show.py", 13),
+    (3481, "handouts/submit/typed_secrets.py", 11),
+    (3500, "handouts/submit/web.py", 13),
+    (3572, "handouts/submit/main.py", 60),
 )
 
 
@@ -118,6 +134,35 @@ class Unreachable(Exception):
 
 class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
+
+    def __init__(self, message: str, what: str = "", mend: str = "") -> None:
+        super().__init__(message)
+        self.what = what or message  # is wrong with the certificate
+        self.mend = mend
+
+
+# --- handouts/client/text_encoding.py -----------------------------------------------------
+#
+# Files that hold text, but not as UTF-8.
+
+
+def is_utf_16(data: bytes) -> bool:
+    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    NUL beside most of the first characters."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    begin = data[:64]
+    pairs = len(begin) // 2
+    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+
+
+def about_utf_16(shown: str, path: str) -> str:
+    """What is wrong with such a file, which is called `shown`, and how to save it."""
+    name = f'"{path}"' if " " in path else path
+    return (
+        f"{shown} is in UTF-16, as PowerShell's > writes it. Save it as UTF-8: in the editor, or "
+        f"with (Get-Content {name}) | Set-Content -Encoding utf8 {name}"
+    )
 
 
 # --- handouts/client/words.py -------------------------------------------------------------
@@ -168,16 +213,29 @@ DEFAULT_SERVER = "https://localhost:4443"
 class Auth:
     """What auth.json says."""
 
-    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        server: str,
+        certificates: list[Path],
+        is_user: bool = False,
+    ) -> None:
+        self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
         self.server = server
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
-    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
+
+    `warns`: it says so if others can read the file.
+    """
     content = read_object(path, name_key)
+    if warns and os.name == "posix" and path.stat().st_mode & 0o077:
+        warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
@@ -192,16 +250,18 @@ def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
-    address = server or content.get("server") or DEFAULT_SERVER
-    return Auth(content[name_key].strip(), token, address, certificates)
+    address = content.get("server", DEFAULT_SERVER) if server is None else server
+    name = content[name_key].strip()
+    return Auth(name, token, address, certificates, name_key == "username")
 
 
 def read_object(path: Path, name_key: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            warn(f"{path} can be read by others; chmod 600 it.")
+        data = path.read_bytes()
+        if is_utf_16(data):
+            raise BadSetup(about_utf_16(str(path), str(path)))
+        content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadSetup(
             f"There is no {path}. Put the file from the course staff there: "
@@ -283,6 +343,811 @@ def quoted(word: str) -> str:
     return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
 
 
+# --- handouts/submit/auth_place.py --------------------------------------------------------
+#
+# Where auth.json is: beside this script, or in the user's own folder for settings.
+
+
+BESIDE = HERE / "auth.json"
+
+
+def own_folder() -> Path:
+    """Such as ~/.config/telerun, where `--login` keeps what it gets."""
+    place = os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME", "")
+    if os.path.isabs(place):
+        return Path(place, "telerun")
+    return Path(os.path.expanduser("~"), ".config", "telerun")
+
+
+def auth_file(given: Path | None) -> Path:
+    """The file that says who this is. Raises BadSetup where there is none."""
+    own = own_folder() / "auth.json"
+    for path in [given] if given else [BESIDE, own]:
+        if os.path.lexists(path):
+            return path
+    if given:
+        raise BadSetup(f"There is no {given}. To log in: {as_typed('--login')}")
+    raise BadSetup(
+        f"There is no auth.json, neither {BESIDE} nor {own}. With the log-in code from the course "
+        f"staff, say: {as_typed('--login')}"
+    )
+
+
+# --- handouts/client/answer.py ------------------------------------------------------------
+#
+# An answer of the queue.
+
+
+class Answer:
+    """HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
+
+    def __init__(
+        self, status: int, headers: dict[str, str], body: Any, is_from_others: bool = False
+    ) -> None:
+        self.is_from_others = is_from_others  # somebody on the way gave it, in the queue's place
+        self.status = status
+        self.headers = headers  # their names in lower case
+        self.body = body
+
+    @property
+    def problem(self) -> str:
+        """The stable name of an error (RFC 9457), such as "pending-job"; "" if it is none."""
+        return str(self.body.get("type", "")).rpartition("/")[2] if self.status >= 400 else ""
+
+    @property
+    def detail(self) -> str:
+        """An error in words."""
+        return str(self.body.get("detail") or f"HTTP status {self.status}")
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it goes on (server-sent events)."""
+        kind = self.headers.get("content-type", "")
+        return self.status == 200 and kind.startswith("text/event-stream")
+
+    @property
+    def refuses_token(self) -> bool:
+        """Whether the token is not accepted, and will not be later."""
+        return self.status == 401 or self.problem == "too-many-wrong-tokens"
+
+    @property
+    def retry_after(self) -> float:
+        """How many seconds the queue asks to be left alone."""
+        text = self.headers.get("retry-after", "")
+        return float(text) if text.isdigit() else 0.0
+
+
+def is_retryable(answer: Answer) -> bool:
+    """Whether the same request may fare better later."""
+    return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
+
+
+# --- handouts/client/distrust.py ----------------------------------------------------------
+#
+# Why the certificate of the queue is not trusted, and what to do about it.
+
+
+# OpenSSL's numbers of what is wrong with a certificate.
+NOT_YET_VALID, EXPIRED, UNKNOWN_ISSUERS, OTHER_NAMES = 9, 10, (18, 19, 20, 21), (62, 64)
+
+
+def why_untrusted(
+    error: ssl.SSLCertVerificationError, certificates: list[Path], script_folder: Path
+) -> tuple[str, str]:
+    """What is wrong, and what mends it: a sentence or two each."""
+    code = error.verify_code
+    if code in OTHER_NAMES:
+        return (
+            f"it is not for this name of the server: {error.verify_message}.",
+            "Use the address that the course staff gave.",
+        )
+    if code in (NOT_YET_VALID, EXPIRED):
+        return wrong_dates(code)
+    if code not in UNKNOWN_ISSUERS:
+        return f"{error.verify_message}.", "Show this to the course staff."
+    return unknown_issuer(certificates, script_folder, code != UNKNOWN_ISSUERS[2])
+
+
+def wrong_dates(code: int) -> tuple[str, str]:
+    import time  # only here, since few need it
+
+    now = time.strftime("%Y-%m-%d %H:%M")
+    if code == EXPIRED:
+        what = "it has expired"
+        mend = "If that is right, the course staff have to make a new one"
+    else:
+        what, mend = "it is not valid yet", "If that is wrong, set the clock"
+    return f"{what}, by this machine's clock, which says {now}.", f"{mend}."
+
+
+def unknown_issuer(
+    certificates: list[Path], script_folder: Path, is_self_signed: bool
+) -> tuple[str, str]:
+    if certificates:
+        names = " and ".join(str(path) for path in certificates)
+        return (
+            f"it is another one than that in {names}.",
+            "The queue has a new certificate, or this is not the queue: ask the course staff.",
+        )
+    if sys.platform == "darwin" and lacks_authorities():
+        return (
+            "this Python knows no certificate authorities.",
+            'Run "Install Certificates.command" in the Python folder of Applications; if it is '
+            "still not trusted then, put server.cert from the course staff beside this script.",
+        )
+    what = "it is self-signed" if is_self_signed else "nobody vouches for it that is known here"
+    return (
+        f"{what}, and there is no server.cert in {script_folder} to compare it with.",
+        "Put server.cert from the course staff there, beside this script.",
+    )
+
+
+def lacks_authorities() -> bool:
+    """Whether Python's own place for them is empty, as python.org's for macOS leaves it."""
+    places = ssl.get_default_verify_paths()
+    return places.cafile is None and not (places.capath and os.listdir(places.capath))
+
+
+# --- handouts/client/server_address.py ----------------------------------------------------
+#
+# The queue's address, as auth.json and --server say it.
+
+
+FORM = re.compile(
+    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::([0-9]*))?((?:/[a-z0-9_.~-]*)*)", re.IGNORECASE
+)
+NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+MAX_SHOWN, MAX_NAME, MAX_PORT = 60, 253, 65535
+
+
+class Address:
+    """Host, port, and the path below which the queue is, "" or such as "/telerun"."""
+
+    def __init__(self, host: str, port: int, base: str) -> None:
+        self.host = host
+        self.port = port
+        self.base = base
+
+
+def read_address(text: str) -> Address:
+    """Takes it apart. Raises BadSetup, whose words repeat nothing that may be a password."""
+    found = FORM.fullmatch(text.strip())
+    why = trouble_with_address(text.strip()) or ("" if found else "such as https://queue:4443")
+    if why or not found:
+        raise BadSetup(
+            f"The server {shown_address(text)} is not of the form https://host:port: {why}."
+        )
+    return Address(host_of(found[1]), int(found[2] or 443), found[3].rstrip("/"))
+
+
+def trouble_with_address(text: str) -> str:
+    """What is wrong with it, in words; "" if nothing is, or nothing that has words."""
+    found = FORM.fullmatch(text)
+    if not text:
+        return "it is empty"
+    if any(one.isspace() or not one.isprintable() for one in text):
+        return "it has a blank or a control character"
+    if "@" in text:
+        return "leave out the name or password before @"
+    if "?" in text or "#" in text:
+        return "leave out what begins with ? or #"
+    if text.lower().startswith("http:"):
+        return "say https in place of http"
+    if "://" not in text:
+        return "put https:// before it"
+    if found and found[2] and not 0 < int(found[2][:9]) <= MAX_PORT:
+        return f"a port is a number from 1 to {MAX_PORT}"
+    return "that is no name of a host" if found and not host_of(found[1]) else ""
+
+
+def host_of(text: str) -> str:
+    """The host as the system and certificates know it; "" if there can be none of that name."""
+    try:
+        if text.startswith("["):
+            socket.inet_pton(socket.AF_INET6, text[1:-1])
+            return text[1:-1]
+        name = text if text.isascii() else text.encode("idna").decode()
+    except (OSError, UnicodeError):
+        return ""
+    name = name[:-1] if name.endswith(".") else name  # which no certificate has
+    return name if len(name) <= MAX_NAME and NAME.fullmatch(name) else ""
+
+
+def shown_address(text: str) -> str:
+    """As much of it as is no secret."""
+    kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
+    shown = ascii(kept)[1:-1]
+    return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
+
+
+# --- handouts/client/connection.py --------------------------------------------------------
+#
+# The connection to the queue: HTTPS, kept alive, checked certificates, JSON.
+
+
+VERSION = "1.1"
+PARTIAL_CHAIN = 0x80000  # OpenSSL's; Python has a name for it from 3.10 on
+CONNECT_SECONDS = 10.0
+LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
+
+
+class Queue:
+    """The queue, over one kept-alive HTTPS connection. One request at a time."""
+
+    def __init__(self, auth: Auth) -> None:
+        """Opens nothing yet. Raises BadSetup for a bad address or certificate file."""
+        self.address = read_address(auth.server)
+        self.server = auth.server.strip().rstrip("/")
+        self._base = self.address.base + "/api/v1"
+        self._headers = {
+            "Authorization": "Bearer " + auth.token,
+            "Content-Type": "application/json",
+            "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
+        }
+        if auth.is_user:  # the queue refuses a token that is somebody else's
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
+        self._certificates = auth.certificates
+        self._trust(system=not auth.certificates)
+        self._connection: http.client.HTTPSConnection | None = None
+        self._socket: Any = None  # its own, also while the last answer of it is read
+
+    def _trust(self, system: bool) -> None:
+        """Trusts the certificates named, and with `system` those that the system trusts too.
+
+        Reading the system's takes longer than anything else that a student waits for here.
+        """
+        self._trusts_system = system
+        self._context = (
+            ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
+        for certificate in self._certificates:
+            try:
+                self._context.load_verify_locations(str(certificate))
+            except (OSError, ssl.SSLError):
+                raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
+        if self._certificates:  # each is trusted by itself, whoever signed it
+            self._context.verify_flags |= PARTIAL_CHAIN
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        timeout: float = 30.0,
+    ) -> Answer:
+        """Sends one request; returns the answer, whatever its status.
+
+        A body of bytes is sent as it is, any other as JSON. All requests are idempotent, so when
+        the queue has closed a kept-alive connection meanwhile, a new one is opened without a
+        message. Raises Unreachable, Untrusted.
+        """
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+
+        def exchange() -> Answer:
+            return self._answer(self._ask(method, path, data, headers or {}, timeout))
+
+        return self._over_a_new_one_too(exchange)
+
+    def _over_a_new_one_too(self, exchange: Callable[[], Any]) -> Any:
+        """Does it, and once more if a kept-alive connection did not serve."""
+        kept_alive = self._connection is not None
+        try:
+            return exchange()
+        except Unreachable as error:
+            if not kept_alive or error.timed_out:
+                raise
+        return exchange()
+
+    def _ask(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
+    ) -> http.client.HTTPResponse:
+        """Sends the request; an answer whose body is not read yet."""
+        is_open = False
+        try:
+            connection = self._open(timeout)
+            is_open = True
+            connection.request(method, self._base + path, data, {**self._headers, **headers})
+            return connection.getresponse()
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            what, mend = why_untrusted(error, self._certificates, HERE)
+            raise Untrusted(
+                f"The certificate of {self.server} is not trusted: {what} {mend}", what, mend
+            ) from None
+        except LOST as error:
+            raise self._lost(error, is_open) from None
+
+    def _answer(self, response: http.client.HTTPResponse) -> Answer:
+        """Reads it to its end."""
+        try:
+            content = response.read()
+        except LOST as error:
+            raise self._lost(error) from None
+        self._has_ended(response)
+        return self._parse(response, content)
+
+    def _lost(self, error: Exception, was_open: bool = True) -> Unreachable:
+        """Closes the connection; what to raise."""
+        self.close()
+        message = f"{self.server} does not answer: {in_words(error)}"
+        return Unreachable(message, was_open and isinstance(error, socket.timeout))
+
+    def _has_ended(self, response: http.client.HTTPResponse) -> None:
+        """An answer was read to its end; the queue may want no other on its connection."""
+        if response.getheader("Connection", "").lower() == "close":
+            self.close()
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        # http.client drops the socket of an answer after which the other side closes.
+        if self._connection is not None and self._connection.sock is not None:
+            self._connection.sock.settimeout(timeout)
+            return self._connection
+        self._connection = http.client.HTTPSConnection(
+            self.address.host,
+            self.address.port,
+            timeout=min(timeout, CONNECT_SECONDS),
+            context=self._context,
+        )
+        try:
+            self._connection.connect()  # the token is sent when this has checked the certificate
+            self._socket = self._connection.sock
+            self._socket.settimeout(timeout)
+        except ssl.SSLCertVerificationError:
+            if self._trusts_system:
+                raise
+            self.close()
+            self._trust(system=True)
+            return self._open(timeout)
+        return self._connection
+
+    def _parse(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        if response.status == 200 and headers.get("content-type") == "application/octet-stream":
+            return Answer(response.status, headers, content)
+        try:
+            body = json.loads(content.decode()) if content else {}
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict) or (300 <= response.status < 400 and response.status != 304):
+            self.close()
+            raise Unreachable(
+                f"{self.server} answers, but not as a Telerun queue does "
+                f"(HTTP status {response.status}). Is the address right?",
+                status=response.status,
+            )
+        return Answer(response.status, headers, body)
+
+    def close(self) -> None:
+        """Closes the connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+# --- handouts/submit/pinned.py ------------------------------------------------------------
+#
+# The queue before it is known who asks: for a log-in code, and for looking at it from outside.
+
+
+class PinnedQueue(Queue):
+    """Trusts one certificate, by the beginning of its SHA-256; without one, what the system trusts.
+
+    Nothing is sent before that is checked, and never a token.
+    """
+
+    def __init__(self, server: str, pin: bytes) -> None:
+        self._pin = pin
+        self.certificate = b""  # that of the queue, in DER, once it is known to be the right one
+        super().__init__(Auth("", "", server, []))
+        del self._headers["Authorization"]
+
+    def _trust(self, system: bool) -> None:
+        super()._trust(system)
+        if self._pin:
+            self._context = without_trust()
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        connection = super()._open(timeout)
+        if self._pin:
+            found = connection.sock.getpeercert(binary_form=True)
+            if not is_pinned(found, self._pin):
+                self.close()
+                raise Untrusted(
+                    f"What answers at {self.server} is not the queue of this log-in code: its "
+                    "certificate is another one. The code was not sent. Ask the course staff."
+                )
+            self.certificate = found
+        return connection
+
+
+def is_pinned(certificate: bytes | None, pin: bytes) -> bool:
+    """Whether a certificate in DER is the one that the pin is of."""
+    import hashlib  # only here, since it takes time to import
+
+    return hashlib.sha256(certificate or b"").digest()[: len(pin)] == pin
+
+
+def without_trust() -> Any:
+    """For a connection over which no secret goes before the other side is known."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+# --- handouts/submit/stop.py --------------------------------------------------------------
+#
+# What the exit status says, and how any part of this program ends it.
+
+
+SUCCEEDED = 0
+PROGRAM_FAILED = 1
+WRONG_USAGE = 2
+REFUSED = 3
+UNREACHABLE = 4
+NO_RESULT = 5
+UNSAVED = 6
+INTERRUPTED = 130
+
+
+class Stop(Exception):
+    """Ends the program with a message and an exit status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+# --- handouts/submit/wrong.py -------------------------------------------------------------
+#
+# What --doctor finds.
+
+
+class Wrong(Exception):
+    """Something is wrong: what, what mends it, and the exit status that it would lead to."""
+
+    def __init__(self, what: str, mend: str, status: int) -> None:
+        super().__init__(what)
+        self.mend = mend
+        self.status = status
+
+
+# --- handouts/submit/from_outside.py ------------------------------------------------------
+#
+# The queue as anyone finds it: nothing of who asks is sent, and nothing it says is trusted.
+
+
+class Outside:
+    """What was seen."""
+
+    def __init__(self, tls: str, certificate: bytes, seconds_ahead: Any) -> None:
+        self.tls = tls  # such as "TLSv1.3"
+        self.certificate = certificate  # in DER
+        self.seconds_ahead = seconds_ahead  # of this machine's clock; None if it is not known
+
+
+def connect(address: Address) -> str:
+    """Whether the host has an address and takes connections; which one. Raises Wrong."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Wrong(
+            f"no host of the name {address.host} is known to this machine.",
+            "Is it written as the course staff wrote it? Is the network, or the VPN, on?",
+            UNREACHABLE,
+        ) from None
+    try:
+        with socket.create_connection((address.host, address.port), CONNECT_SECONDS) as peer:
+            return f"{peer.getpeername()[0]}, port {address.port}"
+    except OSError as error:
+        raise Wrong(
+            f"{found[0][4][0]}, port {address.port}, does not answer: {in_words(error)}.",
+            "Is the port right? Is the network, or the VPN, on? A firewall may be in between.",
+            UNREACHABLE,
+        ) from None
+
+
+def look(address: Address) -> Outside:
+    """Its certificate and its clock. Raises Wrong."""
+    connection = http.client.HTTPSConnection(
+        address.host, address.port, timeout=CONNECT_SECONDS, context=without_trust()
+    )
+    try:
+        connection.connect()
+        version = connection.sock.version() or "TLS"
+        certificate = connection.sock.getpeercert(binary_form=True) or b""
+        began = time.time()
+        connection.request("GET", address.base + "/healthz")
+        answer = connection.getresponse()
+        return Outside(version, certificate, ahead(answer.getheader("Date"), began))
+    except LOST as error:
+        raise Wrong(
+            f"port {address.port} takes connections, but is no queue: {in_words(error)}.",
+            "Is the port right?",
+            UNREACHABLE,
+        ) from None
+    finally:
+        connection.close()
+
+
+def ahead(date: str | None, began: float) -> Any:
+    """How many seconds this machine's clock is before the one that wrote the date."""
+    import email.utils  # only here, since it takes time to import
+
+    try:
+        theirs = email.utils.parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError, IndexError):
+        return None
+    now = time.time()
+    if began - 1 <= theirs <= now + 1:
+        return 0.0
+    return began - theirs if theirs < began else now - theirs
+
+
+# --- handouts/submit/client_versions.py ---------------------------------------------------
+#
+# Which submit.py is newer: this one, or the one that the queue hands out.
+
+
+VERSION_HEADER = "telerun-client-version"
+
+
+def numbers_of(version: Any) -> tuple[int, ...]:
+    """To compare versions by; empty for what is none."""
+    found = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}", str(version))
+    return tuple(int(part) for part in str(version).split(".")) if found else ()
+
+
+def hint_at_newer(answer: Answer, server: str) -> str:
+    """A line about the newer submit.py that the queue has; "" if it has none."""
+    if numbers_of(answer.headers.get(VERSION_HEADER)) > numbers_of(VERSION):
+        return f"A newer submit.py is at {server}/submit.py"
+    return ""
+
+
+# --- handouts/submit/own_version.py -------------------------------------------------------
+#
+# Whether this is the submit.py that the queue hands out, for --doctor.
+
+
+def about_own_version(own: str, answer: Answer, server: str) -> str:
+    """Which of the two is newer, or whether this one was changed. Raises Wrong."""
+    if answer.status != 200:
+        return f"version {own}; which one this older queue has, it does not say"
+    theirs = answer.body.get("version")
+    address = f"{server}/submit.py"
+    if numbers_of(theirs) > numbers_of(own):
+        what = f"version {own} is older than the queue's, {theirs}."
+        raise Wrong(what, f"The newer one is at {address}", WRONG_USAGE)
+    if numbers_of(theirs) < numbers_of(own):
+        return f"version {own}; the queue is older, and may not know all that it can"
+    if answer.body.get("sha256") != own_digest():
+        return f"version {own}, not quite the one at {address}"
+    return f"version {own}, the same as the queue's"
+
+
+def own_digest() -> str:
+    """SHA-256 of this file."""
+    import hashlib  # only here, since it takes time to import
+
+    content = Path(__file__).read_bytes().replace(b"\r\n", b"\n")
+    return hashlib.sha256(content).hexdigest()
+
+
+# --- handouts/submit/printable.py ---------------------------------------------------------
+#
+# Text that is safe to print on a terminal, whoever wrote it.
+
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text with its control characters spelled out."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+# --- handouts/submit/queue_state.py -------------------------------------------------------
+#
+# How the queue is, for --doctor.
+
+
+def about_state(answer: Answer) -> str:
+    """Whether it takes and starts jobs. Raises Wrong."""
+    if answer.status == 404:
+        return "older than this submit.py; how it is, it does not say"
+    queue = answer.body
+    words = str(queue.get("message") or "")
+    if queue.get("accepting") is False:
+        raise Wrong("it takes no jobs now.", words or "Ask the course staff.", REFUSED)
+    if queue.get("starting") is False:
+        raise Wrong("it takes jobs, and starts none now.", words or "Wait.", REFUSED)
+    return f"open; {queue.get('queued', '?')} jobs wait, {queue.get('running', '?')} run"
+
+
+def about_hosts(answer: Answer) -> str:
+    """Which are there. Raises Wrong if there is none."""
+    if answer.status == 404:
+        return "the queue does not say"
+    platforms = answer.body.get("platforms")
+    there = [in_a_word(one) for one in platforms or [] if isinstance(one, dict) and is_there(one)]
+    if not there:
+        raise Wrong(
+            "none is connected: jobs wait until one is.", "The course staff see that too.", REFUSED
+        )
+    return ", ".join(there)
+
+
+def is_there(platform: dict[str, Any]) -> bool:
+    count = platform.get("executors")
+    return isinstance(count, int) and count > 0
+
+
+def in_a_word(platform: dict[str, Any]) -> str:
+    """Such as "h100: 2 hosts"."""
+    count = platform["executors"]
+    return f"{platform.get('name')}: {count} host{'' if count == 1 else 's'}"
+
+
+# --- handouts/submit/doctor.py ------------------------------------------------------------
+#
+# --doctor: whether everything is in place, a line each, and what mends what is not.
+
+
+MAX_CLOCK_SECONDS = 60
+SECONDS = 20.0  # for an answer
+OLDEST_PYTHON = (3, 8)
+
+
+def doctor(given: Path | None, server: str | None) -> int:
+    """Prints all checks; the exit status, 0 only if nothing is wrong."""
+    return Doctor(given, server).run()
+
+
+def say(line: str) -> None:
+    """That nobody reads it is no reason to stop."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        pass
+
+
+class Doctor:
+    """What one check finds out, the next ones need."""
+
+    def __init__(self, given: Path | None, server: str | None) -> None:
+        self._given = given
+        self._server = server
+        self._auth: Auth = None
+        self._address: Address = None
+        self._outside: Outside = None
+        self._queue: Queue = None
+        self._status = SUCCEEDED  # of the first thing that is wrong
+        self._wrong = 0
+        marks = "\u2713\u2717\u2192"
+        try:
+            marks.encode(sys.stdout.encoding or "ascii")
+        except (UnicodeError, LookupError):
+            marks = "+x>"
+        self._good, self._bad, self._arrow = marks
+
+    def run(self) -> int:
+        self._check("Python", self._python)
+        if self._check("auth.json", self._auth_json) and self._check("address", self._url):
+            self._over_the_network()
+        count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
+        say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
+        say("This may be shown to others: there is no token in it.")
+        return self._status
+
+    def _over_the_network(self) -> None:
+        if not self._check("connection", self._connection):
+            return
+        self._check("clock", self._clock)
+        if not self._check("certificate", self._certificate):
+            return
+        if self._check("name and token", self._token):
+            self._check("submit.py", self._version)
+            self._check("queue", lambda: about_state(self._ask("/queue")))
+            self._check("hosts", lambda: about_hosts(self._ask("/queue")))
+
+    def _check(self, name: str, look_at: Callable[[], str]) -> bool:
+        """Prints what it finds; whether that is well."""
+        try:
+            say(f"{self._good} {name}: {look_at()}")
+            return True
+        except Wrong as wrong:
+            what, mend, status = str(wrong), wrong.mend, wrong.status
+        except BadSetup as error:
+            what, mend, status = str(error), "", WRONG_USAGE
+        except Untrusted as error:
+            what, mend, status = error.what, error.mend, UNREACHABLE
+        except Unreachable as error:
+            what, mend, status = str(error), "", UNREACHABLE
+        self._wrong += 1
+        self._status = self._status or status
+        say(f"{self._bad} {name}: {what}")
+        if mend:
+            say(f"  {self._arrow} {mend}")
+        return False
+
+    # --- On this machine ---
+
+    def _python(self) -> str:
+        import platform  # only here, since it takes time to import
+
+        found = f"{platform.python_version()} on {platform.system()} {platform.release()}"
+        if sys.version_info[:2] < OLDEST_PYTHON:
+            raise Wrong(found, "Install Python 3.8 or newer.", WRONG_USAGE)
+        return found
+
+    def _auth_json(self) -> str:
+        path = auth_file(self._given)
+        self._auth = read_auth(path, "username", self._server, False)
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            raise Wrong(
+                f"{path}, of {self._auth.name}, can be read by others on this machine.",
+                f"chmod 600 {path}",
+                WRONG_USAGE,
+            )
+        return f"{path}, of {self._auth.name}"
+
+    def _url(self) -> str:
+        self._address = read_address(self._auth.server)
+        certificates = " and ".join(map(str, self._auth.certificates))
+        self._queue = Queue(self._auth)
+        return f"{self._queue.server}, trusted by {certificates or 'what this system trusts'}"
+
+    # --- From outside, without a word about who asks ---
+
+    def _connection(self) -> str:
+        peer = connect(self._address)
+        self._outside = look(self._address)
+        return f"{peer}, which speaks {self._outside.tls}"
+
+    def _clock(self) -> str:
+        ahead = self._outside.seconds_ahead
+        if ahead is None:
+            return "the queue does not say what time it is"
+        if abs(ahead) > MAX_CLOCK_SECONDS:
+            way = "ahead of" if ahead > 0 else "behind"
+            raise Wrong(
+                f"this machine's is {abs(ahead):.0f} seconds {way} the queue's.",
+                "Set it by the network: certificates are valid between two dates.",
+                WRONG_USAGE,
+            )
+        return "as the queue's"
+
+    # --- As who one is ---
+
+    def _certificate(self) -> str:
+        self._ask("/queue")
+        return "trusted, and for this address"
+
+    def _token(self) -> str:
+        answer = self._ask("/user")
+        if answer.status == 404:  # an older queue
+            answer = self._ask("/queue")
+            self._refuse(answer)
+            return "the token is taken; whose it is, this older queue does not say"
+        self._refuse(answer)
+        return f"the token is that of {answer.body.get('username')}"
+
+    def _refuse(self, answer: Answer) -> None:
+        if answer.status >= 400:
+            mend = f"Ask the course staff for a log-in code, then: {as_typed('--login')}"
+            status = REFUSED if answer.status < 500 else UNREACHABLE
+            raise Wrong(answer.detail, mend if status == REFUSED else "", status)
+
+    def _version(self) -> str:
+        return about_own_version(VERSION, self._ask("/client"), self._queue.server)
+
+    def _ask(self, path: str) -> Answer:
+        return self._queue.request("GET", path, timeout=SECONDS)
+
+
 # --- handouts/submit/c_includes.py --------------------------------------------------------
 #
 # What a file in C, C++ or CUDA includes.
@@ -338,19 +1203,6 @@ def without_comment(found: re.Match[str]) -> str:
     return text
 
 
-# --- handouts/submit/printable.py ---------------------------------------------------------
-#
-# Text that is safe to print on a terminal, whoever wrote it.
-
-
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """The text with its control characters spelled out."""
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 # --- handouts/submit/relative_names.py ----------------------------------------------------
 #
 # Names of the files of a submission: relative to the main file's folder, with / on any system.
@@ -386,29 +1238,6 @@ def is_really_below(root: Path, path: Path) -> bool:
         return os.path.commonpath([top, os.path.realpath(path)]) == top
     except ValueError:
         return False
-
-
-# --- handouts/submit/stop.py --------------------------------------------------------------
-#
-# What the exit status says, and how any part of this program ends it.
-
-
-SUCCEEDED = 0
-PROGRAM_FAILED = 1
-WRONG_USAGE = 2
-REFUSED = 3
-UNREACHABLE = 4
-NO_RESULT = 5
-UNSAVED = 6
-INTERRUPTED = 130
-
-
-class Stop(Exception):
-    """Ends the program with a message and an exit status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 # --- handouts/submit/wishes.py ------------------------------------------------------------
@@ -659,6 +1488,8 @@ def read_source(path: Path) -> str:
 def read_text(path: Path, shown: str) -> str:
     """The text of a file, which errors call `shown`. Raises Stop."""
     data = read_bytes(path, shown)
+    if is_utf_16(data):
+        raise Stop(WRONG_USAGE, about_utf_16(shown, str(path)))
     if b"\0" in data:
         place = data.index(b"\0")
         raise Stop(
@@ -1003,9 +1834,8 @@ def parse(argv: Any) -> argparse.Namespace:
     parser.add_argument(
         "--auth",
         type=Path,
-        default=HERE / "auth.json",
         metavar="FILE",
-        help="who you are (default: auth.json beside this script)",
+        help="who you are (default: auth.json beside this script, or else what --login wrote)",
     )
     parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
     parser.add_argument(
@@ -1024,6 +1854,12 @@ def parse(argv: Any) -> argparse.Namespace:
     )
     one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
     one.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
+    one.add_argument(
+        "--login", action="store_true", help="ask for a log-in code, and keep who you are"
+    )
+    one.add_argument(
+        "--doctor", action="store_true", help="say what is wrong with this set-up, if anything is"
+    )
     options = parser.parse_intermixed_args(
         with_joined_flags(sys.argv[1:] if argv is None else argv)
     )
@@ -1034,14 +1870,16 @@ def parse(argv: Any) -> argparse.Namespace:
 
 def repeated(options: argparse.Namespace) -> list[str]:
     """The options that a hint has to repeat: who asks, and whom."""
-    words = ["--auth", str(options.auth)] if options.auth != HERE / "auth.json" else []
+    words = ["--auth", str(options.auth)] if options.auth else []
     return words + (["--server", options.server] if options.server else [])
 
 
 def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     """Ends the program for options that do not go together."""
-    has_none = options.attach is None and options.cancel is None and not options.web
-    if (options.file is None) == has_none:
+    is_else = options.login or options.doctor or options.web
+    if (options.file is None) == (
+        options.attach is None and options.cancel is None and not is_else
+    ):
         parser.error("name one FILE.cu, or use --attach ID, --cancel ID or --web")
     if options.cancel is not None and options.out is not None:
         parser.error(
@@ -1347,55 +2185,6 @@ def hint_at_missing(submission: Submission, compile_log: str) -> None:
         warn(f"And {len(missing) - SHOWN_MISSING} more includes.")
 
 
-# --- handouts/client/answer.py ------------------------------------------------------------
-#
-# An answer of the queue.
-
-
-class Answer:
-    """HTTP status, headers, and the JSON body ({} if there is none), or a file's bytes."""
-
-    def __init__(
-        self, status: int, headers: dict[str, str], body: Any, is_from_others: bool = False
-    ) -> None:
-        self.is_from_others = is_from_others  # somebody on the way gave it, in the queue's place
-        self.status = status
-        self.headers = headers  # their names in lower case
-        self.body = body
-
-    @property
-    def problem(self) -> str:
-        """The stable name of an error (RFC 9457), such as "pending-job"; "" if it is none."""
-        return str(self.body.get("type", "")).rpartition("/")[2] if self.status >= 400 else ""
-
-    @property
-    def detail(self) -> str:
-        """An error in words."""
-        return str(self.body.get("detail") or f"HTTP status {self.status}")
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether it goes on (server-sent events)."""
-        kind = self.headers.get("content-type", "")
-        return self.status == 200 and kind.startswith("text/event-stream")
-
-    @property
-    def refuses_token(self) -> bool:
-        """Whether the token is not accepted, and will not be later."""
-        return self.status == 401 or self.problem == "too-many-wrong-tokens"
-
-    @property
-    def retry_after(self) -> float:
-        """How many seconds the queue asks to be left alone."""
-        text = self.headers.get("retry-after", "")
-        return float(text) if text.isdigit() else 0.0
-
-
-def is_retryable(answer: Answer) -> bool:
-    """Whether the same request may fare better later."""
-    return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
-
-
 # --- handouts/client/retries.py -----------------------------------------------------------
 #
 # How long to wait between tries.
@@ -1408,170 +2197,6 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
         jitter = os.urandom(1)[0] / 255  # to import random would take longer
         yield minimum * (0.5 + jitter / 2)
         minimum = min(maximum, minimum * 2)
-
-
-# --- handouts/client/connection.py --------------------------------------------------------
-#
-# The connection to the queue: HTTPS, kept alive, checked certificates, JSON.
-
-
-VERSION = "1"
-CONNECT_SECONDS = 10.0
-LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
-
-
-class Queue:
-    """The queue, over one kept-alive HTTPS connection. One request at a time."""
-
-    def __init__(self, auth: Auth) -> None:
-        """Opens nothing yet. Raises BadSetup for a bad address or certificate file."""
-        url = urllib.parse.urlsplit(auth.server)
-        try:
-            self._port = url.port or 443
-        except ValueError:
-            self._port = 0
-        if url.scheme != "https" or not url.hostname or not self._port:
-            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
-        self.server = auth.server
-        self._host = url.hostname
-        self._base = url.path.rstrip("/") + "/api/v1"
-        self._headers = {
-            "Authorization": "Bearer " + auth.token,
-            "Content-Type": "application/json",
-            "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
-        }
-        self._certificates = auth.certificates
-        self._trust(system=not auth.certificates)
-        self._connection: http.client.HTTPSConnection | None = None
-        self._socket: Any = None  # its own, also while the last answer of it is read
-
-    def _trust(self, system: bool) -> None:
-        """Trusts the certificates named, and with `system` those that the system trusts too.
-
-        Reading the system's takes longer than anything else that a student waits for here.
-        """
-        self._trusts_system = system
-        self._context = (
-            ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        )
-        for certificate in self._certificates:
-            try:
-                self._context.load_verify_locations(str(certificate))
-            except (OSError, ssl.SSLError):
-                raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        headers: dict[str, str] | None = None,
-        timeout: float = 30.0,
-    ) -> Answer:
-        """Sends one request; returns the answer, whatever its status.
-
-        A body of bytes is sent as it is, any other as JSON. All requests are idempotent, so when
-        the queue has closed a kept-alive connection meanwhile, a new one is opened without a
-        message. Raises Unreachable, Untrusted.
-        """
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-
-        def exchange() -> Answer:
-            return self._answer(self._ask(method, path, data, headers or {}, timeout))
-
-        return self._over_a_new_one_too(exchange)
-
-    def _over_a_new_one_too(self, exchange: Callable[[], Any]) -> Any:
-        """Does it, and once more if a kept-alive connection did not serve."""
-        kept_alive = self._connection is not None
-        try:
-            return exchange()
-        except Unreachable as error:
-            if not kept_alive or error.timed_out:
-                raise
-        return exchange()
-
-    def _ask(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
-    ) -> http.client.HTTPResponse:
-        """Sends the request; an answer whose body is not read yet."""
-        is_open = False
-        try:
-            connection = self._open(timeout)
-            is_open = True
-            connection.request(method, self._base + path, data, {**self._headers, **headers})
-            return connection.getresponse()
-        except ssl.SSLCertVerificationError as error:
-            self.close()
-            raise Untrusted(
-                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
-                "Is server.cert the one from the course staff, and the server's name right?"
-            ) from None
-        except LOST as error:
-            raise self._lost(error, is_open) from None
-
-    def _answer(self, response: http.client.HTTPResponse) -> Answer:
-        """Reads it to its end."""
-        try:
-            content = response.read()
-        except LOST as error:
-            raise self._lost(error) from None
-        self._has_ended(response)
-        return self._parse(response, content)
-
-    def _lost(self, error: Exception, was_open: bool = True) -> Unreachable:
-        """Closes the connection; what to raise."""
-        self.close()
-        message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, was_open and isinstance(error, socket.timeout))
-
-    def _has_ended(self, response: http.client.HTTPResponse) -> None:
-        """An answer was read to its end; the queue may want no other on its connection."""
-        if response.getheader("Connection", "").lower() == "close":
-            self.close()
-
-    def _open(self, timeout: float) -> http.client.HTTPSConnection:
-        # http.client drops the socket of an answer after which the other side closes.
-        if self._connection is not None and self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout)
-            return self._connection
-        self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
-        )
-        try:
-            self._connection.connect()  # the token is sent when this has checked the certificate
-            self._socket = self._connection.sock
-            self._socket.settimeout(timeout)
-        except ssl.SSLCertVerificationError:
-            if self._trusts_system:
-                raise
-            self.close()
-            self._trust(system=True)
-            return self._open(timeout)
-        return self._connection
-
-    def _parse(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        if response.status == 200 and headers.get("content-type") == "application/octet-stream":
-            return Answer(response.status, headers, content)
-        try:
-            body = json.loads(content.decode()) if content else {}
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict) or (300 <= response.status < 400 and response.status != 304):
-            self.close()
-            raise Unreachable(
-                f"{self.server} answers, but not as a Telerun queue does "
-                f"(HTTP status {response.status}). Is the address right?",
-                status=response.status,
-            )
-        return Answer(response.status, headers, body)
-
-    def close(self) -> None:
-        """Closes the connection; the next request opens another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 # --- handouts/submit/streams.py -----------------------------------------------------------
@@ -2279,6 +2904,7 @@ class Client(Persistent):
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
+        self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
     def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
         """Puts the program into the queue; the job. Sending it again makes no second job."""
@@ -2292,7 +2918,13 @@ class Client(Persistent):
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
+        self.newer_script = hint_at_newer(answer, self.queue.server)
         return self._job(answer)
+
+    def say_newer_script(self) -> None:
+        """Where a newer submit.py is, if the queue said so: the last line of all."""
+        if self.newer_script:
+            self.screen.warn(self.newer_script)
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""
@@ -2578,6 +3210,239 @@ def save_log(log: Any, path: Path) -> bool:
     return True
 
 
+# --- handouts/submit/asking.py ------------------------------------------------------------
+#
+# Asking for what does not belong on a command line.
+
+
+def ask(words: str, is_secret: bool = False) -> str:
+    """A line from the terminal, a secret unseen; or of standard input, if that is none.
+
+    Raises Stop where there is nothing.
+    """
+    try:
+        line = (ask_unseen if is_secret else ask_aloud)(words).strip()
+    except (EOFError, OSError, UnicodeDecodeError):
+        line = ""
+    except KeyboardInterrupt:
+        warn("")  # ends the line of the question
+        raise
+    if not line:
+        raise Stop(WRONG_USAGE, "Nothing was given, and nothing is changed.")
+    return line
+
+
+def ask_aloud(words: str) -> str:
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        print(words, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
+
+
+def ask_unseen(words: str) -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        return ask_aloud(words)
+    import getpass  # only here, since it takes time to import
+
+    return getpass.getpass(words)
+
+
+# --- handouts/submit/login_code.py --------------------------------------------------------
+#
+# A log-in code: where the queue is, which certificate it has, and a secret, in one word.
+#
+# The queue makes it (accounts/login_code_text.py).
+
+
+CODE_BEGINNING = "tlrc_"
+SECRET_SIZE = PIN_SIZE = 16
+CHECK_SIZE = 3
+WITHOUT_PIN, WITH_PIN = 1, 2
+
+
+class LoginCode:
+    """The whole word; `server` is an address with https://, `pin` the beginning of the SHA-256 of
+    its certificate, empty where the system is to trust it."""
+
+    def __init__(self, text: str, server: str, pin: bytes) -> None:
+        self.text = text
+        self.server = server
+        self.pin = pin
+
+
+def read_code(text: str) -> LoginCode:
+    """Takes a code apart, however it was broken into lines. Raises Stop if it is mistyped."""
+    word = re.sub(r"\s+", "", text).lower()
+    body = checked_bytes(word[len(CODE_BEGINNING) :])
+    if not word.startswith(CODE_BEGINNING) or not body:
+        raise Stop(
+            WRONG_USAGE,
+            "This is no log-in code: it is mistyped or cut off. It begins with "
+            f"{CODE_BEGINNING} and is one word of about 100 letters and digits; copy it whole.",
+        )
+    place = 1 + SECRET_SIZE + (PIN_SIZE if body[0] == WITH_PIN else 0)
+    host = body[place + 1 : place + 1 + body[place]].decode("ascii")
+    return LoginCode(word, "https://" + host, body[1 + SECRET_SIZE : place])
+
+
+def checked_bytes(packed: str) -> bytes:
+    """What the letters stand for, without the sum at its end; empty if they are mistyped."""
+    import base64  # only here, since it takes time to import
+    import hashlib
+
+    try:
+        data = base64.b32decode(packed.upper() + "=" * (-len(packed) % 8))
+    except ValueError:
+        return b""
+    body, check = data[:-CHECK_SIZE], data[-CHECK_SIZE:]
+    is_whole = len(body) > 1 + SECRET_SIZE and hashlib.sha256(body).digest()[:CHECK_SIZE] == check
+    return body if is_whole and body[0] in (WITHOUT_PIN, WITH_PIN) else b""
+
+
+# --- handouts/submit/private_files.py -----------------------------------------------------
+#
+# Writing files that are for nobody else's eyes.
+
+
+def make_private_folder(folder: Path) -> None:
+    """Makes the folder, and those above it, for this user alone. Raises Stop."""
+    try:
+        for one in [*reversed(folder.parents), folder]:
+            if not one.is_dir():
+                one.mkdir(0o700)
+    except OSError as error:
+        raise Stop(WRONG_USAGE, f"{folder} cannot be made: {error.strerror}.") from None
+
+
+def write_private(path: Path, content: bytes) -> Path | None:
+    """Puts a file there, whole or not at all; where another was kept, if one had another content.
+
+    A link is replaced, and where it leads to is left alone. Raises Stop.
+    """
+    try:
+        before = content_of(path)
+        kept = None
+        if before not in (None, content):
+            kept = path.with_name(path.name + ".old")
+            put(kept, before or b"")
+        put(path, content)
+    except OSError as error:
+        raise Stop(WRONG_USAGE, f"{path} cannot be written: {error.strerror}.") from None
+    return kept
+
+
+def content_of(path: Path) -> bytes | None:
+    """Of a plain file; None if there is none."""
+    if os.path.lexists(path) and stat.S_ISREG(os.lstat(path).st_mode):
+        return path.read_bytes()
+    return None
+
+
+def put(path: Path, content: bytes) -> None:
+    """Writes it beside, and moves it there."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(number)
+        os.replace(new, path)
+    finally:
+        if os.path.lexists(new):
+            os.unlink(new)
+
+
+# --- handouts/submit/login.py -------------------------------------------------------------
+#
+# --login: a log-in code, or a token, becomes the auth.json of this user.
+
+
+TOKEN_BEGINNING = "tlru_"  # noqa: S105  (no more of it)
+LOGIN_SECONDS = 20.0
+
+
+def login(given: Path | None, server: str | None) -> int:
+    """Asks, writes, tries it and says who one is; the exit status. Raises Stop and others."""
+    path = given or own_folder() / "auth.json"
+    secret = ask("Log-in code from the course staff (it is not shown): ", is_secret=True)
+    try:
+        if secret.startswith(TOKEN_BEGINNING):
+            content, certificate = with_token(secret, server)
+        else:
+            content, certificate = with_code(secret, server)
+        keep(path, content, certificate)
+        name = try_out(path)
+    except Unreachable as error:
+        raise Stop(UNREACHABLE, f"{error} Nothing is lost: say --login again.") from None
+    warn(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
+    if given is None and os.path.lexists(BESIDE):
+        warn(f"But {BESIDE} comes first: remove it, or that is who you are here.")
+    warn(f"Now: {as_typed('prog.cu')}")
+    return SUCCEEDED
+
+
+def with_code(text: str, server: str | None) -> tuple[dict[str, Any], bytes]:
+    """What auth.json is to hold, and the certificate in DER. Raises Stop and others."""
+    if text.startswith("tlre_"):
+        raise Stop(WRONG_USAGE, "This is a GPU host's token, not a student's.")
+    code = read_code(text)
+    queue = PinnedQueue(server or code.server, code.pin)
+    answer = queue.request("POST", "/login", {"code": code.text}, timeout=LOGIN_SECONDS)
+    queue.close()
+    if answer.status == 404:
+        raise Stop(REFUSED, "This queue is older than this submit.py: it knows no log-in codes.")
+    if answer.status != 200:
+        raise Stop(REFUSED if answer.status < 500 else UNREACHABLE, answer.detail)
+    content = {key: str(answer.body.get(key, "")) for key in ("username", "token")}
+    return {**content, "server": queue.server}, queue.certificate
+
+
+def with_token(token: str, server: str | None) -> tuple[dict[str, Any], bytes]:
+    """The same for somebody who has a token. Raises Stop and BadSetup."""
+    server = server or ask(f"Address of the queue, such as {DEFAULT_SERVER}: ")
+    read_address(server)
+    name = ask("Your username there: ")
+    return {"username": name, "token": token, "server": server}, b""
+
+
+def keep(path: Path, content: dict[str, Any], certificate: bytes) -> None:
+    """Writes auth.json and the certificate beside it; says what was there before. Raises Stop."""
+    make_private_folder(path.absolute().parent)
+    if certificate:
+        pem = ssl.DER_cert_to_PEM_cert(certificate).encode()
+        beside = path.with_name("server.cert")
+        say_what_was_there(beside, write_private(beside, pem))
+        content["certificate"] = beside.name
+    text = json.dumps(content, indent=1) + "\n"
+    say_what_was_there(path, write_private(path, text.encode()))
+
+
+def say_what_was_there(path: Path, kept: Path | None) -> None:
+    if kept:
+        warn(f"There was another {path}: it is {kept.name} now.")
+
+
+def try_out(path: Path) -> str:
+    """Whose token it is, by the first request with it. Raises Stop, Untrusted and Unreachable."""
+    auth = read_auth(path, "username", None)
+    answer = who(auth)
+    if answer.status == 200:
+        return str(answer.body.get("username"))
+    if answer.status == 404:  # an older queue
+        return auth.name
+    raise Stop(REFUSED, f"{path} is written, but the queue refuses it: {answer.detail}")
+
+
+def who(auth: Auth) -> Answer:
+    """The queue's answer to whose token it is."""
+    queue = Queue(auth)
+    answer = queue.request("GET", "/user", timeout=LOGIN_SECONDS)
+    queue.close()
+    return answer
+
+
 # --- handouts/submit/show.py --------------------------------------------------------------
 #
 # What the student sees of a job that is over.
@@ -2606,6 +3471,25 @@ def slowed_by_heat(result: dict[str, Any]) -> bool:
     """Whether the executor said that of the GPU."""
     gpu = (result.get("details") or {}).get("gpu")
     return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
+
+
+# --- handouts/submit/typed_secrets.py -----------------------------------------------------
+#
+# Secrets that were typed where they do not belong.
+
+
+def refuse_secrets(words: list[str]) -> None:
+    """Raises Stop for a command that holds a secret, which its shell remembers now."""
+    for word in words[: words.index("--")] if "--" in words else words:
+        found = re.match(r"(?:--\w+=)?(tlr[cue])_\w{20}", word, re.IGNORECASE)
+        if found:
+            what = "log-in code" if found[1].lower() == "tlrc" else "token"
+            raise Stop(
+                WRONG_USAGE,
+                f"A {what} does not belong into a command: your shell's history has it now, and "
+                f"others on this machine may have seen it. Ask for a new one, say "
+                f"{as_typed('--login')}, and give it when asked.",
+            )
 
 
 # --- handouts/submit/web.py ---------------------------------------------------------------
@@ -2687,8 +3571,10 @@ def open_file(path: Path | None) -> bool:
 
 def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
+    if options.login or options.doctor:
+        return (login if options.login else doctor)(options.auth, options.server)
     submission = prepare(options) if options.file else None
-    client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
+    client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
     job: dict[str, Any] | None = None
     try:
         if options.web:
@@ -2706,6 +3592,7 @@ def run(options: argparse.Namespace) -> int:
         folder = options.out or Path("telerun-out", str(job["id"]))
         save_logs(job, folder)
         saved = save_files(client, job, folder)
+        client.say_newer_script()
         has_all = saved and not client.screen.has_failed
         return UNSAVED if status == SUCCEEDED and not has_all else status
     except KeyboardInterrupt:
@@ -2780,6 +3667,7 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed, as `>&-` does
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
     try:
+        refuse_secrets(sys.argv[1:] if argv is None else argv)
         options = parse(argv)
         remember(*options.repeated)
         return run(options)
@@ -2789,7 +3677,7 @@ def main(argv: list[str] | None = None) -> int:
     except BadSetup as error:
         warn(f"submit.py: {error}")
         return WRONG_USAGE
-    except Untrusted as error:
+    except (Untrusted, Unreachable) as error:
         warn(f"submit.py: {error}")
         return UNREACHABLE
     except KeyboardInterrupt:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.contrib.humanize.templatetags.humanize import naturaltime
@@ -17,9 +18,10 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from accounts import operations
+from accounts import login_codes, operations
 from accounts.forms import NamesForm
 from accounts.models import Executor, Gpu, Platform, User
+from accounts.public_address import public_address, public_url
 from accounts.signals import account_changed, platform_renamed
 from foundation.admin import Subject, TelerunModelAdmin
 
@@ -80,7 +82,7 @@ class BearerAdmin(TelerunModelAdmin):
         self, request: HttpRequest, issued: list[tuple[Any, str]], names_there: Iterable[str] = ()
     ) -> HttpResponse:
         """The one sight of the tokens: a page itself, for a message would lie in a cookie."""
-        server = f"https://{request.get_host()}"
+        server = public_url() or f"https://{request.get_host()}"
         files = [
             (bearer, json.dumps({self.auth_key: str(bearer), "token": token, "server": server}))
             for bearer, token in issued
@@ -135,6 +137,7 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     """Students and staff. A student has a token and no password."""
 
     auth_key = "username"
+    actions = (*BearerAdmin.actions, "make_login_code")
     list_display = ("username", "first_name", "last_name", "is_active", "has_token", "last_login")
     list_filter = ("is_staff", "is_active")
     readonly_fields = ("token_issued_at", "last_login", "date_joined")
@@ -154,6 +157,23 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
 
     def create(self, name: str, actor: str) -> tuple[User, str]:
         return operations.create_user(name, actor)
+
+    @admin.action(
+        description="Make a log-in code (shown once; for submit.py --login)", permissions=["change"]
+    )
+    def make_login_code(
+        self, request: HttpRequest, queryset: QuerySet[User]
+    ) -> HttpResponse | None:
+        actor = request.user.get_username()
+        try:
+            address = public_address(public_url() or f"https://{request.get_host()}")
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+            return None
+        with transaction.atomic():
+            codes = [(user, login_codes.make(user, actor, address)) for user in queryset]
+        about = {"days": settings.TELERUN_LOGIN_CODE_DAYS, "server": f"https://{address.address}"}
+        return self._page(request, "codes.html", title="Log-in codes", codes=codes, **about)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if "is_staff" in form.changed_data:

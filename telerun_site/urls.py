@@ -9,7 +9,7 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from telerun_site import error_pages
+from telerun_site import error_pages, handed_out
 from telerun_site.health import healthz
 
 OPENAPI = Path(__file__).with_name("openapi.json")  # made by `make openapi`
@@ -35,6 +35,9 @@ urlpatterns = [
     path("api/v1/", include("jobs.api.v1.urls")),
     path("api/v1/", include("pages.api.urls")),
     path("api/v1/schema", schema, name="schema"),
+    path("api/v1/client", handed_out.client, name="client"),
+    path("submit.py", handed_out.submit_script, name="submit-script"),
+    path("server.cert", handed_out.server_certificate, name="server-certificate"),
     path("healthz", healthz),
 ]
 

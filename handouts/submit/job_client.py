@@ -10,6 +10,7 @@ from typing import Any
 from handouts.client.answer import Answer
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
+from handouts.submit.client_versions import hint_at_newer
 from handouts.submit.job_events import Events
 from handouts.submit.job_lines import is_over, status_line, what_changes
 from handouts.submit.live import Live
@@ -34,6 +35,7 @@ class Client(Persistent):
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
+        self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
     def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
         """Puts the program into the queue; the job. Sending it again makes no second job."""
@@ -47,7 +49,13 @@ class Client(Persistent):
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
+        self.newer_script = hint_at_newer(answer, self.queue.server)
         return self._job(answer)
+
+    def say_newer_script(self) -> None:
+        """Where a newer submit.py is, if the queue said so: the last line of all."""
+        if self.newer_script:
+            self.screen.warn(self.newer_script)
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""

@@ -8,10 +8,10 @@ options: // telerun: --with kernels.cu --flag=-lcublas --platform h100
 
 Its logs, and the files that it writes to ./out/, are saved in ./telerun-out/JOB/.
 
-Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Beside this file stands
-auth.json, from the course staff: {"username": "...", "token": "..."}, and optionally "server"
-(https://host:port) and "certificate" (a PEM file to trust, relative to auth.json). A server.cert
-beside this file is trusted too.
+Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Who you are is in auth.json,
+which --login puts into ~/.config/telerun; one beside this file comes first. It holds
+{"username": "...", "token": "..."}, and optionally "server" (https://host:port) and "certificate"
+(a PEM file to trust, relative to auth.json). A server.cert beside this file is trusted too.
 
 Exit status:
   0    the program was compiled, ran, and succeeded
@@ -36,13 +36,16 @@ from pathlib import Path
 from typing import Any
 
 from handouts.client.auth import read_auth
-from handouts.client.errors import BadSetup, Untrusted
+from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
 from handouts.submit.as_typed import as_typed, remember
+from handouts.submit.auth_place import auth_file
+from handouts.submit.doctor import doctor
 from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.job_client import Client
 from handouts.submit.log_files import save_logs
+from handouts.submit.login import login
 from handouts.submit.older_queue import call_off, is_wrong_without, left_out, older_queue
 from handouts.submit.options import parse
 from handouts.submit.output_files import save_files
@@ -50,13 +53,16 @@ from handouts.submit.show import show
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import Submission, prepare
+from handouts.submit.typed_secrets import refuse_secrets
 from handouts.submit.web import open_page
 
 
 def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
+    if options.login or options.doctor:
+        return (login if options.login else doctor)(options.auth, options.server)
     submission = prepare(options) if options.file else None
-    client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
+    client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
     job: dict[str, Any] | None = None
     try:
         if options.web:
@@ -74,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         folder = options.out or Path("telerun-out", str(job["id"]))
         save_logs(job, folder)
         saved = save_files(client, job, folder)
+        client.say_newer_script()
         has_all = saved and not client.screen.has_failed
         return UNSAVED if status == SUCCEEDED and not has_all else status
     except KeyboardInterrupt:
@@ -148,6 +155,7 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed, as `>&-` does
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
     try:
+        refuse_secrets(sys.argv[1:] if argv is None else argv)
         options = parse(argv)
         remember(*options.repeated)
         return run(options)
@@ -157,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     except BadSetup as error:
         warn(f"submit.py: {error}")
         return WRONG_USAGE
-    except Untrusted as error:
+    except (Untrusted, Unreachable) as error:
         warn(f"submit.py: {error}")
         return UNREACHABLE
     except KeyboardInterrupt:

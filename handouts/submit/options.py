@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from handouts.client.auth import HERE
 from handouts.submit.wishes import Wish, Wishes
 
 FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
@@ -121,9 +120,8 @@ def parse(argv: Any) -> argparse.Namespace:
     parser.add_argument(
         "--auth",
         type=Path,
-        default=HERE / "auth.json",
         metavar="FILE",
-        help="who you are (default: auth.json beside this script)",
+        help="who you are (default: auth.json beside this script, or else what --login wrote)",
     )
     parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
     parser.add_argument(
@@ -142,6 +140,12 @@ def parse(argv: Any) -> argparse.Namespace:
     )
     one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
     one.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
+    one.add_argument(
+        "--login", action="store_true", help="ask for a log-in code, and keep who you are"
+    )
+    one.add_argument(
+        "--doctor", action="store_true", help="say what is wrong with this set-up, if anything is"
+    )
     options = parser.parse_intermixed_args(
         with_joined_flags(sys.argv[1:] if argv is None else argv)
     )
@@ -152,14 +156,16 @@ def parse(argv: Any) -> argparse.Namespace:
 
 def repeated(options: argparse.Namespace) -> list[str]:
     """The options that a hint has to repeat: who asks, and whom."""
-    words = ["--auth", str(options.auth)] if options.auth != HERE / "auth.json" else []
+    words = ["--auth", str(options.auth)] if options.auth else []
     return words + (["--server", options.server] if options.server else [])
 
 
 def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     """Ends the program for options that do not go together."""
-    has_none = options.attach is None and options.cancel is None and not options.web
-    if (options.file is None) == has_none:
+    is_else = options.login or options.doctor or options.web
+    if (options.file is None) == (
+        options.attach is None and options.cancel is None and not is_else
+    ):
         parser.error("name one FILE.cu, or use --attach ID, --cancel ID or --web")
     if options.cancel is not None and options.out is not None:
         parser.error(

@@ -63,7 +63,7 @@ def told(answer: Any) -> list[str]:
 
 ACTIONS = {
     JOBS: ("requeue", "cancel"),
-    USERS: ("issue_token", "revoke_token"),
+    USERS: ("issue_token", "revoke_token", "make_login_code"),
     EXECUTORS: ("issue_token", "revoke_token", "enable", "disable"),
 }
 
