@@ -4,8 +4,7 @@
     python3 handouts/build.py [--sources FOLDER] [--into FOLDER] [executor] [submit]
 
 A script NAME is made from handouts/NAME/main.py and all that it imports, directly or not. A file
-like init.c is imported as if it were a module: `from handouts.x.init_c import INIT_C`. What is
-imported inside of functions only is compiled when it is needed (handouts/client/later.py). What
+like init.c is imported as if it were a module: `from handouts.x.init_c import INIT_C`. What
 sources must not do is in the error messages here and in source.py, and in docs/developing.md.
 """
 
@@ -16,7 +15,6 @@ from pathlib import Path
 from source import Module, Refused
 
 PARTS = "handouts/client/parts.py"  # stands for the table of contents
-LATER = "handouts.client.later"
 HEAD = """\
 #!/usr/bin/env python3
 {doc}
@@ -32,36 +30,17 @@ PARTS = (
 
 
 def collect(name, sources, modules, importers=()):
-    """Adds a module to the dict `modules`, after all that it imports at its top."""
+    """Adds a module to the dict `modules`, after all that it imports."""
     module = Module(name, sources)
-    for (imported, _), line in module.imports.items():
+    for (imported, wanted), line in module.imports.items():
         if imported.startswith("handouts."):
             if imported in (*importers, name):
                 module.refuse(line, f"an import cycle: {imported} imports this module")
             if imported not in modules:
                 collect(imported, sources, modules, (*importers, name))
-    modules[name] = module
-
-
-def collect_all(main, sources):
-    """All modules of a script, and of these the ones that are loaded when they are needed."""
-    modules = {}
-    collect(main, sources, modules)
-    at_once = set(modules)
-    for module in (todo := list(modules.values())):
-        for imported, _ in module.later:
-            known = set(modules)
-            if imported not in known:
-                collect(imported, sources, modules)
-            todo += [modules[name] for name in modules if name not in known]
-    late = {name: module for name, module in modules.items() if name not in at_once}
-    if late and LATER not in modules:
-        collect(LATER, sources, modules)
-    for module in modules.values():
-        for (imported, wanted), line in {**module.imports, **module.later}.items():
-            if imported in modules and wanted not in modules[imported].defines:
+            if wanted not in modules[imported].defines:
                 module.refuse(line, f"{imported} defines no {wanted}")
-    return modules, late
+    modules[name] = module
 
 
 def check_names(modules, imports):
@@ -92,48 +71,24 @@ def merged(imports):
     return lines + typing
 
 
-def from_others(imports):
-    """Those of the standard library."""
-    return {(module, name) for module, name in imports if not module.startswith("handouts.")}
-
-
-def as_text(module, late, at_once, line):
-    """A module that is loaded when it is needed, as it stands in the script from that line on; and
-    the line of its body."""
-    body = module.body(late)
-    if "'''" in body or body.endswith("\\\n"):
-        module.refuse(1, "a source that is loaded later has no ''' and no backslash at its end")
-    needed = from_others(module.imports) - at_once - {("__future__", "annotations")}
-    imports = [row for row in merged(needed) if row.startswith(("import ", "from "))]
-    others = dict.fromkeys(name for name, _ in module.imports if name in late)
-    rows = imports + [f'load_part("{late[name].file}")' for name in others]
-    before = "".join(row + "\n" for row in [*rows, "", ""] if rows)
-    text = f"LATER[\"{module.file}\"] = {line}, r'''\n{before}{body}'''\n"
-    return text, line + 1 + before.count("\n")
-
-
 def build(script, sources):
     """The text of a script."""
-    modules, late = collect_all(f"handouts.{script}.main", sources)
-    main = modules.pop(f"handouts.{script}.main")
-    first = [module for name, module in modules.items() if name not in late]
-    at_once = from_others(one for module in (*first, main) for one in module.imports)
-    every = from_others(one for module in (*modules.values(), main) for one in module.imports)
-    check_names([*modules.values(), main], every)
-    others = [module for module in (*first, *late.values()) if module.file != PARTS]
+    by_name = {}
+    collect(f"handouts.{script}.main", sources, by_name)
+    imports = {one for module in by_name.values() for one in module.imports}
+    imports = {(module, name) for module, name in imports if not module.startswith("handouts.")}
+    check_names(by_name.values(), imports)
+    *others, main = [module for module in by_name.values() if module.file != PARTS]
     doc, main.doc = "\n".join(main.doc), []
-    text = HEAD.format(doc=doc, imports="\n".join(merged(at_once)), script=script)
+    text = HEAD.format(doc=doc, imports="\n".join(merged(imports)), script=script)
     table, sections, table_end = "", "", text.count("\n") + len(others) + 3
     for module in (*others, main):
         comment = "\n".join(module.doc).strip('"\n').splitlines()
         banner = [f"--- {module.file} ".ljust(90, "-"), *([""] if comment else []), *comment]
         sections += "\n\n{}\n\n".format("".join(f"# {row}".rstrip() + "\n" for row in banner))
         line = table_end + sections.count("\n")
-        body = module.body(late)
-        if module in late.values():
-            body, line = as_text(module, late, at_once, line)
         table += f'    ({line}, "{module.file}", {module.first_line}),\n'
-        sections += body
+        sections += module.body
     return f"{text}{table})\n{sections}"
 
 

@@ -24,8 +24,6 @@ class Module:
         self.is_embedded = kind in ("c", "cu") and (sources / f"{stem}.{kind}").exists()
         self.file = f"{stem}.{kind}" if self.is_embedded else path + ".py"
         self.imports = {}  # (module, name) -> line; the name is "" for `import module`
-        self.later = {}  # the same for sources that are imported inside of functions
-        self.places = {}  # first line of such an import -> its last line, and the source
         for part in STANDARD.intersection(name.split(".")):
             self.refuse(1, f"{part} is the name of a module of the standard library")
         try:
@@ -58,17 +56,7 @@ class Module:
         while start < len(lines) and not lines[start]:
             start += 1
         self.first_line = start if self.is_embedded else start + 1
-        self.lines = lines
-
-    def body(self, late):
-        """The text that goes into the script; `late`: the modules that are loaded when needed."""
-        lines = list(self.lines)
-        for first, (last, module) in self.places.items():
-            call = f'load_part("{late[module].file}")' if module in late else "pass"
-            indent = lines[first - 1][: -len(lines[first - 1].lstrip())]
-            lines[first - 1 : last] = [indent + call] + [""] * (last - first)
-        start = self.first_line - (not self.is_embedded)
-        return "".join(line + "\n" for line in lines[start:])
+        self.body = "".join(line + "\n" for line in lines[start:])
 
     def take_import(self, node, is_top):
         for alias in node.names:
@@ -77,11 +65,8 @@ class Module:
             if alias.asname or name == "*" or getattr(node, "level", 0):
                 self.refuse(node.lineno, "no aliases, no star, no relative imports")
             if module.split(".")[0] == "handouts":
-                if not (name and module.count(".") >= 2):
+                if not (name and is_top and module.count(".") >= 2):
                     self.refuse(node.lineno, "say: from handouts.package.module import name")
-                if not is_top:
-                    self.later[module, name] = node.lineno
-                    self.places[node.lineno] = node.end_lineno, module
             elif module.split(".")[0] not in STANDARD:
                 self.refuse(node.lineno, f"{module} is not in the standard library")
             if is_top and module != "__future__":
