@@ -33,10 +33,12 @@ import codecs
 import errno
 import gc
 import http.client
+import io
 import json
 import os
 import posixpath
 import re
+import select
 import signal
 import socket
 import ssl
@@ -54,45 +56,46 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (104, "handouts/client/errors.py", 6),
-    (126, "handouts/client/words.py", 10),
-    (162, "handouts/client/auth.py", 14),
-    (220, "handouts/client/tracebacks.py", 12),
-    (253, "handouts/submit/as_typed.py", 9),
-    (289, "handouts/submit/c_includes.py", 8),
-    (344, "handouts/submit/printable.py", 7),
-    (357, "handouts/submit/relative_names.py", 11),
-    (394, "handouts/submit/stop.py", 5),
-    (417, "handouts/submit/wishes.py", 8),
-    (458, "handouts/submit/compiler_flags.py", 10),
-    (530, "handouts/client/job_file_names.py", 8),
-    (572, "handouts/submit/python_imports.py", 13),
-    (641, "handouts/submit/source_file.py", 11),
-    (713, "handouts/submit/gather.py", 19),
-    (825, "handouts/submit/together.py", 12),
-    (862, "handouts/submit/data_files.py", 16),
-    (895, "handouts/submit/options.py", 15),
-    (1059, "handouts/submit/directives.py", 18),
-    (1209, "handouts/submit/submission.py", 22),
-    (1316, "handouts/submit/hints.py", 15),
-    (1351, "handouts/client/answer.py", 8),
-    (1400, "handouts/client/retries.py", 9),
-    (1414, "handouts/client/connection.py", 19),
-    (1578, "handouts/submit/streams.py", 11),
-    (1623, "handouts/submit/job_events.py", 14),
-    (1702, "handouts/submit/moments.py", 7),
-    (1748, "handouts/submit/job_lines.py", 10),
-    (1883, "handouts/submit/screen.py", 17),
-    (1943, "handouts/submit/live.py", 10),
-    (2080, "handouts/submit/persistent.py", 16),
-    (2157, "handouts/submit/older_queue.py", 13),
-    (2216, "handouts/submit/refusals.py", 12),
-    (2264, "handouts/submit/job_client.py", 23),
-    (2400, "handouts/submit/file_names.py", 14),
-    (2427, "handouts/submit/output_files.py", 18),
-    (2508, "handouts/submit/log_files.py", 16),
-    (2541, "handouts/submit/show.py", 13),
-    (2569, "handouts/submit/main.py", 55),
+    (107, "handouts/client/errors.py", 6),
+    (129, "handouts/client/words.py", 10),
+    (165, "handouts/client/auth.py", 14),
+    (223, "handouts/client/tracebacks.py", 12),
+    (256, "handouts/submit/as_typed.py", 9),
+    (292, "handouts/submit/c_includes.py", 8),
+    (347, "handouts/submit/printable.py", 7),
+    (360, "handouts/submit/relative_names.py", 11),
+    (397, "handouts/submit/stop.py", 5),
+    (420, "handouts/submit/wishes.py", 8),
+    (461, "handouts/submit/compiler_flags.py", 10),
+    (533, "handouts/client/job_file_names.py", 8),
+    (575, "handouts/submit/python_imports.py", 13),
+    (644, "handouts/submit/source_file.py", 11),
+    (716, "handouts/submit/gather.py", 19),
+    (828, "handouts/submit/together.py", 12),
+    (865, "handouts/submit/data_files.py", 16),
+    (898, "handouts/submit/options.py", 15),
+    (1062, "handouts/submit/directives.py", 18),
+    (1212, "handouts/submit/submission.py", 22),
+    (1319, "handouts/submit/hints.py", 15),
+    (1354, "handouts/client/answer.py", 8),
+    (1403, "handouts/client/retries.py", 9),
+    (1417, "handouts/client/connection.py", 19),
+    (1582, "handouts/submit/turns.py", 17),
+    (1680, "handouts/submit/streams.py", 15),
+    (1750, "handouts/submit/job_events.py", 14),
+    (1829, "handouts/submit/moments.py", 7),
+    (1875, "handouts/submit/job_lines.py", 10),
+    (2010, "handouts/submit/screen.py", 17),
+    (2070, "handouts/submit/live.py", 10),
+    (2207, "handouts/submit/persistent.py", 16),
+    (2285, "handouts/submit/older_queue.py", 13),
+    (2344, "handouts/submit/refusals.py", 12),
+    (2392, "handouts/submit/job_client.py", 22),
+    (2528, "handouts/submit/file_names.py", 14),
+    (2555, "handouts/submit/output_files.py", 18),
+    (2636, "handouts/submit/log_files.py", 16),
+    (2669, "handouts/submit/show.py", 13),
+    (2697, "handouts/submit/main.py", 55),
 )
 
 
@@ -1439,7 +1442,6 @@ class Queue:
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
-        self._socket: Any = None  # its own, also while the last answer of it is read
 
     def _trust(self, system: bool) -> None:
         """Trusts the certificates named, and with `system` those that the system trusts too.
@@ -1536,8 +1538,7 @@ class Queue:
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
-            self._socket = self._connection.sock
-            self._socket.settimeout(timeout)
+            self._connection.sock.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise
@@ -1570,9 +1571,110 @@ class Queue:
             self._connection = None
 
 
+# --- handouts/submit/turns.py -------------------------------------------------------------
+#
+# Waiting in short turns, so that something can be done meanwhile, and Ctrl-C acts at once.
+#
+# On Windows neither reading a socket nor sleeping ends because of Ctrl-C; looking whether a socket
+# has something to read does, where the signal writes to another one (signal.set_wakeup_fd).
+
+
+TURN_SECONDS = 0.5
+
+
+class Turns:
+    """One for the program: it is the main thread that waits."""
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[], None]] = []
+        self._next = 0.0  # when they are called next
+        self._woken: Any = None
+        self._signal: Any = None  # where a signal is written to
+
+    def add(self, call: Callable[[], None]) -> None:
+        """It is called at least once a second while something is waited for, and after a signal.
+
+        What it raises ends the waiting.
+        """
+        self._calls.append(call)
+
+    def sleep(self, seconds: float) -> None:
+        """Does nothing for so long, but for the calls."""
+        self.wait(None, seconds)
+
+    def wait(self, source: Any, seconds: float) -> bool:
+        """Returns True once the socket has something to read, False after so many seconds."""
+        deadline = time.monotonic() + seconds
+        sockets = [one for one in (source, self._woken) if one is not None]
+        while True:
+            now = time.monotonic()
+            left = min(deadline - now, max(self._next - now, 0.0))
+            if not sockets:  # of none, Windows refuses to say
+                time.sleep(max(left, 0.0))
+            ready = select.select(sockets, [], [], max(left, 0.0))[0] if sockets else []
+            if self._woken in ready:
+                self._woken.recv(4096)
+            if self._woken in ready or time.monotonic() >= self._next:
+                self._next = time.monotonic() + TURN_SECONDS
+                for call in self._calls:
+                    call()
+            if source in ready:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+
+    def watch_signals(self) -> None:
+        """From now on a signal ends a turn. Where that cannot be, it is seen at the next one."""
+        try:
+            self._woken, self._signal = socket.socketpair()
+            self._woken.setblocking(False)
+            self._signal.setblocking(False)
+            signal.set_wakeup_fd(self._signal.fileno())
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        """A signal ends no turn any more."""
+        if self._signal is not None:
+            signal.set_wakeup_fd(-1)
+            self._woken.close()
+            self._signal.close()
+            self._woken = self._signal = None
+
+
+class ShortReads(io.RawIOBase):
+    """What comes from a TLS connection, waited for in turns."""
+
+    def __init__(self, connection: Any, turns: Turns, patience: Callable[[], float]) -> None:
+        self._file = connection.makefile("rb", buffering=0)  # keeps the connection open
+        self._connection = connection
+        self._turns = turns
+        self._patience = patience  # how many seconds of silence are too many
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises socket.timeout after too much silence, what a call raises, and OSError."""
+        deadline = time.monotonic() + self._patience()
+        self._connection.settimeout(TURN_SECONDS)
+        while True:
+            if not self._connection.pending():
+                self._turns.wait(self._connection, deadline - time.monotonic())
+            try:
+                return self._connection.recv_into(buffer)
+            except socket.timeout:  # or there was a part of a record
+                if time.monotonic() >= deadline:
+                    raise
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 # --- handouts/submit/streams.py -----------------------------------------------------------
 #
-# Answers that go on while something happens.
+# Answers that go on while something happens, and all others: read in short turns.
 
 
 MAX_LINE_BYTES = 16 << 20  # none is longer
@@ -1580,6 +1682,11 @@ MAX_LINE_BYTES = 16 << 20  # none is longer
 
 class StreamingQueue(Queue):
     """The queue, of which streams can be asked too."""
+
+    def __init__(self, auth: Auth) -> None:
+        super().__init__(auth)
+        self.turns = Turns()
+        self._patience = 0.0
 
     def stream(
         self, path: str, headers: dict[str, str], timeout: float
@@ -1600,8 +1707,18 @@ class StreamingQueue(Queue):
 
     def be_patient(self, seconds: float) -> None:
         """How long the rest of a stream may be silent."""
-        if self._socket is not None:
-            self._socket.settimeout(seconds)
+        self._patience = seconds
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        connection = super()._open(timeout)
+        connection.response_class = self._response
+        self._patience = timeout
+        return connection
+
+    def _response(self, connection: Any, *arguments: Any, **options: Any) -> Any:
+        return http.client.HTTPResponse(
+            _InTurns(connection, self.turns, lambda: self._patience), *arguments, **options
+        )
 
     def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
@@ -1613,6 +1730,16 @@ class StreamingQueue(Queue):
         except LOST as error:
             raise self._lost(error) from None
         self._has_ended(response)
+
+
+class _InTurns:
+    """What http.client makes a response's file from."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._arguments = arguments
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(ShortReads(*self._arguments))
 
 
 # --- handouts/submit/job_events.py --------------------------------------------------------
@@ -2088,6 +2215,7 @@ class Persistent:
 
     def __init__(self, queue: StreamingQueue, screen: Screen) -> None:
         self.queue = queue
+        self.turns = queue.turns
         self.screen = screen
         self.is_away = False  # the queue; said once it is back
         self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
@@ -2131,7 +2259,7 @@ class Persistent:
             if time.monotonic() + pause > deadline:
                 raise Stop(UNREACHABLE, trouble)
             self.say(trouble.rstrip(".") + "; trying again.")
-            time.sleep(pause)
+            self.turns.sleep(pause)
         raise AssertionError("delays() never ends")
 
     def _say_it_is_back(self) -> None:
@@ -2337,7 +2465,7 @@ class Client(Persistent):
             in_vain = 0 if events.came else in_vain + 1
             pauses = delays(0.1, 2.0) if events.lasted else pauses
             if not is_over(job):
-                time.sleep(next(pauses))  # the server stops, or nobody reaches it
+                self.turns.sleep(next(pauses))  # the server stops, or nobody reaches it
         return self._poll(job)
 
     def _say_why_it_ended(self, events: Events, error: Unreachable) -> None:
@@ -2570,6 +2698,7 @@ def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
+    client.turns.watch_signals()
     job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:
@@ -2598,6 +2727,8 @@ def run(options: argparse.Namespace) -> int:
                 f"see it later with: {as_typed('--attach', str(job['id']))}",
             ) from None
         raise
+    finally:
+        client.turns.close()
 
 
 def submit(client: Client, submission: Submission, options: argparse.Namespace) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class StubQueue:
     """Takes every submission; the answer to the first one is interrupted."""
 
     server = "https://stub"
+    turns = submit.Turns()
 
     def __init__(self, away: bool) -> None:
         self.away = away

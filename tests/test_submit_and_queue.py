@@ -29,6 +29,7 @@ class StubQueue:
     """Gives the answer it was made for to each submission, and the files it has."""
 
     server = "https://stub"
+    turns = submit.Turns()
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         self.answer = submit.Answer(status, {}, body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import urllib.parse
 from typing import Any
 
@@ -96,7 +95,7 @@ class Client(Persistent):
             in_vain = 0 if events.came else in_vain + 1
             pauses = delays(0.1, 2.0) if events.lasted else pauses
             if not is_over(job):
-                time.sleep(next(pauses))  # the server stops, or nobody reaches it
+                self.turns.sleep(next(pauses))  # the server stops, or nobody reaches it
         return self._poll(job)
 
     def _say_why_it_ended(self, events: Events, error: Unreachable) -> None:

@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
+    client.turns.watch_signals()
     job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:
@@ -84,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
                 f"see it later with: {as_typed('--attach', str(job['id']))}",
             ) from None
         raise
+    finally:
+        client.turns.close()
 
 
 def submit(client: Client, submission: Submission, options: argparse.Namespace) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Persistent:
 
     def __init__(self, queue: StreamingQueue, screen: Screen) -> None:
         self.queue = queue
+        self.turns = queue.turns
         self.screen = screen
         self.is_away = False  # the queue; said once it is back
         self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
@@ -67,7 +68,7 @@ class Persistent:
             if time.monotonic() + pause > deadline:
                 raise Stop(UNREACHABLE, trouble)
             self.say(trouble.rstrip(".") + "; trying again.")
-            time.sleep(pause)
+            self.turns.sleep(pause)
         raise AssertionError("delays() never ends")
 
     def _say_it_is_back(self) -> None:
