@@ -9,6 +9,7 @@ from typing import Any
 from handouts.client.answer import Answer, is_retryable
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
+from handouts.submit.notices import is_quiet
 from handouts.submit.screen import Screen
 from handouts.submit.stop import UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
@@ -83,4 +84,5 @@ class Persistent:
         if line == last or (is_soon and time.monotonic() < when + AGAIN_SECONDS):
             return
         self._said = line, time.monotonic(), about
-        self.screen.warn(line)
+        if not is_quiet():
+            self.screen.warn(line)
