@@ -28,6 +28,20 @@ Exit status:
 
 from __future__ import annotations
 
+# Until all is imported, Ctrl-C ends this program at once: there is nothing yet to be undone.
+import _signal  # not signal, which takes time to import
+import os
+
+
+def end_at_once(*_):
+    os.write(2, b"Interrupted.\n")
+    os._exit(130)
+
+
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, end_at_once)
+
+
 import argparse
 import codecs
 import errno
@@ -56,58 +70,58 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (119, "handouts/client/errors.py", 6),
-    (141, "handouts/client/words.py", 10),
-    (177, "handouts/client/auth.py", 14),
-    (235, "handouts/client/answer.py", 8),
-    (284, "handouts/client/connection.py", 19),
-    (446, "handouts/client/tracebacks.py", 12),
-    (479, "handouts/submit/answers_in_json.py", 10),
-    (521, "handouts/submit/as_typed.py", 9),
-    (557, "handouts/submit/moments.py", 7),
-    (603, "handouts/submit/printable.py", 7),
-    (616, "handouts/submit/job_lines.py", 10),
-    (750, "handouts/submit/listing.py", 12),
-    (855, "handouts/submit/comparing.py", 12),
-    (971, "handouts/client/retries.py", 9),
-    (988, "handouts/submit/turns.py", 17),
-    (1086, "handouts/submit/streams.py", 15),
-    (1156, "handouts/submit/job_events.py", 14),
-    (1236, "handouts/submit/screen.py", 17),
-    (1300, "handouts/submit/live.py", 10),
-    (1437, "handouts/submit/notices.py", 7),
-    (1460, "handouts/submit/stop.py", 5),
-    (1483, "handouts/submit/persistent.py", 17),
-    (1562, "handouts/submit/c_includes.py", 8),
-    (1617, "handouts/submit/older_queue.py", 13),
-    (1676, "handouts/submit/wishes.py", 8),
-    (1717, "handouts/submit/refusals.py", 12),
-    (1765, "handouts/submit/relative_names.py", 11),
-    (1802, "handouts/submit/compiler_flags.py", 10),
-    (1874, "handouts/client/job_file_names.py", 8),
-    (1916, "handouts/submit/python_imports.py", 13),
-    (1985, "handouts/submit/source_file.py", 11),
-    (2057, "handouts/submit/gather.py", 19),
-    (2169, "handouts/submit/together.py", 12),
-    (2206, "handouts/submit/data_files.py", 16),
-    (2239, "handouts/submit/source_options.py", 13),
-    (2324, "handouts/submit/directives.py", 18),
-    (2474, "handouts/submit/submission.py", 22),
-    (2581, "handouts/submit/job_client.py", 23),
-    (2754, "handouts/submit/own_jobs.py", 11),
-    (2796, "handouts/submit/queue_status.py", 11),
-    (2843, "handouts/submit/commands.py", 19),
-    (2927, "handouts/submit/words_meant.py", 10),
-    (2967, "handouts/submit/options.py", 17),
-    (3157, "handouts/submit/hints.py", 15),
-    (3192, "handouts/submit/interrupting.py", 16),
-    (3290, "handouts/submit/file_names.py", 14),
-    (3320, "handouts/submit/own_files.py", 15),
-    (3394, "handouts/submit/output_files.py", 20),
-    (3503, "handouts/submit/log_files.py", 18),
-    (3539, "handouts/submit/show.py", 14),
-    (3569, "handouts/submit/watching.py", 27),
-    (3726, "handouts/submit/main.py", 53),
+    (133, "handouts/client/errors.py", 6),
+    (155, "handouts/client/words.py", 10),
+    (191, "handouts/client/auth.py", 14),
+    (249, "handouts/client/answer.py", 8),
+    (298, "handouts/client/connection.py", 19),
+    (460, "handouts/client/tracebacks.py", 12),
+    (493, "handouts/submit/answers_in_json.py", 10),
+    (535, "handouts/submit/as_typed.py", 9),
+    (571, "handouts/submit/moments.py", 7),
+    (617, "handouts/submit/printable.py", 7),
+    (630, "handouts/submit/job_lines.py", 10),
+    (764, "handouts/submit/listing.py", 12),
+    (869, "handouts/submit/comparing.py", 12),
+    (985, "handouts/client/retries.py", 9),
+    (1002, "handouts/submit/turns.py", 17),
+    (1100, "handouts/submit/streams.py", 15),
+    (1170, "handouts/submit/job_events.py", 14),
+    (1250, "handouts/submit/screen.py", 17),
+    (1314, "handouts/submit/live.py", 10),
+    (1451, "handouts/submit/notices.py", 7),
+    (1474, "handouts/submit/stop.py", 5),
+    (1497, "handouts/submit/persistent.py", 17),
+    (1576, "handouts/submit/c_includes.py", 8),
+    (1631, "handouts/submit/older_queue.py", 13),
+    (1690, "handouts/submit/wishes.py", 8),
+    (1731, "handouts/submit/refusals.py", 12),
+    (1779, "handouts/submit/relative_names.py", 11),
+    (1816, "handouts/submit/compiler_flags.py", 10),
+    (1888, "handouts/client/job_file_names.py", 8),
+    (1930, "handouts/submit/python_imports.py", 13),
+    (1999, "handouts/submit/source_file.py", 11),
+    (2071, "handouts/submit/gather.py", 19),
+    (2183, "handouts/submit/together.py", 12),
+    (2220, "handouts/submit/data_files.py", 16),
+    (2253, "handouts/submit/source_options.py", 13),
+    (2338, "handouts/submit/directives.py", 18),
+    (2488, "handouts/submit/submission.py", 22),
+    (2595, "handouts/submit/job_client.py", 23),
+    (2768, "handouts/submit/own_jobs.py", 11),
+    (2810, "handouts/submit/queue_status.py", 11),
+    (2857, "handouts/submit/commands.py", 19),
+    (2941, "handouts/submit/words_meant.py", 10),
+    (2981, "handouts/submit/options.py", 17),
+    (3171, "handouts/submit/hints.py", 15),
+    (3206, "handouts/submit/interrupting.py", 16),
+    (3304, "handouts/submit/file_names.py", 14),
+    (3334, "handouts/submit/own_files.py", 15),
+    (3408, "handouts/submit/output_files.py", 20),
+    (3517, "handouts/submit/log_files.py", 18),
+    (3553, "handouts/submit/show.py", 14),
+    (3583, "handouts/submit/watching.py", 27),
+    (3740, "handouts/submit/main.py", 54),
 )
 
 
@@ -3777,6 +3791,8 @@ def main(argv: list[str] | None = None) -> int:
 def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
+    if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # see first.py
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
     os._exit(main())

@@ -21,7 +21,7 @@ HEAD = """\
 
 from __future__ import annotations
 
-{imports}
+{first}{imports}
 
 # Made from handouts/{script}/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
@@ -71,6 +71,12 @@ def merged(imports):
     return lines + typing
 
 
+def first(script, sources):
+    """What handouts/NAME/first.py, if there is one, has done before anything is imported."""
+    path = sources / f"handouts/{script}/first.py"
+    return path.read_text(encoding="utf-8") + "\n\n" if path.exists() else ""
+
+
 def build(script, sources):
     """The text of a script."""
     by_name = {}
@@ -80,7 +86,8 @@ def build(script, sources):
     check_names(by_name.values(), imports)
     *others, main = [module for module in by_name.values() if module.file != PARTS]
     doc, main.doc = "\n".join(main.doc), []
-    text = HEAD.format(doc=doc, imports="\n".join(merged(imports)), script=script)
+    lines = "\n".join(merged(imports))
+    text = HEAD.format(doc=doc, first=first(script, sources), imports=lines, script=script)
     table, sections, table_end = "", "", text.count("\n") + len(others) + 3
     for module in (*others, main):
         comment = "\n".join(module.doc).strip('"\n').splitlines()
