@@ -70,58 +70,59 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (133, "handouts/client/errors.py", 6),
-    (155, "handouts/client/words.py", 10),
-    (191, "handouts/client/auth.py", 14),
-    (249, "handouts/client/answer.py", 8),
-    (298, "handouts/client/connection.py", 19),
-    (460, "handouts/client/tracebacks.py", 12),
-    (493, "handouts/submit/answers_in_json.py", 10),
-    (535, "handouts/submit/as_typed.py", 9),
-    (571, "handouts/submit/moments.py", 7),
-    (617, "handouts/submit/printable.py", 7),
-    (630, "handouts/submit/job_lines.py", 10),
-    (764, "handouts/submit/listing.py", 12),
-    (869, "handouts/submit/comparing.py", 12),
-    (985, "handouts/client/retries.py", 9),
-    (1002, "handouts/submit/turns.py", 17),
-    (1100, "handouts/submit/streams.py", 15),
-    (1170, "handouts/submit/job_events.py", 14),
-    (1250, "handouts/submit/screen.py", 17),
-    (1314, "handouts/submit/live.py", 10),
-    (1451, "handouts/submit/notices.py", 7),
-    (1474, "handouts/submit/stop.py", 5),
-    (1497, "handouts/submit/persistent.py", 17),
-    (1576, "handouts/submit/c_includes.py", 8),
-    (1631, "handouts/submit/older_queue.py", 13),
-    (1690, "handouts/submit/wishes.py", 8),
-    (1731, "handouts/submit/refusals.py", 12),
-    (1779, "handouts/submit/relative_names.py", 11),
-    (1816, "handouts/submit/compiler_flags.py", 10),
-    (1888, "handouts/client/job_file_names.py", 8),
-    (1930, "handouts/submit/python_imports.py", 13),
-    (1999, "handouts/submit/source_file.py", 11),
-    (2071, "handouts/submit/gather.py", 19),
-    (2183, "handouts/submit/together.py", 12),
-    (2220, "handouts/submit/data_files.py", 16),
-    (2253, "handouts/submit/source_options.py", 13),
-    (2338, "handouts/submit/directives.py", 18),
-    (2488, "handouts/submit/submission.py", 22),
-    (2595, "handouts/submit/job_client.py", 23),
-    (2768, "handouts/submit/own_jobs.py", 11),
-    (2810, "handouts/submit/queue_status.py", 11),
-    (2857, "handouts/submit/commands.py", 19),
-    (2941, "handouts/submit/words_meant.py", 10),
-    (2981, "handouts/submit/options.py", 17),
-    (3171, "handouts/submit/hints.py", 15),
-    (3206, "handouts/submit/interrupting.py", 16),
-    (3304, "handouts/submit/file_names.py", 14),
-    (3334, "handouts/submit/own_files.py", 15),
-    (3408, "handouts/submit/output_files.py", 20),
-    (3517, "handouts/submit/log_files.py", 18),
-    (3553, "handouts/submit/show.py", 14),
-    (3583, "handouts/submit/watching.py", 27),
-    (3740, "handouts/submit/main.py", 54),
+    (134, "handouts/client/errors.py", 6),
+    (156, "handouts/client/words.py", 10),
+    (192, "handouts/client/auth.py", 14),
+    (250, "handouts/client/answer.py", 8),
+    (299, "handouts/client/connection.py", 19),
+    (461, "handouts/client/tracebacks.py", 12),
+    (494, "handouts/submit/answers_in_json.py", 10),
+    (536, "handouts/submit/as_typed.py", 9),
+    (572, "handouts/submit/moments.py", 7),
+    (618, "handouts/submit/printable.py", 7),
+    (631, "handouts/submit/job_lines.py", 10),
+    (765, "handouts/submit/listing.py", 12),
+    (870, "handouts/submit/comparing.py", 12),
+    (986, "handouts/client/retries.py", 9),
+    (1003, "handouts/submit/turns.py", 17),
+    (1101, "handouts/submit/streams.py", 15),
+    (1176, "handouts/submit/job_events.py", 14),
+    (1256, "handouts/submit/screen.py", 17),
+    (1320, "handouts/submit/live.py", 10),
+    (1457, "handouts/submit/notices.py", 7),
+    (1480, "handouts/submit/stop.py", 5),
+    (1503, "handouts/submit/persistent.py", 17),
+    (1582, "handouts/submit/c_includes.py", 8),
+    (1637, "handouts/submit/older_queue.py", 13),
+    (1696, "handouts/submit/wishes.py", 8),
+    (1737, "handouts/submit/refusals.py", 12),
+    (1785, "handouts/submit/relative_names.py", 11),
+    (1822, "handouts/submit/compiler_flags.py", 10),
+    (1894, "handouts/client/job_file_names.py", 8),
+    (1936, "handouts/submit/python_imports.py", 13),
+    (2005, "handouts/submit/source_file.py", 11),
+    (2077, "handouts/submit/gather.py", 19),
+    (2189, "handouts/submit/together.py", 12),
+    (2226, "handouts/submit/data_files.py", 16),
+    (2259, "handouts/submit/source_options.py", 13),
+    (2344, "handouts/submit/directives.py", 18),
+    (2494, "handouts/submit/submission.py", 22),
+    (2601, "handouts/submit/job_client.py", 23),
+    (2774, "handouts/submit/own_jobs.py", 11),
+    (2821, "handouts/submit/queue_status.py", 11),
+    (2868, "handouts/submit/commands.py", 19),
+    (2952, "handouts/submit/words_meant.py", 10),
+    (2992, "handouts/submit/options.py", 17),
+    (3182, "handouts/submit/hints.py", 15),
+    (3217, "handouts/submit/interrupting.py", 16),
+    (3315, "handouts/submit/file_names.py", 14),
+    (3345, "handouts/submit/own_files.py", 15),
+    (3419, "handouts/submit/output_files.py", 20),
+    (3528, "handouts/submit/log_files.py", 18),
+    (3564, "handouts/submit/own_job_ahead.py", 15),
+    (3609, "handouts/submit/show.py", 14),
+    (3639, "handouts/submit/watching.py", 28),
+    (3797, "handouts/submit/main.py", 54),
 )
 
 
@@ -1105,8 +1106,13 @@ class StreamingQueue(Queue):
 
     def __init__(self, auth: Auth) -> None:
         super().__init__(auth)
+        self._auth = auth
         self.turns = Turns()
         self._patience = 0.0
+
+    def another(self) -> StreamingQueue:
+        """The same queue, over a connection of its own."""
+        return StreamingQueue(self._auth)
 
     def stream(
         self, path: str, headers: dict[str, str], timeout: float
@@ -2793,8 +2799,13 @@ def number_of(client: Client, called: str) -> int:
 
 def jobs_of(client: Client, count: int) -> list[dict[str, Any]]:
     """The newest jobs, without their results. Raises Stop."""
-    jobs = client.ask(f"/jobs?limit={min(count, MOST_LISTED)}").get("results")
-    return [job for job in jobs or [] if isinstance(job, dict) and "id" in job and "state" in job]
+    return jobs_in(client.ask(f"/jobs?limit={min(count, MOST_LISTED)}"))
+
+
+def jobs_in(page: Any) -> list[dict[str, Any]]:
+    """The jobs of a page; what is none is passed over."""
+    jobs = page.get("results") if isinstance(page, dict) else None
+    return [job for job in jobs or [] if isinstance(job, dict) and {"id", "state"} <= set(job)]
 
 
 def unfinished_jobs(client: Client) -> list[dict[str, Any]]:
@@ -3545,6 +3556,51 @@ def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:
     return True
 
 
+# --- handouts/submit/own_job_ahead.py -----------------------------------------------------
+#
+# Which other job of the student's keeps a waiting one waiting: such as one that Ctrl-C left.
+
+
+AHEAD_SECONDS = 3.0  # of waiting, after which it is asked for; most jobs never wait so long
+ANSWER_SECONDS = 3.0
+
+
+class OwnJobAhead:
+    """Asks once, on a connection of its own, since the job's is being read."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ask_at = time.monotonic() + AHEAD_SECONDS
+        client.turns.add(self._look)
+
+    def _look(self) -> None:
+        job = self._client.job
+        if time.monotonic() < self._ask_at or job is None or not waits_for_others(job):
+            return
+        self._ask_at = float("inf")
+        queue = self._client.queue.another()
+        try:
+            answer = queue.request("GET", "/jobs?limit=10", timeout=ANSWER_SECONDS)
+        except (Unreachable, Untrusted):
+            return
+        finally:
+            queue.close()
+        ahead = [one for one in jobs_in(answer.body) if one["state"] == "running"]
+        ahead = [one for one in ahead if one["id"] < job["id"]]
+        if ahead and not is_quiet():
+            number, name = ahead[-1]["id"], printable(str(ahead[-1].get("filename")))
+            self._client.screen.warn(
+                f"Your job {number} ({name}) still runs, and this one may wait for it. "
+                f"To stop it: {as_typed('--cancel', str(number))}"
+            )
+
+
+def waits_for_others(job: dict[str, Any]) -> bool:
+    """Whether a host is there that could run it, and others come first."""
+    is_next = job["state"] == "queued" and job.get("waiting_for") == "turn"
+    return is_next or job.get("phase") == "waiting"
+
+
 # --- handouts/submit/show.py --------------------------------------------------------------
 #
 # What the student sees of a job that is over.
@@ -3613,6 +3669,7 @@ class Watch:
                 self._say_how_to_attach()
                 return SUCCEEDED
             if self.submission:
+                OwnJobAhead(self.client)
                 with Interrupts(self.client):
                     self.job = self.client.wait(self.job)
             else:

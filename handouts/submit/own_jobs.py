@@ -36,8 +36,13 @@ def number_of(client: Client, called: str) -> int:
 
 def jobs_of(client: Client, count: int) -> list[dict[str, Any]]:
     """The newest jobs, without their results. Raises Stop."""
-    jobs = client.ask(f"/jobs?limit={min(count, MOST_LISTED)}").get("results")
-    return [job for job in jobs or [] if isinstance(job, dict) and "id" in job and "state" in job]
+    return jobs_in(client.ask(f"/jobs?limit={min(count, MOST_LISTED)}"))
+
+
+def jobs_in(page: Any) -> list[dict[str, Any]]:
+    """The jobs of a page; what is none is passed over."""
+    jobs = page.get("results") if isinstance(page, dict) else None
+    return [job for job in jobs or [] if isinstance(job, dict) and {"id", "state"} <= set(job)]
 
 
 def unfinished_jobs(client: Client) -> list[dict[str, Any]]:

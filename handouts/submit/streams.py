@@ -20,8 +20,13 @@ class StreamingQueue(Queue):
 
     def __init__(self, auth: Auth) -> None:
         super().__init__(auth)
+        self._auth = auth
         self.turns = Turns()
         self._patience = 0.0
+
+    def another(self) -> StreamingQueue:
+        """The same queue, over a connection of its own."""
+        return StreamingQueue(self._auth)
 
     def stream(
         self, path: str, headers: dict[str, str], timeout: float

@@ -18,6 +18,7 @@ from handouts.submit.notices import notice
 from handouts.submit.older_queue import call_off, is_wrong_without, left_out, older_queue
 from handouts.submit.output_files import save_files, saved_files
 from handouts.submit.own_files import OwnFiles
+from handouts.submit.own_job_ahead import OwnJobAhead
 from handouts.submit.own_jobs import number_of
 from handouts.submit.printable import printable
 from handouts.submit.show import show
@@ -57,6 +58,7 @@ class Watch:
                 self._say_how_to_attach()
                 return SUCCEEDED
             if self.submission:
+                OwnJobAhead(self.client)
                 with Interrupts(self.client):
                     self.job = self.client.wait(self.job)
             else:
