@@ -26,11 +26,17 @@ Exit status:
   130  interrupted with Ctrl-C
 """
 
-from __future__ import annotations
-
-# Until all is imported, Ctrl-C ends this program at once: there is nothing yet to be undone.
-import _signal  # not signal, which takes time to import
+# Ctrl-C ends this program at once until it has begun: there is nothing yet to be undone. What is
+# compiled is kept where Python keeps a module's code: compiling it each time would take a quarter
+# of a student's wait for a short program.
+import _imp  # these, and no others: they take no time to import
+import _signal
+import marshal
 import os
+import sys
+from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
+
+PROGRAM_LINE = 89  # where its text begins in this file
 
 
 def end_at_once(*_):
@@ -38,9 +44,50 @@ def end_at_once(*_):
     os._exit(130)
 
 
+def code_of(program):
+    """The compiled program, from the cache if it is there. Else it is put there, if that can be."""
+    place = cache_from_source(os.path.splitext(__file__)[0] + "-program.py")
+    about = f"{__file__}:{PROGRAM_LINE}:{sys.flags.optimize}:{program}".encode()
+    key = MAGIC_NUMBER + _imp.source_hash(0, about)
+    try:
+        with open(place, "rb") as file:
+            if is_ours(file) and file.read(len(key)) == key:
+                return marshal.load(file)  # noqa: S302  (as Python does with a module's code)
+    except (OSError, EOFError, TypeError, ValueError):
+        pass
+    lines_before = "\n" * (PROGRAM_LINE - 1)
+    code = compile(lines_before + program, __file__, "exec", dont_inherit=True)
+    if not sys.dont_write_bytecode:
+        keep(place, key + marshal.dumps(code))
+    return code
+
+
+def is_ours(file):
+    """Whether somebody made the file who may change this program anyway."""
+    return os.name != "posix" or os.fstat(file.fileno()).st_uid in (
+        os.getuid(),
+        os.stat(__file__).st_uid,
+    )
+
+
+def keep(place, data):
+    """Makes the file, whole or not at all. Where that cannot be, nothing is lost but time."""
+    part = f"{place}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(part, "xb") as file:
+            file.write(data)
+        os.replace(part, place)
+    except OSError:
+        pass
+
+
 if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, end_at_once)
 
+
+PROGRAM = r'''
+from __future__ import annotations
 
 import argparse
 import codecs
@@ -70,59 +117,59 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (134, "handouts/client/errors.py", 6),
-    (156, "handouts/client/words.py", 10),
-    (192, "handouts/client/auth.py", 14),
-    (250, "handouts/client/answer.py", 8),
-    (299, "handouts/client/connection.py", 19),
-    (461, "handouts/client/tracebacks.py", 12),
-    (494, "handouts/submit/answers_in_json.py", 10),
-    (536, "handouts/submit/as_typed.py", 9),
-    (572, "handouts/submit/moments.py", 7),
-    (618, "handouts/submit/printable.py", 7),
-    (631, "handouts/submit/job_lines.py", 10),
-    (765, "handouts/submit/listing.py", 12),
-    (870, "handouts/submit/comparing.py", 12),
-    (986, "handouts/client/retries.py", 9),
-    (1003, "handouts/submit/turns.py", 17),
-    (1101, "handouts/submit/streams.py", 15),
-    (1176, "handouts/submit/job_events.py", 14),
-    (1256, "handouts/submit/screen.py", 17),
-    (1320, "handouts/submit/live.py", 10),
-    (1457, "handouts/submit/notices.py", 7),
-    (1480, "handouts/submit/stop.py", 5),
-    (1503, "handouts/submit/persistent.py", 17),
-    (1582, "handouts/submit/c_includes.py", 8),
-    (1637, "handouts/submit/older_queue.py", 13),
-    (1696, "handouts/submit/wishes.py", 8),
-    (1737, "handouts/submit/refusals.py", 12),
-    (1785, "handouts/submit/relative_names.py", 11),
-    (1822, "handouts/submit/compiler_flags.py", 10),
-    (1894, "handouts/client/job_file_names.py", 8),
-    (1936, "handouts/submit/python_imports.py", 13),
-    (2005, "handouts/submit/source_file.py", 11),
-    (2077, "handouts/submit/gather.py", 19),
-    (2189, "handouts/submit/together.py", 12),
-    (2226, "handouts/submit/data_files.py", 16),
-    (2259, "handouts/submit/source_options.py", 13),
-    (2344, "handouts/submit/directives.py", 18),
-    (2494, "handouts/submit/submission.py", 22),
-    (2601, "handouts/submit/job_client.py", 23),
-    (2774, "handouts/submit/own_jobs.py", 11),
-    (2821, "handouts/submit/queue_status.py", 11),
-    (2868, "handouts/submit/commands.py", 19),
-    (2952, "handouts/submit/words_meant.py", 10),
-    (2992, "handouts/submit/options.py", 17),
-    (3182, "handouts/submit/hints.py", 15),
-    (3217, "handouts/submit/interrupting.py", 16),
-    (3315, "handouts/submit/file_names.py", 14),
-    (3345, "handouts/submit/own_files.py", 15),
-    (3419, "handouts/submit/output_files.py", 20),
-    (3528, "handouts/submit/log_files.py", 18),
-    (3564, "handouts/submit/own_job_ahead.py", 15),
-    (3609, "handouts/submit/show.py", 14),
-    (3639, "handouts/submit/watching.py", 28),
-    (3797, "handouts/submit/main.py", 54),
+    (181, "handouts/client/errors.py", 6),
+    (203, "handouts/client/words.py", 10),
+    (239, "handouts/client/auth.py", 14),
+    (297, "handouts/client/answer.py", 8),
+    (346, "handouts/client/connection.py", 19),
+    (508, "handouts/client/tracebacks.py", 12),
+    (541, "handouts/submit/answers_in_json.py", 10),
+    (583, "handouts/submit/as_typed.py", 9),
+    (619, "handouts/submit/moments.py", 7),
+    (665, "handouts/submit/printable.py", 7),
+    (678, "handouts/submit/job_lines.py", 10),
+    (812, "handouts/submit/listing.py", 12),
+    (917, "handouts/submit/comparing.py", 12),
+    (1033, "handouts/client/retries.py", 9),
+    (1050, "handouts/submit/turns.py", 17),
+    (1148, "handouts/submit/streams.py", 15),
+    (1223, "handouts/submit/job_events.py", 14),
+    (1303, "handouts/submit/screen.py", 17),
+    (1367, "handouts/submit/live.py", 10),
+    (1504, "handouts/submit/notices.py", 7),
+    (1527, "handouts/submit/stop.py", 5),
+    (1550, "handouts/submit/persistent.py", 17),
+    (1629, "handouts/submit/c_includes.py", 8),
+    (1684, "handouts/submit/older_queue.py", 13),
+    (1743, "handouts/submit/wishes.py", 8),
+    (1784, "handouts/submit/refusals.py", 12),
+    (1832, "handouts/submit/relative_names.py", 11),
+    (1869, "handouts/submit/compiler_flags.py", 10),
+    (1941, "handouts/client/job_file_names.py", 8),
+    (1983, "handouts/submit/python_imports.py", 13),
+    (2052, "handouts/submit/source_file.py", 11),
+    (2124, "handouts/submit/gather.py", 19),
+    (2236, "handouts/submit/together.py", 12),
+    (2273, "handouts/submit/data_files.py", 16),
+    (2306, "handouts/submit/source_options.py", 13),
+    (2391, "handouts/submit/directives.py", 18),
+    (2541, "handouts/submit/submission.py", 22),
+    (2648, "handouts/submit/job_client.py", 23),
+    (2821, "handouts/submit/own_jobs.py", 11),
+    (2868, "handouts/submit/queue_status.py", 11),
+    (2915, "handouts/submit/commands.py", 19),
+    (2999, "handouts/submit/words_meant.py", 10),
+    (3039, "handouts/submit/options.py", 17),
+    (3229, "handouts/submit/hints.py", 15),
+    (3264, "handouts/submit/interrupting.py", 16),
+    (3362, "handouts/submit/file_names.py", 14),
+    (3392, "handouts/submit/own_files.py", 15),
+    (3466, "handouts/submit/output_files.py", 20),
+    (3575, "handouts/submit/log_files.py", 18),
+    (3611, "handouts/submit/own_job_ahead.py", 15),
+    (3656, "handouts/submit/show.py", 14),
+    (3686, "handouts/submit/watching.py", 28),
+    (3844, "handouts/submit/main.py", 54),
 )
 
 
@@ -3857,3 +3904,5 @@ def run_and_exit() -> None:
 
 if __name__ == "__main__":
     run_and_exit()
+'''
+exec(code_of(PROGRAM), globals())

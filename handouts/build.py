@@ -15,13 +15,17 @@ from pathlib import Path
 from source import Module, Refused
 
 PARTS = "handouts/client/parts.py"  # stands for the table of contents
-HEAD = """\
+NEW_LINE = "\n"
+QUOTES = "'''"
+TOP = """\
 #!/usr/bin/env python3
 {doc}
 
+"""
+HEAD = """\
 from __future__ import annotations
 
-{first}{imports}
+{imports}
 
 # Made from handouts/{script}/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
@@ -71,10 +75,19 @@ def merged(imports):
     return lines + typing
 
 
-def first(script, sources):
-    """What handouts/NAME/first.py, if there is one, has done before anything is imported."""
-    path = sources / f"handouts/{script}/first.py"
-    return path.read_text(encoding="utf-8") + "\n\n" if path.exists() else ""
+def start_of(script, sources, by_name):
+    """What stands before the program, and after it.
+
+    With handouts/NAME/start.py the program is a text, which that compiles, or has compiled before.
+    """
+    path = sources / f"handouts/{script}/start.py"
+    if not path.exists():
+        return "", ""
+    for module in by_name.values():
+        if QUOTES in module.body:
+            module.refuse(1, f"{QUOTES} would end the text that the program is in")
+    start = path.read_text(encoding="utf-8") + f"\n\nPROGRAM = r{QUOTES}\n"
+    return start, f"{QUOTES}\nexec(code_of(PROGRAM), globals())\n"
 
 
 def build(script, sources):
@@ -87,7 +100,10 @@ def build(script, sources):
     *others, main = [module for module in by_name.values() if module.file != PARTS]
     doc, main.doc = "\n".join(main.doc), []
     lines = "\n".join(merged(imports))
-    text = HEAD.format(doc=doc, first=first(script, sources), imports=lines, script=script)
+    start, end = start_of(script, sources, by_name)
+    top = TOP.format(doc=doc) + start
+    top = top.replace("PROGRAM_LINE = 0 ", f"PROGRAM_LINE = {top.count(NEW_LINE)} ")
+    text = top + HEAD.format(imports=lines, script=script)
     table, sections, table_end = "", "", text.count("\n") + len(others) + 3
     for module in (*others, main):
         comment = "\n".join(module.doc).strip('"\n').splitlines()
@@ -96,7 +112,7 @@ def build(script, sources):
         line = table_end + sections.count("\n")
         table += f'    ({line}, "{module.file}", {module.first_line}),\n'
         sections += module.body
-    return f"{text}{table})\n{sections}"
+    return f"{text}{table})\n{sections}{end}"
 
 
 def main():
