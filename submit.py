@@ -156,20 +156,20 @@ PARTS = (
     (2541, "handouts/submit/submission.py", 22),
     (2648, "handouts/submit/job_client.py", 23),
     (2821, "handouts/submit/own_jobs.py", 11),
-    (2868, "handouts/submit/queue_status.py", 11),
-    (2915, "handouts/submit/commands.py", 19),
-    (2999, "handouts/submit/words_meant.py", 10),
-    (3039, "handouts/submit/options.py", 17),
-    (3229, "handouts/submit/hints.py", 15),
-    (3264, "handouts/submit/interrupting.py", 16),
-    (3362, "handouts/submit/file_names.py", 14),
-    (3392, "handouts/submit/own_files.py", 15),
-    (3466, "handouts/submit/output_files.py", 20),
-    (3575, "handouts/submit/log_files.py", 18),
-    (3611, "handouts/submit/own_job_ahead.py", 15),
-    (3656, "handouts/submit/show.py", 14),
-    (3686, "handouts/submit/watching.py", 28),
-    (3844, "handouts/submit/main.py", 54),
+    (2869, "handouts/submit/queue_status.py", 11),
+    (2916, "handouts/submit/commands.py", 19),
+    (3000, "handouts/submit/words_meant.py", 10),
+    (3040, "handouts/submit/options.py", 17),
+    (3230, "handouts/submit/hints.py", 15),
+    (3265, "handouts/submit/interrupting.py", 16),
+    (3363, "handouts/submit/file_names.py", 14),
+    (3393, "handouts/submit/own_files.py", 15),
+    (3467, "handouts/submit/output_files.py", 20),
+    (3578, "handouts/submit/log_files.py", 18),
+    (3614, "handouts/submit/own_job_ahead.py", 15),
+    (3659, "handouts/submit/show.py", 14),
+    (3689, "handouts/submit/watching.py", 28),
+    (3847, "handouts/submit/main.py", 54),
 )
 
 
@@ -2819,6 +2819,7 @@ def refusal(answer: Answer) -> str:
 
 
 LAST = "last"  # in place of a job's number
+LONGEST_NUMBER = 100  # digits, which no job has
 MOST_LISTED = 200  # by the queue, at once
 UNFINISHED_LOOKED_AT = 50  # jobs; the newest, of which the unfinished ones are
 
@@ -2827,7 +2828,7 @@ def job_number(text: str) -> str:
     """What the command line calls a job, "last" or a number. Raises Stop."""
     if text.lower() == LAST:
         return LAST
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 63):
+    if not (text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER and int(text)):
         raise Stop(
             WRONG_USAGE, f"{text!r} is no job: say its number, as in 17, or {LAST} for your newest."
         )
@@ -3398,13 +3399,13 @@ class OwnFiles:
 
     def __init__(self, folder: Path, force: bool) -> None:
         self._record = folder / RECORD
-        self._force = force  # any file may be replaced
+        self.force = force  # any file may be replaced
         self._digests = self._read()
         self._saved: set[str] = set()  # in this run
 
     def may_replace(self, path: Path) -> bool:
         """Whether the file is as it was saved by an earlier run. Raises OSError."""
-        if self._force:
+        if self.force:
             return not path.is_dir()
         known = self._digests.get(path.name)
         if not isinstance(known, str) or not stat.S_ISREG(path.lstat().st_mode):
@@ -3463,7 +3464,9 @@ def digest(content: bytes) -> str:
 # Saving the output files of a job. Nothing of the student's is overwritten.
 
 
-def save_files(client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None) -> bool:
+def save_files(
+    client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None = None
+) -> bool:
     """Saves what the job's program left in ./out/; whether all of it is there now.
 
     `own`: those of the folder's files that may be replaced.
@@ -3533,7 +3536,7 @@ def save_again(content: bytes, path: Path, own: OwnFiles | None) -> str:
         replace(path, content)
         message = f"Saved {path} ({in_size(len(content))}), in place of the last run's."
     else:
-        force = "; --force replaces it" if own else ""
+        force = "; --force replaces it" if own and not own.force else ""
         raise Stop(UNSAVED, f"another file of that name is there, and is left as it is{force}.")
     if own:
         own.note(path, content)

@@ -17,7 +17,9 @@ from handouts.submit.printable import printable
 from handouts.submit.stop import REFUSED, UNREACHABLE, UNSAVED, Stop
 
 
-def save_files(client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None) -> bool:
+def save_files(
+    client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None = None
+) -> bool:
     """Saves what the job's program left in ./out/; whether all of it is there now.
 
     `own`: those of the folder's files that may be replaced.
@@ -87,7 +89,7 @@ def save_again(content: bytes, path: Path, own: OwnFiles | None) -> str:
         replace(path, content)
         message = f"Saved {path} ({in_size(len(content))}), in place of the last run's."
     else:
-        force = "; --force replaces it" if own else ""
+        force = "; --force replaces it" if own and not own.force else ""
         raise Stop(UNSAVED, f"another file of that name is there, and is left as it is{force}.")
     if own:
         own.note(path, content)

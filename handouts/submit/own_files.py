@@ -21,13 +21,13 @@ class OwnFiles:
 
     def __init__(self, folder: Path, force: bool) -> None:
         self._record = folder / RECORD
-        self._force = force  # any file may be replaced
+        self.force = force  # any file may be replaced
         self._digests = self._read()
         self._saved: set[str] = set()  # in this run
 
     def may_replace(self, path: Path) -> bool:
         """Whether the file is as it was saved by an earlier run. Raises OSError."""
-        if self._force:
+        if self.force:
             return not path.is_dir()
         known = self._digests.get(path.name)
         if not isinstance(known, str) or not stat.S_ISREG(path.lstat().st_mode):

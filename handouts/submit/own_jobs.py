@@ -9,6 +9,7 @@ from handouts.submit.job_lines import is_over
 from handouts.submit.stop import REFUSED, WRONG_USAGE, Stop
 
 LAST = "last"  # in place of a job's number
+LONGEST_NUMBER = 100  # digits, which no job has
 MOST_LISTED = 200  # by the queue, at once
 UNFINISHED_LOOKED_AT = 50  # jobs; the newest, of which the unfinished ones are
 
@@ -17,7 +18,7 @@ def job_number(text: str) -> str:
     """What the command line calls a job, "last" or a number. Raises Stop."""
     if text.lower() == LAST:
         return LAST
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 63):
+    if not (text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER and int(text)):
         raise Stop(
             WRONG_USAGE, f"{text!r} is no job: say its number, as in 17, or {LAST} for your newest."
         )
