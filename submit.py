@@ -9,10 +9,10 @@ options: // telerun: --with kernels.cu --flag=-lcublas --platform h100
 
 Its logs, and the files that it writes to ./out/, are saved in ./telerun-out/JOB/.
 
-Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Who you are is in auth.json,
-which --login puts into ~/.config/telerun; one beside this file comes first. It holds
-{"username": "...", "token": "..."}, and optionally "server" (https://host:port) and "certificate"
-(a PEM file to trust, relative to auth.json). A server.cert beside this file is trusted too.
+Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Beside this file stands
+auth.json, from the course staff: {"username": "...", "token": "..."}, and optionally "server"
+(https://host:port) and "certificate" (a PEM file to trust, relative to auth.json). A server.cert
+beside this file is trusted too.
 
 Exit status:
   0    the program was compiled, ran, and succeeded
@@ -26,6 +26,67 @@ Exit status:
   130  interrupted with Ctrl-C
 """
 
+# Ctrl-C ends this program at once until it has begun: there is nothing yet to be undone. What is
+# compiled is kept where Python keeps a module's code: compiling it each time would take a quarter
+# of a student's wait for a short program.
+import _imp  # these, and no others: they take no time to import
+import _signal
+import marshal
+import os
+import sys
+from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
+
+PROGRAM_LINE = 89  # where its text begins in this file
+
+
+def end_at_once(*_):
+    os.write(2, b"Interrupted.\n")
+    os._exit(130)
+
+
+def code_of(program):
+    """The compiled program, from the cache if it is there. Else it is put there, if that can be."""
+    place = cache_from_source(os.path.splitext(__file__)[0] + "-program.py")
+    about = f"{__file__}:{PROGRAM_LINE}:{sys.flags.optimize}:{program}".encode()
+    key = MAGIC_NUMBER + _imp.source_hash(0, about)
+    try:
+        with open(place, "rb") as file:
+            if is_ours(file) and file.read(len(key)) == key:
+                return marshal.load(file)  # noqa: S302  (as Python does with a module's code)
+    except (OSError, EOFError, TypeError, ValueError):
+        pass
+    lines_before = "\n" * (PROGRAM_LINE - 1)
+    code = compile(lines_before + program, __file__, "exec", dont_inherit=True)
+    if not sys.dont_write_bytecode:
+        keep(place, key + marshal.dumps(code))
+    return code
+
+
+def is_ours(file):
+    """Whether somebody made the file who may change this program anyway."""
+    return os.name != "posix" or os.fstat(file.fileno()).st_uid in (
+        os.getuid(),
+        os.stat(__file__).st_uid,
+    )
+
+
+def keep(place, data):
+    """Makes the file, whole or not at all. Where that cannot be, nothing is lost but time."""
+    part = f"{place}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(part, "xb") as file:
+            file.write(data)
+        os.replace(part, place)
+    except OSError:
+        pass
+
+
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, end_at_once)
+
+
+PROGRAM = r'''
 from __future__ import annotations
 
 import argparse
@@ -33,10 +94,12 @@ import codecs
 import errno
 import gc
 import http.client
+import io
 import json
 import os
 import posixpath
 import re
+import select
 import signal
 import socket
 import ssl
@@ -54,63 +117,77 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (122, "handouts/client/errors.py", 6),
-    (149, "handouts/client/text_encoding.py", 6),
-    (173, "handouts/client/words.py", 10),
-    (209, "handouts/client/auth.py", 15),
-    (282, "handouts/client/tracebacks.py", 12),
-    (315, "handouts/submit/as_typed.py", 9),
-    (351, "handouts/submit/auth_place.py", 12),
-    (381, "handouts/client/answer.py", 8),
-    (430, "handouts/client/distrust.py", 10),
-    (496, "handouts/client/server_address.py", 10),
-    (568, "handouts/client/connection.py", 21),
-    (733, "handouts/submit/pinned.py", 14),
-    (784, "handouts/submit/stop.py", 5),
-    (807, "handouts/submit/wrong.py", 6),
-    (821, "handouts/submit/from_outside.py", 18),
-    (893, "handouts/submit/client_versions.py", 11),
-    (914, "handouts/submit/own_version.py", 13),
-    (943, "handouts/submit/printable.py", 7),
-    (956, "handouts/submit/queue_state.py", 12),
-    (998, "handouts/submit/doctor.py", 24),
-    (1156, "handouts/submit/c_includes.py", 8),
-    (1211, "handouts/submit/relative_names.py", 11),
-    (1248, "handouts/submit/wishes.py", 8),
-    (1289, "handouts/submit/compiler_flags.py", 10),
-    (1361, "handouts/client/job_file_names.py", 8),
-    (1403, "handouts/submit/python_imports.py", 13),
-    (1472, "handouts/submit/source_file.py", 12),
-    (1546, "handouts/submit/gather.py", 19),
-    (1658, "handouts/submit/together.py", 12),
-    (1695, "handouts/submit/data_files.py", 16),
-    (1728, "handouts/submit/options.py", 14),
-    (1901, "handouts/submit/directives.py", 18),
-    (2051, "handouts/submit/submission.py", 22),
-    (2158, "handouts/submit/hints.py", 15),
-    (2193, "handouts/client/retries.py", 9),
-    (2207, "handouts/submit/streams.py", 11),
-    (2252, "handouts/submit/job_events.py", 14),
-    (2331, "handouts/submit/moments.py", 7),
-    (2377, "handouts/submit/job_lines.py", 10),
-    (2512, "handouts/submit/screen.py", 17),
-    (2572, "handouts/submit/live.py", 10),
-    (2709, "handouts/submit/persistent.py", 16),
-    (2786, "handouts/submit/older_queue.py", 13),
-    (2845, "handouts/submit/refusals.py", 12),
-    (2893, "handouts/submit/job_client.py", 24),
-    (3040, "handouts/submit/file_names.py", 14),
-    (3067, "handouts/submit/written_beside.py", 10),
-    (3101, "handouts/submit/output_files.py", 19),
-    (3185, "handouts/submit/log_files.py", 16),
-    (3218, "handouts/submit/asking.py", 11),
-    (3258, "handouts/submit/login_code.py", 12),
-    (3308, "handouts/submit/private_files.py", 12),
-    (3362, "handouts/submit/login.py", 25),
-    (3451, "handouts/submit/show.py", 13),
-    (3481, "handouts/submit/typed_secrets.py", 11),
-    (3500, "handouts/submit/web.py", 13),
-    (3572, "handouts/submit/main.py", 60),
+    (199, "handouts/client/errors.py", 6),
+    (226, "handouts/client/text_encoding.py", 6),
+    (250, "handouts/client/words.py", 10),
+    (286, "handouts/client/auth.py", 15),
+    (359, "handouts/client/answer.py", 8),
+    (408, "handouts/client/distrust.py", 10),
+    (474, "handouts/client/server_address.py", 10),
+    (546, "handouts/client/connection.py", 21),
+    (709, "handouts/client/tracebacks.py", 12),
+    (742, "handouts/submit/answers_in_json.py", 10),
+    (784, "handouts/submit/as_typed.py", 9),
+    (820, "handouts/submit/auth_place.py", 12),
+    (850, "handouts/submit/moments.py", 7),
+    (896, "handouts/submit/printable.py", 7),
+    (909, "handouts/submit/job_lines.py", 10),
+    (1043, "handouts/submit/listing.py", 12),
+    (1148, "handouts/submit/comparing.py", 12),
+    (1264, "handouts/client/retries.py", 9),
+    (1278, "handouts/submit/client_versions.py", 11),
+    (1302, "handouts/submit/turns.py", 17),
+    (1400, "handouts/submit/streams.py", 15),
+    (1475, "handouts/submit/job_events.py", 14),
+    (1555, "handouts/submit/screen.py", 17),
+    (1619, "handouts/submit/live.py", 10),
+    (1756, "handouts/submit/notices.py", 7),
+    (1779, "handouts/submit/stop.py", 5),
+    (1802, "handouts/submit/persistent.py", 17),
+    (1881, "handouts/submit/c_includes.py", 8),
+    (1936, "handouts/submit/older_queue.py", 13),
+    (1995, "handouts/submit/wishes.py", 8),
+    (2036, "handouts/submit/refusals.py", 12),
+    (2084, "handouts/submit/relative_names.py", 11),
+    (2121, "handouts/submit/compiler_flags.py", 10),
+    (2193, "handouts/client/job_file_names.py", 8),
+    (2235, "handouts/submit/python_imports.py", 13),
+    (2304, "handouts/submit/source_file.py", 12),
+    (2378, "handouts/submit/gather.py", 19),
+    (2490, "handouts/submit/together.py", 12),
+    (2527, "handouts/submit/data_files.py", 16),
+    (2560, "handouts/submit/source_options.py", 13),
+    (2645, "handouts/submit/directives.py", 18),
+    (2795, "handouts/submit/submission.py", 22),
+    (2902, "handouts/submit/job_client.py", 24),
+    (3086, "handouts/submit/own_jobs.py", 11),
+    (3134, "handouts/submit/queue_status.py", 11),
+    (3181, "handouts/submit/web.py", 13),
+    (3255, "handouts/submit/commands.py", 20),
+    (3341, "handouts/submit/pinned.py", 14),
+    (3392, "handouts/submit/wrong.py", 6),
+    (3406, "handouts/submit/from_outside.py", 18),
+    (3478, "handouts/submit/own_version.py", 13),
+    (3507, "handouts/submit/queue_state.py", 12),
+    (3549, "handouts/submit/doctor.py", 24),
+    (3707, "handouts/submit/asking.py", 11),
+    (3747, "handouts/submit/login_code.py", 12),
+    (3797, "handouts/submit/private_files.py", 12),
+    (3851, "handouts/submit/login.py", 25),
+    (3940, "handouts/submit/words_meant.py", 10),
+    (3980, "handouts/submit/options.py", 16),
+    (4186, "handouts/submit/typed_secrets.py", 11),
+    (4205, "handouts/submit/hints.py", 15),
+    (4240, "handouts/submit/interrupting.py", 16),
+    (4338, "handouts/submit/file_names.py", 14),
+    (4368, "handouts/submit/own_files.py", 15),
+    (4442, "handouts/submit/written_beside.py", 10),
+    (4476, "handouts/submit/output_files.py", 21),
+    (4590, "handouts/submit/log_files.py", 18),
+    (4626, "handouts/submit/own_job_ahead.py", 15),
+    (4671, "handouts/submit/show.py", 14),
+    (4701, "handouts/submit/watching.py", 28),
+    (4860, "handouts/submit/main.py", 58),
 )
 
 
@@ -272,105 +349,6 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadSetup(f"{path} is not valid JSON: {error}.") from None
     return content if isinstance(content, dict) else {}
-
-
-# --- handouts/client/tracebacks.py --------------------------------------------------------
-#
-# Tracebacks that also name the source file, because a script is made from many.
-
-
-def place_in_source(number: int) -> str:
-    """Where a line of this script stands in the sources; "" for one that the builder wrote."""
-    for first, source, first_in_source in reversed(PARTS):
-        if first <= number:
-            return f"{source}, line {number - first + first_in_source}"
-    return ""
-
-
-def traceback_of(error: BaseException) -> str:
-    """The usual traceback, with a place in the sources after each line number of this script."""
-    import traceback  # only here, since it takes time to import
-
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    script = traceback_of.__code__.co_filename
-
-    def with_place(frame: Any) -> str:
-        place = place_in_source(int(frame[1]))
-        return f"{frame[0]} ({place})" if place else frame[0]
-
-    frames = rf'^  File "{re.escape(script)}", line (\d+).*$'
-    return re.sub(frames, with_place, text, flags=re.MULTILINE)
-
-
-def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
-    """For sys.excepthook: what ends this script and is no expected error."""
-    sys.stderr.write(traceback_of(error))
-
-
-# --- handouts/submit/as_typed.py ----------------------------------------------------------
-#
-# How this program was called, so that a hint can be typed as it stands.
-
-
-_given: list[str] = []  # such as --auth FILE, without which a hint would ask somebody else
-
-
-def remember(*options: str) -> None:
-    """These options were given, and belong to each hint."""
-    _given[:] = options
-
-
-def as_typed(*words: str) -> str:
-    """The command with these words, such as "python3 submit.py --attach 58"."""
-    return " ".join(quoted(word) for word in [*program(), *words, *_given])
-
-
-def program() -> list[str]:
-    """The words before the first argument."""
-    script = sys.argv[0] or "submit.py"
-    typed = list(getattr(sys, "orig_argv", []))  # from Python 3.10 on
-    if script in typed:
-        return typed[: typed.index(script) + 1]
-    if os.name == "nt":
-        return ["py", "-3", script]
-    return ["python3", script]
-
-
-def quoted(word: str) -> str:
-    """A word as a shell takes it; in double quotes, which Windows knows too."""
-    if re.fullmatch(r"[\w@%+=:,./\\~-]+", word):
-        return word
-    return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
-
-
-# --- handouts/submit/auth_place.py --------------------------------------------------------
-#
-# Where auth.json is: beside this script, or in the user's own folder for settings.
-
-
-BESIDE = HERE / "auth.json"
-
-
-def own_folder() -> Path:
-    """Such as ~/.config/telerun, where `--login` keeps what it gets."""
-    place = os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME", "")
-    if os.path.isabs(place):
-        return Path(place, "telerun")
-    return Path(os.path.expanduser("~"), ".config", "telerun")
-
-
-def auth_file(given: Path | None) -> Path:
-    """The file that says who this is. Raises BadSetup where there is none."""
-    own = own_folder() / "auth.json"
-    for path in [given] if given else [BESIDE, own]:
-        if os.path.lexists(path):
-            return path
-    if given:
-        raise BadSetup(f"There is no {given}. To log in: {as_typed('--login')}")
-    raise BadSetup(
-        f"There is no auth.json, neither {BESIDE} nor {own}. With the log-in code from the course "
-        f"staff, say: {as_typed('--login')}"
-    )
 
 
 # --- handouts/client/answer.py ------------------------------------------------------------
@@ -589,7 +567,6 @@ class Queue:
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
-        self._socket: Any = None  # its own, also while the last answer of it is read
 
     def _trust(self, system: bool) -> None:
         """Trusts the certificates named, and with `system` those that the system trusts too.
@@ -691,8 +668,7 @@ class Queue:
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
-            self._socket = self._connection.sock
-            self._socket.settimeout(timeout)
+            self._connection.sock.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise
@@ -725,55 +701,1074 @@ class Queue:
             self._connection = None
 
 
-# --- handouts/submit/pinned.py ------------------------------------------------------------
+# --- handouts/client/tracebacks.py --------------------------------------------------------
 #
-# The queue before it is known who asks: for a log-in code, and for looking at it from outside.
+# Tracebacks that also name the source file, because a script is made from many.
 
 
-class PinnedQueue(Queue):
-    """Trusts one certificate, by the beginning of its SHA-256; without one, what the system trusts.
+def place_in_source(number: int) -> str:
+    """Where a line of this script stands in the sources; "" for one that the builder wrote."""
+    for first, source, first_in_source in reversed(PARTS):
+        if first <= number:
+            return f"{source}, line {number - first + first_in_source}"
+    return ""
 
-    Nothing is sent before that is checked, and never a token.
-    """
 
-    def __init__(self, server: str, pin: bytes) -> None:
-        self._pin = pin
-        self.certificate = b""  # that of the queue, in DER, once it is known to be the right one
-        super().__init__(Auth("", "", server, []))
-        del self._headers["Authorization"]
+def traceback_of(error: BaseException) -> str:
+    """The usual traceback, with a place in the sources after each line number of this script."""
+    import traceback  # only here, since it takes time to import
 
-    def _trust(self, system: bool) -> None:
-        super()._trust(system)
-        if self._pin:
-            self._context = without_trust()
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    script = traceback_of.__code__.co_filename
+
+    def with_place(frame: Any) -> str:
+        place = place_in_source(int(frame[1]))
+        return f"{frame[0]} ({place})" if place else frame[0]
+
+    frames = rf'^  File "{re.escape(script)}", line (\d+).*$'
+    return re.sub(frames, with_place, text, flags=re.MULTILINE)
+
+
+def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
+    """For sys.excepthook: what ends this script and is no expected error."""
+    sys.stderr.write(traceback_of(error))
+
+
+# --- handouts/submit/answers_in_json.py ---------------------------------------------------
+#
+# --json: what came of it as one object on standard output, and nothing else there.
+
+
+TIMES = "\u00d7"
+
+
+def put_json(status: int, **members: Any) -> None:
+    """One line, in ASCII, so that no encoding on the way can spoil it."""
+    document = {"exit_status": status, **members}
+    if isinstance(document.get("job"), dict):
+        document["job"] = without_etag(document["job"])
+    put(json.dumps(document).encode() + b"\n")
+
+
+def put_lines(lines: list[str]) -> None:
+    """Lines for people, as the terminal can show them, or in UTF-8."""
+    encoding = (sys.stdout.encoding if sys.stdout.isatty() else "") or "utf-8"
+    text = "".join(line + "\n" for line in lines)
+    try:
+        data = text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("→", "->").replace(TIMES, "x")
+        data = text.encode(encoding, "backslashreplace")
+    put(data)
+
+
+def put(data: bytes) -> None:
+    """That nobody reads it is no reason to stop."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def without_etag(job: dict[str, Any]) -> dict[str, Any]:
+    """The job as the queue answered it."""
+    return {name: value for name, value in job.items() if name != "etag"}
+
+
+# --- handouts/submit/as_typed.py ----------------------------------------------------------
+#
+# How this program was called, so that a hint can be typed as it stands.
+
+
+_given: list[str] = []  # such as --auth FILE, without which a hint would ask somebody else
+
+
+def remember(*options: str) -> None:
+    """These options were given, and belong to each hint."""
+    _given[:] = options
+
+
+def as_typed(*words: str) -> str:
+    """The command with these words, such as "python3 submit.py --attach 58"."""
+    return " ".join(quoted(word) for word in [*program(), *words, *_given])
+
+
+def program() -> list[str]:
+    """The words before the first argument."""
+    script = sys.argv[0] or "submit.py"
+    typed = list(getattr(sys, "orig_argv", []))  # from Python 3.10 on
+    if script in typed:
+        return typed[: typed.index(script) + 1]
+    if os.name == "nt":
+        return ["py", "-3", script]
+    return ["python3", script]
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it; in double quotes, which Windows knows too."""
+    if re.fullmatch(r"[\w@%+=:,./\\~-]+", word):
+        return word
+    return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
+
+
+# --- handouts/submit/auth_place.py --------------------------------------------------------
+#
+# Where auth.json is: beside this script, or in the user's own folder for settings.
+
+
+BESIDE = HERE / "auth.json"
+
+
+def own_folder() -> Path:
+    """Such as ~/.config/telerun, where `--login` keeps what it gets."""
+    place = os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME", "")
+    if os.path.isabs(place):
+        return Path(place, "telerun")
+    return Path(os.path.expanduser("~"), ".config", "telerun")
+
+
+def auth_file(given: Path | None) -> Path:
+    """The file that says who this is. Raises BadSetup where there is none."""
+    own = own_folder() / "auth.json"
+    for path in [given] if given else [BESIDE, own]:
+        if os.path.lexists(path):
+            return path
+    if given:
+        raise BadSetup(f"There is no {given}. To log in: {as_typed('--login')}")
+    raise BadSetup(
+        f"There is no auth.json, neither {BESIDE} nor {own}. With the log-in code from the course "
+        f"staff, say: {as_typed('--login')}"
+    )
+
+
+# --- handouts/submit/moments.py -----------------------------------------------------------
+#
+# When something was, and when something will be, in words.
+
+
+UNITS = ((1, "s"), (60, "min"), (3600, "h"))  # of an estimate
+MOST_OF_UNIT = 100  # then the next one
+
+
+def start_in_words(job: dict[str, Any]) -> str:
+    """Such as ", starts in about 2-4 min"; "" where the queue says nothing of it."""
+    expected = job.get("expected_start")
+    try:
+        low, high = float(expected["from_seconds"]), float(expected["to_seconds"])
+    except (KeyError, TypeError, ValueError):
+        return ""
+    if not 0 <= low <= high < 1e7:
+        return ""
+    seconds, unit = next((u for u in UNITS if high < MOST_OF_UNIT * u[0]), UNITS[-1])
+    first, last = int(low // seconds), max(1, -int(-high // seconds))
+    if first == 0:
+        return f", starts within {last} {unit}"
+    return f", starts in about {first}{'' if first == last else f'-{last}'} {unit}"
+
+
+def since_in_words(timestamp: Any) -> str:
+    """Such as " since 12:31 (10 minutes)", by this machine's clock and in its time zone."""
+    import datetime  # only here, since it takes time to import
+
+    try:
+        text = str(timestamp).replace("Z", "+00:00")
+        then = datetime.datetime.fromisoformat(text).astimezone()
+        passed = (datetime.datetime.now().astimezone() - then).total_seconds()
+    except (OSError, OverflowError, ValueError):
+        return ""
+    if not 60 <= passed < 1e9:  # just now, or a clock is wrong
+        return f" since {then:%H:%M}"
+    count, unit = next(
+        ((int(passed // size), unit) for size, unit in ((86400, "day"), (3600, "hour"))
+         if passed >= 2 * size),
+        (int(passed // 60), "minute"),
+    )  # fmt: skip
+    moment = f"{then:%d %b %H:%M}" if passed >= 43200 else f"{then:%H:%M}"
+    return f" since {moment} ({count} {unit}{'' if count == 1 else 's'})"
+
+
+# --- handouts/submit/printable.py ---------------------------------------------------------
+#
+# Text that is safe to print on a terminal, whoever wrote it.
+
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text with its control characters spelled out."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+# --- handouts/submit/job_lines.py ---------------------------------------------------------
+#
+# What is said of a job, each in one line.
+
+
+EXPLAINED = {
+    "succeeded": "succeeded",
+    "compile_error": "did not compile",
+    "compile_timeout": "took too long to compile",
+    "runtime_error": "failed",
+    "runtime_timeout": "ran too long and was stopped",
+    "memory_exceeded": "used too much memory and was stopped",
+    "output_exceeded": "printed too much and was stopped",
+}
+WAITS = {
+    "paused": ", but the queue is paused",
+    "held": ", but the course staff hold it back",
+    "data": ", its data is on the way",
+}
+# As Linux numbers them; the student's system may have others.
+SIGNALS = {
+    4: "SIGILL",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    13: "SIGPIPE",
+    15: "SIGTERM",
+    25: "SIGXFSZ",
+    31: "SIGSYS",
+}
+
+
+def is_over(job: dict[str, Any]) -> bool:
+    """Whether nothing will happen to it any more."""
+    return job["state"] not in ("queued", "running")
+
+
+def status_line(job: dict[str, Any]) -> str:
+    """What the job is waiting for, in a line."""
+    head = f"Job {job['id']}: "
+    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
+    again = f" (again: {lost[-1]['executor']} was lost)" if lost else ""
+    if job["state"] == "queued":
+        place = job.get("queue_position")
+        ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
+        return head + printable("waiting, " + ahead + what_it_waits_for(job)) + again
+    wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
+    doing = {
+        "compiling": "compiling",
+        "waiting": f"compiled, waiting for {wanted}",
+        "executing": "running",
+    }.get(job.get("phase"), "running")
+    place = job.get("queue_position")
+    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
+    stop = ", being cancelled" if job.get("cancel_requested_at") else ""
+    return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
+
+
+def what_changes(job: dict[str, Any]) -> list[Any]:
+    """What a new status line is worth: all in it but the times."""
+    keys = ("id", "state", "phase", "executor", "queue_position", "waiting_for")
+    return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
+
+
+def what_it_waits_for(job: dict[str, Any]) -> str:
+    """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
+    if job.get("waiting_for") == "no-executor":
+        platform = str(job.get("platform") or "")
+        host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
+        since = since_in_words(job.get("no_executor_since"))
+        return f", but no {host} {'has been' if since else 'is'} connected{since}"
+    return WAITS.get(str(job.get("waiting_for")), "") + when_its_turn_comes(job)
+
+
+def when_its_turn_comes(job: dict[str, Any]) -> str:
+    """After how many jobs, and when, as far as the queue can tell."""
+    count = job.get("jobs_before")
+    if not isinstance(count, int) or count < 1:
+        return start_in_words(job)
+    first = "1 job ends" if count == 1 else f"{count} jobs end"
+    return f", {first} first{start_in_words(job)}"
+
+
+def attempt_line(attempt: dict[str, Any]) -> str:
+    """How an attempt without a result ended."""
+    ended = attempt.get("ending") or "open"
+    why = ": " + attempt["reason"] if attempt.get("reason") else ""
+    return printable(f"Attempt {attempt['number']} on {attempt['executor']} {ended}{why}")
+
+
+def ending_line(job: dict[str, Any]) -> str:
+    """What became of the job, in a line."""
+    head = f"--- job {job['id']} "
+    if job["state"] == "cancelled":
+        return head + "was cancelled ---"
+    if job["state"] == "failed":
+        tries = len(job.get("attempts", []))
+        return (
+            f"{head}could not be run: {tries} hosts were lost with it. "
+            "Not your fault; tell the course staff ---"
+        )
+    result = job["result"]
+    words = EXPLAINED.get(job["outcome"], str(job["outcome"])) + why_it_ended(result)
+    times = [
+        f"{verb} in {result[key]:.2f} s"
+        for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
+        if result.get(key) is not None
+    ]
+    if (result.get("details") or {}).get("compiled_before"):
+        times[:1] = ["compiled before"]
+    where = "on " + printable(str(job.get("executor")))
+    return head + words + ": " + ", ".join([*times, where]) + " ---"
+
+
+def why_it_ended(result: dict[str, Any]) -> str:
+    """The limit, signal or exit status that a result has, in parentheses; "" if it has none."""
+    limit = (result.get("details") or {}).get("limit")
+    if limit:
+        return f" (limit: {printable(str(limit))})"
+    if result.get("signal"):
+        return f" (killed by signal {result['signal']}{signal_name(result['signal'])})"
+    if result.get("exit_code"):
+        return f" (exit status {result['exit_code']})"
+    return ""
+
+
+def signal_name(number: int) -> str:
+    """Such as ", SIGSEGV" for 11, as Linux numbers them; "" for a signal without a name here."""
+    name = SIGNALS.get(number)
+    return f", {name}" if name else ""
+
+
+# --- handouts/submit/listing.py -----------------------------------------------------------
+#
+# Jobs in a table: a line each, as wide as the terminal.
+
+
+SHORT = {
+    "succeeded": "succeeded",
+    "compile_error": "did not compile",
+    "compile_timeout": "compiler stopped",
+    "runtime_error": "failed",
+    "runtime_timeout": "stopped",
+    "memory_exceeded": "out of memory",
+    "output_exceeded": "printed too much",
+    "executing": "running",
+    "waiting": "waiting for a GPU",
+    "failed": "lost",
+}
+AGES = ((86400 * 2, 86400, "days"), (3600 * 2, 3600, "h"), (60, 60, "min"))  # from, size, name
+LONGEST_NAME = 40  # of a file with its arguments, where there is room for all
+
+
+def in_order(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that wait or run first, else as they are."""
+    return sorted(jobs, key=is_over)
+
+
+def job_table(jobs: list[dict[str, Any]]) -> list[str]:
+    """A line for each job: number, file and arguments, state, time, age."""
+    return table([job_row(job) for job in jobs], right=(0, 3), cut=1)
+
+
+def job_row(job: dict[str, Any]) -> list[str]:
+    words = [str(job.get("filename") or "?"), *map(str, job.get("args") or [])]
+    name = shortened(printable(" ".join(words)).replace("\n", " "), LONGEST_NAME)
+    took = seconds_in_words(job.get("execute_seconds"))
+    return [str(job["id"]), name, state_in_words(job), took, ago(job.get("submitted_at"))]
+
+
+def state_in_words(job: dict[str, Any]) -> str:
+    """In a word or two; of a job that waits, its place."""
+    if job["state"] == "queued":
+        place = job.get("queue_position")
+        return f"waiting, {place} in the queue" if place else "waiting"
+    stopping = " (stopping)" if job["state"] == "running" and job.get("cancel_requested_at") else ""
+    word = job.get("outcome") or job.get("phase") or job["state"]
+    return printable(SHORT.get(str(word), str(word))) + stopping
+
+
+def seconds_in_words(seconds: Any) -> str:
+    """Such as "60 s", "1.31 s" or "4 ms"; "" where there is no number."""
+    if not isinstance(seconds, (int, float)) or not seconds >= 0:
+        return ""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"
+
+
+def ago(timestamp: Any) -> str:
+    """Such as "2 min ago", by this machine's clock; "" where that makes no sense."""
+    import datetime  # only here, since it takes time to import
+
+    try:
+        then = datetime.datetime.fromisoformat(str(timestamp).replace("Z", "+00:00"))
+        passed = (datetime.datetime.now(datetime.timezone.utc) - then).total_seconds()
+    except (OverflowError, TypeError, ValueError):
+        return ""
+    for least, size, name in AGES:
+        if passed >= least:
+            return f"{passed // size:.0f} {name} ago"
+    return "just now"
+
+
+def table(rows: list[list[str]], right: tuple[int, ...] = (), cut: int = 0) -> list[str]:
+    """The rows in columns, of which those `right` are flush right; on a terminal one is cut."""
+    if not rows:
+        return []
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    room = terminal_width() - sum(widths) - 2 * (len(widths) - 1)
+    if room < 0:
+        widths[cut] = max(8, widths[cut] + room)
+    lines = []
+    for row in rows:
+        cells = [*row]
+        cells[cut] = shortened(cells[cut], widths[cut])
+        padded = [
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(cells, widths))
+        ]
+        lines.append(shortened("  ".join(padded).rstrip(), terminal_width()))
+    return lines
+
+
+def shortened(text: str, width: int) -> str:
+    """The text, or its beginning and "..." """
+    return text if len(text) <= width else text[: max(0, width - 3)] + "..."
+
+
+def terminal_width() -> int:
+    """How many characters a line may have; a file or a pipe takes any."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 9999
+    except (OSError, ValueError):
+        return 80
+
+
+# --- handouts/submit/comparing.py ---------------------------------------------------------
+#
+# --compare: two jobs side by side.
+
+
+MOST_DIFFERENCES = 40  # lines of a difference that are shown
+
+
+def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """What --compare prints of two jobs, without their sources."""
+    one, other = result_of(first), result_of(second)
+    names = [name_of(job) for job in (first, second)]
+    rows = [
+        ["", f"job {first['id']}", f"job {second['id']}"],
+        ["program", *names],
+        ["outcome", outcome_of(first), outcome_of(second)],
+        ["compiled in", *(seconds_in_words(r.get("compile_seconds")) for r in (one, other))],
+        ["ran in", *(seconds_in_words(r.get("execute_seconds")) for r in (one, other))],
+        ["memory", memory_of(one), memory_of(other)],
+        ["GPU", gpu_name(one), gpu_name(other)],
+        ["host", host_that_ran(first), host_that_ran(second)],
+    ]
+    rows = [[row[0], *(cell or "-" for cell in row[1:])] for row in rows if any(row[1:])]
+    return [headline(first, second), "", *table(rows, cut=1), *remarks(first, second)]
+
+
+def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """Both times, and what that means."""
+    before, after = (number(result_of(job).get("execute_seconds")) for job in (first, second))
+    line = name_of(second)
+    if before is None or after is None:
+        return line
+    line += f"   {seconds_in_words(before)} → {seconds_in_words(after)}"
+    succeeded = all(job.get("outcome") == "succeeded" for job in (first, second))
+    return f"{line}   ({before / after:.3g} {TIMES} as fast)" if succeeded and after else line
+
+
+def result_of(job: dict[str, Any]) -> dict[str, Any]:
+    return job.get("result") or {}
+
+
+def name_of(job: dict[str, Any]) -> str:
+    words = [str(job.get("filename") or "?"), *map(str, job.get("args") or [])]
+    return printable(" ".join(words)).replace("\n", " ")
+
+
+def host_that_ran(job: dict[str, Any]) -> str:
+    return printable(str(job.get("executor") or ""))
+
+
+def outcome_of(job: dict[str, Any]) -> str:
+    if not is_over(job):
+        return "is not over yet"
+    return EXPLAINED.get(str(job.get("outcome")), printable(str(job.get("state"))))
+
+
+def number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and value >= 0 else None
+
+
+def memory_of(result: dict[str, Any]) -> str:
+    size = number(details(result).get("execute_memory_bytes"))
+    return f"{size / (1 << 20):.4g} MiB" if size else ""
+
+
+def details(result: dict[str, Any]) -> dict[str, Any]:
+    found = result.get("details")
+    return found if isinstance(found, dict) else {}
+
+
+def gpu_of(result: dict[str, Any]) -> dict[str, Any]:
+    found = details(result).get("gpu")
+    return found if isinstance(found, dict) else {}
+
+
+def gpu_name(result: dict[str, Any]) -> str:
+    return printable(str(gpu_of(result).get("name") or ""))
+
+
+def remarks(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Why the times may say little."""
+    found = []
+    gpus = [gpu_of(result_of(job)) for job in (first, second)]
+    if all(gpus) and gpus[0].get("name") != gpus[1].get("name"):
+        found.append("They ran on different kinds of GPU: the times cannot be compared.")
+    elif all(gpus) and gpus[0].get("uuid") != gpus[1].get("uuid"):
+        found.append("They ran on two GPUs of the same kind, which may differ by a few percent.")
+    for job, gpu in zip((first, second), gpus):
+        if gpu.get("throttled"):
+            why = ", ".join(map(str, gpu["throttled"]))
+            found.append(printable(f"The GPU of job {job['id']} was slowed down ({why})."))
+        if job.get("outcome") != "succeeded":
+            found.append(f"Job {job['id']} did not succeed: its time says little.")
+    return found
+
+
+def difference(
+    first: tuple[int, dict[str, str]], second: tuple[int, dict[str, str]]
+) -> tuple[bool, list[str]]:
+    """Whether the files of two jobs are the same, and the lines that say how they differ."""
+    import difflib  # only here, since it takes time to import
+
+    lines: list[str] = []
+    mains = [next(iter(files), "") for _, files in (first, second)]  # whatever they are called
+    others = sorted({*first[1], *second[1]} - {*mains})
+    for name, other in [mains, *([name, name] for name in others)]:
+        before, after = first[1].get(name, ""), second[1].get(other, "")
+        lines += difflib.unified_diff(
+            before.splitlines(), after.splitlines(),
+            f"{name} (job {first[0]})", f"{other} (job {second[0]})", n=1, lineterm="",
+        )  # fmt: skip
+    more = len(lines) - MOST_DIFFERENCES
+    shown = [printable(line) for line in lines[:MOST_DIFFERENCES]]
+    return not lines, shown + ([f"... and {more} lines more"] if more > 0 else [])
+
+
+# --- handouts/client/retries.py -----------------------------------------------------------
+#
+# How long to wait between tries.
+
+
+def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
+    """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
+    come back at the same moment."""
+    while True:
+        jitter = os.urandom(1)[0] / 255  # to import random would take longer
+        yield minimum * (0.5 + jitter / 2)
+        minimum = min(maximum, minimum * 2)
+
+
+# --- handouts/submit/client_versions.py ---------------------------------------------------
+#
+# Which submit.py is newer: this one, or the one that the queue hands out.
+
+
+VERSION_HEADER = "telerun-client-version"
+
+
+def numbers_of(version: Any) -> tuple[int, ...]:
+    """To compare versions by; empty for what is none."""
+    found = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}", str(version))
+    return tuple(int(part) for part in str(version).split(".")) if found else ()
+
+
+def hint_at_newer(answer: Answer, server: str) -> str:
+    """A line about the newer submit.py that the queue has; "" if it has none."""
+    if numbers_of(answer.headers.get(VERSION_HEADER)) > numbers_of(VERSION):
+        return f"A newer submit.py is at {server}/submit.py"
+    return ""
+
+
+# --- handouts/submit/turns.py -------------------------------------------------------------
+#
+# Waiting in short turns, so that something can be done meanwhile, and Ctrl-C acts at once.
+#
+# On Windows neither reading a socket nor sleeping ends because of Ctrl-C; looking whether a socket
+# has something to read does, where the signal writes to another one (signal.set_wakeup_fd).
+
+
+TURN_SECONDS = 0.5
+
+
+class Turns:
+    """One for the program: it is the main thread that waits."""
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[], None]] = []
+        self._next = 0.0  # when they are called next
+        self._woken: Any = None
+        self._signal: Any = None  # where a signal is written to
+
+    def add(self, call: Callable[[], None]) -> None:
+        """It is called at least once a second while something is waited for, and after a signal.
+
+        What it raises ends the waiting.
+        """
+        self._calls.append(call)
+
+    def sleep(self, seconds: float) -> None:
+        """Does nothing for so long, but for the calls."""
+        self.wait(None, seconds)
+
+    def wait(self, source: Any, seconds: float) -> bool:
+        """Returns True once the socket has something to read, False after so many seconds."""
+        deadline = time.monotonic() + seconds
+        sockets = [one for one in (source, self._woken) if one is not None]
+        while True:
+            now = time.monotonic()
+            left = min(deadline - now, max(self._next - now, 0.0))
+            if not sockets:  # of none, Windows refuses to say
+                time.sleep(max(left, 0.0))
+            ready = select.select(sockets, [], [], max(left, 0.0))[0] if sockets else []
+            if self._woken in ready:
+                self._woken.recv(4096)
+            if self._woken in ready or time.monotonic() >= self._next:
+                self._next = time.monotonic() + TURN_SECONDS
+                for call in self._calls:
+                    call()
+            if source in ready:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+
+    def watch_signals(self) -> None:
+        """From now on a signal ends a turn. Where that cannot be, it is seen at the next one."""
+        try:
+            self._woken, self._signal = socket.socketpair()
+            self._woken.setblocking(False)
+            self._signal.setblocking(False)
+            signal.set_wakeup_fd(self._signal.fileno())
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        """A signal ends no turn any more."""
+        if self._signal is not None:
+            signal.set_wakeup_fd(-1)
+            self._woken.close()
+            self._signal.close()
+            self._woken = self._signal = None
+
+
+class ShortReads(io.RawIOBase):
+    """What comes from a TLS connection, waited for in turns."""
+
+    def __init__(self, connection: Any, turns: Turns, patience: Callable[[], float]) -> None:
+        self._file = connection.makefile("rb", buffering=0)  # keeps the connection open
+        self._connection = connection
+        self._turns = turns
+        self._patience = patience  # how many seconds of silence are too many
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises socket.timeout after too much silence, what a call raises, and OSError."""
+        deadline = time.monotonic() + self._patience()
+        self._connection.settimeout(TURN_SECONDS)
+        while True:
+            if not self._connection.pending():
+                self._turns.wait(self._connection, deadline - time.monotonic())
+            try:
+                return self._connection.recv_into(buffer)
+            except socket.timeout:  # or there was a part of a record
+                if time.monotonic() >= deadline:
+                    raise
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+# --- handouts/submit/streams.py -----------------------------------------------------------
+#
+# Answers that go on while something happens, and all others: read in short turns.
+
+
+MAX_LINE_BYTES = 16 << 20  # none is longer
+
+
+class StreamingQueue(Queue):
+    """The queue, of which streams can be asked too."""
+
+    def __init__(self, auth: Auth) -> None:
+        super().__init__(auth)
+        self._auth = auth
+        self.turns = Turns()
+        self._patience = 0.0
+
+    def another(self) -> StreamingQueue:
+        """The same queue, over a connection of its own."""
+        return StreamingQueue(self._auth)
+
+    def stream(
+        self, path: str, headers: dict[str, str], timeout: float
+    ) -> tuple[Answer, Iterator[bytes]]:
+        """Begins to read an answer that goes on: its lines, as they come, until it ends.
+
+        An answer that is no stream is whole, and has no lines. While its lines are read nothing
+        else may be asked. Silence for `timeout` seconds, as all else that breaks it, raises
+        Unreachable; while the lines are read, for as long as `be_patient` says.
+        """
+        headers = {"Accept": "text/event-stream", **headers}
+        response = self._over_a_new_one_too(lambda: self._ask("GET", path, None, headers, timeout))
+        names = {name.lower(): value for name, value in response.getheaders()}
+        answer = Answer(response.status, names, {})
+        if answer.is_stream:
+            return answer, self._lines(response)
+        return self._answer(response), iter(())
+
+    def be_patient(self, seconds: float) -> None:
+        """How long the rest of a stream may be silent."""
+        self._patience = seconds
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
         connection = super()._open(timeout)
-        if self._pin:
-            found = connection.sock.getpeercert(binary_form=True)
-            if not is_pinned(found, self._pin):
-                self.close()
-                raise Untrusted(
-                    f"What answers at {self.server} is not the queue of this log-in code: its "
-                    "certificate is another one. The code was not sent. Ask the course staff."
-                )
-            self.certificate = found
+        connection.response_class = self._response
+        self._patience = timeout
         return connection
 
+    def _response(self, connection: Any, *arguments: Any, **options: Any) -> Any:
+        return http.client.HTTPResponse(
+            _InTurns(connection, self.turns, lambda: self._patience), *arguments, **options
+        )
 
-def is_pinned(certificate: bytes | None, pin: bytes) -> bool:
-    """Whether a certificate in DER is the one that the pin is of."""
-    import hashlib  # only here, since it takes time to import
+    def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while True:
+                line = response.readline(MAX_LINE_BYTES)
+                if not line:
+                    break
+                yield line
+        except LOST as error:
+            raise self._lost(error) from None
+        self._has_ended(response)
 
-    return hashlib.sha256(certificate or b"").digest()[: len(pin)] == pin
+
+class _InTurns:
+    """What http.client makes a response's file from."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._arguments = arguments
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(ShortReads(*self._arguments))
 
 
-def without_trust() -> Any:
-    """For a connection over which no secret goes before the other side is known."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+# --- handouts/submit/job_events.py --------------------------------------------------------
+#
+# A job's events, as the queue streams them (server-sent events: the HTML standard, 9.2).
+
+
+OPEN_SECONDS = 6.0  # a stream begins at once
+SILENCE_SECONDS = 16.0  # and says something at least every 15 seconds
+PROMISE = "telerun-comment-seconds"  # the header of a queue that does so sooner
+LASTED_SECONDS = 1.0  # one that ends sooner is not asked for anew at once
+NEEDED: dict[str, set[str]] = {"job": {"id", "state"}, "output": set()}  # members, by event
+
+
+class Events:
+    """One job's events, over as many connections as it takes."""
+
+    def __init__(self, queue: StreamingQueue, job_id: int) -> None:
+        self._queue = queue
+        self._path = f"/jobs/{job_id}/events"
+        self._last_id = ""
+        self._lines: Iterator[bytes] = iter(())
+        self._opened_at = 0.0
+        self.came = False  # whether the latest stream said anything
+        self.silence = SILENCE_SECONDS  # after which it is given up
+
+    @property
+    def lasted(self) -> bool:
+        """Whether the latest stream went on for a while."""
+        return self.came and time.monotonic() >= self._opened_at + LASTED_SECONDS
+
+    def open(self) -> Answer:
+        """Asks for those that are not known yet; 200 is a stream. Raises Unreachable.
+
+        Where nothing comes, something on the way may keep it back until its end: that is a stream
+        that says nothing.
+        """
+        self.came, self._opened_at, self._lines = False, time.monotonic(), iter(())
+        headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
+        try:
+            answer, self._lines = self._queue.stream(self._path, headers, OPEN_SECONDS)
+        except Unreachable as error:
+            if error.timed_out:
+                return Answer(200, {}, {})
+            raise
+        promised = answer.headers.get(PROMISE, "")
+        if promised.isdigit():  # a half more, for a slow network
+            self.silence = min(SILENCE_SECONDS, 2 + 1.5 * int(promised))
+        return answer
+
+    def read(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The name and the data of each event, until the stream ends. Raises Unreachable."""
+        fields: dict[str, str] = {}
+        for line in self._lines:
+            if not self.came:
+                self.came = True
+                self._queue.be_patient(self.silence)
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            if text:
+                name, _, value = text.partition(":")
+                fields[name] = value[1:] if value.startswith(" ") else value
+                continue
+            event, fields = fields, {}
+            needed = NEEDED.get(event.get("event", ""))
+            if needed is not None:
+                data = self._parse(event.get("data", ""), needed)
+                self._last_id = event.get("id", self._last_id)
+                yield event["event"], data
+
+    def _parse(self, data: str, needed: set[str]) -> dict[str, Any]:
+        try:
+            parsed = json.loads(data)
+        except (ValueError, RecursionError):
+            parsed = None
+        if not isinstance(parsed, dict) or not needed <= set(parsed):
+            self._queue.close()
+            self.came = False
+            raise Unreachable(f"{self._queue.server} answers, but not as a Telerun queue does.")
+        return parsed
+
+
+# --- handouts/submit/screen.py ------------------------------------------------------------
+#
+# Standard output, to which goes what came of a job: byte for byte into a file or pipe, made safe
+# for a terminal.
+
+
+class Screen:
+    """What is written is seen at once. That nobody reads it is no reason to stop."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdout.isatty()
+        self.has_failed = False  # something could not be written, and somebody wanted it
+        self._is_closed = False
+        self._in_line = False  # the last line has no end yet
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def mute(self) -> None:
+        """Nothing more goes to standard output."""
+        self._is_closed = True
+
+    def write(self, data: bytes, is_last: bool = False) -> None:
+        """A piece of a log; the last one leaves no character half done."""
+        if self.is_terminal:
+            text = printable(self._decoder.decode(data, is_last))
+            data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+        if data:
+            self._in_line = not data.endswith(b"\n")
+            self._put(sys.stdout.buffer.write, data)
+
+    def line(self, text: str) -> None:
+        """A line of our own."""
+        self.end_line()
+        self._put(sys.stdout.write, text + "\n")
+
+    def end_line(self) -> None:
+        """What comes next begins a line, here and on standard error."""
+        self.write(b"", is_last=True)
+        if self._in_line:
+            self.write(b"\n")
+
+    def begin_line(self) -> None:
+        """Before a line on standard error, which may be the same terminal."""
+        if self._in_line and self.is_terminal and sys.stderr.isatty():
+            self._in_line = False
+            warn("")
+
+    def warn(self, message: str) -> None:
+        """A line on standard error."""
+        self.begin_line()
+        warn(message)
+
+    def _put(self, write: Callable[[Any], Any], what: Any) -> None:
+        if self._is_closed:
+            return
+        try:
+            write(what)
+            sys.stdout.flush()
+        except OSError as error:
+            self._is_closed = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if error.errno not in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
+                self.has_failed = True
+                warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+
+
+# --- handouts/submit/live.py --------------------------------------------------------------
+#
+# What a job prints, on the screen as it comes, and at the end what of it is not there yet.
+
+
+TITLES = {"compile": "compiler", "execute": "program"}
+NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
+FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
+
+
+class Shown:
+    """How much of a log is on the screen."""
+
+    def __init__(self) -> None:
+        self.whole = bytearray()  # from its beginning, without a gap
+        self.end = 0  # of all that is there, after a gap too
+
+
+class Live:
+    """The logs of a job's latest attempt."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self._attempt = 0
+        self._logs = {log: Shown() for log in TITLES}
+        self._title = ""
+
+    def take(self, output: dict[str, Any]) -> None:
+        """Shows what is new in an `output` event; one that makes no sense is passed over."""
+        try:
+            attempt, offset, log = int(output["attempt"]), int(output["offset"]), output["log"]
+            data = output["text"].encode("utf-8", "surrogateescape")
+            shown = self._logs[log]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return
+        if attempt > self._attempt:
+            self._begin(attempt)
+            shown = self._logs[log]
+        if attempt == self._attempt:
+            self._show(log, shown, max(offset, shown.end), data[max(0, shown.end - offset) :])
+
+    def _show(self, log: str, shown: Shown, offset: int, data: bytes) -> None:
+        if not data:
+            return
+        if offset == len(shown.whole):
+            shown.whole += data
+        elif not self.screen.is_terminal:
+            return  # a file or pipe gets every byte in its place, once the result is there
+        note = NOTE % (offset - shown.end) if offset > shown.end else b""
+        shown.end = offset + len(data)
+        self._under(TITLES[log])
+        self.screen.write(note + data)
+
+    def look_at(self, job: dict[str, Any]) -> None:
+        """Begins anew where the attempt that was shown has ended, and the job waits for another.
+
+        One that has ended in a job that still runs may be its last: the queue reads the job first.
+        """
+        attempts = job.get("attempts") or []
+        latest = max((int(attempt.get("number") or 0) for attempt in attempts), default=0)
+        if job.get("state") != "queued" and latest <= self._attempt:
+            return
+        if any(one.get("number") == self._attempt and one.get("ending") for one in attempts):
+            self._begin(max(latest, self._attempt + 1))
+
+    def finish(self, job: dict[str, Any]) -> None:
+        """Shows what is not shown yet of the logs of a job that is over: those count."""
+        number, logs = logs_of(job)
+        if number > self._attempt:
+            self._begin(number)
+        if number == self._attempt:
+            for log in TITLES:
+                text = str(logs.get(f"{log}_log") or "")
+                self._complete(log, text.encode("utf-8", "surrogateescape"))
+        self.screen.end_line()
+
+    def _complete(self, log: str, data: bytes) -> None:
+        shown, title = self._logs[log], TITLES[log]
+        rest = rest_of(data, bytes(shown.whole))
+        if rest is None:
+            rest, title = data, f"{title}, all of it anew"
+        elif shown.end > len(shown.whole):
+            title = f"{title}, from byte {len(shown.whole)} on"
+        if rest:
+            self._under(title)
+            self.screen.write(rest)
+
+    def _begin(self, attempt: int) -> None:
+        if any(shown.end for shown in self._logs.values()):
+            self.screen.line("--- the host was lost: what is above does not count ---")
+        self._attempt, self._title = attempt, ""
+        self._logs = {log: Shown() for log in TITLES}
+
+    def _under(self, title: str) -> None:
+        if title != self._title:
+            self.screen.line(f"--- {title} ---")
+            self._title = title
+
+
+def logs_of(job: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """The number of the attempt that counts, and the object that has its logs, if any.
+
+    Without a result it is the last attempt of which something was kept.
+    """
+    attempts = job.get("attempts") or [{}]
+    number, logs = attempts[-1].get("number", 0), job["result"]
+    if logs is None:
+        kept = [a for a in attempts if a.get("compile_log") or a.get("execute_log")]
+        number, logs = (kept[-1].get("number", 0), kept[-1]) if kept else (number, {})
+    return number, logs
+
+
+def rest_of(log: bytes, shown: bytes) -> bytes | None:
+    """What of a log is not shown yet; None if what is shown is not how the log begins.
+
+    The log may leave out something in its middle, which was shown, or is noted.
+    """
+    if log.startswith(shown):
+        return log[len(shown) :]
+    if shown.startswith(log):
+        return b""
+    same = 0  # up to here they agree
+    for note in FOUND_NOTE.finditer(log):
+        start, end = note.start(), note.end() + 1
+        if log[same:start] != shown[same:start]:
+            break
+        same = start
+        if shown.startswith(log[start:end], start):  # the program's own words
+            continue
+        missing = start + int(note[1]) - len(shown)
+        if missing > 0:
+            return NOTE % missing + log[end:]
+        if log.startswith(shown[missing or len(shown) :], end):
+            return log[end - missing :]
+    return None
+
+
+# --- handouts/submit/notices.py -----------------------------------------------------------
+#
+# Lines on standard error that are no errors: --quiet leaves them out.
+
+
+_silenced: list[bool] = []
+
+
+def be_quiet() -> None:
+    """From now on only errors are said."""
+    _silenced.append(True)
+
+
+def is_quiet() -> bool:
+    return bool(_silenced)
+
+
+def notice(message: str) -> None:
+    """One line on standard error, unless nothing but errors is wanted there."""
+    if not _silenced:
+        warn(message)
 
 
 # --- handouts/submit/stop.py --------------------------------------------------------------
@@ -799,353 +1794,83 @@ class Stop(Exception):
         self.status = status
 
 
-# --- handouts/submit/wrong.py -------------------------------------------------------------
+# --- handouts/submit/persistent.py --------------------------------------------------------
 #
-# What --doctor finds.
+# Asking the queue again until it answers, and saying so.
 
 
-class Wrong(Exception):
-    """Something is wrong: what, what mends it, and the exit status that it would lead to."""
-
-    def __init__(self, what: str, mend: str, status: int) -> None:
-        super().__init__(what)
-        self.mend = mend
-        self.status = status
+REQUEST_SECONDS = 10.0  # how long an answer may take
+SLOWEST_BYTES = 20_000  # a second, of what is sent
+RETRY_SECONDS = (0.2, 5.0)  # between tries, at first and in the end
+AGAIN_SECONDS = 30.0  # what says the same with other times is said no sooner
 
 
-# --- handouts/submit/from_outside.py ------------------------------------------------------
-#
-# The queue as anyone finds it: nothing of who asks is sent, and nothing it says is trusted.
+class Persistent:
+    """Says on standard error what goes wrong, each once."""
 
+    def __init__(self, queue: StreamingQueue, screen: Screen) -> None:
+        self.queue = queue
+        self.turns = queue.turns
+        self.screen = screen
+        self.is_away = False  # the queue; said once it is back
+        self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
 
-class Outside:
-    """What was seen."""
+    def persist(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        patience: float = 0.0,
+        held: float = 0.0,
+    ) -> Answer:
+        """Sends the request until the queue gives a final answer. Raises Stop after `patience`.
 
-    def __init__(self, tls: str, certificate: bytes, seconds_ahead: Any) -> None:
-        self.tls = tls  # such as "TLSv1.3"
-        self.certificate = certificate  # in DER
-        self.seconds_ahead = seconds_ahead  # of this machine's clock; None if it is not known
+        The queue may hold it for `held` seconds before it answers.
+        """
+        timeout = REQUEST_SECONDS + held + len(str(body)) / SLOWEST_BYTES
 
+        def send() -> Answer:
+            return self.queue.request(method, path, body, headers, timeout)
 
-def connect(address: Address) -> str:
-    """Whether the host has an address and takes connections; which one. Raises Wrong."""
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Wrong(
-            f"no host of the name {address.host} is known to this machine.",
-            "Is it written as the course staff wrote it? Is the network, or the VPN, on?",
-            UNREACHABLE,
-        ) from None
-    try:
-        with socket.create_connection((address.host, address.port), CONNECT_SECONDS) as peer:
-            return f"{peer.getpeername()[0]}, port {address.port}"
-    except OSError as error:
-        raise Wrong(
-            f"{found[0][4][0]}, port {address.port}, does not answer: {in_words(error)}.",
-            "Is the port right? Is the network, or the VPN, on? A firewall may be in between.",
-            UNREACHABLE,
-        ) from None
+        return self.persist_in(send, patience)
 
+    def persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
+        """Does it until the queue gives a final answer. Raises Stop after `patience` seconds."""
+        deadline = time.monotonic() + patience
+        for delay in delays(*RETRY_SECONDS):
+            try:
+                answer = send()
+                if not is_retryable(answer):
+                    self._say_it_is_back()
+                    return answer
+                trouble, pause = answer.detail, max(delay, answer.retry_after)
+                if answer.status == 429:  # it is there, and says when to come again
+                    deadline += pause
+                else:
+                    self.is_away = True
+            except Unreachable as error:
+                trouble, pause, self.is_away = str(error), delay, True
+            if time.monotonic() + pause > deadline:
+                raise Stop(UNREACHABLE, trouble)
+            self.say(trouble.rstrip(".") + "; trying again.")
+            self.turns.sleep(pause)
+        raise AssertionError("delays() never ends")
 
-def look(address: Address) -> Outside:
-    """Its certificate and its clock. Raises Wrong."""
-    connection = http.client.HTTPSConnection(
-        address.host, address.port, timeout=CONNECT_SECONDS, context=without_trust()
-    )
-    try:
-        connection.connect()
-        version = connection.sock.version() or "TLS"
-        certificate = connection.sock.getpeercert(binary_form=True) or b""
-        began = time.time()
-        connection.request("GET", address.base + "/healthz")
-        answer = connection.getresponse()
-        return Outside(version, certificate, ahead(answer.getheader("Date"), began))
-    except LOST as error:
-        raise Wrong(
-            f"port {address.port} takes connections, but is no queue: {in_words(error)}.",
-            "Is the port right?",
-            UNREACHABLE,
-        ) from None
-    finally:
-        connection.close()
+    def _say_it_is_back(self) -> None:
+        if self.is_away:
+            self.is_away = False
+            self.say("Connected again.")
 
-
-def ahead(date: str | None, began: float) -> Any:
-    """How many seconds this machine's clock is before the one that wrote the date."""
-    import email.utils  # only here, since it takes time to import
-
-    try:
-        theirs = email.utils.parsedate_to_datetime(date or "").timestamp()
-    except (TypeError, ValueError, IndexError):
-        return None
-    now = time.time()
-    if began - 1 <= theirs <= now + 1:
-        return 0.0
-    return began - theirs if theirs < began else now - theirs
-
-
-# --- handouts/submit/client_versions.py ---------------------------------------------------
-#
-# Which submit.py is newer: this one, or the one that the queue hands out.
-
-
-VERSION_HEADER = "telerun-client-version"
-
-
-def numbers_of(version: Any) -> tuple[int, ...]:
-    """To compare versions by; empty for what is none."""
-    found = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}", str(version))
-    return tuple(int(part) for part in str(version).split(".")) if found else ()
-
-
-def hint_at_newer(answer: Answer, server: str) -> str:
-    """A line about the newer submit.py that the queue has; "" if it has none."""
-    if numbers_of(answer.headers.get(VERSION_HEADER)) > numbers_of(VERSION):
-        return f"A newer submit.py is at {server}/submit.py"
-    return ""
-
-
-# --- handouts/submit/own_version.py -------------------------------------------------------
-#
-# Whether this is the submit.py that the queue hands out, for --doctor.
-
-
-def about_own_version(own: str, answer: Answer, server: str) -> str:
-    """Which of the two is newer, or whether this one was changed. Raises Wrong."""
-    if answer.status != 200:
-        return f"version {own}; which one this older queue has, it does not say"
-    theirs = answer.body.get("version")
-    address = f"{server}/submit.py"
-    if numbers_of(theirs) > numbers_of(own):
-        what = f"version {own} is older than the queue's, {theirs}."
-        raise Wrong(what, f"The newer one is at {address}", WRONG_USAGE)
-    if numbers_of(theirs) < numbers_of(own):
-        return f"version {own}; the queue is older, and may not know all that it can"
-    if answer.body.get("sha256") != own_digest():
-        return f"version {own}, not quite the one at {address}"
-    return f"version {own}, the same as the queue's"
-
-
-def own_digest() -> str:
-    """SHA-256 of this file."""
-    import hashlib  # only here, since it takes time to import
-
-    content = Path(__file__).read_bytes().replace(b"\r\n", b"\n")
-    return hashlib.sha256(content).hexdigest()
-
-
-# --- handouts/submit/printable.py ---------------------------------------------------------
-#
-# Text that is safe to print on a terminal, whoever wrote it.
-
-
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """The text with its control characters spelled out."""
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-# --- handouts/submit/queue_state.py -------------------------------------------------------
-#
-# How the queue is, for --doctor.
-
-
-def about_state(answer: Answer) -> str:
-    """Whether it takes and starts jobs. Raises Wrong."""
-    if answer.status == 404:
-        return "older than this submit.py; how it is, it does not say"
-    queue = answer.body
-    words = str(queue.get("message") or "")
-    if queue.get("accepting") is False:
-        raise Wrong("it takes no jobs now.", words or "Ask the course staff.", REFUSED)
-    if queue.get("starting") is False:
-        raise Wrong("it takes jobs, and starts none now.", words or "Wait.", REFUSED)
-    return f"open; {queue.get('queued', '?')} jobs wait, {queue.get('running', '?')} run"
-
-
-def about_hosts(answer: Answer) -> str:
-    """Which are there. Raises Wrong if there is none."""
-    if answer.status == 404:
-        return "the queue does not say"
-    platforms = answer.body.get("platforms")
-    there = [in_a_word(one) for one in platforms or [] if isinstance(one, dict) and is_there(one)]
-    if not there:
-        raise Wrong(
-            "none is connected: jobs wait until one is.", "The course staff see that too.", REFUSED
-        )
-    return ", ".join(there)
-
-
-def is_there(platform: dict[str, Any]) -> bool:
-    count = platform.get("executors")
-    return isinstance(count, int) and count > 0
-
-
-def in_a_word(platform: dict[str, Any]) -> str:
-    """Such as "h100: 2 hosts"."""
-    count = platform["executors"]
-    return f"{platform.get('name')}: {count} host{'' if count == 1 else 's'}"
-
-
-# --- handouts/submit/doctor.py ------------------------------------------------------------
-#
-# --doctor: whether everything is in place, a line each, and what mends what is not.
-
-
-MAX_CLOCK_SECONDS = 60
-SECONDS = 20.0  # for an answer
-OLDEST_PYTHON = (3, 8)
-
-
-def doctor(given: Path | None, server: str | None) -> int:
-    """Prints all checks; the exit status, 0 only if nothing is wrong."""
-    return Doctor(given, server).run()
-
-
-def say(line: str) -> None:
-    """That nobody reads it is no reason to stop."""
-    encoding = sys.stdout.encoding or "ascii"
-    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
-        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except OSError:
-        pass
-
-
-class Doctor:
-    """What one check finds out, the next ones need."""
-
-    def __init__(self, given: Path | None, server: str | None) -> None:
-        self._given = given
-        self._server = server
-        self._auth: Auth = None
-        self._address: Address = None
-        self._outside: Outside = None
-        self._queue: Queue = None
-        self._status = SUCCEEDED  # of the first thing that is wrong
-        self._wrong = 0
-        marks = "\u2713\u2717\u2192"
-        try:
-            marks.encode(sys.stdout.encoding or "ascii")
-        except (UnicodeError, LookupError):
-            marks = "+x>"
-        self._good, self._bad, self._arrow = marks
-
-    def run(self) -> int:
-        self._check("Python", self._python)
-        if self._check("auth.json", self._auth_json) and self._check("address", self._url):
-            self._over_the_network()
-        count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
-        say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
-        say("This may be shown to others: there is no token in it.")
-        return self._status
-
-    def _over_the_network(self) -> None:
-        if not self._check("connection", self._connection):
+    def say(self, line: str, about: Any = None) -> None:
+        """Prints the line, unless it is the last one, or the last was about the same just now."""
+        last, when, last_about = self._said
+        is_soon = about is not None and about == last_about
+        if line == last or (is_soon and time.monotonic() < when + AGAIN_SECONDS):
             return
-        self._check("clock", self._clock)
-        if not self._check("certificate", self._certificate):
-            return
-        if self._check("name and token", self._token):
-            self._check("submit.py", self._version)
-            self._check("queue", lambda: about_state(self._ask("/queue")))
-            self._check("hosts", lambda: about_hosts(self._ask("/queue")))
-
-    def _check(self, name: str, look_at: Callable[[], str]) -> bool:
-        """Prints what it finds; whether that is well."""
-        try:
-            say(f"{self._good} {name}: {look_at()}")
-            return True
-        except Wrong as wrong:
-            what, mend, status = str(wrong), wrong.mend, wrong.status
-        except BadSetup as error:
-            what, mend, status = str(error), "", WRONG_USAGE
-        except Untrusted as error:
-            what, mend, status = error.what, error.mend, UNREACHABLE
-        except Unreachable as error:
-            what, mend, status = str(error), "", UNREACHABLE
-        self._wrong += 1
-        self._status = self._status or status
-        say(f"{self._bad} {name}: {what}")
-        if mend:
-            say(f"  {self._arrow} {mend}")
-        return False
-
-    # --- On this machine ---
-
-    def _python(self) -> str:
-        import platform  # only here, since it takes time to import
-
-        found = f"{platform.python_version()} on {platform.system()} {platform.release()}"
-        if sys.version_info[:2] < OLDEST_PYTHON:
-            raise Wrong(found, "Install Python 3.8 or newer.", WRONG_USAGE)
-        return found
-
-    def _auth_json(self) -> str:
-        path = auth_file(self._given)
-        self._auth = read_auth(path, "username", self._server, False)
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            raise Wrong(
-                f"{path}, of {self._auth.name}, can be read by others on this machine.",
-                f"chmod 600 {path}",
-                WRONG_USAGE,
-            )
-        return f"{path}, of {self._auth.name}"
-
-    def _url(self) -> str:
-        self._address = read_address(self._auth.server)
-        certificates = " and ".join(map(str, self._auth.certificates))
-        self._queue = Queue(self._auth)
-        return f"{self._queue.server}, trusted by {certificates or 'what this system trusts'}"
-
-    # --- From outside, without a word about who asks ---
-
-    def _connection(self) -> str:
-        peer = connect(self._address)
-        self._outside = look(self._address)
-        return f"{peer}, which speaks {self._outside.tls}"
-
-    def _clock(self) -> str:
-        ahead = self._outside.seconds_ahead
-        if ahead is None:
-            return "the queue does not say what time it is"
-        if abs(ahead) > MAX_CLOCK_SECONDS:
-            way = "ahead of" if ahead > 0 else "behind"
-            raise Wrong(
-                f"this machine's is {abs(ahead):.0f} seconds {way} the queue's.",
-                "Set it by the network: certificates are valid between two dates.",
-                WRONG_USAGE,
-            )
-        return "as the queue's"
-
-    # --- As who one is ---
-
-    def _certificate(self) -> str:
-        self._ask("/queue")
-        return "trusted, and for this address"
-
-    def _token(self) -> str:
-        answer = self._ask("/user")
-        if answer.status == 404:  # an older queue
-            answer = self._ask("/queue")
-            self._refuse(answer)
-            return "the token is taken; whose it is, this older queue does not say"
-        self._refuse(answer)
-        return f"the token is that of {answer.body.get('username')}"
-
-    def _refuse(self, answer: Answer) -> None:
-        if answer.status >= 400:
-            mend = f"Ask the course staff for a log-in code, then: {as_typed('--login')}"
-            status = REFUSED if answer.status < 500 else UNREACHABLE
-            raise Wrong(answer.detail, mend if status == REFUSED else "", status)
-
-    def _version(self) -> str:
-        return about_own_version(VERSION, self._ask("/client"), self._queue.server)
-
-    def _ask(self, path: str) -> Answer:
-        return self._queue.request("GET", path, timeout=SECONDS)
+        self._said = line, time.monotonic(), about
+        if not is_quiet():
+            self.screen.warn(line)
 
 
 # --- handouts/submit/c_includes.py --------------------------------------------------------
@@ -1203,41 +1928,63 @@ def without_comment(found: re.Match[str]) -> str:
     return text
 
 
-# --- handouts/submit/relative_names.py ----------------------------------------------------
+# --- handouts/submit/older_queue.py -------------------------------------------------------
 #
-# Names of the files of a submission: relative to the main file's folder, with / on any system.
+# What a queue that is older than this program passes over, and what becomes of the job.
 
 
-def joined_name(folder: str, name: str) -> str:
-    """The name as seen from `folder`, without detours; it may lead outside."""
-    return posixpath.normpath(posixpath.join(folder, name))
+# What an older queue does not know, and what is said of that.
+NEWER = {
+    "sources": "it takes one file only",
+    "includes": "it takes one file only",
+    "flags": "it takes no flags",
+    "platform": "it knows no platforms",
+    "asm": "it knows no --asm",
+}
+# The member of a job that a queue shows if it takes the member of a submission.
+SHOWN = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
 
 
-def leads_outside(name: str) -> bool:
-    """Whether the name, without detours, is none below the main file's folder."""
-    return name.startswith(("/", "../")) or name == ".." or bool(re.match("[A-Za-z]:", name))
+def left_out(job: dict[str, Any], body: dict[str, Any]) -> list[str]:
+    """Which members of the submission an older queue passed over in silence."""
+    return [key for key in NEWER if key in body and SHOWN.get(key, "files") not in job]
 
 
-def name_below(root: Path, path: Path) -> str:
-    """The path as a name relative to `root`; one that leads outside if it is not below it."""
-    for plain in (os.path.abspath, os.path.realpath):  # by way of a link it may be below it
-        folder = plain(path.parent)
-        try:
-            name = Path(os.path.relpath(os.path.join(folder, path.name), plain(root))).as_posix()
-        except ValueError:  # another drive of Windows
-            return ".."
-        if not leads_outside(name):
-            break
-    return name
+def is_wrong_without(members: list[str], body: dict[str, Any]) -> bool:
+    """Whether the program cannot be right without these members."""
+    needed = {key for key in members if key != "asm"}
+    if body.get("platform") == default_platform(body["filename"]):
+        needed.discard("platform")
+    return bool(needed)
 
 
-def is_really_below(root: Path, path: Path) -> bool:
-    """Whether no link leads out of `root` on the way to the path."""
-    top = os.path.realpath(root)
+def default_platform(filename: str) -> str:
+    """Where the queue runs a program that asks for no platform."""
+    ending = posixpath.splitext(filename)[1].lower()
+    on_cpu = ending == ".py" or (ending in CODE_ENDINGS and ending != ".cu")
+    return "cpu" if on_cpu else "cuda"
+
+
+def call_off(
+    job: dict[str, Any], members: list[str], cancel: Callable[[int], dict[str, Any]]
+) -> Stop:
+    """Cancels a job that would run as something else; the error to be raised."""
+    number = job["id"]
     try:
-        return os.path.commonpath([top, os.path.realpath(path)]) == top
-    except ValueError:
-        return False
+        state = cancel(number)["state"]
+        ending = f"Job {number} is {'cancelled' if state == 'cancelled' else 'told to stop'}."
+    except Stop as stop:
+        ending = (
+            f"Job {number} could not be cancelled: {str(stop).rstrip('.')}. "
+            f"Try: {as_typed('--cancel', str(number))}"
+        )
+    return Stop(REFUSED, f"{older_queue(members)} {ending}")
+
+
+def older_queue(members: list[str]) -> str:
+    """Says what the queue does not take."""
+    words = sorted({NEWER[key] for key in members}, reverse=True)
+    return f"This queue is older than this submit.py: {', '.join(words)}."
 
 
 # --- handouts/submit/wishes.py ------------------------------------------------------------
@@ -1279,6 +2026,91 @@ def in_one_line(text: str) -> str:
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )
+
+
+# --- handouts/submit/refusals.py ----------------------------------------------------------
+#
+# What the queue does not take of a submission, in words that lead to the line.
+
+
+SHOWN_PLACES = 5
+UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
+
+
+def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> str:
+    """What the answer says, and where that stands; "" if it is about something else."""
+    if answer.problem == "flag-refused":
+        return answer.detail + asked_for([flag for flag in wishes.flags if is_meant(flag, answer)])
+    if answer.problem == "unknown-platform":
+        return answer.detail + asked_for([wishes.platform])
+    if answer.status == 400 and UNKNOWN.search(answer.detail):
+        named = [key for key in NEWER if key in body and re.search(rf"\b{key}\b", answer.detail)]
+        if named:
+            return older_queue(named)
+    if answer.status == 400:
+        return malformed(answer, wishes)
+    return ""
+
+
+def malformed(answer: Answer, wishes: Wishes) -> str:
+    """What a 400 says of the platform or the flags, and where they stand; "" if of neither."""
+    if re.match(r"platform\b", answer.detail):
+        return answer.detail + asked_for([wishes.platform])
+    if re.match(r"flags\b", answer.detail):
+        number = re.match(r"flags[.\[](\d{1,3})\b", answer.detail)
+        meant = wishes.flags[int(number[1]) :][:1] if number else []
+        return answer.detail + asked_for(meant or wishes.flags)
+    return ""
+
+
+def is_meant(flag: Wish, answer: Answer) -> bool:
+    """Whether the answer names the flag, and no longer word that it is a part of."""
+    pattern = rf"(?<![^\s\"'`(,;:]){re.escape(flag.text)}(?![\w=+-])"
+    return re.search(pattern, answer.detail) is not None
+
+
+def asked_for(wishes: list[Wish]) -> str:
+    """Such as " (lab.cu:3)", "" for what the command line asks for."""
+    places = list(dict.fromkeys(wish.place for wish in wishes if wish.place))
+    more = f" and {len(places) - SHOWN_PLACES} more lines" if len(places) > SHOWN_PLACES else ""
+    return f" It stands in {', '.join(places[:SHOWN_PLACES])}{more}." if places else ""
+
+
+# --- handouts/submit/relative_names.py ----------------------------------------------------
+#
+# Names of the files of a submission: relative to the main file's folder, with / on any system.
+
+
+def joined_name(folder: str, name: str) -> str:
+    """The name as seen from `folder`, without detours; it may lead outside."""
+    return posixpath.normpath(posixpath.join(folder, name))
+
+
+def leads_outside(name: str) -> bool:
+    """Whether the name, without detours, is none below the main file's folder."""
+    return name.startswith(("/", "../")) or name == ".." or bool(re.match("[A-Za-z]:", name))
+
+
+def name_below(root: Path, path: Path) -> str:
+    """The path as a name relative to `root`; one that leads outside if it is not below it."""
+    for plain in (os.path.abspath, os.path.realpath):  # by way of a link it may be below it
+        folder = plain(path.parent)
+        try:
+            name = Path(os.path.relpath(os.path.join(folder, path.name), plain(root))).as_posix()
+        except ValueError:  # another drive of Windows
+            return ".."
+        if not leads_outside(name):
+            break
+    return name
+
+
+def is_really_below(root: Path, path: Path) -> bool:
+    """Whether no link leads out of `root` on the way to the path."""
+    top = os.path.realpath(root)
+    try:
+        return os.path.commonpath([top, os.path.realpath(path)]) == top
+    except ValueError:
+        return False
 
 
 # --- handouts/submit/compiler_flags.py ----------------------------------------------------
@@ -1720,12 +2552,9 @@ def fits(gathering: Gathering) -> bool:
     return few and size <= MAX_SOURCE_BYTES and not clash(list(gathering.texts))
 
 
-# --- handouts/submit/options.py -----------------------------------------------------------
+# --- handouts/submit/source_options.py ----------------------------------------------------
 #
-# The command line, and those of its options that a directive may hold too.
-
-
-FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
+# The options that say what is sent, on the command line and in a directive.
 
 
 def formatter(prog: str) -> argparse.HelpFormatter:
@@ -1735,17 +2564,6 @@ def formatter(prog: str) -> argparse.HelpFormatter:
     except (OSError, ValueError):
         columns = 80
     return argparse.HelpFormatter(prog, width=columns - 2)
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what to do about arguments that were meant for the program."""
-
-    def error(self, message: str) -> Any:
-        if message.startswith("unrecognized arguments"):
-            message += " (put -- before the program's own"
-            is_flag = any(word.startswith(FLAG_BEGINNINGS) for word in message.split())
-            message += "; for the compiler: --flag=-lcublas)" if is_flag else ")"
-        super().error(message)
 
 
 class SourceParser(argparse.ArgumentParser):
@@ -1814,80 +2632,6 @@ def with_joined_flags(words: list[str]) -> list[str]:
         else:
             joined.append(word)
     return joined + words[end:]
-
-
-def parse(argv: Any) -> argparse.Namespace:
-    parser = Parser(
-        formatter_class=formatter,
-        description="Submit a program to Telerun's queue and print what came of it.",
-        epilog="Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
-        "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",
-    )
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
-    parser.add_argument(
-        "args",
-        nargs="*",
-        metavar="ARG",
-        help="arguments for the program; put -- before those that begin with a dash",
-    )
-    add_source_options(parser)
-    parser.add_argument(
-        "--auth",
-        type=Path,
-        metavar="FILE",
-        help="who you are (default: auth.json beside this script, or else what --login wrote)",
-    )
-    parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
-    parser.add_argument(
-        "--override-pending", action="store_true", help="replace your job that waits in the queue"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="save its logs, and the files that the program writes to ./out/, here "
-        "(default: telerun-out/JOB)",
-    )
-    one = parser.add_mutually_exclusive_group()
-    one.add_argument(
-        "--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it"
-    )
-    one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
-    one.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
-    one.add_argument(
-        "--login", action="store_true", help="ask for a log-in code, and keep who you are"
-    )
-    one.add_argument(
-        "--doctor", action="store_true", help="say what is wrong with this set-up, if anything is"
-    )
-    options = parser.parse_intermixed_args(
-        with_joined_flags(sys.argv[1:] if argv is None else argv)
-    )
-    check_combination(parser, options)
-    options.repeated = repeated(options)
-    return options
-
-
-def repeated(options: argparse.Namespace) -> list[str]:
-    """The options that a hint has to repeat: who asks, and whom."""
-    words = ["--auth", str(options.auth)] if options.auth else []
-    return words + (["--server", options.server] if options.server else [])
-
-
-def check_combination(parser: Parser, options: argparse.Namespace) -> None:
-    """Ends the program for options that do not go together."""
-    is_else = options.login or options.doctor or options.web
-    if (options.file is None) == (
-        options.attach is None and options.cancel is None and not is_else
-    ):
-        parser.error("name one FILE.cu, or use --attach ID, --cancel ID or --web")
-    if options.cancel is not None and options.out is not None:
-        parser.error(
-            "--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files"
-        )
-    about_source = options.flags or options.beside or options.platform is not None or options.asm
-    if options.file is None and about_source:
-        parser.error("--with, --flag, --platform and --asm go with FILE.cu")
 
 
 # --- handouts/submit/directives.py --------------------------------------------------------
@@ -2150,741 +2894,6 @@ def in_a_row(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-# --- handouts/submit/hints.py -------------------------------------------------------------
-#
-# What is said to a student who may have meant something else.
-
-
-SHOWN_MISSING = 5
-# The line of a compiler that does not find a file: gcc's, nvcc's, clang's.
-MISSED = re.compile(
-    r"^.{0,4096}(?:No such file|open source file|file not found).{0,4096}", re.MULTILINE
-)
-
-
-def hint_at_arguments(submission: Submission, folder: Path) -> None:
-    """Says which arguments look like files that were to be sent."""
-    sent = {submission.main, *submission.sources, *submission.includes}
-    for arg in submission.body["args"]:
-        ending = posixpath.splitext(arg)[1].lower()
-        if ending not in (*CODE_ENDINGS, *HEADER_ENDINGS, ".py") or arg in sent:
-            continue
-        if os.path.isfile(arg) or os.path.isfile(folder / arg):
-            warn(printable(f"{arg} is an argument for the program; to send it: --with {arg}"))
-
-
-def hint_at_missing(submission: Submission, compile_log: str) -> None:
-    """Says which includes were not found, where the compiler misses one; the toolkit has others."""
-    missing = submission.missing
-    errors = "\n".join(MISSED.findall(compile_log)[:SHOWN_MISSING])
-    if not any(wanted in errors for _, wanted in missing):
-        return
-    for place, wanted in missing[:SHOWN_MISSING]:
-        warn(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
-    if len(missing) > SHOWN_MISSING:
-        warn(f"And {len(missing) - SHOWN_MISSING} more includes.")
-
-
-# --- handouts/client/retries.py -----------------------------------------------------------
-#
-# How long to wait between tries.
-
-
-def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
-    """Seconds to wait between tries: exponential backoff, with jitter, so that not all clients
-    come back at the same moment."""
-    while True:
-        jitter = os.urandom(1)[0] / 255  # to import random would take longer
-        yield minimum * (0.5 + jitter / 2)
-        minimum = min(maximum, minimum * 2)
-
-
-# --- handouts/submit/streams.py -----------------------------------------------------------
-#
-# Answers that go on while something happens.
-
-
-MAX_LINE_BYTES = 16 << 20  # none is longer
-
-
-class StreamingQueue(Queue):
-    """The queue, of which streams can be asked too."""
-
-    def stream(
-        self, path: str, headers: dict[str, str], timeout: float
-    ) -> tuple[Answer, Iterator[bytes]]:
-        """Begins to read an answer that goes on: its lines, as they come, until it ends.
-
-        An answer that is no stream is whole, and has no lines. While its lines are read nothing
-        else may be asked. Silence for `timeout` seconds, as all else that breaks it, raises
-        Unreachable; while the lines are read, for as long as `be_patient` says.
-        """
-        headers = {"Accept": "text/event-stream", **headers}
-        response = self._over_a_new_one_too(lambda: self._ask("GET", path, None, headers, timeout))
-        names = {name.lower(): value for name, value in response.getheaders()}
-        answer = Answer(response.status, names, {})
-        if answer.is_stream:
-            return answer, self._lines(response)
-        return self._answer(response), iter(())
-
-    def be_patient(self, seconds: float) -> None:
-        """How long the rest of a stream may be silent."""
-        if self._socket is not None:
-            self._socket.settimeout(seconds)
-
-    def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
-        try:
-            while True:
-                line = response.readline(MAX_LINE_BYTES)
-                if not line:
-                    break
-                yield line
-        except LOST as error:
-            raise self._lost(error) from None
-        self._has_ended(response)
-
-
-# --- handouts/submit/job_events.py --------------------------------------------------------
-#
-# A job's events, as the queue streams them (server-sent events: the HTML standard, 9.2).
-
-
-OPEN_SECONDS = 6.0  # a stream begins at once
-SILENCE_SECONDS = 16.0  # and says something at least every 15 seconds
-PROMISE = "telerun-comment-seconds"  # the header of a queue that does so sooner
-LASTED_SECONDS = 1.0  # one that ends sooner is not asked for anew at once
-NEEDED: dict[str, set[str]] = {"job": {"id", "state"}, "output": set()}  # members, by event
-
-
-class Events:
-    """One job's events, over as many connections as it takes."""
-
-    def __init__(self, queue: StreamingQueue, job_id: int) -> None:
-        self._queue = queue
-        self._path = f"/jobs/{job_id}/events"
-        self._last_id = ""
-        self._lines: Iterator[bytes] = iter(())
-        self._opened_at = 0.0
-        self.came = False  # whether the latest stream said anything
-        self.silence = SILENCE_SECONDS  # after which it is given up
-
-    @property
-    def lasted(self) -> bool:
-        """Whether the latest stream went on for a while."""
-        return self.came and time.monotonic() >= self._opened_at + LASTED_SECONDS
-
-    def open(self) -> Answer:
-        """Asks for those that are not known yet; 200 is a stream. Raises Unreachable.
-
-        Where nothing comes, something on the way may keep it back until its end: that is a stream
-        that says nothing.
-        """
-        self.came, self._opened_at, self._lines = False, time.monotonic(), iter(())
-        headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
-        try:
-            answer, self._lines = self._queue.stream(self._path, headers, OPEN_SECONDS)
-        except Unreachable as error:
-            if error.timed_out:
-                return Answer(200, {}, {})
-            raise
-        promised = answer.headers.get(PROMISE, "")
-        if promised.isdigit():  # a half more, for a slow network
-            self.silence = min(SILENCE_SECONDS, 2 + 1.5 * int(promised))
-        return answer
-
-    def read(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The name and the data of each event, until the stream ends. Raises Unreachable."""
-        fields: dict[str, str] = {}
-        for line in self._lines:
-            if not self.came:
-                self.came = True
-                self._queue.be_patient(self.silence)
-            text = line.decode("utf-8", "replace").rstrip("\r\n")
-            if text:
-                name, _, value = text.partition(":")
-                fields[name] = value[1:] if value.startswith(" ") else value
-                continue
-            event, fields = fields, {}
-            needed = NEEDED.get(event.get("event", ""))
-            if needed is not None:
-                data = self._parse(event.get("data", ""), needed)
-                self._last_id = event.get("id", self._last_id)
-                yield event["event"], data
-
-    def _parse(self, data: str, needed: set[str]) -> dict[str, Any]:
-        try:
-            parsed = json.loads(data)
-        except (ValueError, RecursionError):
-            parsed = None
-        if not isinstance(parsed, dict) or not needed <= set(parsed):
-            self._queue.close()
-            self.came = False
-            raise Unreachable(f"{self._queue.server} answers, but not as a Telerun queue does.")
-        return parsed
-
-
-# --- handouts/submit/moments.py -----------------------------------------------------------
-#
-# When something was, and when something will be, in words.
-
-
-UNITS = ((1, "s"), (60, "min"), (3600, "h"))  # of an estimate
-MOST_OF_UNIT = 100  # then the next one
-
-
-def start_in_words(job: dict[str, Any]) -> str:
-    """Such as ", starts in about 2-4 min"; "" where the queue says nothing of it."""
-    expected = job.get("expected_start")
-    try:
-        low, high = float(expected["from_seconds"]), float(expected["to_seconds"])
-    except (KeyError, TypeError, ValueError):
-        return ""
-    if not 0 <= low <= high < 1e7:
-        return ""
-    seconds, unit = next((u for u in UNITS if high < MOST_OF_UNIT * u[0]), UNITS[-1])
-    first, last = int(low // seconds), max(1, -int(-high // seconds))
-    if first == 0:
-        return f", starts within {last} {unit}"
-    return f", starts in about {first}{'' if first == last else f'-{last}'} {unit}"
-
-
-def since_in_words(timestamp: Any) -> str:
-    """Such as " since 12:31 (10 minutes)", by this machine's clock and in its time zone."""
-    import datetime  # only here, since it takes time to import
-
-    try:
-        text = str(timestamp).replace("Z", "+00:00")
-        then = datetime.datetime.fromisoformat(text).astimezone()
-        passed = (datetime.datetime.now().astimezone() - then).total_seconds()
-    except (OSError, OverflowError, ValueError):
-        return ""
-    if not 60 <= passed < 1e9:  # just now, or a clock is wrong
-        return f" since {then:%H:%M}"
-    count, unit = next(
-        ((int(passed // size), unit) for size, unit in ((86400, "day"), (3600, "hour"))
-         if passed >= 2 * size),
-        (int(passed // 60), "minute"),
-    )  # fmt: skip
-    moment = f"{then:%d %b %H:%M}" if passed >= 43200 else f"{then:%H:%M}"
-    return f" since {moment} ({count} {unit}{'' if count == 1 else 's'})"
-
-
-# --- handouts/submit/job_lines.py ---------------------------------------------------------
-#
-# What is said of a job, each in one line.
-
-
-EXPLAINED = {
-    "succeeded": "succeeded",
-    "compile_error": "did not compile",
-    "compile_timeout": "took too long to compile",
-    "runtime_error": "failed",
-    "runtime_timeout": "ran too long and was stopped",
-    "memory_exceeded": "used too much memory and was stopped",
-    "output_exceeded": "printed too much and was stopped",
-}
-WAITS = {
-    "paused": ", but the queue is paused",
-    "held": ", but the course staff hold it back",
-    "data": ", its data is on the way",
-}
-# As Linux numbers them; the student's system may have others.
-SIGNALS = {
-    4: "SIGILL",
-    6: "SIGABRT",
-    7: "SIGBUS",
-    8: "SIGFPE",
-    9: "SIGKILL",
-    11: "SIGSEGV",
-    13: "SIGPIPE",
-    15: "SIGTERM",
-    25: "SIGXFSZ",
-    31: "SIGSYS",
-}
-
-
-def is_over(job: dict[str, Any]) -> bool:
-    """Whether nothing will happen to it any more."""
-    return job["state"] not in ("queued", "running")
-
-
-def status_line(job: dict[str, Any]) -> str:
-    """What the job is waiting for, in a line."""
-    head = f"Job {job['id']}: "
-    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
-    again = f" (again: {lost[-1]['executor']} was lost)" if lost else ""
-    if job["state"] == "queued":
-        place = job.get("queue_position")
-        ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
-        return head + printable("waiting, " + ahead + what_it_waits_for(job)) + again
-    wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
-    doing = {
-        "compiling": "compiling",
-        "waiting": f"compiled, waiting for {wanted}",
-        "executing": "running",
-    }.get(job.get("phase"), "running")
-    place = job.get("queue_position")
-    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
-    stop = ", being cancelled" if job.get("cancel_requested_at") else ""
-    return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
-
-
-def what_changes(job: dict[str, Any]) -> list[Any]:
-    """What a new status line is worth: all in it but the times."""
-    keys = ("id", "state", "phase", "executor", "queue_position", "waiting_for")
-    return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
-
-
-def what_it_waits_for(job: dict[str, Any]) -> str:
-    """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
-    if job.get("waiting_for") == "no-executor":
-        platform = str(job.get("platform") or "")
-        host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
-        since = since_in_words(job.get("no_executor_since"))
-        return f", but no {host} {'has been' if since else 'is'} connected{since}"
-    return WAITS.get(str(job.get("waiting_for")), "") + when_its_turn_comes(job)
-
-
-def when_its_turn_comes(job: dict[str, Any]) -> str:
-    """After how many jobs, and when, as far as the queue can tell."""
-    count = job.get("jobs_before")
-    if not isinstance(count, int) or count < 1:
-        return start_in_words(job)
-    first = "1 job ends" if count == 1 else f"{count} jobs end"
-    return f", {first} first{start_in_words(job)}"
-
-
-def attempt_line(attempt: dict[str, Any]) -> str:
-    """How an attempt without a result ended."""
-    ended = attempt.get("ending") or "open"
-    why = ": " + attempt["reason"] if attempt.get("reason") else ""
-    return printable(f"Attempt {attempt['number']} on {attempt['executor']} {ended}{why}")
-
-
-def ending_line(job: dict[str, Any]) -> str:
-    """What became of the job, in a line."""
-    head = f"--- job {job['id']} "
-    if job["state"] == "cancelled":
-        return head + "was cancelled ---"
-    if job["state"] == "failed":
-        tries = len(job.get("attempts", []))
-        return (
-            f"{head}could not be run: {tries} hosts were lost with it. "
-            "Not your fault; tell the course staff ---"
-        )
-    result = job["result"]
-    words = EXPLAINED.get(job["outcome"], str(job["outcome"])) + why_it_ended(result)
-    times = [
-        f"{verb} in {result[key]:.2f} s"
-        for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
-        if result.get(key) is not None
-    ]
-    if (result.get("details") or {}).get("compiled_before"):
-        times[:1] = ["compiled before"]
-    where = "on " + printable(str(job.get("executor")))
-    return head + words + ": " + ", ".join([*times, where]) + " ---"
-
-
-def why_it_ended(result: dict[str, Any]) -> str:
-    """The limit, signal or exit status that a result has, in parentheses; "" if it has none."""
-    limit = (result.get("details") or {}).get("limit")
-    if limit:
-        return f" (limit: {printable(str(limit))})"
-    if result.get("signal"):
-        return f" (killed by signal {result['signal']}{signal_name(result['signal'])})"
-    if result.get("exit_code"):
-        return f" (exit status {result['exit_code']})"
-    return ""
-
-
-def signal_name(number: int) -> str:
-    """Such as ", SIGSEGV" for 11, as Linux numbers them; "" for a signal without a name here."""
-    name = SIGNALS.get(number)
-    return f", {name}" if name else ""
-
-
-# --- handouts/submit/screen.py ------------------------------------------------------------
-#
-# Standard output, to which goes what came of a job: byte for byte into a file or pipe, made safe
-# for a terminal.
-
-
-class Screen:
-    """What is written is seen at once. That nobody reads it is no reason to stop."""
-
-    def __init__(self) -> None:
-        self.is_terminal = sys.stdout.isatty()
-        self.has_failed = False  # something could not be written, and somebody wanted it
-        self._is_closed = False
-        self._in_line = False  # the last line has no end yet
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-
-    def write(self, data: bytes, is_last: bool = False) -> None:
-        """A piece of a log; the last one leaves no character half done."""
-        if self.is_terminal:
-            text = printable(self._decoder.decode(data, is_last))
-            data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-        if data:
-            self._in_line = not data.endswith(b"\n")
-            self._put(sys.stdout.buffer.write, data)
-
-    def line(self, text: str) -> None:
-        """A line of our own."""
-        self.end_line()
-        self._put(sys.stdout.write, text + "\n")
-
-    def end_line(self) -> None:
-        """What comes next begins a line, here and on standard error."""
-        self.write(b"", is_last=True)
-        if self._in_line:
-            self.write(b"\n")
-
-    def begin_line(self) -> None:
-        """Before a line on standard error, which may be the same terminal."""
-        if self._in_line and self.is_terminal and sys.stderr.isatty():
-            self._in_line = False
-            warn("")
-
-    def warn(self, message: str) -> None:
-        """A line on standard error."""
-        self.begin_line()
-        warn(message)
-
-    def _put(self, write: Callable[[Any], Any], what: Any) -> None:
-        if self._is_closed:
-            return
-        try:
-            write(what)
-            sys.stdout.flush()
-        except OSError as error:
-            self._is_closed = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if error.errno not in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
-                self.has_failed = True
-                warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
-
-
-# --- handouts/submit/live.py --------------------------------------------------------------
-#
-# What a job prints, on the screen as it comes, and at the end what of it is not there yet.
-
-
-TITLES = {"compile": "compiler", "execute": "program"}
-NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
-FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
-
-
-class Shown:
-    """How much of a log is on the screen."""
-
-    def __init__(self) -> None:
-        self.whole = bytearray()  # from its beginning, without a gap
-        self.end = 0  # of all that is there, after a gap too
-
-
-class Live:
-    """The logs of a job's latest attempt."""
-
-    def __init__(self, screen: Screen) -> None:
-        self.screen = screen
-        self._attempt = 0
-        self._logs = {log: Shown() for log in TITLES}
-        self._title = ""
-
-    def take(self, output: dict[str, Any]) -> None:
-        """Shows what is new in an `output` event; one that makes no sense is passed over."""
-        try:
-            attempt, offset, log = int(output["attempt"]), int(output["offset"]), output["log"]
-            data = output["text"].encode("utf-8", "surrogateescape")
-            shown = self._logs[log]
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return
-        if attempt > self._attempt:
-            self._begin(attempt)
-            shown = self._logs[log]
-        if attempt == self._attempt:
-            self._show(log, shown, max(offset, shown.end), data[max(0, shown.end - offset) :])
-
-    def _show(self, log: str, shown: Shown, offset: int, data: bytes) -> None:
-        if not data:
-            return
-        if offset == len(shown.whole):
-            shown.whole += data
-        elif not self.screen.is_terminal:
-            return  # a file or pipe gets every byte in its place, once the result is there
-        note = NOTE % (offset - shown.end) if offset > shown.end else b""
-        shown.end = offset + len(data)
-        self._under(TITLES[log])
-        self.screen.write(note + data)
-
-    def look_at(self, job: dict[str, Any]) -> None:
-        """Begins anew where the attempt that was shown has ended, and the job waits for another.
-
-        One that has ended in a job that still runs may be its last: the queue reads the job first.
-        """
-        attempts = job.get("attempts") or []
-        latest = max((int(attempt.get("number") or 0) for attempt in attempts), default=0)
-        if job.get("state") != "queued" and latest <= self._attempt:
-            return
-        if any(one.get("number") == self._attempt and one.get("ending") for one in attempts):
-            self._begin(max(latest, self._attempt + 1))
-
-    def finish(self, job: dict[str, Any]) -> None:
-        """Shows what is not shown yet of the logs of a job that is over: those count."""
-        number, logs = logs_of(job)
-        if number > self._attempt:
-            self._begin(number)
-        if number == self._attempt:
-            for log in TITLES:
-                text = str(logs.get(f"{log}_log") or "")
-                self._complete(log, text.encode("utf-8", "surrogateescape"))
-        self.screen.end_line()
-
-    def _complete(self, log: str, data: bytes) -> None:
-        shown, title = self._logs[log], TITLES[log]
-        rest = rest_of(data, bytes(shown.whole))
-        if rest is None:
-            rest, title = data, f"{title}, all of it anew"
-        elif shown.end > len(shown.whole):
-            title = f"{title}, from byte {len(shown.whole)} on"
-        if rest:
-            self._under(title)
-            self.screen.write(rest)
-
-    def _begin(self, attempt: int) -> None:
-        if any(shown.end for shown in self._logs.values()):
-            self.screen.line("--- the host was lost: what is above does not count ---")
-        self._attempt, self._title = attempt, ""
-        self._logs = {log: Shown() for log in TITLES}
-
-    def _under(self, title: str) -> None:
-        if title != self._title:
-            self.screen.line(f"--- {title} ---")
-            self._title = title
-
-
-def logs_of(job: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """The number of the attempt that counts, and the object that has its logs, if any.
-
-    Without a result it is the last attempt of which something was kept.
-    """
-    attempts = job.get("attempts") or [{}]
-    number, logs = attempts[-1].get("number", 0), job["result"]
-    if logs is None:
-        kept = [a for a in attempts if a.get("compile_log") or a.get("execute_log")]
-        number, logs = (kept[-1].get("number", 0), kept[-1]) if kept else (number, {})
-    return number, logs
-
-
-def rest_of(log: bytes, shown: bytes) -> bytes | None:
-    """What of a log is not shown yet; None if what is shown is not how the log begins.
-
-    The log may leave out something in its middle, which was shown, or is noted.
-    """
-    if log.startswith(shown):
-        return log[len(shown) :]
-    if shown.startswith(log):
-        return b""
-    same = 0  # up to here they agree
-    for note in FOUND_NOTE.finditer(log):
-        start, end = note.start(), note.end() + 1
-        if log[same:start] != shown[same:start]:
-            break
-        same = start
-        if shown.startswith(log[start:end], start):  # the program's own words
-            continue
-        missing = start + int(note[1]) - len(shown)
-        if missing > 0:
-            return NOTE % missing + log[end:]
-        if log.startswith(shown[missing or len(shown) :], end):
-            return log[end - missing :]
-    return None
-
-
-# --- handouts/submit/persistent.py --------------------------------------------------------
-#
-# Asking the queue again until it answers, and saying so.
-
-
-REQUEST_SECONDS = 10.0  # how long an answer may take
-SLOWEST_BYTES = 20_000  # a second, of what is sent
-RETRY_SECONDS = (0.2, 5.0)  # between tries, at first and in the end
-AGAIN_SECONDS = 30.0  # what says the same with other times is said no sooner
-
-
-class Persistent:
-    """Says on standard error what goes wrong, each once."""
-
-    def __init__(self, queue: StreamingQueue, screen: Screen) -> None:
-        self.queue = queue
-        self.screen = screen
-        self.is_away = False  # the queue; said once it is back
-        self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
-
-    def persist(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-        patience: float = 0.0,
-        held: float = 0.0,
-    ) -> Answer:
-        """Sends the request until the queue gives a final answer. Raises Stop after `patience`.
-
-        The queue may hold it for `held` seconds before it answers.
-        """
-        timeout = REQUEST_SECONDS + held + len(str(body)) / SLOWEST_BYTES
-
-        def send() -> Answer:
-            return self.queue.request(method, path, body, headers, timeout)
-
-        return self.persist_in(send, patience)
-
-    def persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
-        """Does it until the queue gives a final answer. Raises Stop after `patience` seconds."""
-        deadline = time.monotonic() + patience
-        for delay in delays(*RETRY_SECONDS):
-            try:
-                answer = send()
-                if not is_retryable(answer):
-                    self._say_it_is_back()
-                    return answer
-                trouble, pause = answer.detail, max(delay, answer.retry_after)
-                if answer.status == 429:  # it is there, and says when to come again
-                    deadline += pause
-                else:
-                    self.is_away = True
-            except Unreachable as error:
-                trouble, pause, self.is_away = str(error), delay, True
-            if time.monotonic() + pause > deadline:
-                raise Stop(UNREACHABLE, trouble)
-            self.say(trouble.rstrip(".") + "; trying again.")
-            time.sleep(pause)
-        raise AssertionError("delays() never ends")
-
-    def _say_it_is_back(self) -> None:
-        if self.is_away:
-            self.is_away = False
-            self.say("Connected again.")
-
-    def say(self, line: str, about: Any = None) -> None:
-        """Prints the line, unless it is the last one, or the last was about the same just now."""
-        last, when, last_about = self._said
-        is_soon = about is not None and about == last_about
-        if line == last or (is_soon and time.monotonic() < when + AGAIN_SECONDS):
-            return
-        self._said = line, time.monotonic(), about
-        self.screen.warn(line)
-
-
-# --- handouts/submit/older_queue.py -------------------------------------------------------
-#
-# What a queue that is older than this program passes over, and what becomes of the job.
-
-
-# What an older queue does not know, and what is said of that.
-NEWER = {
-    "sources": "it takes one file only",
-    "includes": "it takes one file only",
-    "flags": "it takes no flags",
-    "platform": "it knows no platforms",
-    "asm": "it knows no --asm",
-}
-# The member of a job that a queue shows if it takes the member of a submission.
-SHOWN = {"sources": "files", "includes": "files", "flags": "flags", "platform": "platform"}
-
-
-def left_out(job: dict[str, Any], body: dict[str, Any]) -> list[str]:
-    """Which members of the submission an older queue passed over in silence."""
-    return [key for key in NEWER if key in body and SHOWN.get(key, "files") not in job]
-
-
-def is_wrong_without(members: list[str], body: dict[str, Any]) -> bool:
-    """Whether the program cannot be right without these members."""
-    needed = {key for key in members if key != "asm"}
-    if body.get("platform") == default_platform(body["filename"]):
-        needed.discard("platform")
-    return bool(needed)
-
-
-def default_platform(filename: str) -> str:
-    """Where the queue runs a program that asks for no platform."""
-    ending = posixpath.splitext(filename)[1].lower()
-    on_cpu = ending == ".py" or (ending in CODE_ENDINGS and ending != ".cu")
-    return "cpu" if on_cpu else "cuda"
-
-
-def call_off(
-    job: dict[str, Any], members: list[str], cancel: Callable[[int], dict[str, Any]]
-) -> Stop:
-    """Cancels a job that would run as something else; the error to be raised."""
-    number = job["id"]
-    try:
-        state = cancel(number)["state"]
-        ending = f"Job {number} is {'cancelled' if state == 'cancelled' else 'told to stop'}."
-    except Stop as stop:
-        ending = (
-            f"Job {number} could not be cancelled: {str(stop).rstrip('.')}. "
-            f"Try: {as_typed('--cancel', str(number))}"
-        )
-    return Stop(REFUSED, f"{older_queue(members)} {ending}")
-
-
-def older_queue(members: list[str]) -> str:
-    """Says what the queue does not take."""
-    words = sorted({NEWER[key] for key in members}, reverse=True)
-    return f"This queue is older than this submit.py: {', '.join(words)}."
-
-
-# --- handouts/submit/refusals.py ----------------------------------------------------------
-#
-# What the queue does not take of a submission, in words that lead to the line.
-
-
-SHOWN_PLACES = 5
-UNKNOWN = re.compile("unknown|unexpected|not known|no such", re.IGNORECASE)
-
-
-def refusal_of_wishes(answer: Answer, wishes: Wishes, body: dict[str, Any]) -> str:
-    """What the answer says, and where that stands; "" if it is about something else."""
-    if answer.problem == "flag-refused":
-        return answer.detail + asked_for([flag for flag in wishes.flags if is_meant(flag, answer)])
-    if answer.problem == "unknown-platform":
-        return answer.detail + asked_for([wishes.platform])
-    if answer.status == 400 and UNKNOWN.search(answer.detail):
-        named = [key for key in NEWER if key in body and re.search(rf"\b{key}\b", answer.detail)]
-        if named:
-            return older_queue(named)
-    if answer.status == 400:
-        return malformed(answer, wishes)
-    return ""
-
-
-def malformed(answer: Answer, wishes: Wishes) -> str:
-    """What a 400 says of the platform or the flags, and where they stand; "" if of neither."""
-    if re.match(r"platform\b", answer.detail):
-        return answer.detail + asked_for([wishes.platform])
-    if re.match(r"flags\b", answer.detail):
-        number = re.match(r"flags[.\[](\d{1,3})\b", answer.detail)
-        meant = wishes.flags[int(number[1]) :][:1] if number else []
-        return answer.detail + asked_for(meant or wishes.flags)
-    return ""
-
-
-def is_meant(flag: Wish, answer: Answer) -> bool:
-    """Whether the answer names the flag, and no longer word that it is a part of."""
-    pattern = rf"(?<![^\s\"'`(,;:]){re.escape(flag.text)}(?![\w=+-])"
-    return re.search(pattern, answer.detail) is not None
-
-
-def asked_for(wishes: list[Wish]) -> str:
-    """Such as " (lab.cu:3)", "" for what the command line asks for."""
-    places = list(dict.fromkeys(wish.place for wish in wishes if wish.place))
-    more = f" and {len(places) - SHOWN_PLACES} more lines" if len(places) > SHOWN_PLACES else ""
-    return f" It stands in {', '.join(places[:SHOWN_PLACES])}{more}." if places else ""
-
-
 # --- handouts/submit/job_client.py --------------------------------------------------------
 #
 # One job: submitting it, waiting for it, cancelling it.
@@ -2894,6 +2903,7 @@ WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
+TURN_PAUSE_SECONDS = 5.0  # between tries, where there is nothing to wait for
 MAX_IN_VAIN = 2  # streams that say nothing
 
 
@@ -2903,18 +2913,31 @@ class Client(Persistent):
     def __init__(self, queue: StreamingQueue) -> None:
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
+        self.job: dict[str, Any] | None = None  # as it was seen last
+        self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
-    def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
-        """Puts the program into the queue; the job. Sending it again makes no second job."""
-        self._submission = (
+    def submit(
+        self, submission: Submission, override: bool, wait_turn: bool = False
+    ) -> dict[str, Any]:
+        """Puts the program into the queue; the job. Sending it again makes no second job.
+
+        With `wait_turn` it is sent again once a job that is in its way has left the queue.
+        """
+        request = (
             "POST",
             "/jobs?override_pending=1" if override else "/jobs",
             submission.body,
             {"Idempotency-Key": os.urandom(16).hex()},
         )
-        answer = self.persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS)
+        while True:
+            self._submission = request
+            answer = self.persist(*request, patience=SUBMIT_PATIENCE_SECONDS)
+            if not wait_turn or answer.problem != "pending-job":
+                break
+            self._submission = None  # it was not taken
+            self._wait_until_it_runs(answer.body.get("job"))
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
@@ -2930,22 +2953,28 @@ class Client(Persistent):
         """The job whose submission was interrupted: sent again, it is the same one."""
         if self._submission is None:
             return None
-        return self._job(self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS))
+        answer = self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS)
+        return self._job(answer) if answer.status < 400 else None
 
     def get(self, job_id: int) -> dict[str, Any]:
         """The job as it is now."""
-        return self._job(self.persist("GET", f"/jobs/{job_id}", patience=SUBMIT_PATIENCE_SECONDS))
+        return self._job(self.persist("GET", f"/jobs/{job_id}", patience=self.patience))
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """What the queue answers to a question. Raises Stop."""
+        answer = self.persist("GET", path, patience=self.patience)
+        if answer.status >= 400:
+            raise Stop(REFUSED, refusal(answer))
+        return dict(answer.body)
 
     def cancel(self, job_id: int) -> dict[str, Any]:
         """Cancels a queued job, or asks for a running one to be stopped; the job."""
-        return self._job(
-            self.persist("POST", f"/jobs/{job_id}/cancel", patience=SUBMIT_PATIENCE_SECONDS)
-        )
+        return self._job(self.persist("POST", f"/jobs/{job_id}/cancel", patience=self.patience))
 
     def file(self, job_id: int, name: str) -> Answer:
         """One of a job's output files, as bytes."""
         path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
-        return self.persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
+        return self.persist("GET", path, patience=self.patience)
 
     def page_link(self) -> Answer:
         """A link that opens one's page in a browser, logged in."""
@@ -2977,7 +3006,7 @@ class Client(Persistent):
             in_vain = 0 if events.came else in_vain + 1
             pauses = delays(0.1, 2.0) if events.lasted else pauses
             if not is_over(job):
-                time.sleep(next(pauses))  # the server stops, or nobody reaches it
+                self.turns.sleep(next(pauses))  # the server stops, or nobody reaches it
         return self._poll(job)
 
     def _say_why_it_ended(self, events: Events, error: Unreachable) -> None:
@@ -2990,22 +3019,42 @@ class Client(Persistent):
 
     def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
         """The job once it is over, by a request for each change."""
-        job = self.get(job["id"])
-        while not is_over(job):
+        for changed in self._changes(job["id"]):
+            job = changed
+            if is_over(job):
+                break
             self._look_at(job)
+        return job
+
+    def _wait_until_it_runs(self, number: Any) -> None:
+        """Returns once that job of the student's waits in the queue no longer."""
+        if not isinstance(number, int):  # an older queue does not say which one
+            self.say("A job of yours waits in the queue; yours is submitted once that runs.")
+            self.turns.sleep(TURN_PAUSE_SECONDS)
+            return
+        self.say(f"Your job {number} waits in the queue; the next is submitted once that runs.")
+        for job in self._changes(number):
+            if job["state"] != "queued":
+                break
+
+    def _changes(self, number: int) -> Iterator[dict[str, Any]]:
+        """The job as it is, and again whenever it has changed."""
+        job = self.get(number)
+        while True:
+            yield job
             answer = self.persist(
                 "GET",
-                f"/jobs/{job['id']}",
+                f"/jobs/{number}",
                 headers={"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": job["etag"]},
                 patience=WAIT_PATIENCE_SECONDS,
                 held=WAIT_SECONDS,
             )
             if answer.status != 304:
                 job = self._job(answer)
-        return job
 
     def _look_at(self, job: dict[str, Any]) -> None:
         """Says what a job that is not over waits for."""
+        self.job = job
         self.live.look_at(job)
         if not is_over(job):
             self.say(status_line(job), what_changes(job))
@@ -3029,185 +3078,625 @@ def refusal(answer: Answer) -> str:
     return answer.detail
 
 
-# --- handouts/submit/file_names.py --------------------------------------------------------
+# --- handouts/submit/own_jobs.py ----------------------------------------------------------
 #
-# Names for output files on the student's machine.
+# The student's own jobs, as the queue knows them.
+
+
+LAST = "last"  # in place of a job's number
+LONGEST_NUMBER = 100  # digits, which no job has
+MOST_LISTED = 200  # by the queue, at once
+UNFINISHED_LOOKED_AT = 50  # jobs; the newest, of which the unfinished ones are
+
+
+def job_number(text: str) -> str:
+    """What the command line calls a job, "last" or a number. Raises Stop."""
+    if text.lower() == LAST:
+        return LAST
+    if not (text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER and int(text)):
+        raise Stop(
+            WRONG_USAGE, f"{text!r} is no job: say its number, as in 17, or {LAST} for your newest."
+        )
+    return str(int(text))
+
+
+def number_of(client: Client, called: str) -> int:
+    """The number of the job that is called so. Raises Stop."""
+    if called != LAST:
+        return int(called)
+    newest = jobs_of(client, 1)
+    if not newest:
+        raise Stop(REFUSED, "You have no job yet.")
+    return int(newest[0]["id"])
+
+
+def jobs_of(client: Client, count: int) -> list[dict[str, Any]]:
+    """The newest jobs, without their results. Raises Stop."""
+    return jobs_in(client.ask(f"/jobs?limit={min(count, MOST_LISTED)}"))
+
+
+def jobs_in(page: Any) -> list[dict[str, Any]]:
+    """The jobs of a page; what is none is passed over."""
+    jobs = page.get("results") if isinstance(page, dict) else None
+    return [job for job in jobs or [] if isinstance(job, dict) and {"id", "state"} <= set(job)]
+
+
+def unfinished_jobs(client: Client) -> list[dict[str, Any]]:
+    """Those that wait or run, newest first. Raises Stop."""
+    return [job for job in jobs_of(client, UNFINISHED_LOOKED_AT) if not is_over(job)]
+
+
+# --- handouts/submit/queue_status.py ------------------------------------------------------
 #
-# The queue says what the files are called, and is not trusted with that: no name leads out of the
-# folder, and none is a device of Windows.
+# --status: how the queue is, for everyone, and what of it is the student's.
 
 
-def safe_name(name: str) -> str:
-    """A name for a file in one folder, on any system."""
-    name = CONTROL.sub("_", re.sub(r'[<>:"/\\|?*\t\n\ud800-\udfff]', "_", name))
-    name = re.sub(r"[. ]+$", "_", name)
-    device = r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?"
-    return "_" + name if not name or re.fullmatch(device, name, re.IGNORECASE) else name
-
-
-def free_name(name: str, taken: set[str]) -> str:
-    """The name, or another one if it is taken; on some systems "a" and "A" are the same file.
-
-    The files of a job always come in the same order, so each gets the same name every time.
-    """
-    stem, dot, ending = name.partition(".")
-    number, free = 1, name
-    while free.lower() in taken:
-        number += 1
-        free = f"{stem}-{number}{dot}{ending}"
-    taken.add(free.lower())
-    return free
-
-
-# --- handouts/submit/written_beside.py ----------------------------------------------------
-#
-# What a program wrote where nothing comes back from, in a line.
-
-
-def lost_beside(details: dict[str, Any]) -> str:
-    """Says which files were written beside the program, and what to do; "" if there are none."""
-    listed, more = details.get("files_beside"), details.get("more_files_beside")
-    files = [f for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
-    names = [str(file["name"]) for file in files if file.get("name")]
-    if not names:
-        return ""
-    if len(names) == 1 and not more:
-        is_folder = names[0].endswith("/")
-        where = "its files to out/" if is_folder else f"it to out/{names[0]}"
-        again = "them" if is_folder else "it"
-        words = f"was written beside the program and is lost: write {where} to get {again} back."
+def queue_lines(queue: dict[str, Any], own: list[dict[str, Any]]) -> list[str]:
+    """What --status prints."""
+    lines = [how_it_is(queue)]
+    if queue.get("message"):
+        lines.append(printable(str(queue["message"])))
+    for one in dicts(queue.get("announcements")):
+        text = one.get("text") or one.get("title") or ""
+        lines += [printable(str(text))] if text else []
+    lines += [counted(queue.get("queued"), "job waits", "jobs wait")
+              + ", " + counted(queue.get("running"), "runs", "run") + "."]  # fmt: skip
+    platforms = dicts(queue.get("platforms"))
+    if platforms:
+        head = ["platform", "hosts", "GPUs", "waiting"]
+        lines += ["", *table([head, *map(platform_row, platforms)], right=(1, 2, 3))]
     else:
-        words = "were written beside the program and are lost: write them to out/ to get them back."
-    return f"{in_a_list([with_size(file) for file in files if file.get('name')], more)} {words}"
+        lines.append("No host is connected.")
+    lines.append("")
+    return lines + (["Your jobs:", *job_table(own)] if own else ["No job of yours waits or runs."])
 
 
-def with_size(file: dict[str, Any]) -> str:
-    """Such as "result.txt (12 KiB)"."""
-    size = file.get("size")
-    return f"{file['name']} ({in_size(size)})" if isinstance(size, int) else str(file["name"])
+def how_it_is(queue: dict[str, Any]) -> str:
+    if not queue.get("accepting", True):
+        return "The queue takes no jobs at present."
+    if not queue.get("starting", True):
+        return "The queue takes jobs, but starts none at present."
+    return "The queue is open."
 
 
-def in_a_list(words: list[str], more: Any) -> str:
-    """Such as "a, b and 5 more"."""
-    words = [*words, f"{more} more"] if isinstance(more, int) and more > 0 else words
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def platform_row(platform: dict[str, Any]) -> list[str]:
+    keys = ("name", "executors", "gpus", "queued")
+    return [printable(str(platform.get(key, "?"))) for key in keys]
 
 
-# --- handouts/submit/output_files.py ------------------------------------------------------
+def counted(count: Any, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def dicts(items: Any) -> list[dict[str, Any]]:
+    """The objects in a list; what has another form is passed over."""
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+# --- handouts/submit/web.py ---------------------------------------------------------------
 #
-# Saving the output files of a job. Nothing that is there already is overwritten.
+# --web: one's page in a browser, logged in.
 
 
-def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
-    """Saves what the job's program left in ./out/; whether all of it is there now."""
-    result = job["result"] or {}
-    details = result.get("details") or {}
-    say_left_out(details)
-    if lost := lost_beside(details):
-        warn(printable(lost))
-    saved = True
-    for name, name_here in names_on_disk(result):
-        path = folder / name_here
-        try:
-            message = save(client.file(job["id"], name), path)
-        except OSError as error:
-            saved, message = False, f"{path} cannot be saved: {error.strerror}."
-        except Stop as stop:
-            if stop.status == UNREACHABLE:
-                raise
-            saved, message = False, f"{path} was not saved: {stop}"
-        warn(printable(message))
-    if not saved:
-        again = as_typed("--attach", str(job["id"]), "--out", "DIR")
-        warn(f"The queue keeps the files. To get them: {again}")
-    return saved
+# In the folder that a browser in a sandbox of its own may read: not a hidden one, not /tmp.
+FILE = Path("telerun-out", "open-page.html")
+FILE_TEXT = """<!doctype html>
+<meta charset="utf-8"><title>Telerun</title>
+<meta http-equiv="refresh" content="0; url={link}">
+<p><a href="{link}">Your page</a>, once, within a minute</p>
+"""
 
 
-def names_on_disk(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """The result's files: what the queue calls each, and what it is called here."""
-    taken: set[str] = set()
-    names = listed(result.get("files"), "name")
-    return [(name, free_name(safe_name(name), taken)) for name in names]
+def open_page(client: Client) -> int:
+    """Opens the page, or says where it is; the exit status. Raises Stop."""
+    page = client.queue.server.rstrip("/") + "/"
+    if can_open() and open_file(write_link(client)):
+        warn(f"Your page is {page} and a browser was asked to open it.")
+        warn("If none comes, log in there with the name and token in your auth.json.")
+    else:
+        warn(f"Your page is {page}")
+        warn("No browser can be opened from here; log in with the name and token in auth.json.")
+    return SUCCEEDED
 
 
-def save(answer: Answer, path: Path) -> str:
-    """Makes the file; returns a message about it. Raises OSError, and Stop if it cannot be had."""
-    if not isinstance(answer.body, bytes):
-        raise Stop(REFUSED, refusal(answer) if answer.status >= 400 else "the queue sent no file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def can_open() -> bool:
+    """Whether a browser with windows can be started; one in the terminal would show little."""
+    if os.name == "nt" or sys.platform == "darwin":
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def write_link(client: Client) -> Path | None:
+    """A file that leads to the page. The link itself would be seen in the list of processes."""
+    import html  # only here, since it takes time to import
+
+    link = page_link(client)
     try:
-        file = path.open("xb")
-    except FileExistsError:
-        if holds(path, answer.body):
-            return f"{path} is there already."
-        raise Stop(UNSAVED, "another file of that name is there, and is left as it is.") from None
-    try:
-        with file:
-            file.write(answer.body)
-    except BaseException:
-        path.unlink()
-        raise
-    return f"Saved {path} ({in_size(len(answer.body))})."
-
-
-def holds(path: Path, content: bytes) -> bool:
-    """Whether the file is this one. Another who watches the job may be saving it just now."""
-    for wait in (0.02, 0.1, 0.5, 1.0, 0.0):
-        found = path.read_bytes() if path.is_file() else None
-        if found == content:
-            return True
-        if found is None or not content.startswith(found):
-            break
-        time.sleep(wait)
-    return False
-
-
-def listed(items: Any, key: str) -> Any:
-    """The strings under `key` in a list of objects; what has another form is passed over."""
-    items = items if isinstance(items, list) else []
-    return [str(item[key]) for item in items if isinstance(item, dict) and key in item]
-
-
-def say_left_out(details: dict[str, Any]) -> None:
-    """Says which files did not come back, and why."""
-    left_out = details.get("files_left_out")
-    for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
-        warn(printable(f"Not saved: {name}: {reason}."))
-    if details.get("more_files_left_out"):
-        warn(printable(f"Not saved: {details['more_files_left_out']} more."))
-
-
-# --- handouts/submit/log_files.py ---------------------------------------------------------
-#
-# The logs of a job, as files beside those that its program wrote.
-
-
-LOGS = {"compile_log": "compile-log.txt", "execute_log": "execute-log.txt"}
-
-
-def save_logs(job: dict[str, Any], folder: Path) -> None:
-    """Saves both logs, byte for byte, if any were kept. What goes wrong is only said."""
-    _, logs = logs_of(job)
-    if not logs:
-        return
-    taken = {name.lower() for _, name in names_on_disk(job["result"] or {})}
-    try:
-        saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        if FILE.is_symlink() or FILE.exists():
+            FILE.unlink()
+        descriptor = os.open(str(FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(FILE_TEXT.format(link=html.escape(link)))
     except OSError as error:
-        warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
-    else:
-        if all(saved):
-            warn(printable(f"The logs are in {folder}."))
+        warn(f"{FILE} cannot be written: {error.strerror}.")
+        return None
+    return FILE
 
 
-def save_log(log: Any, path: Path) -> bool:
-    """Whether the log is in that file now; says why not. Raises OSError."""
-    try:
-        save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path)
-    except Stop as stop:
-        warn(printable(f"{path} was not saved: {stop}"))
+def page_link(client: Client) -> str:
+    """A link that logs in, once. Raises Stop."""
+    answer = client.page_link()
+    link = answer.body.get("url")
+    if answer.status == 404:
+        raise Stop(REFUSED, "This queue has no pages: it is older than this submit.py.")
+    if answer.status >= 400 or not isinstance(link, str) or not link.startswith("https://"):
+        raise Stop(REFUSED, refusal(answer))
+    return link
+
+
+def open_file(path: Path | None) -> bool:
+    """Asks for a browser; whether there is one."""
+    import webbrowser  # only here, since it takes time to import
+
+    if path is None:
         return False
-    return True
+    try:
+        return webbrowser.open(path.resolve().as_uri())
+    except (OSError, webbrowser.Error):
+        return False
+
+
+# --- handouts/submit/commands.py ----------------------------------------------------------
+#
+# What can be asked for beside a program's run: --list, --status, --cancel, --compare, --web.
+
+
+def command(client: Client, options: argparse.Namespace) -> int | None:
+    """Does what is asked for; the exit status, None if it is about one job's run. Raises Stop."""
+    if options.cancel is not None:
+        return cancel(client, options)
+    if options.list is not None:
+        return list_jobs(client, options)
+    if options.web:
+        return open_page(client)
+    if options.status:
+        return show_queue(client, options)
+    if options.compare is not None:
+        return compare(client, options)
+    return None
+
+
+def cancel(client: Client, options: argparse.Namespace) -> int:
+    """--cancel: says what became of the job."""
+    job = client.cancel(number_of(client, options.cancel))
+    state = "cancelled" if job["state"] == "cancelled" else "told to stop"
+    notice(f"Job {job['id']} is {state}.")
+    if options.json:
+        put_json(SUCCEEDED, job=job)
+    return SUCCEEDED
+
+
+def list_jobs(client: Client, options: argparse.Namespace) -> int:
+    """--list: those that wait or run first, then the newest."""
+    jobs = in_order(jobs_of(client, options.list))
+    if options.json:
+        put_json(SUCCEEDED, jobs=jobs)
+    elif jobs:
+        put_lines(job_table(jobs))
+    else:
+        notice("You have no job yet.")
+    return SUCCEEDED
+
+
+def show_queue(client: Client, options: argparse.Namespace) -> int:
+    """--status: the queue, and what of it is one's own."""
+    queue, own = client.ask("/queue"), unfinished_jobs(client)
+    if options.json:
+        put_json(SUCCEEDED, queue=queue, jobs=own)
+    else:
+        put_lines(queue_lines(queue, own))
+    return SUCCEEDED
+
+
+def compare(client: Client, options: argparse.Namespace) -> int:
+    """--compare: two jobs side by side, and how their files differ."""
+    first, second = (client.get(number_of(client, called)) for called in options.compare)
+    files = [files_of(client, job["id"]) for job in (first, second)]
+    is_same, lines = None, ["The queue is older than this submit.py: it does not tell the sources."]
+    if None not in files:
+        is_same, lines = difference((first["id"], files[0] or {}), (second["id"], files[1] or {}))
+    if options.json:
+        jobs = [without_etag(first), without_etag(second)]
+        put_json(SUCCEEDED, jobs=jobs, same_source=is_same)
+        return SUCCEEDED
+    if is_same is not None:
+        lines = ["The same source." if is_same else "Another source:", *lines]
+    put_lines([*compared(first, second), *lines])
+    for job in (first, second):
+        if job["state"] in ("queued", "running"):
+            notice(f"Job {job['id']} is not over: {as_typed('--attach', str(job['id']))}")
+    return SUCCEEDED
+
+
+def files_of(client: Client, number: int) -> dict[str, str] | None:
+    """The texts of a job's files by name, its main file's first; None if the queue has no such
+    address."""
+    try:
+        told: dict[str, Any] = client.ask(f"/jobs/{number}/source")
+    except Stop:
+        return None
+    found = {str(told.get("filename")): str(told.get("source") or "")}
+    for part in ("sources", "includes"):
+        texts = told.get(part)
+        found.update(texts if isinstance(texts, dict) else {})
+    return {name: str(text) for name, text in found.items()}
+
+
+# --- handouts/submit/pinned.py ------------------------------------------------------------
+#
+# The queue before it is known who asks: for a log-in code, and for looking at it from outside.
+
+
+class PinnedQueue(Queue):
+    """Trusts one certificate, by the beginning of its SHA-256; without one, what the system trusts.
+
+    Nothing is sent before that is checked, and never a token.
+    """
+
+    def __init__(self, server: str, pin: bytes) -> None:
+        self._pin = pin
+        self.certificate = b""  # that of the queue, in DER, once it is known to be the right one
+        super().__init__(Auth("", "", server, []))
+        del self._headers["Authorization"]
+
+    def _trust(self, system: bool) -> None:
+        super()._trust(system)
+        if self._pin:
+            self._context = without_trust()
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        connection = super()._open(timeout)
+        if self._pin:
+            found = connection.sock.getpeercert(binary_form=True)
+            if not is_pinned(found, self._pin):
+                self.close()
+                raise Untrusted(
+                    f"What answers at {self.server} is not the queue of this log-in code: its "
+                    "certificate is another one. The code was not sent. Ask the course staff."
+                )
+            self.certificate = found
+        return connection
+
+
+def is_pinned(certificate: bytes | None, pin: bytes) -> bool:
+    """Whether a certificate in DER is the one that the pin is of."""
+    import hashlib  # only here, since it takes time to import
+
+    return hashlib.sha256(certificate or b"").digest()[: len(pin)] == pin
+
+
+def without_trust() -> Any:
+    """For a connection over which no secret goes before the other side is known."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+# --- handouts/submit/wrong.py -------------------------------------------------------------
+#
+# What --doctor finds.
+
+
+class Wrong(Exception):
+    """Something is wrong: what, what mends it, and the exit status that it would lead to."""
+
+    def __init__(self, what: str, mend: str, status: int) -> None:
+        super().__init__(what)
+        self.mend = mend
+        self.status = status
+
+
+# --- handouts/submit/from_outside.py ------------------------------------------------------
+#
+# The queue as anyone finds it: nothing of who asks is sent, and nothing it says is trusted.
+
+
+class Outside:
+    """What was seen."""
+
+    def __init__(self, tls: str, certificate: bytes, seconds_ahead: Any) -> None:
+        self.tls = tls  # such as "TLSv1.3"
+        self.certificate = certificate  # in DER
+        self.seconds_ahead = seconds_ahead  # of this machine's clock; None if it is not known
+
+
+def connect(address: Address) -> str:
+    """Whether the host has an address and takes connections; which one. Raises Wrong."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Wrong(
+            f"no host of the name {address.host} is known to this machine.",
+            "Is it written as the course staff wrote it? Is the network, or the VPN, on?",
+            UNREACHABLE,
+        ) from None
+    try:
+        with socket.create_connection((address.host, address.port), CONNECT_SECONDS) as peer:
+            return f"{peer.getpeername()[0]}, port {address.port}"
+    except OSError as error:
+        raise Wrong(
+            f"{found[0][4][0]}, port {address.port}, does not answer: {in_words(error)}.",
+            "Is the port right? Is the network, or the VPN, on? A firewall may be in between.",
+            UNREACHABLE,
+        ) from None
+
+
+def look(address: Address) -> Outside:
+    """Its certificate and its clock. Raises Wrong."""
+    connection = http.client.HTTPSConnection(
+        address.host, address.port, timeout=CONNECT_SECONDS, context=without_trust()
+    )
+    try:
+        connection.connect()
+        version = connection.sock.version() or "TLS"
+        certificate = connection.sock.getpeercert(binary_form=True) or b""
+        began = time.time()
+        connection.request("GET", address.base + "/healthz")
+        answer = connection.getresponse()
+        return Outside(version, certificate, ahead(answer.getheader("Date"), began))
+    except LOST as error:
+        raise Wrong(
+            f"port {address.port} takes connections, but is no queue: {in_words(error)}.",
+            "Is the port right?",
+            UNREACHABLE,
+        ) from None
+    finally:
+        connection.close()
+
+
+def ahead(date: str | None, began: float) -> Any:
+    """How many seconds this machine's clock is before the one that wrote the date."""
+    import email.utils  # only here, since it takes time to import
+
+    try:
+        theirs = email.utils.parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError, IndexError):
+        return None
+    now = time.time()
+    if began - 1 <= theirs <= now + 1:
+        return 0.0
+    return began - theirs if theirs < began else now - theirs
+
+
+# --- handouts/submit/own_version.py -------------------------------------------------------
+#
+# Whether this is the submit.py that the queue hands out, for --doctor.
+
+
+def about_own_version(own: str, answer: Answer, server: str) -> str:
+    """Which of the two is newer, or whether this one was changed. Raises Wrong."""
+    if answer.status != 200:
+        return f"version {own}; which one this older queue has, it does not say"
+    theirs = answer.body.get("version")
+    address = f"{server}/submit.py"
+    if numbers_of(theirs) > numbers_of(own):
+        what = f"version {own} is older than the queue's, {theirs}."
+        raise Wrong(what, f"The newer one is at {address}", WRONG_USAGE)
+    if numbers_of(theirs) < numbers_of(own):
+        return f"version {own}; the queue is older, and may not know all that it can"
+    if answer.body.get("sha256") != own_digest():
+        return f"version {own}, not quite the one at {address}"
+    return f"version {own}, the same as the queue's"
+
+
+def own_digest() -> str:
+    """SHA-256 of this file."""
+    import hashlib  # only here, since it takes time to import
+
+    content = Path(__file__).read_bytes().replace(b"\r\n", b"\n")
+    return hashlib.sha256(content).hexdigest()
+
+
+# --- handouts/submit/queue_state.py -------------------------------------------------------
+#
+# How the queue is, for --doctor.
+
+
+def about_state(answer: Answer) -> str:
+    """Whether it takes and starts jobs. Raises Wrong."""
+    if answer.status == 404:
+        return "older than this submit.py; how it is, it does not say"
+    queue = answer.body
+    words = str(queue.get("message") or "")
+    if queue.get("accepting") is False:
+        raise Wrong("it takes no jobs now.", words or "Ask the course staff.", REFUSED)
+    if queue.get("starting") is False:
+        raise Wrong("it takes jobs, and starts none now.", words or "Wait.", REFUSED)
+    return f"open; {queue.get('queued', '?')} jobs wait, {queue.get('running', '?')} run"
+
+
+def about_hosts(answer: Answer) -> str:
+    """Which are there. Raises Wrong if there is none."""
+    if answer.status == 404:
+        return "the queue does not say"
+    platforms = answer.body.get("platforms")
+    there = [in_a_word(one) for one in platforms or [] if isinstance(one, dict) and is_there(one)]
+    if not there:
+        raise Wrong(
+            "none is connected: jobs wait until one is.", "The course staff see that too.", REFUSED
+        )
+    return ", ".join(there)
+
+
+def is_there(platform: dict[str, Any]) -> bool:
+    count = platform.get("executors")
+    return isinstance(count, int) and count > 0
+
+
+def in_a_word(platform: dict[str, Any]) -> str:
+    """Such as "h100: 2 hosts"."""
+    count = platform["executors"]
+    return f"{platform.get('name')}: {count} host{'' if count == 1 else 's'}"
+
+
+# --- handouts/submit/doctor.py ------------------------------------------------------------
+#
+# --doctor: whether everything is in place, a line each, and what mends what is not.
+
+
+MAX_CLOCK_SECONDS = 60
+SECONDS = 20.0  # for an answer
+OLDEST_PYTHON = (3, 8)
+
+
+def doctor(given: Path | None, server: str | None) -> int:
+    """Prints all checks; the exit status, 0 only if nothing is wrong."""
+    return Doctor(given, server).run()
+
+
+def say(line: str) -> None:
+    """That nobody reads it is no reason to stop."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        pass
+
+
+class Doctor:
+    """What one check finds out, the next ones need."""
+
+    def __init__(self, given: Path | None, server: str | None) -> None:
+        self._given = given
+        self._server = server
+        self._auth: Auth = None
+        self._address: Address = None
+        self._outside: Outside = None
+        self._queue: Queue = None
+        self._status = SUCCEEDED  # of the first thing that is wrong
+        self._wrong = 0
+        marks = "\u2713\u2717\u2192"
+        try:
+            marks.encode(sys.stdout.encoding or "ascii")
+        except (UnicodeError, LookupError):
+            marks = "+x>"
+        self._good, self._bad, self._arrow = marks
+
+    def run(self) -> int:
+        self._check("Python", self._python)
+        if self._check("auth.json", self._auth_json) and self._check("address", self._url):
+            self._over_the_network()
+        count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
+        say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
+        say("This may be shown to others: there is no token in it.")
+        return self._status
+
+    def _over_the_network(self) -> None:
+        if not self._check("connection", self._connection):
+            return
+        self._check("clock", self._clock)
+        if not self._check("certificate", self._certificate):
+            return
+        if self._check("name and token", self._token):
+            self._check("submit.py", self._version)
+            self._check("queue", lambda: about_state(self._ask("/queue")))
+            self._check("hosts", lambda: about_hosts(self._ask("/queue")))
+
+    def _check(self, name: str, look_at: Callable[[], str]) -> bool:
+        """Prints what it finds; whether that is well."""
+        try:
+            say(f"{self._good} {name}: {look_at()}")
+            return True
+        except Wrong as wrong:
+            what, mend, status = str(wrong), wrong.mend, wrong.status
+        except BadSetup as error:
+            what, mend, status = str(error), "", WRONG_USAGE
+        except Untrusted as error:
+            what, mend, status = error.what, error.mend, UNREACHABLE
+        except Unreachable as error:
+            what, mend, status = str(error), "", UNREACHABLE
+        self._wrong += 1
+        self._status = self._status or status
+        say(f"{self._bad} {name}: {what}")
+        if mend:
+            say(f"  {self._arrow} {mend}")
+        return False
+
+    # --- On this machine ---
+
+    def _python(self) -> str:
+        import platform  # only here, since it takes time to import
+
+        found = f"{platform.python_version()} on {platform.system()} {platform.release()}"
+        if sys.version_info[:2] < OLDEST_PYTHON:
+            raise Wrong(found, "Install Python 3.8 or newer.", WRONG_USAGE)
+        return found
+
+    def _auth_json(self) -> str:
+        path = auth_file(self._given)
+        self._auth = read_auth(path, "username", self._server, False)
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            raise Wrong(
+                f"{path}, of {self._auth.name}, can be read by others on this machine.",
+                f"chmod 600 {path}",
+                WRONG_USAGE,
+            )
+        return f"{path}, of {self._auth.name}"
+
+    def _url(self) -> str:
+        self._address = read_address(self._auth.server)
+        certificates = " and ".join(map(str, self._auth.certificates))
+        self._queue = Queue(self._auth)
+        return f"{self._queue.server}, trusted by {certificates or 'what this system trusts'}"
+
+    # --- From outside, without a word about who asks ---
+
+    def _connection(self) -> str:
+        peer = connect(self._address)
+        self._outside = look(self._address)
+        return f"{peer}, which speaks {self._outside.tls}"
+
+    def _clock(self) -> str:
+        ahead = self._outside.seconds_ahead
+        if ahead is None:
+            return "the queue does not say what time it is"
+        if abs(ahead) > MAX_CLOCK_SECONDS:
+            way = "ahead of" if ahead > 0 else "behind"
+            raise Wrong(
+                f"this machine's is {abs(ahead):.0f} seconds {way} the queue's.",
+                "Set it by the network: certificates are valid between two dates.",
+                WRONG_USAGE,
+            )
+        return "as the queue's"
+
+    # --- As who one is ---
+
+    def _certificate(self) -> str:
+        self._ask("/queue")
+        return "trusted, and for this address"
+
+    def _token(self) -> str:
+        answer = self._ask("/user")
+        if answer.status == 404:  # an older queue
+            answer = self._ask("/queue")
+            self._refuse(answer)
+            return "the token is taken; whose it is, this older queue does not say"
+        self._refuse(answer)
+        return f"the token is that of {answer.body.get('username')}"
+
+    def _refuse(self, answer: Answer) -> None:
+        if answer.status >= 400:
+            mend = f"Ask the course staff for a log-in code, then: {as_typed('--login')}"
+            status = REFUSED if answer.status < 500 else UNREACHABLE
+            raise Wrong(answer.detail, mend if status == REFUSED else "", status)
+
+    def _version(self) -> str:
+        return about_own_version(VERSION, self._ask("/client"), self._queue.server)
+
+    def _ask(self, path: str) -> Answer:
+        return self._queue.request("GET", path, timeout=SECONDS)
 
 
 # --- handouts/submit/asking.py ------------------------------------------------------------
@@ -3325,8 +3814,8 @@ def write_private(path: Path, content: bytes) -> Path | None:
         kept = None
         if before not in (None, content):
             kept = path.with_name(path.name + ".old")
-            put(kept, before or b"")
-        put(path, content)
+            write_whole(kept, before or b"")
+        write_whole(path, content)
     except OSError as error:
         raise Stop(WRONG_USAGE, f"{path} cannot be written: {error.strerror}.") from None
     return kept
@@ -3339,7 +3828,7 @@ def content_of(path: Path) -> bytes | None:
     return None
 
 
-def put(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Writes it beside, and moves it there."""
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
@@ -3443,34 +3932,250 @@ def who(auth: Auth) -> Answer:
     return answer
 
 
-# --- handouts/submit/show.py --------------------------------------------------------------
+# --- handouts/submit/words_meant.py -------------------------------------------------------
 #
-# What the student sees of a job that is over.
+# What somebody may have meant who wrote something else.
 
 
-def show(job: dict[str, Any], live: Live) -> int:
-    """Prints what is not shown yet of a job that is over; returns the exit status."""
-    result = job["result"]
-    attempts = job.get("attempts", [])
-    for attempt in attempts if result is None else attempts[:-1]:
-        live.screen.warn(attempt_line(attempt))
-    live.finish(job)
-    if result is None:
-        warn(ending_line(job))
-        return NO_RESULT
-    live.screen.line(ending_line(job))
-    if slowed_by_heat(result):
-        warn(
-            "The GPU was slowed down by heat when the program ended: "
-            "its times may be longer than usual."
+# Words that are typed in place of an option.
+MEANT = {
+    "status": "--status", "queue": "--status", "list": "--list", "ls": "--list",
+    "jobs": "--list", "cancel": "--cancel", "kill": "--cancel", "stop": "--cancel",
+    "attach": "--attach", "logs": "--attach", "log": "--attach", "wait": "--attach",
+    "compare": "--compare", "diff": "--compare", "login": "--login", "doctor": "--doctor",
+    "web": "--web", "help": "--help", "version": "--version", "last": "--attach",
+}  # fmt: skip
+ABOUT_A_JOB = ("--attach", "--cancel")
+
+
+def meant_by(file: Path, args: list[str], options: list[str]) -> str:
+    """The command that was meant by a file that there is not; "" if none comes to mind."""
+    word = str(file)
+    if os.path.lexists(file):
+        return ""
+    if word.isdigit():
+        return as_typed("--attach", word)
+    option = MEANT.get(word.lower().lstrip("-"), "")
+    if option not in options:
+        return ""
+    if option in ABOUT_A_JOB:
+        return as_typed(option, *(args[:1] or ["last"]))
+    return as_typed(option, *(args[:2] if option == "--compare" else []))
+
+
+def nearest(word: str, options: list[str]) -> str:
+    """The option that looks most like the word; "" if none does."""
+    import difflib  # only here, since it takes time to import
+
+    name = word.partition("=")[0]
+    found = difflib.get_close_matches(name, options, n=1, cutoff=0.7) if name[:2] == "--" else []
+    return found[0] if found else ""
+
+
+# --- handouts/submit/options.py -----------------------------------------------------------
+#
+# The command line.
+
+
+FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
+USUALLY_LISTED = 10
+IN_WORDS_ALONE = ("web", "login", "doctor")  # they have no answer in JSON
+OTHER_USES = ("list", "attach", "cancel", "compare", "status", *IN_WORDS_ALONE, "version")
+EPILOG = (
+    "Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
+    "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C."
+)
+# With the program, what one needs in the first weeks.
+FIRST_STEPS = (
+    ("prog.cu [ARG ...]", "run a program, and print what it prints"),
+    ("--list", "your latest jobs"),
+    ("--attach last", "the newest once more, or as it goes on"),
+    ("--status", "how the queue is"),
+    ("--help", "everything else"),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in a line what is wrong, and what to do. Raises Stop."""
+
+    def error(self, message: str) -> Any:
+        if message.startswith("unrecognized arguments: "):
+            words = message.partition(": ")[2].split()
+            found = nearest(words[0], known_options(self))
+            message += f" (did you mean {found}? " if found else " ("
+            message += "put -- before the program's own"
+            is_flag = any(word.startswith(FLAG_BEGINNINGS) for word in words)
+            message += "; for the compiler: --flag=-lcublas)" if is_flag else ")"
+        raise Stop(WRONG_USAGE, message if "Did you mean: " in message else message + ".")
+
+
+def known_options(parser: argparse.ArgumentParser) -> list[str]:
+    return [word for word in parser._option_string_actions if word.startswith("--")]
+
+
+def parse(argv: Any) -> argparse.Namespace:
+    """Raises Stop for what cannot be meant; --help ends the program."""
+    words = with_joined_flags(sys.argv[1:] if argv is None else argv)
+    parser = Parser(
+        formatter_class=formatter,
+        usage="%(prog)s FILE.cu [ARG ...] [options]\n       %(prog)s one of the other uses below",
+        description="Run a program on the course's GPUs and print what comes of it.",
+        epilog=EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
+    parser.add_argument(
+        "args",
+        nargs="*",
+        metavar="ARG",
+        help="arguments for the program; put -- before those that begin with a dash",
+    )
+    add_source_options(parser.add_argument_group("what is sent"))
+    add_ways(parser.add_argument_group("how"))
+    others = parser.add_argument_group("other uses, in place of FILE.cu")
+    add_other_uses(others.add_mutually_exclusive_group())
+    add_who_and_where(parser.add_argument_group("who and where"))
+    if not words:
+        raise Stop(WRONG_USAGE, first_steps())
+    options = parser.parse_intermixed_args(words)
+    check_combination(parser, options)
+    options.repeated = repeated(options)
+    return options
+
+
+def first_steps() -> str:
+    """What is said to somebody who says nothing."""
+    rows = [(as_typed() + " " + words, what) for words, what in FIRST_STEPS]
+    width = max(len(command) for command, _ in rows)
+    lines = [f"  {command:{width}}  {what}" for command, what in rows]
+    return "\n".join(["name a program, or say what else you want:", *lines])
+
+
+def add_ways(group: Any) -> None:
+    """How a program is submitted, and what is done with what comes of it."""
+    group.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="save its logs, and the files that the program writes to ./out/, here; those of the "
+        "last run there are replaced (default: telerun-out/JOB)",
+    )
+    group.add_argument(
+        "--force", action="store_true", help="with --out: replace any file of the same name"
+    )
+    group.add_argument(
+        "--detach", action="store_true", help="submit, and do not wait; --attach shows the result"
+    )
+    group.add_argument(
+        "--wait-turn",
+        action="store_true",
+        help="where a job of yours waits already, wait until it runs, then submit",
+    )
+    group.add_argument(
+        "--override-pending", action="store_true", help="replace your job that waits in the queue"
+    )
+    group.add_argument("--quiet", action="store_true", help="nothing on standard error but errors")
+    group.add_argument(
+        "--json", action="store_true", help="what came of it as one JSON object, for scripts"
+    )
+
+
+def add_other_uses(group: Any) -> None:
+    """Each by itself."""
+    group.add_argument(
+        "--list",
+        nargs="?",
+        type=int,
+        const=USUALLY_LISTED,
+        metavar="N",
+        help=f"your latest jobs, {USUALLY_LISTED} unless you say how many",
+    )
+    group.add_argument(
+        "--attach", metavar="ID", help='wait for a job submitted before, and print it; or "last"'
+    )
+    group.add_argument("--cancel", metavar="ID", help='cancel a job of yours; or "last"')
+    group.add_argument(
+        "--compare", nargs=2, metavar=("ID", "ID"), help="two jobs side by side: times, source"
+    )
+    group.add_argument("--status", action="store_true", help="how the queue is, with your jobs")
+    group.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
+    group.add_argument(
+        "--login", action="store_true", help="ask for a log-in code, and keep who you are"
+    )
+    group.add_argument(
+        "--doctor", action="store_true", help="say what is wrong with this set-up, if anything is"
+    )
+    group.add_argument("--version", action="store_true", help="of this program, and of Python")
+
+
+def add_who_and_where(group: Any) -> None:
+    group.add_argument(
+        "--auth",
+        type=Path,
+        metavar="FILE",
+        help="who you are (default: auth.json beside this script, or else what --login wrote)",
+    )
+    group.add_argument("--server", metavar="URL", help="https://host:port of the queue")
+
+
+def repeated(options: argparse.Namespace) -> list[str]:
+    """The options that a hint has to repeat: who asks, and whom."""
+    words = ["--auth", str(options.auth)] if options.auth else []
+    return words + (["--server", options.server] if options.server else [])
+
+
+def other_use(options: argparse.Namespace) -> str:
+    """The option that stands in place of a program; "" if none does."""
+    for name in OTHER_USES:
+        if getattr(options, name) is not None and getattr(options, name) is not False:
+            return "--" + name
+    return ""
+
+
+def check_combination(parser: Parser, options: argparse.Namespace) -> None:
+    """Raises Stop for options that do not go together."""
+    other = other_use(options)
+    if options.file is None and not other:
+        parser.error("name one FILE.cu, or use --attach ID or --cancel ID; --help says more")
+    if options.file is not None:
+        meant = meant_by(options.file, options.args, known_options(parser))
+        if meant and not other:
+            parser.error(f"there is no file {options.file}. Did you mean: {meant}")
+        if other:
+            parser.error(f"{other} stands alone, without {options.file}")
+    check_jobs(parser, options)
+    if other:
+        check_other_use(parser, options, other)
+    if options.force and options.out is None:
+        parser.error("--force goes with --out DIR")
+    if options.wait_turn and options.override_pending:
+        parser.error("--wait-turn waits for your job in the queue, --override-pending replaces it")
+    about_source = options.flags or options.beside or options.platform is not None or options.asm
+    if options.file is None and about_source:
+        parser.error("--with, --flag, --platform and --asm go with FILE.cu")
+
+
+def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
+    """The options that do not go with one that stands in place of a program. Raises Stop."""
+    if other != "--attach" and (options.out is not None or options.force):
+        parser.error(f"--out and --force go with FILE.cu or --attach ID, not with {other}")
+    if options.detach or options.wait_turn or options.override_pending:
+        parser.error(
+            f"--detach, --wait-turn and --override-pending go with FILE.cu, not with {other}"
         )
-    return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
+    if options.json and other[2:] in IN_WORDS_ALONE:
+        parser.error(f"--json does not go with {other}")
 
 
-def slowed_by_heat(result: dict[str, Any]) -> bool:
-    """Whether the executor said that of the GPU."""
-    gpu = (result.get("details") or {}).get("gpu")
-    return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
+def check_jobs(parser: Parser, options: argparse.Namespace) -> None:
+    """The numbers of jobs, in one form. Raises Stop."""
+    if options.list is not None and options.list < 1:
+        parser.error(f"--list {options.list}: say how many jobs, 1 or more")
+    for name in ("attach", "cancel"):
+        if getattr(options, name) is not None:
+            setattr(options, name, job_number(getattr(options, name)))
+    if options.compare is not None:
+        options.compare = [job_number(text) for text in options.compare]
 
 
 # --- handouts/submit/typed_secrets.py -----------------------------------------------------
@@ -3492,78 +4197,661 @@ def refuse_secrets(words: list[str]) -> None:
             )
 
 
-# --- handouts/submit/web.py ---------------------------------------------------------------
+# --- handouts/submit/hints.py -------------------------------------------------------------
 #
-# --web: one's page in a browser, logged in.
+# What is said to a student who may have meant something else.
 
 
-# In the folder that a browser in a sandbox of its own may read: not a hidden one, not /tmp.
-FILE = Path("telerun-out", "open-page.html")
-FILE_TEXT = """<!doctype html>
-<meta charset="utf-8"><title>Telerun</title>
-<meta http-equiv="refresh" content="0; url={link}">
-<p><a href="{link}">Your page</a>, once, within a minute</p>
-"""
+SHOWN_MISSING = 5
+# The line of a compiler that does not find a file: gcc's, nvcc's, clang's.
+MISSED = re.compile(
+    r"^.{0,4096}(?:No such file|open source file|file not found).{0,4096}", re.MULTILINE
+)
 
 
-def open_page(client: Client) -> int:
-    """Opens the page, or says where it is; the exit status. Raises Stop."""
-    page = client.queue.server.rstrip("/") + "/"
-    if can_open() and open_file(write_link(client)):
-        warn(f"Your page is {page} and a browser was asked to open it.")
-        warn("If none comes, log in there with the name and token in your auth.json.")
-    else:
-        warn(f"Your page is {page}")
-        warn("No browser can be opened from here; log in with the name and token in auth.json.")
-    return SUCCEEDED
+def hint_at_arguments(submission: Submission, folder: Path) -> None:
+    """Says which arguments look like files that were to be sent."""
+    sent = {submission.main, *submission.sources, *submission.includes}
+    for arg in submission.body["args"]:
+        ending = posixpath.splitext(arg)[1].lower()
+        if ending not in (*CODE_ENDINGS, *HEADER_ENDINGS, ".py") or arg in sent:
+            continue
+        if os.path.isfile(arg) or os.path.isfile(folder / arg):
+            notice(printable(f"{arg} is an argument for the program; to send it: --with {arg}"))
 
 
-def can_open() -> bool:
-    """Whether a browser with windows can be started; one in the terminal would show little."""
-    if os.name == "nt" or sys.platform == "darwin":
-        return True
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+def hint_at_missing(submission: Submission, compile_log: str) -> None:
+    """Says which includes were not found, where the compiler misses one; the toolkit has others."""
+    missing = submission.missing
+    errors = "\n".join(MISSED.findall(compile_log)[:SHOWN_MISSING])
+    if not any(wanted in errors for _, wanted in missing):
+        return
+    for place, wanted in missing[:SHOWN_MISSING]:
+        notice(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
+    if len(missing) > SHOWN_MISSING:
+        notice(f"And {len(missing) - SHOWN_MISSING} more includes.")
 
 
-def write_link(client: Client) -> Path | None:
-    """A file that leads to the page. The link itself would be seen in the list of processes."""
-    import html  # only here, since it takes time to import
+# --- handouts/submit/interrupting.py ------------------------------------------------------
+#
+# Ctrl-C while a job is on its way: what the first one says, and what comes of the second.
 
-    link = page_link(client)
-    try:
-        FILE.parent.mkdir(parents=True, exist_ok=True)
-        if FILE.is_symlink() or FILE.exists():
-            FILE.unlink()
-        descriptor = os.open(str(FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(FILE_TEXT.format(link=html.escape(link)))
-    except OSError as error:
-        warn(f"{FILE} cannot be written: {error.strerror}.")
+
+SECOND_SECONDS = 3.0  # so soon after the first, it stops the job
+UNSEEN = 3  # so many without an answer: something else than the queue holds this program up
+
+
+class Interrupts:
+    """While a job is watched on a terminal, Ctrl-C is noted, and acted upon between two reads.
+
+    So nothing that is just being shown or sent is cut. Raises KeyboardInterrupt for the second.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._unseen = 0
+        self._said_at = -SECOND_SECONDS
+        self._before: Any = signal.SIG_IGN
+        client.turns.add(self._look)
+
+    def __enter__(self) -> None:
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before != signal.SIG_IGN and sys.stderr.isatty():
+            signal.signal(signal.SIGINT, self._note)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: object) -> None:
+        self._unseen += 1
+        if self._unseen >= UNSEEN:
+            raise KeyboardInterrupt
+
+    def _look(self) -> None:
+        pressed, self._unseen = self._unseen, 0
+        if not pressed:
+            return
+        now = time.monotonic()
+        if pressed > 1 or now < self._said_at + SECOND_SECONDS:
+            raise KeyboardInterrupt
+        self._said_at = now
+        self._client.screen.warn(first_words(self._client.job or {}))
+
+
+def first_words(job: dict[str, Any]) -> str:
+    """What the first Ctrl-C says."""
+    again = f"Ctrl-C again within {SECOND_SECONDS:.0f} s"
+    head = f"Job {job.get('id')} "
+    if job.get("state") == "queued":
+        return f"{head}waits in the queue. {again} takes it out."
+    if job.get("cancel_requested_at"):
+        return f"{head}is being stopped. {again} waits no longer."
+    return f"{head}is running. {again} stops it."
+
+
+def stop_job(client: Client, job: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a Ctrl-C that counts does with the job that was submitted; the job, None if there is
+    none. One that runs is left alone where nobody could be told: where standard error is no
+    terminal. Raises Stop.
+
+    `job` is None where its submission was interrupted: then nobody knows of it, and it is stopped.
+    """
+    is_known = job is not None
+    job = job or client.submitted()
+    if job is None:
         return None
-    return FILE
+    job = client.get(job["id"])
+    if is_over(job) or job.get("cancel_requested_at"):
+        return job
+    if job["state"] == "queued" or sys.stderr.isatty() or not is_known:
+        try:
+            job = client.cancel(job["id"])
+        except Stop as stop:
+            if stop.status != REFUSED:
+                raise
+            job = client.get(job["id"])  # it has ended meanwhile
+    return job
 
 
-def page_link(client: Client) -> str:
-    """A link that logs in, once. Raises Stop."""
-    answer = client.page_link()
-    link = answer.body.get("url")
-    if answer.status == 404:
-        raise Stop(REFUSED, "This queue has no pages: it is older than this submit.py.")
-    if answer.status >= 400 or not isinstance(link, str) or not link.startswith("https://"):
-        raise Stop(REFUSED, refusal(answer))
-    return link
+def say_what_became(job: dict[str, Any]) -> None:
+    """Of a job that is not waited for any longer."""
+    number = str(job["id"])
+    see = f"to see it: {as_typed('--attach', number)}"
+    if job["state"] == "cancelled":
+        warn(f"Job {number} is cancelled.")
+    elif job.get("cancel_requested_at"):
+        warn(f"Job {number} is told to stop; {see}")
+    else:
+        doing = "is running" if job["state"] == "running" else "waits"
+        stop = f"to stop it: {as_typed('--cancel', number)}"
+        warn(f"Job {number} {doing}, and goes on; {see}\n{stop[0].upper()}{stop[1:]}")
 
 
-def open_file(path: Path | None) -> bool:
-    """Asks for a browser; whether there is one."""
-    import webbrowser  # only here, since it takes time to import
+# --- handouts/submit/file_names.py --------------------------------------------------------
+#
+# Names for output files on the student's machine.
+#
+# The queue says what the files are called, and is not trusted with that: no name leads out of the
+# folder, and none is a device of Windows.
 
-    if path is None:
-        return False
+
+def safe_name(name: str) -> str:
+    """A name for a file in one folder, on any system."""
+    name = CONTROL.sub("_", re.sub(r'[<>:"/\\|?*\t\n\ud800-\udfff]', "_", name))
+    name = re.sub(r"[. ]+$", "_", name)
+    device = r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?"
+    return "_" + name if not name or re.fullmatch(device, name, re.IGNORECASE) else name
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, or another one if it is taken; on some systems "a" and "A" are the same file.
+
+    The files of a job always come in the same order, so each gets the same name every time.
+    """
+    stem, dot, ending = name.partition(".")
+    number, free = 1, name
+    while free.lower() in taken:
+        number += 1
+        free = f"{stem}-{number}{dot}{ending}"
+    taken.add(free.lower())
+    return free
+
+
+# --- handouts/submit/own_files.py ---------------------------------------------------------
+#
+# Which files in a folder this program has written there, so that the next run may replace them.
+#
+# A file named .telerun in it says so, with a digest of each: one that was changed since is no longer
+# this program's.
+
+
+RECORD = ".telerun"
+ABOUT = "Files that submit.py --out saved here, with their SHA-256. It replaces no others."
+
+
+class OwnFiles:
+    """Those of a folder that --out names."""
+
+    def __init__(self, folder: Path, force: bool) -> None:
+        self._record = folder / RECORD
+        self.force = force  # any file may be replaced
+        self._digests = self._read()
+        self._saved: set[str] = set()  # in this run
+
+    def may_replace(self, path: Path) -> bool:
+        """Whether the file is as it was saved by an earlier run. Raises OSError."""
+        if self.force:
+            return not path.is_dir()
+        known = self._digests.get(path.name)
+        if not isinstance(known, str) or not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        return known == digest(path.read_bytes())
+
+    def note(self, path: Path, content: bytes) -> None:
+        """This run has saved it. Raises OSError."""
+        self._saved.add(path.name)
+        if self._digests.get(path.name) == digest(content):
+            return
+        self._digests[path.name] = digest(content)
+        if self._is_usable:
+            text = json.dumps({"about": ABOUT, "files": self._digests}, indent=1)
+            replace(self._record, text.encode())
+
+    def left_over(self) -> list[str]:
+        """What earlier runs have saved, and this one has not."""
+        names = sorted(set(self._digests) - self._saved)
+        return [name for name in names if (self._record.parent / name).is_file()]
+
+    def _read(self) -> dict[str, Any]:
+        """The digests by name; a record that is none is left as it is, and nothing replaced."""
+        self._is_usable = True
+        try:
+            files = json.loads(self._record.read_bytes().decode())["files"]
+            return {str(name): files[name] for name in files if name == os.path.basename(name)}
+        except FileNotFoundError:
+            return {}
+        except (KeyError, OSError, RecursionError, TypeError, ValueError):
+            self._is_usable = False
+            return {}
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Makes the file, in place of another one; at no moment it is half there. Raises OSError."""
+    part = path.with_name(f"{RECORD}-{os.getpid()}.part")
     try:
-        return webbrowser.open(path.resolve().as_uri())
-    except (OSError, webbrowser.Error):
+        with part.open("xb") as file:
+            file.write(content)
+        os.replace(part, path)
+    except BaseException:
+        if part.exists():
+            part.unlink()
+        raise
+
+
+def digest(content: bytes) -> str:
+    import hashlib  # only here, since it takes time to import
+
+    return hashlib.sha256(content).hexdigest()
+
+
+# --- handouts/submit/written_beside.py ----------------------------------------------------
+#
+# What a program wrote where nothing comes back from, in a line.
+
+
+def lost_beside(details: dict[str, Any]) -> str:
+    """Says which files were written beside the program, and what to do; "" if there are none."""
+    listed, more = details.get("files_beside"), details.get("more_files_beside")
+    files = [f for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
+    names = [str(file["name"]) for file in files if file.get("name")]
+    if not names:
+        return ""
+    if len(names) == 1 and not more:
+        is_folder = names[0].endswith("/")
+        where = "its files to out/" if is_folder else f"it to out/{names[0]}"
+        again = "them" if is_folder else "it"
+        words = f"was written beside the program and is lost: write {where} to get {again} back."
+    else:
+        words = "were written beside the program and are lost: write them to out/ to get them back."
+    return f"{in_a_list([with_size(file) for file in files if file.get('name')], more)} {words}"
+
+
+def with_size(file: dict[str, Any]) -> str:
+    """Such as "result.txt (12 KiB)"."""
+    size = file.get("size")
+    return f"{file['name']} ({in_size(size)})" if isinstance(size, int) else str(file["name"])
+
+
+def in_a_list(words: list[str], more: Any) -> str:
+    """Such as "a, b and 5 more"."""
+    words = [*words, f"{more} more"] if isinstance(more, int) and more > 0 else words
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+# --- handouts/submit/output_files.py ------------------------------------------------------
+#
+# Saving the output files of a job. Nothing of the student's is overwritten.
+
+
+def save_files(
+    client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None = None
+) -> bool:
+    """Saves what the job's program left in ./out/; whether all of it is there now.
+
+    `own`: those of the folder's files that may be replaced.
+    """
+    result = job["result"] or {}
+    details = result.get("details") or {}
+    say_left_out(details)
+    if lost := lost_beside(details):
+        warn(printable(lost))
+    saved = True
+    for name, name_here in names_on_disk(result):
+        path = folder / name_here
+        try:
+            notice(printable(save(client.file(job["id"], name), path, own)))
+        except OSError as error:
+            saved = False
+            warn(printable(f"{path} cannot be saved: {error.strerror}."))
+        except Stop as stop:
+            if stop.status == UNREACHABLE:
+                raise
+            saved = False
+            warn(printable(f"{path} was not saved: {stop}"))
+    if not saved:
+        again = as_typed("--attach", str(job["id"]), "--out", "DIR")
+        warn(f"The queue keeps the files. To get them: {again}")
+    return saved
+
+
+def names_on_disk(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """The result's files: what the queue calls each, and what it is called here."""
+    taken = {RECORD}
+    names = listed(result.get("files"), "name")
+    return [(name, free_name(safe_name(name), taken)) for name in names]
+
+
+def saved_files(job: dict[str, Any], folder: Path) -> list[dict[str, str]]:
+    """The job's output files that are in the folder now: what each is called, and where it is."""
+    return [
+        {"name": name, "path": str(folder / name_here)}
+        for name, name_here in names_on_disk(job["result"] or {})
+        if (folder / name_here).is_file()
+    ]
+
+
+def save(answer: Answer, path: Path, own: OwnFiles | None = None) -> str:
+    """Makes the file; returns a message about it. Raises OSError, and Stop if it cannot be had."""
+    if not isinstance(answer.body, bytes):
+        raise Stop(REFUSED, refusal(answer) if answer.status >= 400 else "the queue sent no file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        return save_again(answer.body, path, own)
+    try:
+        with file:
+            file.write(answer.body)
+    except BaseException:
+        path.unlink()
+        raise
+    if own:
+        own.note(path, answer.body)
+    return f"Saved {path} ({in_size(len(answer.body))})."
+
+
+def save_again(content: bytes, path: Path, own: OwnFiles | None) -> str:
+    """The same where a file of that name is there. Raises OSError, and Stop if it stays."""
+    if holds(path, content):
+        message = f"{path} is there already."
+    elif own and own.may_replace(path):
+        replace(path, content)
+        message = f"Saved {path} ({in_size(len(content))}), in place of the last run's."
+    else:
+        force = "; --force replaces it" if own and not own.force else ""
+        raise Stop(UNSAVED, f"another file of that name is there, and is left as it is{force}.")
+    if own:
+        own.note(path, content)
+    return message
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether the file is this one. Another who watches the job may be saving it just now."""
+    for wait in (0.02, 0.1, 0.5, 1.0, 0.0):
+        found = path.read_bytes() if path.is_file() else None
+        if found == content:
+            return True
+        if found is None or not content.startswith(found):
+            break
+        time.sleep(wait)
+    return False
+
+
+def listed(items: Any, key: str) -> Any:
+    """The strings under `key` in a list of objects; what has another form is passed over."""
+    items = items if isinstance(items, list) else []
+    return [str(item[key]) for item in items if isinstance(item, dict) and key in item]
+
+
+def say_left_out(details: dict[str, Any]) -> None:
+    """Says which files did not come back, and why."""
+    left_out = details.get("files_left_out")
+    for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
+        warn(printable(f"Not saved: {name}: {reason}."))
+    if details.get("more_files_left_out"):
+        warn(printable(f"Not saved: {details['more_files_left_out']} more."))
+
+
+# --- handouts/submit/log_files.py ---------------------------------------------------------
+#
+# The logs of a job, as files beside those that its program wrote.
+
+
+LOGS = {"compile_log": "compile-log.txt", "execute_log": "execute-log.txt"}
+
+
+def save_logs(job: dict[str, Any], folder: Path, own: OwnFiles | None = None) -> None:
+    """Saves both logs, byte for byte, if any were kept. What goes wrong is only said.
+
+    `own`: those of the folder's files that may be replaced.
+    """
+    _, logs = logs_of(job)
+    if not logs:
+        return
+    taken = {name.lower() for _, name in names_on_disk(job["result"] or {})}
+    try:
+        saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken), own) for log in LOGS]
+    except OSError as error:
+        warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
+    else:
+        if all(saved):
+            notice(printable(f"The logs are in {folder}."))
+
+
+def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:
+    """Whether the log is in that file now; says why not. Raises OSError."""
+    try:
+        save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path, own)
+    except Stop as stop:
+        warn(printable(f"{path} was not saved: {stop}"))
         return False
+    return True
+
+
+# --- handouts/submit/own_job_ahead.py -----------------------------------------------------
+#
+# Which other job of the student's keeps a waiting one waiting: such as one that Ctrl-C left.
+
+
+AHEAD_SECONDS = 3.0  # of waiting, after which it is asked for; most jobs never wait so long
+ANSWER_SECONDS = 3.0
+
+
+class OwnJobAhead:
+    """Asks once, on a connection of its own, since the job's is being read."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ask_at = time.monotonic() + AHEAD_SECONDS
+        client.turns.add(self._look)
+
+    def _look(self) -> None:
+        job = self._client.job
+        if time.monotonic() < self._ask_at or job is None or not waits_for_others(job):
+            return
+        self._ask_at = float("inf")
+        queue = self._client.queue.another()
+        try:
+            answer = queue.request("GET", "/jobs?limit=10", timeout=ANSWER_SECONDS)
+        except (Unreachable, Untrusted):
+            return
+        finally:
+            queue.close()
+        ahead = [one for one in jobs_in(answer.body) if one["state"] == "running"]
+        ahead = [one for one in ahead if one["id"] < job["id"]]
+        if ahead and not is_quiet():
+            number, name = ahead[-1]["id"], printable(str(ahead[-1].get("filename")))
+            self._client.screen.warn(
+                f"Your job {number} ({name}) still runs, and this one may wait for it. "
+                f"To stop it: {as_typed('--cancel', str(number))}"
+            )
+
+
+def waits_for_others(job: dict[str, Any]) -> bool:
+    """Whether a host is there that could run it, and others come first."""
+    is_next = job["state"] == "queued" and job.get("waiting_for") == "turn"
+    return is_next or job.get("phase") == "waiting"
+
+
+# --- handouts/submit/show.py --------------------------------------------------------------
+#
+# What the student sees of a job that is over.
+
+
+def show(job: dict[str, Any], live: Live) -> int:
+    """Prints what is not shown yet of a job that is over; returns the exit status."""
+    result = job["result"]
+    attempts = job.get("attempts", [])
+    for attempt in attempts if result is None else attempts[:-1]:
+        live.screen.warn(attempt_line(attempt))
+    live.finish(job)
+    if result is None:
+        warn(ending_line(job))
+        return NO_RESULT
+    live.screen.line(ending_line(job))
+    if slowed_by_heat(result):
+        notice(
+            "The GPU was slowed down by heat when the program ended: "
+            "its times may be longer than usual."
+        )
+    return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
+
+
+def slowed_by_heat(result: dict[str, Any]) -> bool:
+    """Whether the executor said that of the GPU."""
+    gpu = (result.get("details") or {}).get("gpu")
+    return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
+
+
+# --- handouts/submit/watching.py ----------------------------------------------------------
+#
+# One job, from its submission, or from --attach on, to its result.
+
+
+SHOWN_LEFT_OVER = 5
+
+
+class Watch:
+    """What is asked for of one job."""
+
+    def __init__(
+        self, client: Client, options: argparse.Namespace, submission: Submission | None
+    ) -> None:
+        self.client = client
+        self.options = options
+        self.submission = submission  # None: it was submitted before
+        self.job: dict[str, Any] | None = None
+        self.is_shown = False  # all that it printed
+        self.folder: Path | None = None  # where its files are
+
+    def run(self) -> int:
+        """The exit status. Raises Stop."""
+        if not self.options.json:
+            return self._run()
+        self.client.screen.mute()
+        status = self._run()
+        saved = saved_files(self.job, self.folder) if self.job and self.folder else []
+        put_json(status, job=self.job, saved=saved)
+        return status
+
+    def _run(self) -> int:
+        try:
+            self.job = self._begin()
+            if self.options.detach:
+                self._say_how_to_attach()
+                return SUCCEEDED
+            if self.submission:
+                OwnJobAhead(self.client)
+                with Interrupts(self.client):
+                    self.job = self.client.wait(self.job)
+            else:
+                self.job = self.client.wait(self.job)
+            return self._finish(self.job)
+        except KeyboardInterrupt:
+            return self._interrupted()
+        except Stop as stop:
+            raise self._with_a_way_back(stop) from None
+
+    def _begin(self) -> dict[str, Any]:
+        if self.submission is None:
+            return self.client.get(number_of(self.client, self.options.attach))
+        return submit(self.client, self.submission, self.options)
+
+    def _say_how_to_attach(self) -> None:
+        job = self.job or {}
+        notice(f"To see it: {as_typed('--attach', str(job['id']))}")
+
+    def _finish(self, job: dict[str, Any]) -> int:
+        """Shows and saves what came of it; the exit status."""
+        status = show(job, self.client.live)
+        self.is_shown = True
+        if self.submission and job.get("outcome") == "compile_error":
+            hint_at_missing(self.submission, job["result"]["compile_log"])
+        self.folder = self.options.out or Path("telerun-out", str(job["id"]))
+        own = OwnFiles(self.folder, self.options.force) if self.options.out else None
+        save_logs(job, self.folder, own)
+        saved = save_files(self.client, job, self.folder, own)
+        if own:
+            say_left_over(own, self.folder)
+        self.client.say_newer_script()
+        has_all = saved and not self.client.screen.has_failed
+        return UNSAVED if status == SUCCEEDED and not has_all else status
+
+    def _interrupted(self) -> int:
+        """After a Ctrl-C that counts; the exit status."""
+        client = self.client
+        client.queue.close()  # an answer may be under way on it
+        client.screen.begin_line()
+        client.patience = INTERRUPT_PATIENCE_SECONDS
+        job = self.job
+        try:
+            if job is not None and is_over(job):
+                return self._interrupted_at_the_end(job)
+            if job is not None and self.submission is None:
+                say_what_became(client.job or job)
+                return INTERRUPTED
+            return self._stopped(stop_job(client, job))
+        except KeyboardInterrupt:
+            warn("Interrupted." + self._how_to_see_it())
+        except Stop as stop:
+            if stop.status != UNREACHABLE:
+                raise
+            what = "asked whether it has the job" if job is None else "told to stop the job"
+            warn(f"Interrupted. The queue could not be {what}.{self._how_to_see_it()}")
+        return INTERRUPTED
+
+    def _stopped(self, job: dict[str, Any] | None) -> int:
+        """What a job that was told to stop printed until then; the exit status."""
+        if job is None:
+            warn("Interrupted.")
+            return INTERRUPTED
+        was_told = self.job is not None and (self.client.job or {}).get("cancel_requested_at")
+        self.job = job
+        if job.get("cancel_requested_at") and not is_over(job) and not was_told:
+            warn(f"Job {job['id']} is told to stop.")
+            self.job = job = self.client.wait(job)
+            status = self._finish(job)
+            return INTERRUPTED if job["state"] == "cancelled" else status
+        if is_over(job) and job["state"] != "cancelled":  # by itself, just now
+            return self._finish(job)
+        say_what_became(job)
+        return INTERRUPTED
+
+    def _interrupted_at_the_end(self, job: dict[str, Any]) -> int:
+        """While its result was shown, or its files were saved."""
+        if not self.is_shown:
+            warn(ending_line(job))
+        warn("Interrupted; not all is shown and saved." + self._how_to_see_it())
+        return INTERRUPTED
+
+    def _how_to_see_it(self) -> str:
+        """A hint, to come after a sentence; "" if there is no job."""
+        job = self.job or self.client.job
+        return f" To see it: {as_typed('--attach', str(job['id']))}" if job else ""
+
+    def _with_a_way_back(self, stop: Stop) -> Stop:
+        self.client.screen.begin_line()
+        if self.job is None or stop.status != UNREACHABLE:
+            return stop
+        return Stop(
+            UNREACHABLE,
+            f"{str(stop).rstrip('.')}. The queue keeps your job; "
+            f"see it later with: {as_typed('--attach', str(self.job['id']))}",
+        )
+
+
+def say_left_over(own: OwnFiles, folder: Path) -> None:
+    """Which files are not this run's."""
+    names = own.left_over()
+    if names:
+        more = f" and {len(names) - SHOWN_LEFT_OVER} more" if len(names) > SHOWN_LEFT_OVER else ""
+        listed = ", ".join(names[:SHOWN_LEFT_OVER])
+        notice(printable(f"In {folder} from an earlier run: {listed}{more}."))
+
+
+def submit(client: Client, submission: Submission, options: argparse.Namespace) -> dict[str, Any]:
+    """Sends the program, and says what is sent; the job. Raises Stop."""
+    hint_at_arguments(submission, options.file.parent)
+    if submission.summary:
+        notice(submission.summary)
+    job = client.submit(submission, options.override_pending, options.wait_turn)
+    passed_over = left_out(job, submission.body)
+    if is_wrong_without(passed_over, submission.body):
+        raise call_off(job, passed_over, client.cancel)
+    notice(f"Submitted {options.file} as job {job['id']}.")
+    if passed_over:
+        notice(older_queue(passed_over))
+    return job
 
 
 # --- handouts/submit/main.py --------------------------------------------------------------
@@ -3571,94 +4859,28 @@ def open_file(path: Path | None) -> bool:
 
 def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
+    if options.version:
+        return show_version(options)
     if options.login or options.doctor:
         return (login if options.login else doctor)(options.auth, options.server)
     submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
-    job: dict[str, Any] | None = None
+    client.turns.watch_signals()
     try:
-        if options.web:
-            return open_page(client)
-        if options.cancel is not None:
-            return cancel(client, options.cancel)
-        if options.attach is not None:
-            job = client.get(options.attach)
-        elif submission:
-            job = submit(client, submission, options)
-        job = client.wait(job)
-        status = show(job, client.live)
-        if submission and job.get("outcome") == "compile_error":
-            hint_at_missing(submission, job["result"]["compile_log"])
-        folder = options.out or Path("telerun-out", str(job["id"]))
-        save_logs(job, folder)
-        saved = save_files(client, job, folder)
-        client.say_newer_script()
-        has_all = saved and not client.screen.has_failed
-        return UNSAVED if status == SUCCEEDED and not has_all else status
-    except KeyboardInterrupt:
-        return interrupted(client, job)
-    except Stop as stop:
-        client.screen.begin_line()
-        if job is not None and stop.status == UNREACHABLE:
-            raise Stop(
-                UNREACHABLE,
-                f"{str(stop).rstrip('.')}. The queue keeps your job; "
-                f"see it later with: {as_typed('--attach', str(job['id']))}",
-            ) from None
-        raise
+        status = command(client, options)
+        return Watch(client, options, submission).run() if status is None else status
+    finally:
+        client.turns.close()
 
 
-def submit(client: Client, submission: Submission, options: argparse.Namespace) -> dict[str, Any]:
-    """Sends the program, and says what is sent; the job. Raises Stop."""
-    hint_at_arguments(submission, options.file.parent)
-    if submission.summary:
-        warn(submission.summary)
-    job = client.submit(submission, options.override_pending)
-    passed_over = left_out(job, submission.body)
-    if is_wrong_without(passed_over, submission.body):
-        raise call_off(job, passed_over, client.cancel)
-    warn(f"Submitted {options.file} as job {job['id']}.")
-    if passed_over:
-        warn(older_queue(passed_over))
-    return job
-
-
-def cancel(client: Client, job_id: int) -> int:
-    """--cancel: says what became of the job; the exit status."""
-    job = client.cancel(job_id)
-    state = "cancelled" if job["state"] == "cancelled" else "told to stop"
-    warn(f"Job {job['id']} is {state}.")
-    return SUCCEEDED
-
-
-def interrupted(client: Client, job: dict[str, Any] | None) -> int:
-    """Ctrl-C: takes a job that still waits out of the queue; one that runs is left running."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends this at once
-    client.queue.close()  # an answer may be under way on it
-    client.screen.begin_line()
-    try:
-        job = job or client.submitted()
-    except Stop as stop:
-        if stop.status == UNREACHABLE:
-            warn("Interrupted. The queue could not be asked whether it has the job.")
-            return INTERRUPTED
-    if job is None:
-        warn("Interrupted.")
-        return INTERRUPTED
-    job = client.get(job["id"])
-    number = job["id"]
-    if job["state"] == "queued":
-        job = client.cancel(number)
-    if job["state"] == "cancelled":
-        warn(f"Job {number} is cancelled.")
-    elif job.get("cancel_requested_at"):
-        warn(f"Job {number} is told to stop.")
+def show_version(options: argparse.Namespace) -> int:
+    """--version: of this program, and of what runs it."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    if options.json:
+        put_json(SUCCEEDED, version=VERSION, python=python)
     else:
-        warn(
-            f"Job {number} is {job['state']} already and was not cancelled. To see it: "
-            f"{as_typed('--attach', str(number))}; to stop it: {as_typed('--cancel', str(number))}"
-        )
-    return INTERRUPTED
+        put_lines([f"submit.py {VERSION}, Python {python} on {sys.platform}"])
+    return SUCCEEDED
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -3666,28 +4888,34 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as `>&-` does
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
+    wants_json = "--json" in (sys.argv[1:] if argv is None else argv)
     try:
         refuse_secrets(sys.argv[1:] if argv is None else argv)
         options = parse(argv)
         remember(*options.repeated)
+        if options.quiet:
+            be_quiet()
         return run(options)
     except Stop as stop:
-        warn(f"submit.py: {stop}")
-        return stop.status
+        status, message = stop.status, str(stop)
     except BadSetup as error:
-        warn(f"submit.py: {error}")
-        return WRONG_USAGE
+        status, message = WRONG_USAGE, str(error)
     except (Untrusted, Unreachable) as error:
-        warn(f"submit.py: {error}")
-        return UNREACHABLE
+        status, message = UNREACHABLE, str(error)
     except KeyboardInterrupt:
         warn("Interrupted.")
         return INTERRUPTED
+    warn(f"submit.py: {message}")
+    if wants_json:
+        put_json(status, error=message)
+    return status
 
 
 def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
+    if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # see first.py
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
     os._exit(main())
@@ -3695,3 +4923,5 @@ def run_and_exit() -> None:
 
 if __name__ == "__main__":
     run_and_exit()
+'''
+exec(code_of(PROGRAM), globals())

@@ -15,10 +15,14 @@ from pathlib import Path
 from source import Module, Refused
 
 PARTS = "handouts/client/parts.py"  # stands for the table of contents
-HEAD = """\
+NEW_LINE = "\n"
+QUOTES = "'''"
+TOP = """\
 #!/usr/bin/env python3
 {doc}
 
+"""
+HEAD = """\
 from __future__ import annotations
 
 {imports}
@@ -71,6 +75,21 @@ def merged(imports):
     return lines + typing
 
 
+def start_of(script, sources, by_name):
+    """What stands before the program, and after it.
+
+    With handouts/NAME/start.py the program is a text, which that compiles, or has compiled before.
+    """
+    path = sources / f"handouts/{script}/start.py"
+    if not path.exists():
+        return "", ""
+    for module in by_name.values():
+        if QUOTES in module.body:
+            module.refuse(1, f"{QUOTES} would end the text that the program is in")
+    start = path.read_text(encoding="utf-8") + f"\n\nPROGRAM = r{QUOTES}\n"
+    return start, f"{QUOTES}\nexec(code_of(PROGRAM), globals())\n"
+
+
 def build(script, sources):
     """The text of a script."""
     by_name = {}
@@ -80,7 +99,11 @@ def build(script, sources):
     check_names(by_name.values(), imports)
     *others, main = [module for module in by_name.values() if module.file != PARTS]
     doc, main.doc = "\n".join(main.doc), []
-    text = HEAD.format(doc=doc, imports="\n".join(merged(imports)), script=script)
+    lines = "\n".join(merged(imports))
+    start, end = start_of(script, sources, by_name)
+    top = TOP.format(doc=doc) + start
+    top = top.replace("PROGRAM_LINE = 0 ", f"PROGRAM_LINE = {top.count(NEW_LINE)} ")
+    text = top + HEAD.format(imports=lines, script=script)
     table, sections, table_end = "", "", text.count("\n") + len(others) + 3
     for module in (*others, main):
         comment = "\n".join(module.doc).strip('"\n').splitlines()
@@ -89,7 +112,7 @@ def build(script, sources):
         line = table_end + sections.count("\n")
         table += f'    ({line}, "{module.file}", {module.first_line}),\n'
         sections += module.body
-    return f"{text}{table})\n{sections}"
+    return f"{text}{table})\n{sections}{end}"
 
 
 def main():

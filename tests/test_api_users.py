@@ -15,6 +15,7 @@ ENDPOINTS = [
     ("POST", "/jobs"),
     ("GET", "/jobs"),
     ("GET", "/jobs/1"),
+    ("GET", "/jobs/1/source"),
     ("POST", "/jobs/1/cancel"),
 ]
 
@@ -183,6 +184,30 @@ def test_ones_own_jobs_newest_first_in_pages(as_alice: Api, as_bob: Api, setting
     assert page["next"]
     for query in ("limit=999999999999999999999", "offset=999999999999999999999"):
         assert as_alice.get(f"/jobs?{query}").status_code == 200
+
+
+def test_a_list_says_how_long_programs_ran(as_alice: Api, every_state: dict[str, Job]) -> None:
+    page = as_alice.get("/jobs").json()["results"]
+    ran = {job["id"]: job["execute_seconds"] for job in page}
+    seconds = every_state["finished"].attempts.get().execute_seconds
+    assert ran[every_state["finished"].pk] == seconds
+    for state in ("queued", "running", "cancelled", "failed"):
+        assert ran[every_state[state].pk] is None
+
+
+def test_what_was_submitted(as_alice: Api, as_bob: Api) -> None:
+    files = {"sources": {"k.cu": "int k;"}, "includes": {"sub/a.h": "int a; // \u00fc"}}
+    job = as_alice.post("/jobs", {"source": SOURCE, "filename": "a.cu", **files}).json()["id"]
+    told = as_alice.get(f"/jobs/{job}/source")
+    assert told.json() == {"filename": "a.cu", "source": SOURCE, **files}
+    assert problem(as_bob.get(f"/jobs/{job}/source")) == (404, "not-found")
+    assert problem(as_alice.get("/jobs/999/source")) == (404, "not-found")
+
+
+def test_a_large_source_comes_back_whole(as_alice: Api) -> None:
+    large = "x" * 300_000 + "\u20ac" * 100_000
+    job = as_alice.post("/jobs", {"source": large}).json()["id"]
+    assert as_alice.get(f"/jobs/{job}/source").json()["source"] == large
 
 
 @pytest.mark.parametrize(

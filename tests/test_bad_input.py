@@ -75,7 +75,7 @@ def test_a_file_whose_name_the_queue_would_not_take(world: World, name: str) -> 
 def test_arguments_that_were_meant_for_the_program(world: World) -> None:
     done = world.submit(world.auth("username", "alice", "x"), world.source("x"), "-n", "5")
     assert (done.status, done.err.splitlines()[-1]) == (
-        2, "submit.py: error: unrecognized arguments: -n 5 (put -- before the program's own)",
+        2, "submit.py: unrecognized arguments: -n 5 (put -- before the program's own).",
     )  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 import ast
 import json
+import marshal
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -101,6 +104,86 @@ def test_what_a_script_is_made_of(tmp_path: Path) -> None:
     assert ran.out == f"['int', 'main'] {parts}\n", ran.err
 
 
+def program_of(script: str) -> str:
+    """A script's program, its lines in their places; submit.py has it as a text."""
+    module = load(script)
+    if not hasattr(module, "PROGRAM"):
+        return (ROOT / f"{script}.py").read_text()
+    return "\n" * (module.PROGRAM_LINE - 1) + module.PROGRAM
+
+
+# --- What is compiled once ---------------------------------------------------------------
+
+
+class Script:
+    """A copy of submit.py in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "submit.py"
+        shutil.copy(ROOT / "submit.py", self.path)
+        self.cache = folder / "__pycache__"
+
+    def version(self, python: str = sys.executable, **environment: str) -> str:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        done = run([python, self.path, "--version"], env={**clean, **environment})
+        assert (done.status, done.err) == (0, "")
+        return done.out
+
+    def kept(self) -> list[Path]:
+        return sorted(self.cache.iterdir()) if self.cache.exists() else []
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_submit_is_compiled_once(tmp_path: Path, python: str) -> None:
+    """And anew once it has changed."""
+    script = Script(tmp_path)
+    version = script.version(python)
+    (kept,) = script.kept()
+    made = kept.stat().st_ino
+    assert script.version(python) == version
+    assert kept.stat().st_ino == made
+    text = script.path.read_text()
+    script.path.write_text(text.replace('VERSION = "', 'VERSION = "changed-'))
+    assert script.version(python).startswith("submit.py changed-")
+    assert script.kept() == [kept]
+    assert kept.stat().st_ino != made
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"whole but for its end"])
+def test_what_is_kept_and_damaged_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    script = Script(tmp_path)
+    version = script.version()
+    (kept,) = script.kept()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-9] if b"whole" in content else content)
+    assert script.version() == version
+    assert kept.read_bytes()[:24] == whole[:24]
+    assert kept.stat().st_size == len(whole)
+
+
+def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    script = Script(tmp_path)
+    script.version(PYTHONDONTWRITEBYTECODE="1")
+    assert script.kept() == []
+    script.cache.write_text("in the way")
+    script.version()
+    assert script.cache.read_text() == "in the way"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to make another's file")
+def test_what_somebody_else_has_put_there_is_not_run(tmp_path: Path) -> None:
+    script = Script(tmp_path)
+    version = script.version()
+    (kept,) = script.kept()
+    key = kept.read_bytes()[:12]
+    evil = marshal.dumps(compile("print('evil'); raise SystemExit", "x", "exec"))
+    kept.write_bytes(key + evil)
+    assert script.version() == "evil\n"  # so would anything in __pycache__
+    kept.write_bytes(key + evil)
+    os.chown(kept, 12345, 12345)
+    assert script.version() == version
+
+
 # --- What the scripts import when they start ---------------------------------------------
 
 
@@ -113,7 +196,7 @@ def test_submit_imports_nothing_slow_and_nothing_that_another_system_lacks(pytho
     imported = run([python, "-I", "-B", "-c", script, ROOT]).out.split()
     assert "ssl" in imported
     assert set(imported) & {"typing", "uuid", "traceback", "subprocess"} == set()
-    tree = ast.parse((ROOT / "submit.py").read_text())
+    tree = ast.parse(program_of("submit"))
     own = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert own & {"fcntl", "pwd", "grp", "resource", "termios", "pty"} == set()
@@ -129,7 +212,8 @@ def test_every_line_is_found_in_its_source(script: str) -> None:
     text = (ROOT / f"{script}.py").read_text()
     lines = text.splitlines()
     checked = 0
-    for number in sorted({n.lineno for n in ast.walk(ast.parse(text)) if hasattr(n, "lineno")}):
+    tree = ast.parse(program_of(script))
+    for number in sorted({n.lineno for n in ast.walk(tree) if hasattr(n, "lineno")}):
         place = re.fullmatch(r"(handouts/\S+), line (\d+)", place_in_source(number))
         if place and place[1].endswith(".py"):
             source = (ROOT / place[1]).read_text().splitlines()

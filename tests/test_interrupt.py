@@ -17,6 +17,7 @@ class StubQueue:
     """Takes every submission; the answer to the first one is interrupted."""
 
     server = "https://stub"
+    turns = submit.Turns()
 
     def __init__(self, away: bool) -> None:
         self.away = away
@@ -36,12 +37,12 @@ class StubQueue:
 
 def interrupted(away: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[StubQueue, int]:
     monkeypatch.setattr(submit, "INTERRUPT_PATIENCE_SECONDS", 0)
-    monkeypatch.setattr(submit.signal, "signal", lambda *_: None)
     queue = StubQueue(away)
     client = submit.Client(queue)
     with pytest.raises(KeyboardInterrupt):
         client.submit(SimpleNamespace(body={"source": "x"}, wishes=None), False)
-    return queue, submit.interrupted(client, None)
+    watch = submit.Watch(client, SimpleNamespace(), SimpleNamespace())
+    return queue, watch._interrupted()
 
 
 def test_the_job_whose_answer_was_not_awaited_is_taken_out(

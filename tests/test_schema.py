@@ -150,6 +150,8 @@ def reads(alice: Watched, bob: Watched, job: int) -> None:
     etag = alice("GET", f"/jobs/{job}")["ETag"]
     assert alice("GET", f"/jobs/{job}", If_None_Match=etag, Prefer="wait=0").status_code == 304
     assert bob("GET", f"/jobs/{job}").status_code == 404
+    assert alice("GET", f"/jobs/{job}/source").status_code == 200
+    assert bob("GET", f"/jobs/{job}/source").status_code == 404
     assert bob("POST", f"/jobs/{job}/cancel").status_code == 404
 
 

@@ -29,6 +29,7 @@ class StubQueue:
     """Gives the answer it was made for to each submission, and the files it has."""
 
     server = "https://stub"
+    turns = submit.Turns()
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         self.answer = submit.Answer(status, {}, body)
@@ -66,7 +67,8 @@ class Student:
         return status, self._capsys.readouterr().err
 
     def logs(self, folder: str = "telerun-out/7") -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in (self.folder / folder).iterdir()}
+        saved = [path for path in (self.folder / folder).iterdir() if path.name != submit.RECORD]
+        return {path.name: path.read_bytes() for path in saved}
 
 
 @pytest.fixture

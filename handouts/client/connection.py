@@ -42,7 +42,6 @@ class Queue:
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
-        self._socket: Any = None  # its own, also while the last answer of it is read
 
     def _trust(self, system: bool) -> None:
         """Trusts the certificates named, and with `system` those that the system trusts too.
@@ -144,8 +143,7 @@ class Queue:
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
-            self._socket = self._connection.sock
-            self._socket.settimeout(timeout)
+            self._connection.sock.settimeout(timeout)
         except ssl.SSLCertVerificationError:
             if self._trusts_system:
                 raise

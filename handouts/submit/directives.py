@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from handouts.client.words import warn
-from handouts.submit.options import SourceParser
+from handouts.submit.source_options import SourceParser
 from handouts.submit.wishes import Wish, Wishes, refusal_at
 
 DIRECTIVE = re.compile(

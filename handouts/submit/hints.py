@@ -7,8 +7,8 @@ import posixpath
 import re
 from pathlib import Path
 
-from handouts.client.words import warn
 from handouts.submit.c_includes import CODE_ENDINGS, HEADER_ENDINGS
+from handouts.submit.notices import notice
 from handouts.submit.printable import printable
 from handouts.submit.submission import Submission
 
@@ -27,7 +27,7 @@ def hint_at_arguments(submission: Submission, folder: Path) -> None:
         if ending not in (*CODE_ENDINGS, *HEADER_ENDINGS, ".py") or arg in sent:
             continue
         if os.path.isfile(arg) or os.path.isfile(folder / arg):
-            warn(printable(f"{arg} is an argument for the program; to send it: --with {arg}"))
+            notice(printable(f"{arg} is an argument for the program; to send it: --with {arg}"))
 
 
 def hint_at_missing(submission: Submission, compile_log: str) -> None:
@@ -37,6 +37,6 @@ def hint_at_missing(submission: Submission, compile_log: str) -> None:
     if not any(wanted in errors for _, wanted in missing):
         return
     for place, wanted in missing[:SHOWN_MISSING]:
-        warn(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
+        notice(printable(f'{place}: "{wanted}" was not found on this machine, and not sent.'))
     if len(missing) > SHOWN_MISSING:
-        warn(f"And {len(missing) - SHOWN_MISSING} more includes.")
+        notice(f"And {len(missing) - SHOWN_MISSING} more includes.")

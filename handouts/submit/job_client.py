@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 from handouts.client.answer import Answer
@@ -25,6 +25,7 @@ WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
+TURN_PAUSE_SECONDS = 5.0  # between tries, where there is nothing to wait for
 MAX_IN_VAIN = 2  # streams that say nothing
 
 
@@ -34,18 +35,31 @@ class Client(Persistent):
     def __init__(self, queue: StreamingQueue) -> None:
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
+        self.job: dict[str, Any] | None = None  # as it was seen last
+        self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
-    def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
-        """Puts the program into the queue; the job. Sending it again makes no second job."""
-        self._submission = (
+    def submit(
+        self, submission: Submission, override: bool, wait_turn: bool = False
+    ) -> dict[str, Any]:
+        """Puts the program into the queue; the job. Sending it again makes no second job.
+
+        With `wait_turn` it is sent again once a job that is in its way has left the queue.
+        """
+        request = (
             "POST",
             "/jobs?override_pending=1" if override else "/jobs",
             submission.body,
             {"Idempotency-Key": os.urandom(16).hex()},
         )
-        answer = self.persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS)
+        while True:
+            self._submission = request
+            answer = self.persist(*request, patience=SUBMIT_PATIENCE_SECONDS)
+            if not wait_turn or answer.problem != "pending-job":
+                break
+            self._submission = None  # it was not taken
+            self._wait_until_it_runs(answer.body.get("job"))
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
@@ -61,22 +75,28 @@ class Client(Persistent):
         """The job whose submission was interrupted: sent again, it is the same one."""
         if self._submission is None:
             return None
-        return self._job(self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS))
+        answer = self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS)
+        return self._job(answer) if answer.status < 400 else None
 
     def get(self, job_id: int) -> dict[str, Any]:
         """The job as it is now."""
-        return self._job(self.persist("GET", f"/jobs/{job_id}", patience=SUBMIT_PATIENCE_SECONDS))
+        return self._job(self.persist("GET", f"/jobs/{job_id}", patience=self.patience))
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """What the queue answers to a question. Raises Stop."""
+        answer = self.persist("GET", path, patience=self.patience)
+        if answer.status >= 400:
+            raise Stop(REFUSED, refusal(answer))
+        return dict(answer.body)
 
     def cancel(self, job_id: int) -> dict[str, Any]:
         """Cancels a queued job, or asks for a running one to be stopped; the job."""
-        return self._job(
-            self.persist("POST", f"/jobs/{job_id}/cancel", patience=SUBMIT_PATIENCE_SECONDS)
-        )
+        return self._job(self.persist("POST", f"/jobs/{job_id}/cancel", patience=self.patience))
 
     def file(self, job_id: int, name: str) -> Answer:
         """One of a job's output files, as bytes."""
         path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
-        return self.persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
+        return self.persist("GET", path, patience=self.patience)
 
     def page_link(self) -> Answer:
         """A link that opens one's page in a browser, logged in."""
@@ -108,7 +128,7 @@ class Client(Persistent):
             in_vain = 0 if events.came else in_vain + 1
             pauses = delays(0.1, 2.0) if events.lasted else pauses
             if not is_over(job):
-                time.sleep(next(pauses))  # the server stops, or nobody reaches it
+                self.turns.sleep(next(pauses))  # the server stops, or nobody reaches it
         return self._poll(job)
 
     def _say_why_it_ended(self, events: Events, error: Unreachable) -> None:
@@ -121,22 +141,42 @@ class Client(Persistent):
 
     def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
         """The job once it is over, by a request for each change."""
-        job = self.get(job["id"])
-        while not is_over(job):
+        for changed in self._changes(job["id"]):
+            job = changed
+            if is_over(job):
+                break
             self._look_at(job)
+        return job
+
+    def _wait_until_it_runs(self, number: Any) -> None:
+        """Returns once that job of the student's waits in the queue no longer."""
+        if not isinstance(number, int):  # an older queue does not say which one
+            self.say("A job of yours waits in the queue; yours is submitted once that runs.")
+            self.turns.sleep(TURN_PAUSE_SECONDS)
+            return
+        self.say(f"Your job {number} waits in the queue; the next is submitted once that runs.")
+        for job in self._changes(number):
+            if job["state"] != "queued":
+                break
+
+    def _changes(self, number: int) -> Iterator[dict[str, Any]]:
+        """The job as it is, and again whenever it has changed."""
+        job = self.get(number)
+        while True:
+            yield job
             answer = self.persist(
                 "GET",
-                f"/jobs/{job['id']}",
+                f"/jobs/{number}",
                 headers={"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": job["etag"]},
                 patience=WAIT_PATIENCE_SECONDS,
                 held=WAIT_SECONDS,
             )
             if answer.status != 304:
                 job = self._job(answer)
-        return job
 
     def _look_at(self, job: dict[str, Any]) -> None:
         """Says what a job that is not over waits for."""
+        self.job = job
         self.live.look_at(job)
         if not is_over(job):
             self.say(status_line(job), what_changes(job))

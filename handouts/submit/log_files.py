@@ -9,32 +9,37 @@ from handouts.client.answer import Answer
 from handouts.client.words import warn
 from handouts.submit.file_names import free_name
 from handouts.submit.live import logs_of
+from handouts.submit.notices import notice
 from handouts.submit.output_files import names_on_disk, save
+from handouts.submit.own_files import OwnFiles
 from handouts.submit.printable import printable
 from handouts.submit.stop import Stop
 
 LOGS = {"compile_log": "compile-log.txt", "execute_log": "execute-log.txt"}
 
 
-def save_logs(job: dict[str, Any], folder: Path) -> None:
-    """Saves both logs, byte for byte, if any were kept. What goes wrong is only said."""
+def save_logs(job: dict[str, Any], folder: Path, own: OwnFiles | None = None) -> None:
+    """Saves both logs, byte for byte, if any were kept. What goes wrong is only said.
+
+    `own`: those of the folder's files that may be replaced.
+    """
     _, logs = logs_of(job)
     if not logs:
         return
     taken = {name.lower() for _, name in names_on_disk(job["result"] or {})}
     try:
-        saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken)) for log in LOGS]
+        saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken), own) for log in LOGS]
     except OSError as error:
         warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
         if all(saved):
-            warn(printable(f"The logs are in {folder}."))
+            notice(printable(f"The logs are in {folder}."))
 
 
-def save_log(log: Any, path: Path) -> bool:
+def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:
     """Whether the log is in that file now; says why not. Raises OSError."""
     try:
-        save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path)
+        save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path, own)
     except Stop as stop:
         warn(printable(f"{path} was not saved: {stop}"))
         return False

@@ -8,10 +8,10 @@ options: // telerun: --with kernels.cu --flag=-lcublas --platform h100
 
 Its logs, and the files that it writes to ./out/, are saved in ./telerun-out/JOB/.
 
-Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Who you are is in auth.json,
-which --login puts into ~/.config/telerun; one beside this file comes first. It holds
-{"username": "...", "token": "..."}, and optionally "server" (https://host:port) and "certificate"
-(a PEM file to trust, relative to auth.json). A server.cert beside this file is trusted too.
+Needs Python 3.8 or newer, nothing else, on Linux, macOS or Windows. Beside this file stands
+auth.json, from the course staff: {"username": "...", "token": "..."}, and optionally "server"
+(https://host:port) and "certificate" (a PEM file to trust, relative to auth.json). A server.cert
+beside this file is trusted too.
 
 Exit status:
   0    the program was compiled, ran, and succeeded
@@ -33,120 +33,52 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from handouts.client.auth import read_auth
+from handouts.client.connection import VERSION
 from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
-from handouts.submit.as_typed import as_typed, remember
+from handouts.submit.answers_in_json import put_json, put_lines
+from handouts.submit.as_typed import remember
 from handouts.submit.auth_place import auth_file
+from handouts.submit.commands import command
 from handouts.submit.doctor import doctor
-from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.job_client import Client
-from handouts.submit.log_files import save_logs
 from handouts.submit.login import login
-from handouts.submit.older_queue import call_off, is_wrong_without, left_out, older_queue
+from handouts.submit.notices import be_quiet
 from handouts.submit.options import parse
-from handouts.submit.output_files import save_files
-from handouts.submit.show import show
-from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
+from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
-from handouts.submit.submission import Submission, prepare
+from handouts.submit.submission import prepare
 from handouts.submit.typed_secrets import refuse_secrets
-from handouts.submit.web import open_page
+from handouts.submit.watching import Watch
 
 
 def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
+    if options.version:
+        return show_version(options)
     if options.login or options.doctor:
         return (login if options.login else doctor)(options.auth, options.server)
     submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
-    job: dict[str, Any] | None = None
+    client.turns.watch_signals()
     try:
-        if options.web:
-            return open_page(client)
-        if options.cancel is not None:
-            return cancel(client, options.cancel)
-        if options.attach is not None:
-            job = client.get(options.attach)
-        elif submission:
-            job = submit(client, submission, options)
-        job = client.wait(job)
-        status = show(job, client.live)
-        if submission and job.get("outcome") == "compile_error":
-            hint_at_missing(submission, job["result"]["compile_log"])
-        folder = options.out or Path("telerun-out", str(job["id"]))
-        save_logs(job, folder)
-        saved = save_files(client, job, folder)
-        client.say_newer_script()
-        has_all = saved and not client.screen.has_failed
-        return UNSAVED if status == SUCCEEDED and not has_all else status
-    except KeyboardInterrupt:
-        return interrupted(client, job)
-    except Stop as stop:
-        client.screen.begin_line()
-        if job is not None and stop.status == UNREACHABLE:
-            raise Stop(
-                UNREACHABLE,
-                f"{str(stop).rstrip('.')}. The queue keeps your job; "
-                f"see it later with: {as_typed('--attach', str(job['id']))}",
-            ) from None
-        raise
+        status = command(client, options)
+        return Watch(client, options, submission).run() if status is None else status
+    finally:
+        client.turns.close()
 
 
-def submit(client: Client, submission: Submission, options: argparse.Namespace) -> dict[str, Any]:
-    """Sends the program, and says what is sent; the job. Raises Stop."""
-    hint_at_arguments(submission, options.file.parent)
-    if submission.summary:
-        warn(submission.summary)
-    job = client.submit(submission, options.override_pending)
-    passed_over = left_out(job, submission.body)
-    if is_wrong_without(passed_over, submission.body):
-        raise call_off(job, passed_over, client.cancel)
-    warn(f"Submitted {options.file} as job {job['id']}.")
-    if passed_over:
-        warn(older_queue(passed_over))
-    return job
-
-
-def cancel(client: Client, job_id: int) -> int:
-    """--cancel: says what became of the job; the exit status."""
-    job = client.cancel(job_id)
-    state = "cancelled" if job["state"] == "cancelled" else "told to stop"
-    warn(f"Job {job['id']} is {state}.")
-    return SUCCEEDED
-
-
-def interrupted(client: Client, job: dict[str, Any] | None) -> int:
-    """Ctrl-C: takes a job that still waits out of the queue; one that runs is left running."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends this at once
-    client.queue.close()  # an answer may be under way on it
-    client.screen.begin_line()
-    try:
-        job = job or client.submitted()
-    except Stop as stop:
-        if stop.status == UNREACHABLE:
-            warn("Interrupted. The queue could not be asked whether it has the job.")
-            return INTERRUPTED
-    if job is None:
-        warn("Interrupted.")
-        return INTERRUPTED
-    job = client.get(job["id"])
-    number = job["id"]
-    if job["state"] == "queued":
-        job = client.cancel(number)
-    if job["state"] == "cancelled":
-        warn(f"Job {number} is cancelled.")
-    elif job.get("cancel_requested_at"):
-        warn(f"Job {number} is told to stop.")
+def show_version(options: argparse.Namespace) -> int:
+    """--version: of this program, and of what runs it."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    if options.json:
+        put_json(SUCCEEDED, version=VERSION, python=python)
     else:
-        warn(
-            f"Job {number} is {job['state']} already and was not cancelled. To see it: "
-            f"{as_typed('--attach', str(number))}; to stop it: {as_typed('--cancel', str(number))}"
-        )
-    return INTERRUPTED
+        put_lines([f"submit.py {VERSION}, Python {python} on {sys.platform}"])
+    return SUCCEEDED
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -154,28 +86,34 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as `>&-` does
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
+    wants_json = "--json" in (sys.argv[1:] if argv is None else argv)
     try:
         refuse_secrets(sys.argv[1:] if argv is None else argv)
         options = parse(argv)
         remember(*options.repeated)
+        if options.quiet:
+            be_quiet()
         return run(options)
     except Stop as stop:
-        warn(f"submit.py: {stop}")
-        return stop.status
+        status, message = stop.status, str(stop)
     except BadSetup as error:
-        warn(f"submit.py: {error}")
-        return WRONG_USAGE
+        status, message = WRONG_USAGE, str(error)
     except (Untrusted, Unreachable) as error:
-        warn(f"submit.py: {error}")
-        return UNREACHABLE
+        status, message = UNREACHABLE, str(error)
     except KeyboardInterrupt:
         warn("Interrupted.")
         return INTERRUPTED
+    warn(f"submit.py: {message}")
+    if wants_json:
+        put_json(status, error=message)
+    return status
 
 
 def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
+    if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # see first.py
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
     os._exit(main())

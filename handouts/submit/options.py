@@ -1,113 +1,63 @@
-"""The command line, and those of its options that a directive may hold too."""
+"""The command line."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from handouts.submit.wishes import Wish, Wishes
+from handouts.submit.as_typed import as_typed
+from handouts.submit.own_jobs import job_number
+from handouts.submit.source_options import add_source_options, formatter, with_joined_flags
+from handouts.submit.stop import WRONG_USAGE, Stop
+from handouts.submit.words_meant import meant_by, nearest
 
 FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
-
-
-def formatter(prog: str) -> argparse.HelpFormatter:
-    """As wide as the terminal. argparse asks shutil for that, which takes long to import."""
-    try:
-        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
-    except (OSError, ValueError):
-        columns = 80
-    return argparse.HelpFormatter(prog, width=columns - 2)
+USUALLY_LISTED = 10
+IN_WORDS_ALONE = ("web", "login", "doctor")  # they have no answer in JSON
+OTHER_USES = ("list", "attach", "cancel", "compare", "status", *IN_WORDS_ALONE, "version")
+EPILOG = (
+    "Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
+    "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C."
+)
+# With the program, what one needs in the first weeks.
+FIRST_STEPS = (
+    ("prog.cu [ARG ...]", "run a program, and print what it prints"),
+    ("--list", "your latest jobs"),
+    ("--attach last", "the newest once more, or as it goes on"),
+    ("--status", "how the queue is"),
+    ("--help", "everything else"),
+)
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what to do about arguments that were meant for the program."""
+    """Says in a line what is wrong, and what to do. Raises Stop."""
 
     def error(self, message: str) -> Any:
-        if message.startswith("unrecognized arguments"):
-            message += " (put -- before the program's own"
-            is_flag = any(word.startswith(FLAG_BEGINNINGS) for word in message.split())
+        if message.startswith("unrecognized arguments: "):
+            words = message.partition(": ")[2].split()
+            found = nearest(words[0], known_options(self))
+            message += f" (did you mean {found}? " if found else " ("
+            message += "put -- before the program's own"
+            is_flag = any(word.startswith(FLAG_BEGINNINGS) for word in words)
             message += "; for the compiler: --flag=-lcublas)" if is_flag else ")"
-        super().error(message)
+        raise Stop(WRONG_USAGE, message if "Did you mean: " in message else message + ".")
 
 
-class SourceParser(argparse.ArgumentParser):
-    """For a directive: takes the options that say what is sent, and calls `refuse` for others."""
-
-    form = "--flag=FLAG, --platform NAME, --with FILE and --asm are what it takes"
-
-    def __init__(self, refuse: Callable[[str], None]) -> None:
-        super().__init__(add_help=False, allow_abbrev=False, usage="", formatter_class=formatter)
-        self._refuse = refuse
-        add_source_options(self)
-
-    def take(self, words: list[str], wishes: Wishes, place: str) -> None:
-        """Adds what the words ask for. Raises what `refuse` raises."""
-        add_wishes(wishes, self.parse_args(with_joined_flags(words)), place)
-
-    def error(self, message: str) -> Any:
-        if message.startswith("unrecognized arguments"):
-            message = message.replace("unrecognized arguments: ", "it takes no ")
-            message += "; " + self.form
-        self._refuse(message)
-
-
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say what is sent."""
-    parser.add_argument(
-        "--with",
-        dest="beside",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="send this file too; a source is compiled and linked with the program",
-    )
-    parser.add_argument(
-        "--flag",
-        dest="flags",
-        action="append",
-        default=[],
-        metavar="FLAG",
-        help="a flag for the compiler, such as --flag=-lcublas",
-    )
-    parser.add_argument(
-        "--platform", metavar="NAME", help="hardware to run on, such as h100 or cpu"
-    )
-    parser.add_argument(
-        "--asm", action="store_true", help="bring back what the compiler made, as text"
-    )
-
-
-def add_wishes(wishes: Wishes, options: argparse.Namespace, place: str) -> None:
-    """Adds what the options of `add_source_options` ask for."""
-    wishes.flags = wishes.flags + [Wish(flag, place) for flag in options.flags]
-    wishes.beside = wishes.beside + [Wish(path, place) for path in options.beside]
-    wishes.asm = wishes.asm or options.asm
-    if options.platform is not None:
-        wishes.platform = Wish(options.platform.lower(), place)
-
-
-def with_joined_flags(words: list[str]) -> list[str]:
-    """`--flag -lm` as `--flag=-lm`, which argparse takes though a value begins with a dash."""
-    joined: list[str] = []
-    end = words.index("--") if "--" in words else len(words)
-    for word in words[:end]:
-        if joined and joined[-1] == "--flag":
-            joined[-1] += "=" + word
-        else:
-            joined.append(word)
-    return joined + words[end:]
+def known_options(parser: argparse.ArgumentParser) -> list[str]:
+    return [word for word in parser._option_string_actions if word.startswith("--")]
 
 
 def parse(argv: Any) -> argparse.Namespace:
+    """Raises Stop for what cannot be meant; --help ends the program."""
+    words = with_joined_flags(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         formatter_class=formatter,
-        description="Submit a program to Telerun's queue and print what came of it.",
-        epilog="Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
-        "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C.",
+        usage="%(prog)s FILE.cu [ARG ...] [options]\n       %(prog)s one of the other uses below",
+        description="Run a program on the course's GPUs and print what comes of it.",
+        epilog=EPILOG,
+        allow_abbrev=False,
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
     parser.add_argument(
@@ -116,42 +66,92 @@ def parse(argv: Any) -> argparse.Namespace:
         metavar="ARG",
         help="arguments for the program; put -- before those that begin with a dash",
     )
-    add_source_options(parser)
-    parser.add_argument(
+    add_source_options(parser.add_argument_group("what is sent"))
+    add_ways(parser.add_argument_group("how"))
+    others = parser.add_argument_group("other uses, in place of FILE.cu")
+    add_other_uses(others.add_mutually_exclusive_group())
+    add_who_and_where(parser.add_argument_group("who and where"))
+    if not words:
+        raise Stop(WRONG_USAGE, first_steps())
+    options = parser.parse_intermixed_args(words)
+    check_combination(parser, options)
+    options.repeated = repeated(options)
+    return options
+
+
+def first_steps() -> str:
+    """What is said to somebody who says nothing."""
+    rows = [(as_typed() + " " + words, what) for words, what in FIRST_STEPS]
+    width = max(len(command) for command, _ in rows)
+    lines = [f"  {command:{width}}  {what}" for command, what in rows]
+    return "\n".join(["name a program, or say what else you want:", *lines])
+
+
+def add_ways(group: Any) -> None:
+    """How a program is submitted, and what is done with what comes of it."""
+    group.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="save its logs, and the files that the program writes to ./out/, here; those of the "
+        "last run there are replaced (default: telerun-out/JOB)",
+    )
+    group.add_argument(
+        "--force", action="store_true", help="with --out: replace any file of the same name"
+    )
+    group.add_argument(
+        "--detach", action="store_true", help="submit, and do not wait; --attach shows the result"
+    )
+    group.add_argument(
+        "--wait-turn",
+        action="store_true",
+        help="where a job of yours waits already, wait until it runs, then submit",
+    )
+    group.add_argument(
+        "--override-pending", action="store_true", help="replace your job that waits in the queue"
+    )
+    group.add_argument("--quiet", action="store_true", help="nothing on standard error but errors")
+    group.add_argument(
+        "--json", action="store_true", help="what came of it as one JSON object, for scripts"
+    )
+
+
+def add_other_uses(group: Any) -> None:
+    """Each by itself."""
+    group.add_argument(
+        "--list",
+        nargs="?",
+        type=int,
+        const=USUALLY_LISTED,
+        metavar="N",
+        help=f"your latest jobs, {USUALLY_LISTED} unless you say how many",
+    )
+    group.add_argument(
+        "--attach", metavar="ID", help='wait for a job submitted before, and print it; or "last"'
+    )
+    group.add_argument("--cancel", metavar="ID", help='cancel a job of yours; or "last"')
+    group.add_argument(
+        "--compare", nargs=2, metavar=("ID", "ID"), help="two jobs side by side: times, source"
+    )
+    group.add_argument("--status", action="store_true", help="how the queue is, with your jobs")
+    group.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
+    group.add_argument(
+        "--login", action="store_true", help="ask for a log-in code, and keep who you are"
+    )
+    group.add_argument(
+        "--doctor", action="store_true", help="say what is wrong with this set-up, if anything is"
+    )
+    group.add_argument("--version", action="store_true", help="of this program, and of Python")
+
+
+def add_who_and_where(group: Any) -> None:
+    group.add_argument(
         "--auth",
         type=Path,
         metavar="FILE",
         help="who you are (default: auth.json beside this script, or else what --login wrote)",
     )
-    parser.add_argument("--server", metavar="URL", help="https://host:port of the queue")
-    parser.add_argument(
-        "--override-pending", action="store_true", help="replace your job that waits in the queue"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="save its logs, and the files that the program writes to ./out/, here "
-        "(default: telerun-out/JOB)",
-    )
-    one = parser.add_mutually_exclusive_group()
-    one.add_argument(
-        "--attach", type=int, metavar="ID", help="wait for a job submitted before, and print it"
-    )
-    one.add_argument("--cancel", type=int, metavar="ID", help="cancel a job of yours")
-    one.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
-    one.add_argument(
-        "--login", action="store_true", help="ask for a log-in code, and keep who you are"
-    )
-    one.add_argument(
-        "--doctor", action="store_true", help="say what is wrong with this set-up, if anything is"
-    )
-    options = parser.parse_intermixed_args(
-        with_joined_flags(sys.argv[1:] if argv is None else argv)
-    )
-    check_combination(parser, options)
-    options.repeated = repeated(options)
-    return options
+    group.add_argument("--server", metavar="URL", help="https://host:port of the queue")
 
 
 def repeated(options: argparse.Namespace) -> list[str]:
@@ -160,17 +160,55 @@ def repeated(options: argparse.Namespace) -> list[str]:
     return words + (["--server", options.server] if options.server else [])
 
 
+def other_use(options: argparse.Namespace) -> str:
+    """The option that stands in place of a program; "" if none does."""
+    for name in OTHER_USES:
+        if getattr(options, name) is not None and getattr(options, name) is not False:
+            return "--" + name
+    return ""
+
+
 def check_combination(parser: Parser, options: argparse.Namespace) -> None:
-    """Ends the program for options that do not go together."""
-    is_else = options.login or options.doctor or options.web
-    if (options.file is None) == (
-        options.attach is None and options.cancel is None and not is_else
-    ):
-        parser.error("name one FILE.cu, or use --attach ID, --cancel ID or --web")
-    if options.cancel is not None and options.out is not None:
-        parser.error(
-            "--out goes with FILE.cu or --attach ID: a job that is cancelled leaves no files"
-        )
+    """Raises Stop for options that do not go together."""
+    other = other_use(options)
+    if options.file is None and not other:
+        parser.error("name one FILE.cu, or use --attach ID or --cancel ID; --help says more")
+    if options.file is not None:
+        meant = meant_by(options.file, options.args, known_options(parser))
+        if meant and not other:
+            parser.error(f"there is no file {options.file}. Did you mean: {meant}")
+        if other:
+            parser.error(f"{other} stands alone, without {options.file}")
+    check_jobs(parser, options)
+    if other:
+        check_other_use(parser, options, other)
+    if options.force and options.out is None:
+        parser.error("--force goes with --out DIR")
+    if options.wait_turn and options.override_pending:
+        parser.error("--wait-turn waits for your job in the queue, --override-pending replaces it")
     about_source = options.flags or options.beside or options.platform is not None or options.asm
     if options.file is None and about_source:
         parser.error("--with, --flag, --platform and --asm go with FILE.cu")
+
+
+def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
+    """The options that do not go with one that stands in place of a program. Raises Stop."""
+    if other != "--attach" and (options.out is not None or options.force):
+        parser.error(f"--out and --force go with FILE.cu or --attach ID, not with {other}")
+    if options.detach or options.wait_turn or options.override_pending:
+        parser.error(
+            f"--detach, --wait-turn and --override-pending go with FILE.cu, not with {other}"
+        )
+    if options.json and other[2:] in IN_WORDS_ALONE:
+        parser.error(f"--json does not go with {other}")
+
+
+def check_jobs(parser: Parser, options: argparse.Namespace) -> None:
+    """The numbers of jobs, in one form. Raises Stop."""
+    if options.list is not None and options.list < 1:
+        parser.error(f"--list {options.list}: say how many jobs, 1 or more")
+    for name in ("attach", "cancel"):
+        if getattr(options, name) is not None:
+            setattr(options, name, job_number(getattr(options, name)))
+    if options.compare is not None:
+        options.compare = [job_number(text) for text in options.compare]

@@ -1,4 +1,4 @@
-"""Saving the output files of a job. Nothing that is there already is overwritten."""
+"""Saving the output files of a job. Nothing of the student's is overwritten."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from handouts.client.words import in_size, warn
 from handouts.submit.as_typed import as_typed
 from handouts.submit.file_names import free_name, safe_name
 from handouts.submit.job_client import Client, refusal
+from handouts.submit.notices import notice
+from handouts.submit.own_files import RECORD, OwnFiles, replace
 from handouts.submit.printable import printable
 from handouts.submit.stop import REFUSED, UNREACHABLE, UNSAVED, Stop
 from handouts.submit.written_beside import lost_beside
 
 
-def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
-    """Saves what the job's program left in ./out/; whether all of it is there now."""
+def save_files(
+    client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None = None
+) -> bool:
+    """Saves what the job's program left in ./out/; whether all of it is there now.
+
+    `own`: those of the folder's files that may be replaced.
+    """
     result = job["result"] or {}
     details = result.get("details") or {}
     say_left_out(details)
@@ -27,14 +34,15 @@ def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
     for name, name_here in names_on_disk(result):
         path = folder / name_here
         try:
-            message = save(client.file(job["id"], name), path)
+            notice(printable(save(client.file(job["id"], name), path, own)))
         except OSError as error:
-            saved, message = False, f"{path} cannot be saved: {error.strerror}."
+            saved = False
+            warn(printable(f"{path} cannot be saved: {error.strerror}."))
         except Stop as stop:
             if stop.status == UNREACHABLE:
                 raise
-            saved, message = False, f"{path} was not saved: {stop}"
-        warn(printable(message))
+            saved = False
+            warn(printable(f"{path} was not saved: {stop}"))
     if not saved:
         again = as_typed("--attach", str(job["id"]), "--out", "DIR")
         warn(f"The queue keeps the files. To get them: {again}")
@@ -43,12 +51,21 @@ def save_files(client: Client, job: dict[str, Any], folder: Path) -> bool:
 
 def names_on_disk(result: dict[str, Any]) -> list[tuple[str, str]]:
     """The result's files: what the queue calls each, and what it is called here."""
-    taken: set[str] = set()
+    taken = {RECORD}
     names = listed(result.get("files"), "name")
     return [(name, free_name(safe_name(name), taken)) for name in names]
 
 
-def save(answer: Answer, path: Path) -> str:
+def saved_files(job: dict[str, Any], folder: Path) -> list[dict[str, str]]:
+    """The job's output files that are in the folder now: what each is called, and where it is."""
+    return [
+        {"name": name, "path": str(folder / name_here)}
+        for name, name_here in names_on_disk(job["result"] or {})
+        if (folder / name_here).is_file()
+    ]
+
+
+def save(answer: Answer, path: Path, own: OwnFiles | None = None) -> str:
     """Makes the file; returns a message about it. Raises OSError, and Stop if it cannot be had."""
     if not isinstance(answer.body, bytes):
         raise Stop(REFUSED, refusal(answer) if answer.status >= 400 else "the queue sent no file.")
@@ -56,16 +73,31 @@ def save(answer: Answer, path: Path) -> str:
     try:
         file = path.open("xb")
     except FileExistsError:
-        if holds(path, answer.body):
-            return f"{path} is there already."
-        raise Stop(UNSAVED, "another file of that name is there, and is left as it is.") from None
+        return save_again(answer.body, path, own)
     try:
         with file:
             file.write(answer.body)
     except BaseException:
         path.unlink()
         raise
+    if own:
+        own.note(path, answer.body)
     return f"Saved {path} ({in_size(len(answer.body))})."
+
+
+def save_again(content: bytes, path: Path, own: OwnFiles | None) -> str:
+    """The same where a file of that name is there. Raises OSError, and Stop if it stays."""
+    if holds(path, content):
+        message = f"{path} is there already."
+    elif own and own.may_replace(path):
+        replace(path, content)
+        message = f"Saved {path} ({in_size(len(content))}), in place of the last run's."
+    else:
+        force = "; --force replaces it" if own and not own.force else ""
+        raise Stop(UNSAVED, f"another file of that name is there, and is left as it is{force}.")
+    if own:
+        own.note(path, content)
+    return message
 
 
 def holds(path: Path, content: bytes) -> bool:

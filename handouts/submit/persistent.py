@@ -9,6 +9,7 @@ from typing import Any
 from handouts.client.answer import Answer, is_retryable
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
+from handouts.submit.notices import is_quiet
 from handouts.submit.screen import Screen
 from handouts.submit.stop import UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
@@ -24,6 +25,7 @@ class Persistent:
 
     def __init__(self, queue: StreamingQueue, screen: Screen) -> None:
         self.queue = queue
+        self.turns = queue.turns
         self.screen = screen
         self.is_away = False  # the queue; said once it is back
         self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
@@ -67,7 +69,7 @@ class Persistent:
             if time.monotonic() + pause > deadline:
                 raise Stop(UNREACHABLE, trouble)
             self.say(trouble.rstrip(".") + "; trying again.")
-            time.sleep(pause)
+            self.turns.sleep(pause)
         raise AssertionError("delays() never ends")
 
     def _say_it_is_back(self) -> None:
@@ -82,4 +84,5 @@ class Persistent:
         if line == last or (is_soon and time.monotonic() < when + AGAIN_SECONDS):
             return
         self._said = line, time.monotonic(), about
-        self.screen.warn(line)
+        if not is_quiet():
+            self.screen.warn(line)

@@ -29,8 +29,8 @@ def write_private(path: Path, content: bytes) -> Path | None:
         kept = None
         if before not in (None, content):
             kept = path.with_name(path.name + ".old")
-            put(kept, before or b"")
-        put(path, content)
+            write_whole(kept, before or b"")
+        write_whole(path, content)
     except OSError as error:
         raise Stop(WRONG_USAGE, f"{path} cannot be written: {error.strerror}.") from None
     return kept
@@ -43,7 +43,7 @@ def content_of(path: Path) -> bytes | None:
     return None
 
 
-def put(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Writes it beside, and moves it there."""
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:

@@ -24,6 +24,10 @@ class Screen:
         self._in_line = False  # the last line has no end yet
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
+    def mute(self) -> None:
+        """Nothing more goes to standard output."""
+        self._is_closed = True
+
     def write(self, data: bytes, is_last: bool = False) -> None:
         """A piece of a log; the last one leaves no character half done."""
         if self.is_terminal:

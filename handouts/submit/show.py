@@ -7,6 +7,7 @@ from typing import Any
 from handouts.client.words import warn
 from handouts.submit.job_lines import attempt_line, ending_line
 from handouts.submit.live import Live
+from handouts.submit.notices import notice
 from handouts.submit.stop import NO_RESULT, PROGRAM_FAILED, SUCCEEDED
 
 
@@ -22,7 +23,7 @@ def show(job: dict[str, Any], live: Live) -> int:
         return NO_RESULT
     live.screen.line(ending_line(job))
     if slowed_by_heat(result):
-        warn(
+        notice(
             "The GPU was slowed down by heat when the program ended: "
             "its times may be longer than usual."
         )

@@ -1,18 +1,32 @@
-"""Answers that go on while something happens."""
+"""Answers that go on while something happens, and all others: read in short turns."""
 
 from __future__ import annotations
 
 import http.client
+import io
 from collections.abc import Iterator
+from typing import Any
 
 from handouts.client.answer import Answer
+from handouts.client.auth import Auth
 from handouts.client.connection import LOST, Queue
+from handouts.submit.turns import ShortReads, Turns
 
 MAX_LINE_BYTES = 16 << 20  # none is longer
 
 
 class StreamingQueue(Queue):
     """The queue, of which streams can be asked too."""
+
+    def __init__(self, auth: Auth) -> None:
+        super().__init__(auth)
+        self._auth = auth
+        self.turns = Turns()
+        self._patience = 0.0
+
+    def another(self) -> StreamingQueue:
+        """The same queue, over a connection of its own."""
+        return StreamingQueue(self._auth)
 
     def stream(
         self, path: str, headers: dict[str, str], timeout: float
@@ -33,8 +47,18 @@ class StreamingQueue(Queue):
 
     def be_patient(self, seconds: float) -> None:
         """How long the rest of a stream may be silent."""
-        if self._socket is not None:
-            self._socket.settimeout(seconds)
+        self._patience = seconds
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        connection = super()._open(timeout)
+        connection.response_class = self._response
+        self._patience = timeout
+        return connection
+
+    def _response(self, connection: Any, *arguments: Any, **options: Any) -> Any:
+        return http.client.HTTPResponse(
+            _InTurns(connection, self.turns, lambda: self._patience), *arguments, **options
+        )
 
     def _lines(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
@@ -46,3 +70,13 @@ class StreamingQueue(Queue):
         except LOST as error:
             raise self._lost(error) from None
         self._has_ended(response)
+
+
+class _InTurns:
+    """What http.client makes a response's file from."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._arguments = arguments
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(ShortReads(*self._arguments))

@@ -13,9 +13,9 @@ from handouts.submit.compiler_flags import check_python, include_folders, joined
 from handouts.submit.data_files import take_data
 from handouts.submit.directives import read_directives
 from handouts.submit.gather import Gathering
-from handouts.submit.options import add_wishes
 from handouts.submit.relative_names import joined_name, name_below
 from handouts.submit.source_file import check_arguments, read_source
+from handouts.submit.source_options import add_wishes
 from handouts.submit.together import check_together
 from handouts.submit.wishes import Wish, Wishes
 

@@ -89,9 +89,11 @@ class StubLiveQueue:
             self.events.append((name, data))
             self.changed.notify_all()
 
-    def becomes(self, **members: Any) -> None:
-        """The job changes, and its event says so."""
+    def becomes(self, silent: bool = False, **members: Any) -> None:
+        """The job changes, and its event says so, unless it is `silent`."""
         self.job = {**self.job, **members}
+        if silent:
+            return
         without = {k: v for k, v in self.job.items() if k != "result"}
         attempts = [
             {k: v for k, v in each.items() if not k.endswith("_log")}

@@ -46,6 +46,21 @@ class JobSummaryAnswer(TypedDict):
     cancel_requested_at: datetime | None
 
 
+class ListedJobAnswer(JobSummaryAnswer):
+    """A job in a page of one's own."""
+
+    execute_seconds: Annotated[float | None, "How long its program ran, if it has a result."]
+
+
+class SourceAnswer(TypedDict):
+    """What was submitted: the texts of a job's files."""
+
+    filename: str
+    source: str
+    sources: Annotated[dict[str, str], "Texts by name: compiled and linked with `source`."]
+    includes: Annotated[dict[str, str], "Texts by name: placed beside it."]
+
+
 class PartialLogs(TypedDict, total=False):
     """What an attempt printed that ended without a result, as far as it was kept."""
 
@@ -147,7 +162,7 @@ class JobPageAnswer(TypedDict):
     count: int
     next: Address
     previous: Address
-    results: list[JobSummaryAnswer]
+    results: list[ListedJobAnswer]
 
 
 class PlatformAnswer(TypedDict):
@@ -259,6 +274,26 @@ def summary(job: Job, position: int | None) -> JobSummaryAnswer:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "cancel_requested_at": job.cancel_requested_at,
+    }
+
+
+def listed(jobs: list[Job]) -> list[ListedJobAnswer]:
+    """A page of jobs."""
+    finished = [job.pk for job in jobs if job.state == State.FINISHED]
+    results = Attempt.objects.filter(job__in=finished, ending=Ending.FINISHED).order_by()
+    ran = dict(results.values_list("job_id", "execute_seconds"))
+    return [
+        {**summary(job, job.queue_position), "execute_seconds": ran.get(job.pk)} for job in jobs
+    ]
+
+
+def source(job: Job) -> SourceAnswer:
+    """What was submitted."""
+    return {
+        "filename": job.filename,
+        "source": job.source,
+        "sources": job.sources,
+        "includes": job.includes,
     }
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.api.v1 import events, executors, files, live, queue_now, users
+from jobs.api.v1 import events, executors, files, live, queue_now, sources, users
 
 urlpatterns = [
     path("queue", queue_now.QueueNow.as_view(), name="queue"),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("jobs/<int:job_id>", users.OneJob.as_view(), name="job"),
     path("jobs/<int:job_id>/events", events.JobEvents.as_view(), name="job-events"),
     path("jobs/<int:job_id>/cancel", users.CancelJob.as_view(), name="cancel-job"),
+    path("jobs/<int:job_id>/source", sources.JobSource.as_view(), name="job-source"),
     path("jobs/<int:job_id>/files/<str:name>", files.JobFile.as_view(), name="job-file"),
     path("claims", executors.Claims.as_view(), name="claims"),
     path(

@@ -119,8 +119,7 @@ class Jobs(UserView):
         pages = Pages()
         jobs = Job.objects.filter(user=request.user).without_texts().order_by("-id")
         page = pages.paginate_queryset(jobs, request, view=self)
-        listed = [answers.summary(job, job.queue_position) for job in page]
-        return pages.get_paginated_response(listed)
+        return pages.get_paginated_response(answers.listed(page))
 
 
 class OneJob(UserView):

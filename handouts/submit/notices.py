@@ -1,0 +1,22 @@
+"""Lines on standard error that are no errors: --quiet leaves them out."""
+
+from __future__ import annotations
+
+from handouts.client.words import warn
+
+_silenced: list[bool] = []
+
+
+def be_quiet() -> None:
+    """From now on only errors are said."""
+    _silenced.append(True)
+
+
+def is_quiet() -> bool:
+    return bool(_silenced)
+
+
+def notice(message: str) -> None:
+    """One line on standard error, unless nothing but errors is wanted there."""
+    if not _silenced:
+        warn(message)
