@@ -54,6 +54,7 @@ class Student:
         self._patch = patch
         self._capsys = capsys
         patch.chdir(folder)
+        patch.setattr(submit, "auth_file", lambda given: given)
         patch.setattr(submit, "read_auth", lambda *_: None)
 
     def write(self, **files: str) -> None:
