@@ -28,6 +28,7 @@ Exit status:
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import codecs
 import errno
@@ -54,45 +55,51 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (104, "handouts/client/errors.py", 6),
-    (126, "handouts/client/words.py", 10),
-    (162, "handouts/client/auth.py", 14),
-    (220, "handouts/client/tracebacks.py", 12),
-    (253, "handouts/submit/as_typed.py", 9),
-    (289, "handouts/submit/c_includes.py", 8),
-    (344, "handouts/submit/printable.py", 7),
-    (357, "handouts/submit/relative_names.py", 11),
-    (394, "handouts/submit/stop.py", 5),
-    (417, "handouts/submit/wishes.py", 8),
-    (458, "handouts/submit/compiler_flags.py", 10),
-    (530, "handouts/client/job_file_names.py", 8),
-    (572, "handouts/submit/python_imports.py", 13),
-    (641, "handouts/submit/source_file.py", 11),
-    (713, "handouts/submit/gather.py", 19),
-    (825, "handouts/submit/together.py", 12),
-    (862, "handouts/submit/data_files.py", 16),
-    (895, "handouts/submit/options.py", 15),
-    (1059, "handouts/submit/directives.py", 18),
-    (1209, "handouts/submit/submission.py", 22),
-    (1316, "handouts/submit/hints.py", 15),
-    (1351, "handouts/client/answer.py", 8),
-    (1400, "handouts/client/retries.py", 9),
-    (1414, "handouts/client/connection.py", 19),
-    (1578, "handouts/submit/streams.py", 11),
-    (1623, "handouts/submit/job_events.py", 14),
-    (1702, "handouts/submit/moments.py", 7),
-    (1748, "handouts/submit/job_lines.py", 10),
-    (1883, "handouts/submit/screen.py", 17),
-    (1943, "handouts/submit/live.py", 10),
-    (2080, "handouts/submit/persistent.py", 16),
-    (2157, "handouts/submit/older_queue.py", 13),
-    (2216, "handouts/submit/refusals.py", 12),
-    (2264, "handouts/submit/job_client.py", 23),
-    (2400, "handouts/submit/file_names.py", 14),
-    (2427, "handouts/submit/output_files.py", 18),
-    (2508, "handouts/submit/log_files.py", 16),
-    (2541, "handouts/submit/show.py", 13),
-    (2569, "handouts/submit/main.py", 55),
+    (111, "handouts/client/errors.py", 6),
+    (133, "handouts/client/words.py", 10),
+    (169, "handouts/client/auth.py", 14),
+    (227, "handouts/client/tracebacks.py", 12),
+    (260, "handouts/submit/as_typed.py", 9),
+    (296, "handouts/submit/c_includes.py", 8),
+    (351, "handouts/submit/printable.py", 7),
+    (366, "handouts/submit/relative_names.py", 11),
+    (403, "handouts/submit/stop.py", 5),
+    (426, "handouts/submit/wishes.py", 8),
+    (467, "handouts/submit/compiler_flags.py", 10),
+    (539, "handouts/client/job_file_names.py", 8),
+    (581, "handouts/submit/python_imports.py", 13),
+    (650, "handouts/submit/source_file.py", 11),
+    (722, "handouts/submit/gather.py", 19),
+    (834, "handouts/submit/together.py", 12),
+    (871, "handouts/submit/data_files.py", 16),
+    (904, "handouts/submit/options.py", 15),
+    (1068, "handouts/submit/directives.py", 18),
+    (1218, "handouts/submit/submission.py", 22),
+    (1325, "handouts/submit/hints.py", 15),
+    (1360, "handouts/client/answer.py", 8),
+    (1409, "handouts/client/retries.py", 9),
+    (1423, "handouts/client/connection.py", 19),
+    (1587, "handouts/submit/streams.py", 11),
+    (1632, "handouts/submit/job_events.py", 14),
+    (1711, "handouts/submit/moments.py", 7),
+    (1784, "handouts/submit/job_lines.py", 10),
+    (1890, "handouts/submit/left_out.py", 10),
+    (1936, "handouts/submit/terminals.py", 8),
+    (2040, "handouts/submit/status_line.py", 13),
+    (2123, "handouts/submit/terminal_text.py", 16),
+    (2202, "handouts/submit/screen.py", 17),
+    (2319, "handouts/submit/live.py", 10),
+    (2454, "handouts/submit/persistent.py", 16),
+    (2531, "handouts/submit/older_queue.py", 13),
+    (2590, "handouts/submit/refusals.py", 12),
+    (2638, "handouts/submit/waiting_line.py", 20),
+    (2728, "handouts/submit/job_client.py", 24),
+    (2873, "handouts/submit/file_names.py", 14),
+    (2900, "handouts/submit/output_files.py", 18),
+    (2981, "handouts/submit/log_files.py", 16),
+    (3014, "handouts/submit/ending_lines.py", 12),
+    (3115, "handouts/submit/show.py", 15),
+    (3147, "handouts/submit/main.py", 55),
 )
 
 
@@ -341,7 +348,9 @@ def without_comment(found: re.Match[str]) -> str:
 # Text that is safe to print on a terminal, whoever wrote it.
 
 
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def printable(text: str) -> str:
@@ -1705,6 +1714,12 @@ MOST_OF_UNIT = 100  # then the next one
 
 def start_in_words(job: dict[str, Any]) -> str:
     """Such as ", starts in about 2-4 min"; "" where the queue says nothing of it."""
+    when = when_it_starts(job)
+    return f", starts {when}" if when else ""
+
+
+def when_it_starts(job: dict[str, Any], passed: float = 0.0) -> str:
+    """Such as "in about 2-4 min", so many seconds after the queue has said so; or ""."""
     expected = job.get("expected_start")
     try:
         low, high = float(expected["from_seconds"]), float(expected["to_seconds"])
@@ -1712,11 +1727,32 @@ def start_in_words(job: dict[str, Any]) -> str:
         return ""
     if not 0 <= low <= high < 1e7:
         return ""
+    if passed and passed >= high:
+        return "any moment"
+    low, high = max(0.0, low - passed), high - passed
     seconds, unit = next((u for u in UNITS if high < MOST_OF_UNIT * u[0]), UNITS[-1])
     first, last = int(low // seconds), max(1, -int(-high // seconds))
     if first == 0:
-        return f", starts within {last} {unit}"
-    return f", starts in about {first}{'' if first == last else f'-{last}'} {unit}"
+        return f"within {last} {unit}"
+    return f"in about {first}{'' if first == last else f'-{last}'} {unit}"
+
+
+def clock(seconds: float) -> str:
+    """Such as "0:07" or "1:02:07"."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def in_time(seconds: float) -> str:
+    """How long something took, such as "420 ms" or "1 min 15 s"."""
+    if seconds >= 60:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds >= 0.9995:
+        return f"{seconds:.2f} s"
+    if seconds >= 0.0009995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds * 1e6:.0f} µs"
 
 
 def since_in_words(timestamp: Any) -> str:
@@ -1745,32 +1781,10 @@ def since_in_words(timestamp: Any) -> str:
 # What is said of a job, each in one line.
 
 
-EXPLAINED = {
-    "succeeded": "succeeded",
-    "compile_error": "did not compile",
-    "compile_timeout": "took too long to compile",
-    "runtime_error": "failed",
-    "runtime_timeout": "ran too long and was stopped",
-    "memory_exceeded": "used too much memory and was stopped",
-    "output_exceeded": "printed too much and was stopped",
-}
 WAITS = {
-    "paused": ", but the queue is paused",
-    "held": ", but the course staff hold it back",
-    "data": ", its data is on the way",
-}
-# As Linux numbers them; the student's system may have others.
-SIGNALS = {
-    4: "SIGILL",
-    6: "SIGABRT",
-    7: "SIGBUS",
-    8: "SIGFPE",
-    9: "SIGKILL",
-    11: "SIGSEGV",
-    13: "SIGPIPE",
-    15: "SIGTERM",
-    25: "SIGXFSZ",
-    31: "SIGSYS",
+    "paused": "the queue is paused",
+    "held": "the course staff hold it back",
+    "data": "its data is on the way",
 }
 
 
@@ -1782,150 +1796,512 @@ def is_over(job: dict[str, Any]) -> bool:
 def status_line(job: dict[str, Any]) -> str:
     """What the job is waiting for, in a line."""
     head = f"Job {job['id']}: "
-    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
-    again = f" (again: {lost[-1]['executor']} was lost)" if lost else ""
+    lost = lost_before(job)
+    again = f" ({lost})" if lost else ""
     if job["state"] == "queued":
-        place = job.get("queue_position")
-        ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
-        return head + printable("waiting, " + ahead + what_it_waits_for(job)) + again
-    wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
+        place = place_in_words(job, "position {} in the queue")
+        return head + printable(f"waiting, {place}" + what_it_waits_for(job)) + printable(again)
     doing = {
         "compiling": "compiling",
-        "waiting": f"compiled, waiting for {wanted}",
+        "waiting": f"compiled, waiting for {wanted_place(job)}",
         "executing": "running",
     }.get(job.get("phase"), "running")
     place = job.get("queue_position")
     later = (f", position {place}" if place else "") + when_its_turn_comes(job)
     stop = ", being cancelled" if job.get("cancel_requested_at") else ""
-    return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
+    return head + printable(f"{doing} on {job.get('executor')}{later}{stop}{again}")
 
 
 def what_changes(job: dict[str, Any]) -> list[Any]:
-    """What a new status line is worth: all in it but the times."""
-    keys = ("id", "state", "phase", "executor", "queue_position", "waiting_for")
+    """What a new status line is worth at once: all in it but the place and the times."""
+    keys = ("id", "state", "phase", "executor", "waiting_for")
     return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
+
+
+def lost_before(job: dict[str, Any]) -> str:
+    """Which host was lost with it, "" if none was."""
+    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
+    return f"again: {lost[-1]['executor']} was lost" if lost else ""
+
+
+def wanted_place(job: dict[str, Any]) -> str:
+    """What a job waits for that is compiled."""
+    return "its turn" if job.get("platform") == "cpu" else "a GPU"
+
+
+def place_in_words(job: dict[str, Any], form: str = "") -> str:
+    """Its place among those that wait: "next in the queue" only if nothing runs before it either.
+
+    `form`: how another place is said; else as "4th of 9".
+    """
+    place, before, length = map(job.get, ("queue_position", "jobs_before", "queue_length"))
+    if place == 1 and not (isinstance(before, int) and before > 0):
+        return "next in the queue"
+    if form or not isinstance(place, int):
+        return (form or "place {} in the queue").format(place)
+    rest = f"of {max(place, length)}" if isinstance(length, int) else "in the queue"
+    return f"{ordinal(place)} {rest}"
+
+
+def ordinal(number: int) -> str:
+    """Such as "4th"."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10)
+    return f"{number}{ending or 'th'}"
 
 
 def what_it_waits_for(job: dict[str, Any]) -> str:
     """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
-    if job.get("waiting_for") == "no-executor":
-        platform = str(job.get("platform") or "")
-        host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
-        since = since_in_words(job.get("no_executor_since"))
-        return f", but no {host} {'has been' if since else 'is'} connected{since}"
-    return WAITS.get(str(job.get("waiting_for")), "") + when_its_turn_comes(job)
+    missing = missing_host(job, " has been connected")
+    if missing:
+        return f", but {missing}"
+    reason = WAITS.get(str(job.get("waiting_for")))
+    return (f", but {reason}" if reason else "") + when_its_turn_comes(job)
+
+
+def missing_host(job: dict[str, Any], how: str = "") -> str:
+    """That no host is there for it, and since when; "" if that is not why it waits."""
+    if job.get("waiting_for") != "no-executor":
+        return ""
+    platform = str(job.get("platform") or "")
+    host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
+    since = since_in_words(job.get("no_executor_since"))
+    return f"no {host}{how}{since}" if since else f"no {host} is connected"
 
 
 def when_its_turn_comes(job: dict[str, Any]) -> str:
     """After how many jobs, and when, as far as the queue can tell."""
+    first = ends_first(job)
+    return (f", {first}" if first else "") + start_in_words(job)
+
+
+def ends_first(job: dict[str, Any]) -> str:
+    """How many jobs end before it runs; "" for none, or where the queue cannot tell."""
     count = job.get("jobs_before")
     if not isinstance(count, int) or count < 1:
-        return start_in_words(job)
-    first = "1 job ends" if count == 1 else f"{count} jobs end"
-    return f", {first} first{start_in_words(job)}"
+        return ""
+    return "1 job ends first" if count == 1 else f"{count} jobs end first"
 
 
-def attempt_line(attempt: dict[str, Any]) -> str:
-    """How an attempt without a result ended."""
-    ended = attempt.get("ending") or "open"
-    why = ": " + attempt["reason"] if attempt.get("reason") else ""
-    return printable(f"Attempt {attempt['number']} on {attempt['executor']} {ended}{why}")
+# --- handouts/submit/left_out.py ----------------------------------------------------------
+#
+# What of a program's output the queue does not have.
 
 
-def ending_line(job: dict[str, Any]) -> str:
-    """What became of the job, in a line."""
-    head = f"--- job {job['id']} "
-    if job["state"] == "cancelled":
-        return head + "was cancelled ---"
-    if job["state"] == "failed":
-        tries = len(job.get("attempts", []))
-        return (
-            f"{head}could not be run: {tries} hosts were lost with it. "
-            "Not your fault; tell the course staff ---"
+NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
+FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
+HEAD_SHARE = 0.75  # of what is kept of a log stands before the note
+
+
+def what_is_left_out(job: dict[str, Any]) -> str:
+    """Such as "16 of 40 files and 19.6 MiB of output were left out"; "" for nothing."""
+    result = job["result"] or {}
+    files, missing = files_left_out(result)
+    told = [f"{missing} of {files} file{'' if files == 1 else 's'}"] if missing else []
+    printed = 0 if job["outcome"] == "output_exceeded" else printed_left_out(result)
+    if printed:
+        told.append(f"{in_size(printed)} of output")
+    is_one = len(told) == 1 and (printed or missing == 1)
+    return f"{' and '.join(told)} {'was' if is_one else 'were'} left out" if told else ""
+
+
+def files_left_out(result: dict[str, Any]) -> tuple[int, int]:
+    """How many files the program left, and how many of them did not come back."""
+    details = result.get("details")
+    details = details if isinstance(details, dict) else {}
+    named, more = details.get("files_left_out"), details.get("more_files_left_out")
+    missing = len(named) if isinstance(named, list) else 0
+    missing += more if isinstance(more, int) else 0
+    files = result.get("files")
+    return missing + (len(files) if isinstance(files, list) else 0), missing
+
+
+def printed_left_out(result: dict[str, Any]) -> int:
+    """How many bytes of what the program printed are not in its log.
+
+    A program may print what looks like an executor's note; that stands elsewhere.
+    """
+    log = str(result.get("execute_log") or "").encode("utf-8", "surrogateescape")
+    for note in FOUND_NOTE.finditer(log):
+        before, after = note.start(), len(log) - note.end() - 1
+        if before == int((before + after) * HEAD_SHARE):
+            return int(note[1])
+    return 0
+
+
+# --- handouts/submit/terminals.py ---------------------------------------------------------
+#
+# What an output can show: lines that are written anew, colours, more than ASCII.
+
+
+RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
+PLAIN = "\x1b[0m"
+USUAL_COLUMNS = 80
+# What stands for characters of ours where the encoding has none of them; no wider than they are.
+IN_ASCII = {
+    "·": "-",
+    "…": "~",
+    "○": "o",
+    "◐": "+",
+    "●": "*",
+    "✗": "x",
+    "µ": "u",
+}
+SHOWS_ESCAPES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING of a console of Windows
+
+
+class Look:
+    """How lines of ours look on an output."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.is_terminal = bool(stream.isatty())
+        self.takes_escapes = self.is_terminal and takes_escapes(stream)
+        self.has_colours = self.takes_escapes and not os.environ.get("NO_COLOR")
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is at this moment."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
+        except (OSError, ValueError):
+            return USUAL_COLUMNS
+
+    def coloured(self, text: str, colour: str) -> str:
+        """The text in that colour, where colours are wanted."""
+        return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
+
+    def encodable(self, text: str) -> str:
+        """The text in characters that the output has, as far as they are ours."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            for character, instead in IN_ASCII.items():
+                text = text.replace(character, instead)
+        return text
+
+    def encoded(self, text: str) -> bytes:
+        """The text in the output's encoding; what that lacks is spelled out."""
+        return self.encodable(text).encode(self.encoding, "backslashreplace")
+
+
+def takes_escapes(stream: Any) -> bool:
+    """Whether a terminal understands escape sequences."""
+    if os.name == "nt":
+        return os.environ.get("TERM") != "dumb" and turn_escapes_on(stream)
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def turn_escapes_on(stream: Any) -> bool:
+    """On Windows a console has to be told; whether it understands them now."""
+    import ctypes  # only here, since it takes time to import
+
+    try:
+        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+        kernel.GetStdHandle.restype = ctypes.c_void_p
+        handle = ctypes.c_void_p(kernel.GetStdHandle(-10 - stream.fileno()))
+        mode = ctypes.c_ulong()
+        return bool(
+            kernel.GetConsoleMode(handle, ctypes.byref(mode))
+            and kernel.SetConsoleMode(handle, mode.value | SHOWS_ESCAPES)
         )
-    result = job["result"]
-    words = EXPLAINED.get(job["outcome"], str(job["outcome"])) + why_it_ended(result)
-    times = [
-        f"{verb} in {result[key]:.2f} s"
-        for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
-        if result.get(key) is not None
-    ]
-    if (result.get("details") or {}).get("compiled_before"):
-        times[:1] = ["compiled before"]
-    where = "on " + printable(str(job.get("executor")))
-    return head + words + ": " + ", ".join([*times, where]) + " ---"
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
-def why_it_ended(result: dict[str, Any]) -> str:
-    """The limit, signal or exit status that a result has, in parentheses; "" if it has none."""
-    limit = (result.get("details") or {}).get("limit")
-    if limit:
-        return f" (limit: {printable(str(limit))})"
-    if result.get("signal"):
-        return f" (killed by signal {result['signal']}{signal_name(result['signal'])})"
-    if result.get("exit_code"):
-        return f" (exit status {result['exit_code']})"
-    return ""
+def width_of(text: str) -> int:
+    """How many columns the text takes, if it has no control characters."""
+    if all(character < "\u0300" or character in IN_ASCII for character in text):
+        return len(text)
+    import unicodedata  # only here, since it takes time to import
+
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
 
 
-def signal_name(number: int) -> str:
-    """Such as ", SIGSEGV" for 11, as Linux numbers them; "" for a signal without a name here."""
-    name = SIGNALS.get(number)
-    return f", {name}" if name else ""
+def cut(text: str, columns: int) -> str:
+    """The text, or as much of it as fits with an ellipsis at its end."""
+    if width_of(text) <= columns:
+        return text
+    while text and width_of(text) > columns - 1:
+        text = text[:-1]
+    return text + "…" if columns > 0 else ""
+
+
+# --- handouts/submit/status_line.py -------------------------------------------------------
+#
+# A line below all others that is written anew each second, while something is waited for.
+
+
+TICK_SECONDS = 0.5  # half of what it counts in, so that no second is passed over
+ERASE = "\r\x1b[K"
+
+
+class StatusLine:
+    """On standard error, if that is a terminal that can do it.
+
+    Who writes to the terminal holds `lock`, and erases the line first.
+    """
+
+    def __init__(self) -> None:
+        self.look = Look(sys.stderr)
+        self.is_used = self.look.takes_escapes
+        self.lock = _thread.RLock()
+        self.is_hidden = False  # the cursor stands in a line of the program's
+        self._words: Callable[[int], str] | None = None
+        self._drawn = ""
+        self._ticks = False
+
+    def show(self, words: Callable[[int], str]) -> None:
+        """From now on what `words` says, which is given the width of the terminal."""
+        with self.lock:
+            self._words = words
+            self.draw()
+            if self.is_used and not self._ticks:
+                self._ticks = True
+                _thread.start_new_thread(self._tick, ())
+
+    def end(self) -> None:
+        """There is nothing to wait for any more, or something else is to be said."""
+        with self.lock:
+            self._words = None
+            self.erase()
+
+    def erase(self) -> None:
+        """Leaves the cursor at the beginning of an empty line, if the line was drawn."""
+        if self._drawn:
+            self._drawn = ""
+            self._write(ERASE)
+
+    def draw(self) -> None:
+        """Draws the line, as far as it is to be seen and says something else than it does."""
+        if not self.is_used or self._words is None or self.is_hidden or not in_foreground():
+            return
+        text = self.look.encodable(self._words(self.look.columns))
+        if text != self._drawn:
+            self._drawn = text
+            self._write(f"\r{text}\x1b[K")
+
+    def _tick(self) -> None:
+        while True:
+            time.sleep(TICK_SECONDS)
+            with self.lock:
+                if self._words is None or not self.is_used:
+                    self._ticks = False
+                    return
+                self.draw()
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):  # nobody reads it
+            self.is_used = False
+
+
+def in_foreground() -> bool:
+    """Whether the terminal is this program's, not that of the shell that started it."""
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):  # Windows; or it is no terminal of its session
+        return True
+
+
+# --- handouts/submit/terminal_text.py -----------------------------------------------------
+#
+# What a program prints, made safe for a terminal.
+#
+# Colours pass (SGR, which changes no more than how the text that follows looks), and a carriage
+# return or backspace acts within the line. All else that would move the cursor, change the terminal
+# or turn the text around is spelled out.
+
+
+COLOUR = r"\x1b\[[0-9;:]{0,64}m"
+TOKEN = re.compile(f"({COLOUR})|([^{CONTROL.pattern[1:-1]}\n]+)|(.)", re.DOTALL)
+# What may go on to be one, at the end of a piece.
+BEGUN = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
+RESETS = re.compile(r"\x1b\[0*(?:[;:]|m)")
+MOST_COLOURS = 32  # changes in force at once; whoever makes more loses the first
+
+
+class TerminalText:
+    """The text of one log after another, in pieces that may be cut anywhere."""
+
+    def __init__(self, takes_escapes: bool) -> None:
+        """Where the terminal takes no escape sequences, all are spelled out."""
+        self._takes_escapes = takes_escapes
+        self.in_line = False  # the last line has no end yet
+        self.colours: list[str] = []  # the sequences that are in force at its end
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._held = ""  # the beginning of a sequence
+        self._cells = 0  # as far as a backspace may go back
+
+    def take(self, data: bytes, is_last: bool = False) -> str:
+        """The next piece as it may be shown; the last one leaves nothing half done."""
+        text = self._held + self._decoder.decode(data, is_last)
+        begun = None if is_last else BEGUN.search(text)
+        self._held = begun[0] if begun else ""
+        text = text[: len(text) - len(self._held)]
+        if not self._takes_escapes:
+            text = printable(text)
+        if CONTROL.search(text):
+            return TOKEN.sub(self._shown, text)
+        *before, line = text.split("\n")
+        if before:
+            self.begin_line()
+        self._add(line)
+        return text
+
+    def begin_line(self) -> None:
+        """The cursor stands at the beginning of a line."""
+        self.in_line, self._cells = False, 0
+
+    def _shown(self, token: re.Match[str]) -> str:
+        colour, run, single = token.groups()
+        if colour:
+            self._colour(colour)
+        elif run:
+            self._add(run)
+        elif single == "\n":
+            self.begin_line()
+        elif single == "\r":
+            self._cells = 0
+        elif single == "\b":
+            if not self._cells:
+                return ""
+            self._cells -= 1
+        else:
+            run = printable(single)
+            self._add(run)
+            return run
+        return token[0]
+
+    def _add(self, run: str) -> None:
+        if run:
+            # A character that takes two columns or a tab counts as one: a backspace less.
+            self._cells += len(run) if run.isascii() else min(len(run), width_of(run))
+            self.in_line = True
+
+    def _colour(self, sequence: str) -> None:
+        if RESETS.match(sequence):
+            self.colours = []
+        if not re.fullmatch(r"\x1b\[0*m", sequence):
+            self.colours = [*self.colours[1 - MOST_COLOURS :], sequence]
 
 
 # --- handouts/submit/screen.py ------------------------------------------------------------
 #
 # Standard output, to which goes what came of a job: byte for byte into a file or pipe, made safe
-# for a terminal.
+# for a terminal. And the lines on standard error while it is written.
 
 
 class Screen:
     """What is written is seen at once. That nobody reads it is no reason to stop."""
 
     def __init__(self) -> None:
-        self.is_terminal = sys.stdout.isatty()
+        self.look = Look(sys.stdout)
+        self.is_terminal = self.look.is_terminal
         self.has_failed = False  # something could not be written, and somebody wanted it
+        self.status = StatusLine()
         self._is_closed = False
         self._in_line = False  # the last line has no end yet
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._is_coloured = False  # by the program
+        self._text = TerminalText(self.look.takes_escapes) if self.is_terminal else None
 
     def write(self, data: bytes, is_last: bool = False) -> None:
         """A piece of a log; the last one leaves no character half done."""
-        if self.is_terminal:
-            text = printable(self._decoder.decode(data, is_last))
-            data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-        if data:
-            self._in_line = not data.endswith(b"\n")
-            self._put(sys.stdout.buffer.write, data)
+        with self.status.lock:
+            self._write(data, is_last)
+            self.status.draw()
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, colour: str = DIM) -> None:
         """A line of our own."""
-        self.end_line()
-        self._put(sys.stdout.write, text + "\n")
+        with self.status.lock:
+            self._end_line()
+            self._put(self.look.encoded(self.look.coloured(text, colour) + "\n"))
+            self.status.draw()
 
     def end_line(self) -> None:
         """What comes next begins a line, here and on standard error."""
-        self.write(b"", is_last=True)
-        if self._in_line:
-            self.write(b"\n")
+        with self.status.lock:
+            self._end_line()
 
     def begin_line(self) -> None:
-        """Before a line on standard error, which may be the same terminal."""
+        """Before lines on standard error, which may be the same terminal; ends the status line."""
+        with self.status.lock:
+            self.status.end()
+            self._begin_line()
+
+    def warn(self, message: str, colour: str = "") -> None:
+        """A line on standard error."""
+        with self.status.lock:
+            self.status.erase()
+            self._begin_line()
+            warn(self.status.look.coloured(self.status.look.encodable(message), colour))
+            self.status.draw()
+
+    def show_status(self, words: Callable[[int], str]) -> None:
+        """See StatusLine.show."""
+        self.status.show(words)
+
+    def _write(self, data: bytes, is_last: bool) -> None:
+        if self._text is None:
+            in_line = self._in_line if not data else not data.endswith(b"\n")
+        else:
+            data = self._shown(self._text, data, is_last)
+            in_line = self._text.in_line
+        self._put(data)
+        self._in_line = in_line
+        self.status.is_hidden = in_line and self.is_terminal
+
+    def _shown(self, text: TerminalText, data: bytes, is_last: bool) -> bytes:
+        """A piece as the terminal gets it. Where a line begins the terminal is in no colour, so
+        that lines of ours can come between; the program's then goes on in its own."""
+        before = text.colours
+        shown = text.take(data, is_last)
+        if not shown:
+            return b""
+        if not self._is_coloured:
+            shown = "".join(before) + shown
+        self._is_coloured = bool(text.colours) and text.in_line
+        if text.colours and not text.in_line:
+            shown += PLAIN
+        return shown.encode(self.look.encoding, "backslashreplace")
+
+    def _end_line(self) -> None:
+        self._write(b"", is_last=True)
+        self._uncolour()
+        if self._in_line:
+            self._put(b"\n")
+            self._in_line = self.status.is_hidden = False
+        if self._text is not None:
+            self._text.begin_line()
+            self._text.colours = []
+
+    def _begin_line(self) -> None:
         if self._in_line and self.is_terminal and sys.stderr.isatty():
-            self._in_line = False
+            self._uncolour()
+            self._in_line = self.status.is_hidden = False
+            if self._text is not None:
+                self._text.begin_line()
             warn("")
 
-    def warn(self, message: str) -> None:
-        """A line on standard error."""
-        self.begin_line()
-        warn(message)
+    def _uncolour(self) -> None:
+        if self._is_coloured:
+            self._is_coloured = False
+            self._put(PLAIN.encode())
 
-    def _put(self, write: Callable[[Any], Any], what: Any) -> None:
-        if self._is_closed:
+    def _put(self, data: bytes) -> None:
+        if self._is_closed or not data:
             return
+        if self.is_terminal:
+            self.status.erase()
         try:
-            write(what)
+            sys.stdout.buffer.write(data)
             sys.stdout.flush()
         except OSError as error:
             self._is_closed = True
@@ -1941,8 +2317,6 @@ class Screen:
 
 
 TITLES = {"compile": "compiler", "execute": "program"}
-NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
-FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
 
 
 class Shown:
@@ -2256,6 +2630,96 @@ def asked_for(wishes: list[Wish]) -> str:
     return f" It stands in {', '.join(places[:SHOWN_PLACES])}{more}." if places else ""
 
 
+# --- handouts/submit/waiting_line.py ------------------------------------------------------
+#
+# What a job is doing, in a line that is right each second.
+
+
+MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
+RUNNING = ("●", GREEN)
+WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
+
+
+class WaitingLine:
+    """Of the job that is looked at, since its phase began."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._job: dict[str, Any] = {}
+        self._phase: Any = None
+        self._phase_at: float | None = None  # when it began, if that was seen
+        self._came_at = 0.0  # when the queue said what is known
+
+    def look_at(self, job: dict[str, Any]) -> None:
+        """It is like that now."""
+        now = time.monotonic()
+        phase = phase_of(job), len(job.get("attempts") or [])
+        if phase != self._phase:
+            is_new = self._job or phase == ("queued", 0)  # else it may have begun long ago
+            self._phase, self._phase_at = phase, now if is_new else None
+        self._job, self._came_at = job, now
+
+    def words(self, columns: int) -> str:
+        """The line, no wider than that; what matters least is left out first."""
+        mark, colour = MARKS.get(phase_of(self._job), RUNNING)
+        parts = [printable(part) for part in self._parts() if part]
+        number, room = f"job {self._job['id']}", min(columns, WIDEST) - 1
+        while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
+            parts.pop()
+        line = cut(" · ".join(parts), room - 2)
+        gap = room - 2 - width_of(line) - len(number)
+        end = " " * gap + number if gap >= 3 else ""
+        return f"{self._look.coloured(mark, colour)} {line}{end}"
+
+    def _parts(self) -> list[str]:
+        """What is said of it, the most important first."""
+        job, phase = self._job, phase_of(self._job)
+        when = when_it_starts(job, time.monotonic() - self._came_at)
+        start = f"starts {when}" if when else ""
+        before = ends_first(job)
+        if phase == "queued":
+            missing = missing_host(job)
+            other = WAITS.get(str(job.get("waiting_for")), "")
+            return [
+                missing or other,
+                place_in_words(job),
+                "" if missing else start,
+                "" if missing else before,
+                self._since("waiting for "),
+                lost_before(job),
+            ]
+        stop = "being cancelled" if job.get("cancel_requested_at") else ""
+        where = f"on {job.get('executor')}"
+        if phase == "waiting":
+            head = f"compiled {where}, waits for {wanted_place(job)}"
+            return [head, stop, start, before, self._since("for "), lost_before(job)]
+        if phase == "compiling":
+            timer = self._timer("compile_seconds")
+            return [f"compiling {where}", stop, timer, start, before, lost_before(job)]
+        platform = str(job.get("platform") or "")
+        kind = f" ({platform})" if platform not in ("", "cuda", "cpu") else ""
+        timer = self._timer("execute_seconds")
+        return [f"running {where}{kind}", stop, timer, lost_before(job)]
+
+    def _since(self, words: str) -> str:
+        if self._phase_at is None:
+            return ""
+        return words + clock(time.monotonic() - self._phase_at)
+
+    def _timer(self, limit: str) -> str:
+        """How long the phase goes on, and how long it may."""
+        limits = self._job.get("limits")
+        most = limits.get(limit) if isinstance(limits, dict) else None
+        if not isinstance(most, (int, float)) or not 0 < most < 1e7:
+            return self._since("")
+        return f"{self._since('')} of {clock(most)}" if self._phase_at is not None else ""
+
+
+def phase_of(job: dict[str, Any]) -> str:
+    """Where the job is: "queued", or the phase of one that runs."""
+    return "queued" if job.get("state") == "queued" else str(job.get("phase") or "executing")
+
+
 # --- handouts/submit/job_client.py --------------------------------------------------------
 #
 # One job: submitting it, waiting for it, cancelling it.
@@ -2274,6 +2738,7 @@ class Client(Persistent):
     def __init__(self, queue: StreamingQueue) -> None:
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
+        self._line = WaitingLine(self.screen.status.look)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
 
     def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
@@ -2315,7 +2780,10 @@ class Client(Persistent):
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):
             self._look_at(job)
-            job = self._follow(job)
+            try:
+                job = self._follow(job)
+            finally:
+                self.screen.status.end()
         return job
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -2367,7 +2835,12 @@ class Client(Persistent):
     def _look_at(self, job: dict[str, Any]) -> None:
         """Says what a job that is not over waits for."""
         self.live.look_at(job)
-        if not is_over(job):
+        if is_over(job):
+            self.screen.status.end()
+        elif self.screen.status.is_used:
+            self._line.look_at(job)
+            self.screen.show_status(self._line.words)
+        else:
             self.say(status_line(job), what_changes(job))
 
     def _job(self, answer: Answer) -> dict[str, Any]:
@@ -2533,6 +3006,107 @@ def save_log(log: Any, path: Path) -> bool:
     return True
 
 
+# --- handouts/submit/ending_lines.py ------------------------------------------------------
+#
+# What became of a job, each in one line.
+
+
+EXPLAINED = {
+    "succeeded": "succeeded",
+    "compile_error": "did not compile",
+    "compile_timeout": "took too long to compile",
+    "runtime_error": "failed",
+    "runtime_timeout": "ran too long and was stopped",
+    "memory_exceeded": "used too much memory and was stopped",
+    "output_exceeded": "printed too much and was stopped",
+}
+# As Linux numbers them; the student's system may have others.
+SIGNALS = {
+    4: "SIGILL",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    13: "SIGPIPE",
+    15: "SIGTERM",
+    25: "SIGXFSZ",
+    31: "SIGSYS",
+}
+
+
+def attempt_line(attempt: dict[str, Any]) -> str:
+    """How an attempt without a result ended."""
+    ended = attempt.get("ending") or "open"
+    why = ": " + attempt["reason"] if attempt.get("reason") else ""
+    return printable(f"Attempt {attempt['number']} on {attempt['executor']} {ended}{why}")
+
+
+def ending_line(job: dict[str, Any]) -> str:
+    """What became of the job, in a line."""
+    head = f"--- job {job['id']} "
+    if job["state"] == "cancelled":
+        by = job.get("replaced_by")
+        return head + (f"was replaced by your job {by} ---" if by else "was cancelled ---")
+    if job["state"] == "failed":
+        tries = len(job.get("attempts", []))
+        return (
+            f"{head}could not be run: {tries} hosts were lost with it. "
+            "Not your fault; tell the course staff ---"
+        )
+    result = job["result"]
+    words = EXPLAINED.get(job["outcome"], str(job["outcome"])) + why_it_ended(result)
+    missing = what_is_left_out(job)
+    if missing:
+        words += (", but " if job["outcome"] == "succeeded" else ", and ") + missing
+    return head + printable(f"{words}: {', '.join(how_it_went(job))} ---")
+
+
+def how_it_went(job: dict[str, Any]) -> list[str]:
+    """How long it took, what it needed and where it ran, as far as the result says so."""
+    result = job["result"]
+    details = details_of(result)
+    compiled, ran = result.get("compile_seconds"), result.get("execute_seconds")
+    told = []
+    if job.get("cached") or details.get("compiled_before"):
+        told.append("compiled before (cached)")
+    elif compiled:
+        told.append(f"compiled in {in_time(compiled)}")
+    if ran is not None:
+        told.append(f"ran in {in_time(ran)}")
+    memory = details.get("execute_memory_bytes")
+    if isinstance(memory, int) and memory > 0:
+        told.append(f"peak memory {in_size(memory)}")
+    gpu = details.get("gpu")
+    name = str(gpu.get("name") or "") if isinstance(gpu, dict) else ""
+    kind = f" ({name[7:] if name.startswith('NVIDIA ') else name})" if name else ""
+    return [*told, f"on {job.get('executor')}{kind}"]
+
+
+def details_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What else the executor said."""
+    details = result.get("details")
+    return details if isinstance(details, dict) else {}
+
+
+def why_it_ended(result: dict[str, Any]) -> str:
+    """The limit, signal or exit status that a result has, in parentheses; "" if it has none."""
+    limit = details_of(result).get("limit")
+    if limit:
+        return f" (limit: {printable(str(limit))})"
+    if result.get("signal"):
+        return f" (killed by signal {result['signal']}{signal_name(result['signal'])})"
+    if result.get("exit_code"):
+        return f" (exit status {result['exit_code']})"
+    return ""
+
+
+def signal_name(number: int) -> str:
+    """Such as ", SIGSEGV" for 11, as Linux numbers them; "" for a signal without a name here."""
+    name = SIGNALS.get(number)
+    return f", {name}" if name else ""
+
+
 # --- handouts/submit/show.py --------------------------------------------------------------
 #
 # What the student sees of a job that is over.
@@ -2546,20 +3120,24 @@ def show(job: dict[str, Any], live: Live) -> int:
         live.screen.warn(attempt_line(attempt))
     live.finish(job)
     if result is None:
-        warn(ending_line(job))
+        live.screen.warn(ending_line(job), YELLOW)
         return NO_RESULT
-    live.screen.line(ending_line(job))
+    has_succeeded = job["outcome"] == "succeeded"
+    is_whole = not what_is_left_out(job)
+    live.screen.line(ending_line(job), RED if not has_succeeded else GREEN if is_whole else YELLOW)
     if slowed_by_heat(result):
         warn(
             "The GPU was slowed down by heat when the program ended: "
             "its times may be longer than usual."
         )
-    return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
+    if not has_succeeded:
+        return PROGRAM_FAILED
+    return SUCCEEDED if is_whole else UNSAVED
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:
     """Whether the executor said that of the GPU."""
-    gpu = (result.get("details") or {}).get("gpu")
+    gpu = details_of(result).get("gpu")
     return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
 
 

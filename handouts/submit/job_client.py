@@ -19,6 +19,7 @@ from handouts.submit.screen import Screen
 from handouts.submit.stop import REFUSED, UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import Submission
+from handouts.submit.waiting_line import WaitingLine
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
@@ -33,6 +34,7 @@ class Client(Persistent):
     def __init__(self, queue: StreamingQueue) -> None:
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
+        self._line = WaitingLine(self.screen.status.look)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
 
     def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
@@ -74,7 +76,10 @@ class Client(Persistent):
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):
             self._look_at(job)
-            job = self._follow(job)
+            try:
+                job = self._follow(job)
+            finally:
+                self.screen.status.end()
         return job
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +131,12 @@ class Client(Persistent):
     def _look_at(self, job: dict[str, Any]) -> None:
         """Says what a job that is not over waits for."""
         self.live.look_at(job)
-        if not is_over(job):
+        if is_over(job):
+            self.screen.status.end()
+        elif self.screen.status.is_used:
+            self._line.look_at(job)
+            self.screen.show_status(self._line.words)
+        else:
             self.say(status_line(job), what_changes(job))
 
     def _job(self, answer: Answer) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from handouts.submit.left_out import FOUND_NOTE, NOTE
 from handouts.submit.screen import Screen
 
 TITLES = {"compile": "compiler", "execute": "program"}
-NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
-FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
 
 
 class Shown:
