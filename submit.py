@@ -55,51 +55,53 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (111, "handouts/client/errors.py", 6),
-    (133, "handouts/client/words.py", 10),
-    (169, "handouts/client/auth.py", 14),
-    (227, "handouts/client/tracebacks.py", 12),
-    (260, "handouts/submit/as_typed.py", 9),
-    (296, "handouts/submit/c_includes.py", 8),
-    (351, "handouts/submit/printable.py", 7),
-    (366, "handouts/submit/relative_names.py", 11),
-    (403, "handouts/submit/stop.py", 5),
-    (426, "handouts/submit/wishes.py", 8),
-    (467, "handouts/submit/compiler_flags.py", 10),
-    (539, "handouts/client/job_file_names.py", 8),
-    (581, "handouts/submit/python_imports.py", 13),
-    (650, "handouts/submit/source_file.py", 11),
-    (722, "handouts/submit/gather.py", 19),
-    (834, "handouts/submit/together.py", 12),
-    (871, "handouts/submit/data_files.py", 16),
-    (904, "handouts/submit/options.py", 15),
-    (1068, "handouts/submit/directives.py", 18),
-    (1218, "handouts/submit/submission.py", 22),
-    (1325, "handouts/submit/hints.py", 15),
-    (1360, "handouts/client/answer.py", 8),
-    (1409, "handouts/client/retries.py", 9),
-    (1423, "handouts/client/connection.py", 19),
-    (1587, "handouts/submit/streams.py", 11),
-    (1632, "handouts/submit/job_events.py", 14),
-    (1711, "handouts/submit/moments.py", 7),
-    (1784, "handouts/submit/job_lines.py", 10),
-    (1890, "handouts/submit/left_out.py", 10),
-    (1936, "handouts/submit/terminals.py", 8),
-    (2040, "handouts/submit/status_line.py", 13),
-    (2123, "handouts/submit/terminal_text.py", 16),
-    (2202, "handouts/submit/screen.py", 17),
-    (2319, "handouts/submit/live.py", 10),
-    (2454, "handouts/submit/persistent.py", 16),
-    (2531, "handouts/submit/older_queue.py", 13),
-    (2590, "handouts/submit/refusals.py", 12),
-    (2638, "handouts/submit/waiting_line.py", 20),
-    (2728, "handouts/submit/job_client.py", 24),
-    (2873, "handouts/submit/file_names.py", 14),
-    (2900, "handouts/submit/output_files.py", 18),
-    (2981, "handouts/submit/log_files.py", 16),
-    (3014, "handouts/submit/ending_lines.py", 12),
-    (3115, "handouts/submit/show.py", 15),
-    (3147, "handouts/submit/main.py", 55),
+    (113, "handouts/client/errors.py", 6),
+    (135, "handouts/client/words.py", 10),
+    (171, "handouts/client/auth.py", 14),
+    (229, "handouts/client/tracebacks.py", 12),
+    (262, "handouts/submit/as_typed.py", 9),
+    (298, "handouts/submit/compile_log.py", 7),
+    (361, "handouts/submit/c_includes.py", 8),
+    (416, "handouts/submit/printable.py", 7),
+    (431, "handouts/submit/relative_names.py", 11),
+    (468, "handouts/submit/stop.py", 5),
+    (491, "handouts/submit/wishes.py", 8),
+    (532, "handouts/submit/compiler_flags.py", 10),
+    (604, "handouts/client/job_file_names.py", 8),
+    (646, "handouts/submit/python_imports.py", 13),
+    (715, "handouts/submit/source_file.py", 11),
+    (787, "handouts/submit/gather.py", 19),
+    (899, "handouts/submit/together.py", 12),
+    (936, "handouts/submit/data_files.py", 16),
+    (969, "handouts/submit/options.py", 15),
+    (1133, "handouts/submit/directives.py", 18),
+    (1283, "handouts/submit/submission.py", 22),
+    (1390, "handouts/submit/hints.py", 15),
+    (1425, "handouts/client/answer.py", 8),
+    (1474, "handouts/client/retries.py", 9),
+    (1488, "handouts/client/connection.py", 19),
+    (1652, "handouts/submit/streams.py", 11),
+    (1697, "handouts/submit/job_events.py", 14),
+    (1776, "handouts/submit/moments.py", 7),
+    (1849, "handouts/submit/job_lines.py", 10),
+    (1955, "handouts/submit/left_out.py", 10),
+    (2003, "handouts/submit/terminals.py", 8),
+    (2107, "handouts/submit/status_line.py", 13),
+    (2190, "handouts/submit/terminal_text.py", 16),
+    (2269, "handouts/submit/screen.py", 17),
+    (2386, "handouts/submit/live.py", 11),
+    (2534, "handouts/submit/persistent.py", 16),
+    (2611, "handouts/submit/older_queue.py", 13),
+    (2670, "handouts/submit/refusals.py", 12),
+    (2718, "handouts/submit/waiting_line.py", 20),
+    (2808, "handouts/submit/job_client.py", 24),
+    (2953, "handouts/submit/file_names.py", 14),
+    (2980, "handouts/submit/output_files.py", 18),
+    (3061, "handouts/submit/log_files.py", 16),
+    (3094, "handouts/submit/ending_lines.py", 12),
+    (3195, "handouts/submit/readings.py", 8),
+    (3349, "handouts/submit/show.py", 18),
+    (3403, "handouts/submit/main.py", 56),
 )
 
 
@@ -286,6 +288,69 @@ def quoted(word: str) -> str:
     if re.fullmatch(r"[\w@%+=:,./\\~-]+", word):
         return word
     return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
+
+
+# --- handouts/submit/compile_log.py -------------------------------------------------------
+#
+# A compiler's log: with the student's own paths, and its errors in a line.
+
+
+# Every file is compiled as "./NAME", seen from the folder of the main one.
+OWN_PATH = re.compile(rb'^((?:In file included |  +)from |\d+ errors? .*?"|)\./', re.MULTILINE)
+NVCC_PLACE = re.compile(rb"^([^\n()]{1,4096})\((\d{1,9})\)(?=: )", re.MULTILINE)
+# With a place; of ptxas, nvlink and nvcc; of the linker; of another compiler as a whole.
+ERRORS = r"""
+      ^ (?P<place> (?: [A-Za-z] : )? [^\n:]{1,4096} : \d+ ) (?: :\d+ )? :[ ]
+        (?: catastrophic[ ] | internal[ ] | fatal[ ] )? error (?: [ ]\#[\w-]+ )? :[ ] (?P<words>.*)
+    | ^ (?: ptxas | nvlink | nvcc ) [ ] (?: [^\n;]* ;[ ] )? (?: error | fatal ) \s* :[ ]
+        (?! Ptx[ ]assembly[ ]aborted ) (?P<tool>.*)
+    | ^ [^\n]*? (?P<linker> undefined[ ]reference[ ]to .* | multiple[ ]definition[ ]of [^\n;]*
+        | cannot[ ]find[ ]-l .* )
+    | ^ (?: cc1\w* | [\w-]*\+\+ | gcc | cc | as | clang ) :[ ]
+        (?: fatal[ ] )? error:[ ] (?P<whole>.*)
+"""
+STOPPED = re.compile("^Error limit reached|too many errors", re.MULTILINE)
+
+
+class OwnPaths:
+    """Writes the paths as the student typed them, in pieces that may be cut anywhere."""
+
+    def __init__(self, folder: str = "") -> None:
+        """`folder`: what was typed before the main file's name, with its slash."""
+        self._folder = folder.encode("utf-8", "surrogateescape")
+        self._held = b""  # a line without an end
+
+    def take(self, data: bytes, is_last: bool = False) -> bytes:
+        """The next whole lines; at last what is left."""
+        lines, end, self._held = (self._held + data).rpartition(b"\n")
+        if is_last:
+            lines, self._held = lines + end + self._held, b""
+            return self.of(lines)
+        return self.of(lines + end)
+
+    def of(self, log: bytes) -> bytes:
+        """As "src/err1.cu:4: error: …", which terminals and editors open."""
+        log = OWN_PATH.sub(lambda found: found[1] + self._folder, log)
+        return NVCC_PLACE.sub(rb"\1:\2", log)
+
+
+def errors_in_a_line(log: str, paths: OwnPaths) -> str:
+    """How many errors a log has, and the first; "" if there is none that is known as one."""
+    text = paths.of(log.encode("utf-8", "surrogateescape")).decode("utf-8", "backslashreplace")
+    found = list(
+        dict.fromkeys(map(error_in_words, re.finditer(ERRORS, text, re.MULTILINE | re.VERBOSE)))
+    )
+    if len(found) < 2:
+        return f"✗ 1 error: {found[0]}" if found else ""
+    more = " or more" if STOPPED.search(text) else ""
+    return f"✗ {len(found)}{more} errors; the first: {found[0]}"
+
+
+def error_in_words(error: re.Match[str]) -> str:
+    """An error's place, if it has one, and its words."""
+    if error["place"]:
+        return f"{error['place']}: {error['words']}"
+    return str(error["tool"] or error["linker"] or error["whole"])
 
 
 # --- handouts/submit/c_includes.py --------------------------------------------------------
@@ -1890,6 +1955,7 @@ def ends_first(job: dict[str, Any]) -> str:
 NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
 FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
 HEAD_SHARE = 0.75  # of what is kept of a log stands before the note
+LEAST_KEPT = 64  # bytes of a log
 
 
 def what_is_left_out(job: dict[str, Any]) -> str:
@@ -1923,7 +1989,8 @@ def printed_left_out(result: dict[str, Any]) -> int:
     log = str(result.get("execute_log") or "").encode("utf-8", "surrogateescape")
     for note in FOUND_NOTE.finditer(log):
         before, after = note.start(), len(log) - note.end() - 1
-        if before == int((before + after) * HEAD_SHARE):
+        is_share = before == int((before + after) * HEAD_SHARE)
+        if is_share and before + after >= LEAST_KEPT:
             return int(note[1])
     return 0
 
@@ -2332,6 +2399,7 @@ class Live:
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
+        self.paths = OwnPaths()
         self._attempt = 0
         self._logs = {log: Shown() for log in TITLES}
         self._title = ""
@@ -2360,7 +2428,7 @@ class Live:
         note = NOTE % (offset - shown.end) if offset > shown.end else b""
         shown.end = offset + len(data)
         self._under(TITLES[log])
-        self.screen.write(note + data)
+        self._write(log, note + data)
 
     def look_at(self, job: dict[str, Any]) -> None:
         """Begins anew where the attempt that was shown has ended, and the job waits for another.
@@ -2383,6 +2451,7 @@ class Live:
             for log in TITLES:
                 text = str(logs.get(f"{log}_log") or "")
                 self._complete(log, text.encode("utf-8", "surrogateescape"))
+        self._end_title()
         self.screen.end_line()
 
     def _complete(self, log: str, data: bytes) -> None:
@@ -2394,9 +2463,19 @@ class Live:
             title = f"{title}, from byte {len(shown.whole)} on"
         if rest:
             self._under(title)
-            self.screen.write(rest)
+            self._write(log, rest)
+
+    def _write(self, log: str, data: bytes) -> None:
+        """On a terminal a compiler names files as their student does; a file gets its bytes."""
+        is_changed = log == "compile" and self.screen.is_terminal
+        self.screen.write(self.paths.take(data) if is_changed else data)
+
+    def _end_title(self) -> None:
+        """What was held back of the last line is shown."""
+        self.screen.write(self.paths.take(b"", is_last=True))
 
     def _begin(self, attempt: int) -> None:
+        self._end_title()
         if any(shown.end for shown in self._logs.values()):
             self.screen.line("--- the host was lost: what is above does not count ---")
         self._attempt, self._title = attempt, ""
@@ -2404,6 +2483,7 @@ class Live:
 
     def _under(self, title: str) -> None:
         if title != self._title:
+            self._end_title()
             self.screen.line(f"--- {title} ---")
             self._title = title
 
@@ -3107,6 +3187,160 @@ def signal_name(number: int) -> str:
     return f", {name}" if name else ""
 
 
+# --- handouts/submit/readings.py ----------------------------------------------------------
+#
+# What common failures mean, in plain words, and what to look at.
+
+
+READ_BYTES = 20_000  # of the end of a log
+# An outcome, a signal or an exit status, or nothing for a program that failed in any way; what must
+# stand in its log; what it means. The first that fits is said. It is one string, and read only when
+# something failed, because all of this script is compiled at each start.
+READINGS = r"""
+compile_error | undefined reference to|Undefined reference|Unresolved extern | A function is
+    declared and used, but its code was not found. Often the file that has it was not sent
+    (--with FILE), or a library is missing (--flag=-lNAME).
+compile_error | uses too much shared data | A kernel has more __shared__ memory than a block may
+    have (48 KiB). Make the array smaller, or use dynamic shared memory.
+compile_timeout | | Compiling took too long. Often templates or unrolled loops (#pragma unroll)
+    make too much code.
+output_exceeded | | The program printed without end, or far too much. Often a loop that does not
+    stop, or a print in each thread of a kernel.
+memory_exceeded | | The program used more memory on the host than it may. Look at the largest
+    arrays (malloc, new, std::vector), and at what a loop allocates and does not free.
+runtime_timeout | | The program did not end in time. Often a loop that does not stop, in a
+    kernel or on the host, or __syncthreads() that not all threads of a block reach.
+SIGXFSZ | | The program wrote a larger file than it may.
+| cudaErrorIllegalAddress|an illegal memory access was encountered|CUDA_ERROR_ILLEGAL_ADDRESS |
+    A kernel read or wrote outside of its arrays. Look at the index: does the last block check i
+    < n? Was the array allocated with as many bytes, and is it memory of the GPU?
+| cudaErrorMisalignedAddress|misaligned address | A kernel used an address that does not fit its
+    type. Often a float4 or int4 is read at an index that is no multiple of 4, or a pointer was
+    cast.
+| cudaErrorLaunchOutOfResources|too many resources requested for launch | A block needs more
+    registers or threads than the GPU has. Use fewer threads in a block, or __launch_bounds__.
+| cudaErrorInvalidConfiguration|invalid configuration argument | The launch <<<blocks,
+    threads>>> is not possible. Often more than 1024 threads in a block, no blocks at all (n /
+    256 is 0 for a small n), or too much shared memory.
+| cudaErrorNoKernelImageForDevice|no kernel image is available | The program was compiled for
+    another kind of GPU than it ran on. Often a flag such as --flag=-arch=… names one; leave it
+    out, or ask for that --platform.
+| cudaErrorUnsupportedPtxVersion|unsupported toolchain|cudaErrorInvalidPtx|a PTX JIT compilation
+    failed | The GPU's driver could not use the code that was compiled. Often a flag such as
+    --flag=-arch=… names a kind of GPU; leave it out. If there is none, tell the course staff.
+| cudaErrorInsufficientDriver|driver version is insufficient | The GPU host's driver is older
+    than the compiler. That is not your program's fault; tell the course staff.
+| cudaErrorNoDevice|no CUDA-capable device | The program found no GPU. Did it run on a host
+    without one (--platform cpu)? If not, tell the course staff.
+| cudaErrorAssert|device-side assert triggered | An assert() in a kernel was false; the line
+    above names it.
+| cudaErrorIllegalInstruction|an illegal instruction was encountered | A kernel met code that
+    the GPU does not have. Often the stack was overwritten, or a function pointer is wrong.
+| cudaErrorHardwareStackError|stack error|cudaErrorInvalidPc|invalid program counter | A
+    kernel's stack was overwritten. Often recursion that is too deep, or a local array written
+    outside of its bounds.
+| cudaErrorInvalidAddressSpace|operation not supported on global/shared address space | A kernel
+    used a pointer to another kind of memory than it took it for (shared, global, local).
+| cudaErrorInvalidDevicePointer|invalid device pointer | A pointer that is not the GPU's was
+    given to CUDA. Often memory of malloc is freed with cudaFree, or it is freed twice.
+| cudaErrorInvalidDeviceFunction|invalid device function | CUDA does not have this kernel for
+    this GPU. Often a flag such as --flag=-arch=… names another kind; leave it out.
+| cudaErrorInvalidResourceHandle|invalid resource handle | A stream or event is used that does
+    not exist: not created yet, or destroyed already.
+| cudaErrorLaunchTimeout|the launch timed out | A kernel took too long. Often a loop that does
+    not end.
+| cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED | The GPU's
+    memory was not enough. Look at the sizes given to cudaMalloc: bytes, not elements; is n * n
+    too large for an int?
+| out of memory | Memory was not enough. In a message of CUDA it is the GPU's: look at the sizes
+    given to cudaMalloc.
+| cudaErrorLaunchFailure|unspecified launch failure | A kernel was stopped by the GPU. Often it
+    uses a wrong pointer: memory of the host, or an address far outside of its arrays.
+| cudaErrorInvalidValue|CUDA[^\n]*invalid argument|cuda\w*[^\n]*invalid argument | A function of
+    CUDA was given a value that it does not take. Often the direction of cudaMemcpy, a size, or
+    a pointer that is not set.
+| ^ModuleNotFoundError: No module named '[^'\n]+' | A Python module was not found. Is it a file
+    of yours beside the program (--with FILE)? Others must be on the host.
+| ^SyntaxError: | Python cannot read the program; the line is named above.
+127 | error while loading shared libraries | A library that the program needs is not on the
+    host. Tell the course staff which.
+| terminate called[^\n]*\n?[^\n]*std::bad_alloc | The host's memory was not enough for an array
+    (std::bad_alloc). Often its size is negative or far too large.
+SIGABRT | double free|free\(\): |munmap_chunk|malloc\(\): |corrupted | The host's heap is
+    damaged: memory was freed twice, or an array was written outside of its bounds before that.
+SIGABRT | stack smashing detected | An array in a function of the host was written outside of
+    its bounds.
+SIGABRT | Assertion .* failed | An assert() of the host was false; the line above names it.
+SIGABRT | terminate called | A C++ exception was thrown and not caught; the lines above say
+    which.
+SIGABRT | | The program ended itself with abort(). Often an assert(), or an exception that was
+    not caught.
+SIGSEGV | | The host's part used a wrong address. Often a pointer to the GPU's memory is read on
+    the host (copy it with cudaMemcpy first), an index is outside of an array, or a large local
+    array does not fit the stack.
+SIGBUS | | The host's part used an address that has no memory behind it. Often a file that is
+    mapped and shorter than thought, or a misaligned pointer.
+SIGFPE | | The host's part divided a whole number by 0.
+SIGILL | | The processor of the host does not have an instruction that the program uses, such as
+    AVX-512. Leave out --flag=-march=…, or ask for another --platform.
+SIGKILL | | The program was killed. Often its memory was not enough.
+SIGSYS | | The program used a system call that is not allowed here.
+SIGPIPE | | The program wrote to a pipe that nobody reads any more.
+127 | | Exit status 127 often means that a program or library was not found.
+126 | | Exit status 126 often means that a file could not be executed.
+"""
+CUDA_NUMBERS = {
+    2: "cudaErrorMemoryAllocation",
+    9: "cudaErrorInvalidConfiguration",
+    35: "cudaErrorInsufficientDriver",
+    100: "cudaErrorNoDevice",
+    209: "cudaErrorNoKernelImageForDevice",
+    222: "cudaErrorUnsupportedPtxVersion",
+    700: "cudaErrorIllegalAddress",
+    701: "cudaErrorLaunchOutOfResources",
+    702: "cudaErrorLaunchTimeout",
+    710: "cudaErrorAssert",
+    714: "cudaErrorHardwareStackError",
+    715: "cudaErrorIllegalInstruction",
+    716: "cudaErrorMisalignedAddress",
+    717: "cudaErrorInvalidAddressSpace",
+    718: "cudaErrorInvalidPc",
+    719: "cudaErrorLaunchFailure",
+}
+# A number alone says nothing; at the end of such words it is CUDA's.
+CUDA_NUMBER = re.compile(
+    r"cuda[^\n]{0,80}?(?:error|code|status|failed|failure)"
+    r"[\s:=(#]*(?:code|status|number)?[\s:=(#]*(\d{1,3})(?=\)|\.?\s*$|\s*[(:,]\s*[a-z])",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def reading_of(job: dict[str, Any], signal: str) -> str:
+    """What it often means that the program failed so; "" where nothing is known, or it did not.
+
+    `signal`: the name of the one that ended it, or "".
+    """
+    result = job["result"]
+    if not result or job["outcome"] == "succeeded":
+        return ""
+    name = "compile_log" if job["outcome"].startswith("compile") else "execute_log"
+    log = with_names(str(result.get(name) or "")[-READ_BYTES:])
+    happened = {job["outcome"], signal, str(result.get("exit_code"))}
+    for line in READINGS.strip().replace("\n    ", " ").splitlines():
+        what, _, rest = line.partition("|")
+        pattern, _, words = rest.rpartition("|")
+        is_meant = what.strip() in happened if what.strip() else "runtime_error" in happened
+        if is_meant and re.search(pattern.strip(), log, re.MULTILINE):
+            return words.strip()
+    return ""
+
+
+def with_names(log: str) -> str:
+    """The log, and at its end the name of the error that it gives by CUDA's number."""
+    found = CUDA_NUMBER.search(log)
+    return f"{log}\n{CUDA_NUMBERS.get(int(found[1]), '')}" if found else log
+
+
 # --- handouts/submit/show.py --------------------------------------------------------------
 #
 # What the student sees of a job that is over.
@@ -3131,8 +3365,30 @@ def show(job: dict[str, Any], live: Live) -> int:
             "its times may be longer than usual."
         )
     if not has_succeeded:
+        explain(job, live)
         return PROGRAM_FAILED
     return SUCCEEDED if is_whole else UNSAVED
+
+
+def explain(job: dict[str, Any], live: Live) -> None:
+    """Says what went wrong: how many errors a compile had, what a failure often means."""
+    if job["outcome"] == "compile_error":
+        errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
+        if errors:
+            live.screen.warn(printable(errors), RED)
+    signal = SIGNALS.get(job["result"].get("signal"), "")
+    reading = reading_of(job, signal)
+    if reading:
+        live.screen.warn(wrapped(f"What this often means: {reading}", live.screen.status.look))
+
+
+def wrapped(text: str, look: Look) -> str:
+    """The text in lines of whole words, where it is for a terminal."""
+    if not look.is_terminal:
+        return text
+    import textwrap  # only here, since it takes time to import
+
+    return textwrap.fill(text, max(20, min(look.columns, 100) - 1))
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:
@@ -3148,6 +3404,8 @@ def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
+    if submission:
+        client.live.paths = OwnPaths(str(options.file)[: -len(submission.main)])
     job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:

@@ -10,6 +10,7 @@ from handouts.client.words import in_size
 NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
 FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
 HEAD_SHARE = 0.75  # of what is kept of a log stands before the note
+LEAST_KEPT = 64  # bytes of a log
 
 
 def what_is_left_out(job: dict[str, Any]) -> str:
@@ -43,6 +44,7 @@ def printed_left_out(result: dict[str, Any]) -> int:
     log = str(result.get("execute_log") or "").encode("utf-8", "surrogateescape")
     for note in FOUND_NOTE.finditer(log):
         before, after = note.start(), len(log) - note.end() - 1
-        if before == int((before + after) * HEAD_SHARE):
+        is_share = before == int((before + after) * HEAD_SHARE)
+        if is_share and before + after >= LEAST_KEPT:
             return int(note[1])
     return 0

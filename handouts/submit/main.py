@@ -40,6 +40,7 @@ from handouts.client.errors import BadSetup, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
 from handouts.submit.as_typed import as_typed, remember
+from handouts.submit.compile_log import OwnPaths
 from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.job_client import Client
 from handouts.submit.log_files import save_logs
@@ -56,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
+    if submission:
+        client.live.paths = OwnPaths(str(options.file)[: -len(submission.main)])
     job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from handouts.client.words import warn
-from handouts.submit.ending_lines import attempt_line, details_of, ending_line
+from handouts.submit.compile_log import errors_in_a_line
+from handouts.submit.ending_lines import SIGNALS, attempt_line, details_of, ending_line
 from handouts.submit.left_out import what_is_left_out
 from handouts.submit.live import Live
+from handouts.submit.printable import printable
+from handouts.submit.readings import reading_of
 from handouts.submit.stop import NO_RESULT, PROGRAM_FAILED, SUCCEEDED, UNSAVED
-from handouts.submit.terminals import GREEN, RED, YELLOW
+from handouts.submit.terminals import GREEN, RED, YELLOW, Look
 
 
 def show(job: dict[str, Any], live: Live) -> int:
@@ -31,8 +34,30 @@ def show(job: dict[str, Any], live: Live) -> int:
             "its times may be longer than usual."
         )
     if not has_succeeded:
+        explain(job, live)
         return PROGRAM_FAILED
     return SUCCEEDED if is_whole else UNSAVED
+
+
+def explain(job: dict[str, Any], live: Live) -> None:
+    """Says what went wrong: how many errors a compile had, what a failure often means."""
+    if job["outcome"] == "compile_error":
+        errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
+        if errors:
+            live.screen.warn(printable(errors), RED)
+    signal = SIGNALS.get(job["result"].get("signal"), "")
+    reading = reading_of(job, signal)
+    if reading:
+        live.screen.warn(wrapped(f"What this often means: {reading}", live.screen.status.look))
+
+
+def wrapped(text: str, look: Look) -> str:
+    """The text in lines of whole words, where it is for a terminal."""
+    if not look.is_terminal:
+        return text
+    import textwrap  # only here, since it takes time to import
+
+    return textwrap.fill(text, max(20, min(look.columns, 100) - 1))
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:
