@@ -28,8 +28,8 @@ def job(outcome: str = "succeeded", log: bytes = b"", **more: Any) -> dict[str, 
     ("seconds", "words"),
     [
         (0.0, "0 µs"), (0.0004, "400 µs"), (0.0012, "1.2 ms"), (0.0123, "12.3 ms"),
-        (0.42, "420 ms"), (0.9994, "999 ms"), (0.9996, "1.00 s"), (1.93, "1.93 s"), (59.99, "59.99 s"),
-        (60, "1 min 0 s"), (75.2, "1 min 15 s"), (7200, "120 min 0 s"),
+        (0.42, "420 ms"), (0.9994, "999 ms"), (0.9996, "1.00 s"), (1.93, "1.93 s"),
+        (59.99, "59.99 s"), (60, "1 min 0 s"), (75.2, "1 min 15 s"), (7200, "120 min 0 s"),
     ],
 )  # fmt: skip
 def test_how_long_it_took(seconds: float, words: str) -> None:
