@@ -86,22 +86,22 @@ PARTS = (
     (1849, "handouts/submit/job_lines.py", 10),
     (1955, "handouts/submit/left_out.py", 10),
     (2003, "handouts/submit/terminals.py", 8),
-    (2107, "handouts/submit/status_line.py", 13),
-    (2190, "handouts/submit/terminal_text.py", 16),
-    (2269, "handouts/submit/screen.py", 17),
-    (2386, "handouts/submit/live.py", 11),
-    (2534, "handouts/submit/persistent.py", 16),
-    (2611, "handouts/submit/older_queue.py", 13),
-    (2670, "handouts/submit/refusals.py", 12),
-    (2718, "handouts/submit/waiting_line.py", 20),
-    (2808, "handouts/submit/job_client.py", 24),
-    (2953, "handouts/submit/file_names.py", 14),
-    (2980, "handouts/submit/output_files.py", 18),
-    (3061, "handouts/submit/log_files.py", 16),
-    (3094, "handouts/submit/ending_lines.py", 12),
-    (3195, "handouts/submit/readings.py", 8),
-    (3349, "handouts/submit/show.py", 18),
-    (3403, "handouts/submit/main.py", 56),
+    (2117, "handouts/submit/status_line.py", 13),
+    (2200, "handouts/submit/terminal_text.py", 16),
+    (2279, "handouts/submit/screen.py", 17),
+    (2396, "handouts/submit/live.py", 11),
+    (2544, "handouts/submit/persistent.py", 16),
+    (2621, "handouts/submit/older_queue.py", 13),
+    (2680, "handouts/submit/refusals.py", 12),
+    (2728, "handouts/submit/waiting_line.py", 20),
+    (2818, "handouts/submit/job_client.py", 24),
+    (2963, "handouts/submit/file_names.py", 14),
+    (2990, "handouts/submit/output_files.py", 18),
+    (3071, "handouts/submit/log_files.py", 16),
+    (3104, "handouts/submit/ending_lines.py", 12),
+    (3206, "handouts/submit/readings.py", 8),
+    (3360, "handouts/submit/show.py", 18),
+    (3406, "handouts/submit/main.py", 56),
 )
 
 
@@ -2003,6 +2003,7 @@ def printed_left_out(result: dict[str, Any]) -> int:
 RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
 PLAIN = "\x1b[0m"
 USUAL_COLUMNS = 80
+WIDEST_TEXT = 100
 # What stands for characters of ours where the encoding has none of them; no wider than they are.
 IN_ASCII = {
     "·": "-",
@@ -2037,6 +2038,15 @@ class Look:
     def coloured(self, text: str, colour: str) -> str:
         """The text in that colour, where colours are wanted."""
         return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
+
+    def wrapped(self, text: str) -> str:
+        """The text in lines of whole words, on a terminal."""
+        if not self.is_terminal or width_of(text) <= self.columns:
+            return text
+        import textwrap  # only here, since it takes time to import
+
+        width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
     def encodable(self, text: str) -> str:
         """The text in characters that the output has, as far as they are ours."""
@@ -3151,7 +3161,8 @@ def how_it_went(job: dict[str, Any]) -> list[str]:
     if job.get("cached") or details.get("compiled_before"):
         told.append("compiled before (cached)")
     elif compiled:
-        told.append(f"compiled in {in_time(compiled)}")
+        has_program = not job["outcome"].startswith("compile")
+        told.append(f"{'compiled in' if has_program else 'the compiler took'} {in_time(compiled)}")
     if ran is not None:
         told.append(f"ran in {in_time(ran)}")
     memory = details.get("execute_memory_bytes")
@@ -3358,7 +3369,8 @@ def show(job: dict[str, Any], live: Live) -> int:
         return NO_RESULT
     has_succeeded = job["outcome"] == "succeeded"
     is_whole = not what_is_left_out(job)
-    live.screen.line(ending_line(job), RED if not has_succeeded else GREEN if is_whole else YELLOW)
+    line = live.screen.look.wrapped(ending_line(job))
+    live.screen.line(line, RED if not has_succeeded else GREEN if is_whole else YELLOW)
     if slowed_by_heat(result):
         warn(
             "The GPU was slowed down by heat when the program ended: "
@@ -3375,20 +3387,11 @@ def explain(job: dict[str, Any], live: Live) -> None:
     if job["outcome"] == "compile_error":
         errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
         if errors:
-            live.screen.warn(printable(errors), RED)
+            live.screen.warn(live.screen.status.look.wrapped(printable(errors)), RED)
     signal = SIGNALS.get(job["result"].get("signal"), "")
     reading = reading_of(job, signal)
     if reading:
-        live.screen.warn(wrapped(f"What this often means: {reading}", live.screen.status.look))
-
-
-def wrapped(text: str, look: Look) -> str:
-    """The text in lines of whole words, where it is for a terminal."""
-    if not look.is_terminal:
-        return text
-    import textwrap  # only here, since it takes time to import
-
-    return textwrap.fill(text, max(20, min(look.columns, 100) - 1))
+        live.screen.warn(live.screen.status.look.wrapped(f"What this often means: {reading}"))
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:

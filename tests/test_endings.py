@@ -65,6 +65,13 @@ def test_the_last_line_says_where_and_how_it_ran(
     assert submit.ending_line(done) == f"--- job 7 succeeded: {words} ---"
 
 
+def test_what_did_not_compile_was_not_compiled_in_a_time() -> None:
+    line = submit.ending_line(job("compile_error", exit_code=2, execute_seconds=None))
+    assert (
+        line == "--- job 7 did not compile (exit status 2): the compiler took 1.93 s, on gpu1 ---"
+    )
+
+
 def test_a_job_that_was_replaced() -> None:
     """S16: not "was cancelled"."""
     gone = {"id": 58, "state": "cancelled", "result": None, "outcome": None}

@@ -62,11 +62,14 @@ class Terminal:
 def terminal(world: World, queue: StubLiveQueue) -> Iterator[Callable[..., Terminal]]:
     students: list[Student] = []
 
-    def start(*arguments: Any, columns: int = 80, **options: Any) -> Terminal:
+    def start(
+        *arguments: Any, columns: int = 80, is_watching: bool = True, **options: Any
+    ) -> Terminal:
         options = {"TERM": "xterm-256color", "NO_COLOR": "", **options}
         arguments = arguments or (world.source("x").name,)
         students.append(Student(world, queue.auth(), *arguments, columns=columns, **options))
-        queue.wait_until_watched(len(students))
+        if is_watching:
+            queue.wait_until_watched(len(students))
         return Terminal(students[-1], columns)
 
     yield start
@@ -151,9 +154,9 @@ def test_a_narrow_terminal(terminal: Any, queue: StubLiveQueue, columns: int) ->
                           [columns])  # fmt: skip
     queue.finishes(b"one\n", executor="gpu1")
     assert alice.student.wait() == 0
-    words = "".join(alice.seen.lines)
+    words = " ".join(alice.seen.lines)
     assert words.count("running") == words.count("4th") == 0
-    assert "one--- job 7 succeeded: compiled" in words
+    assert "one --- job 7 succeeded: compiled in 1.00 s, ran in 2.00 s, on gpu1 ---" in words
 
 
 def test_a_terminal_that_is_resized(terminal: Any, queue: StubLiveQueue) -> None:
@@ -238,6 +241,115 @@ def test_it_stays_away_from_the_terminal_of_a_shell(world: World, queue: StubLiv
     assert alice.wait() == 0
     assert "●".encode() not in alice.out
     assert Rendered(alice.out).lines[1:3] == ["--- program ---", "one"]
+
+
+# --- What became of it -------------------------------------------------------------------
+
+ERRORS = b"""\
+./sub/a.cuh(1): error: identifier "x" is undefined
+
+./prog.cu(5): error: expected a ";"
+
+2 errors detected in the compilation of "./prog.cu".
+"""
+FIRST = '✗ 2 errors; the first: src/sub/a.cuh:1: identifier "x" is undefined'
+
+
+@pytest.fixture
+def in_src(world: World) -> str:
+    """A program in a folder below."""
+    (world.folder / "src").mkdir()
+    return str(world.source("x", "src/prog.cu").relative_to(world.folder))
+
+
+def test_errors_of_a_compiler_on_a_terminal(
+    terminal: Any, queue: StubLiveQueue, in_src: str, world: World
+) -> None:
+    """S23: the path as typed, however the log is cut, and the first error at the end."""
+    alice = terminal(in_src)
+    queue.runs(phase="compiling")
+    for place in range(0, 90, 9):
+        queue.prints(ERRORS[place : place + 9], log="compile")
+    queue.finishes(b"", ERRORS, outcome="compile_error", exit_code=2)
+    assert alice.student.wait() == 1
+    lines = alice.seen.lines
+    assert 'src/sub/a.cuh:1: error: identifier "x" is undefined' in lines
+    assert 'src/prog.cu:5: error: expected a ";"' in lines
+    assert '2 errors detected in the compilation of "src/prog.cu".' in lines
+    assert lines[-2:] == [FIRST, "The logs are in telerun-out/7."]
+    assert alice.seen.look("✗").fg == "red"
+    assert (world.folder / "telerun-out/7/compile-log.txt").read_bytes() == ERRORS
+
+
+def test_errors_of_a_compiler_in_a_pipe(world: World, queue: StubLiveQueue, in_src: str) -> None:
+    """Standard output has the log byte for byte."""
+    alice = Student(world, queue.auth(), in_src)
+    queue.wait_until_watched()
+    queue.runs(phase="compiling")
+    queue.prints(ERRORS[:30], log="compile")
+    queue.finishes(b"", ERRORS, outcome="compile_error", exit_code=2)
+    assert alice.wait() == 1
+    assert alice.out.startswith(b"--- compiler ---\n" + ERRORS + b"--- job 7 did not compile (")
+    assert FIRST in alice.err.splitlines()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 0])
+def test_a_failure_is_explained_after_the_last_line(
+    terminal: Any, queue: StubLiveQueue, columns: int
+) -> None:
+    alice = terminal(columns=columns)
+    log = b"CUDA error: an illegal memory access was encountered\n"
+    queue.runs()
+    queue.prints(log)
+    queue.finishes(log, outcome="runtime_error", exit_code=1)
+    assert alice.student.wait() == 1
+    out = alice.student.out if columns else alice.student.out + alice.student.err.encode()
+    lines = Rendered(out.replace(b"\n", b"\r\n"), columns or 300).lines
+    words = " ".join(lines)
+    assert "failed (exit status 1)" in words
+    assert words.index("What this often means: A kernel read or wrote outside") > words.index("---")
+    assert not [line for line in lines[4:] if line.startswith(" ")]  # whole words
+    again = terminal("--attach", 7, columns=columns, is_watching=False)
+    assert again.student.wait() == 1
+    assert "outside of its arrays" in (again.student.out + again.student.err.encode()).decode(
+    ).replace("\r\n", " ").replace("\n", " ")  # fmt: skip
+
+
+def test_a_program_that_succeeds_is_not_explained(terminal: Any, queue: StubLiveQueue) -> None:
+    log = b"CUDA error: an illegal memory access was encountered\n"
+    alice = terminal()
+    queue.runs()
+    queue.finishes(log)
+    assert alice.student.wait() == 0
+    assert b"often" not in alice.student.out
+
+
+def test_what_is_left_out_is_exit_status_6(terminal: Any, queue: StubLiveQueue) -> None:
+    """S9"""
+    alice = terminal()
+    queue.runs()
+    left_out = [{"name": f"{n}.ppm", "reason": "no more than 16 files come back"} for n in "ab"]
+    result = {"execute_log": "ok\n", "compile_log": "", "exit_code": 0, "signal": None, "files": [],
+              "compile_seconds": 1.0, "details": {"files_left_out": left_out}}  # fmt: skip
+    queue.finishes(result=result)
+    assert alice.student.wait() == 6
+    seen = alice.seen
+    assert "--- job 7 succeeded, but 2 of 2 files were left out: compiled in" in " ".join(
+        seen.lines
+    )
+    assert seen.look("--- job 7").fg == "brown"  # as that emulator calls yellow
+    assert "Not saved: a.ppm: no more than 16 files come back." in seen.lines
+
+
+def test_a_job_that_was_replaced_says_by_which(terminal: Any, queue: StubLiveQueue) -> None:
+    """S16"""
+    alice = terminal()
+    queue.becomes(state="cancelled", queue_position=None, replaced_by=92)
+    assert alice.student.wait() == 5
+    assert alice.seen.lines == [
+        "Submitted prog.cu as job 7.",
+        "--- job 7 was replaced by your job 92 ---",
+    ]
 
 
 # --- The program's output ----------------------------------------------------------------

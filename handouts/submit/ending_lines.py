@@ -69,7 +69,8 @@ def how_it_went(job: dict[str, Any]) -> list[str]:
     if job.get("cached") or details.get("compiled_before"):
         told.append("compiled before (cached)")
     elif compiled:
-        told.append(f"compiled in {in_time(compiled)}")
+        has_program = not job["outcome"].startswith("compile")
+        told.append(f"{'compiled in' if has_program else 'the compiler took'} {in_time(compiled)}")
     if ran is not None:
         told.append(f"ran in {in_time(ran)}")
     memory = details.get("execute_memory_bytes")

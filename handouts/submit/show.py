@@ -12,7 +12,7 @@ from handouts.submit.live import Live
 from handouts.submit.printable import printable
 from handouts.submit.readings import reading_of
 from handouts.submit.stop import NO_RESULT, PROGRAM_FAILED, SUCCEEDED, UNSAVED
-from handouts.submit.terminals import GREEN, RED, YELLOW, Look
+from handouts.submit.terminals import GREEN, RED, YELLOW
 
 
 def show(job: dict[str, Any], live: Live) -> int:
@@ -27,7 +27,8 @@ def show(job: dict[str, Any], live: Live) -> int:
         return NO_RESULT
     has_succeeded = job["outcome"] == "succeeded"
     is_whole = not what_is_left_out(job)
-    live.screen.line(ending_line(job), RED if not has_succeeded else GREEN if is_whole else YELLOW)
+    line = live.screen.look.wrapped(ending_line(job))
+    live.screen.line(line, RED if not has_succeeded else GREEN if is_whole else YELLOW)
     if slowed_by_heat(result):
         warn(
             "The GPU was slowed down by heat when the program ended: "
@@ -44,20 +45,11 @@ def explain(job: dict[str, Any], live: Live) -> None:
     if job["outcome"] == "compile_error":
         errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
         if errors:
-            live.screen.warn(printable(errors), RED)
+            live.screen.warn(live.screen.status.look.wrapped(printable(errors)), RED)
     signal = SIGNALS.get(job["result"].get("signal"), "")
     reading = reading_of(job, signal)
     if reading:
-        live.screen.warn(wrapped(f"What this often means: {reading}", live.screen.status.look))
-
-
-def wrapped(text: str, look: Look) -> str:
-    """The text in lines of whole words, where it is for a terminal."""
-    if not look.is_terminal:
-        return text
-    import textwrap  # only here, since it takes time to import
-
-    return textwrap.fill(text, max(20, min(look.columns, 100) - 1))
+        live.screen.warn(live.screen.status.look.wrapped(f"What this often means: {reading}"))
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
 PLAIN = "\x1b[0m"
 USUAL_COLUMNS = 80
+WIDEST_TEXT = 100
 # What stands for characters of ours where the encoding has none of them; no wider than they are.
 IN_ASCII = {
     "·": "-",
@@ -42,6 +43,15 @@ class Look:
     def coloured(self, text: str, colour: str) -> str:
         """The text in that colour, where colours are wanted."""
         return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
+
+    def wrapped(self, text: str) -> str:
+        """The text in lines of whole words, on a terminal."""
+        if not self.is_terminal or width_of(text) <= self.columns:
+            return text
+        import textwrap  # only here, since it takes time to import
+
+        width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
     def encodable(self, text: str) -> str:
         """The text in characters that the output has, as far as they are ours."""
