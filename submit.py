@@ -89,6 +89,7 @@ if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.defau
 PROGRAM = r'''
 from __future__ import annotations
 
+import _thread
 import argparse
 import codecs
 import errno
@@ -117,77 +118,85 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (199, "handouts/client/errors.py", 6),
-    (226, "handouts/client/text_encoding.py", 6),
-    (250, "handouts/client/words.py", 10),
-    (286, "handouts/client/auth.py", 15),
-    (359, "handouts/client/answer.py", 8),
-    (408, "handouts/client/distrust.py", 10),
-    (474, "handouts/client/server_address.py", 10),
-    (546, "handouts/client/connection.py", 21),
-    (709, "handouts/client/tracebacks.py", 12),
-    (742, "handouts/submit/answers_in_json.py", 10),
-    (784, "handouts/submit/as_typed.py", 9),
-    (820, "handouts/submit/auth_place.py", 12),
-    (850, "handouts/submit/moments.py", 7),
-    (896, "handouts/submit/printable.py", 7),
-    (909, "handouts/submit/job_lines.py", 10),
-    (1043, "handouts/submit/listing.py", 12),
-    (1148, "handouts/submit/comparing.py", 12),
-    (1264, "handouts/client/retries.py", 9),
-    (1278, "handouts/submit/client_versions.py", 11),
-    (1302, "handouts/submit/turns.py", 17),
-    (1400, "handouts/submit/streams.py", 15),
-    (1475, "handouts/submit/job_events.py", 14),
-    (1555, "handouts/submit/screen.py", 17),
-    (1619, "handouts/submit/live.py", 10),
-    (1756, "handouts/submit/notices.py", 7),
-    (1779, "handouts/submit/stop.py", 5),
-    (1802, "handouts/submit/persistent.py", 17),
-    (1881, "handouts/submit/c_includes.py", 8),
-    (1936, "handouts/submit/older_queue.py", 13),
-    (1995, "handouts/submit/wishes.py", 8),
-    (2036, "handouts/submit/refusals.py", 12),
-    (2084, "handouts/submit/relative_names.py", 11),
-    (2121, "handouts/submit/compiler_flags.py", 10),
-    (2193, "handouts/client/job_file_names.py", 8),
-    (2235, "handouts/submit/python_imports.py", 13),
-    (2304, "handouts/submit/source_file.py", 12),
-    (2378, "handouts/submit/gather.py", 19),
-    (2490, "handouts/submit/together.py", 12),
-    (2527, "handouts/submit/data_files.py", 16),
-    (2560, "handouts/submit/source_options.py", 13),
-    (2645, "handouts/submit/directives.py", 18),
-    (2795, "handouts/submit/submission.py", 22),
-    (2902, "handouts/submit/job_client.py", 24),
-    (3086, "handouts/submit/own_jobs.py", 11),
-    (3134, "handouts/submit/queue_status.py", 11),
-    (3181, "handouts/submit/web.py", 13),
-    (3255, "handouts/submit/commands.py", 20),
-    (3341, "handouts/submit/pinned.py", 14),
-    (3392, "handouts/submit/wrong.py", 6),
-    (3406, "handouts/submit/from_outside.py", 18),
-    (3478, "handouts/submit/own_version.py", 13),
-    (3507, "handouts/submit/queue_state.py", 12),
-    (3549, "handouts/submit/doctor.py", 24),
-    (3707, "handouts/submit/asking.py", 11),
-    (3747, "handouts/submit/login_code.py", 12),
-    (3797, "handouts/submit/private_files.py", 12),
-    (3851, "handouts/submit/login.py", 25),
-    (3940, "handouts/submit/words_meant.py", 10),
-    (3980, "handouts/submit/options.py", 16),
-    (4186, "handouts/submit/typed_secrets.py", 11),
-    (4205, "handouts/submit/hints.py", 15),
-    (4240, "handouts/submit/interrupting.py", 16),
-    (4338, "handouts/submit/file_names.py", 14),
-    (4368, "handouts/submit/own_files.py", 15),
-    (4442, "handouts/submit/written_beside.py", 10),
-    (4476, "handouts/submit/output_files.py", 21),
-    (4590, "handouts/submit/log_files.py", 18),
-    (4626, "handouts/submit/own_job_ahead.py", 15),
-    (4671, "handouts/submit/show.py", 14),
-    (4701, "handouts/submit/watching.py", 28),
-    (4860, "handouts/submit/main.py", 58),
+    (208, "handouts/client/errors.py", 6),
+    (235, "handouts/client/text_encoding.py", 6),
+    (259, "handouts/client/words.py", 10),
+    (295, "handouts/client/auth.py", 15),
+    (368, "handouts/client/answer.py", 8),
+    (417, "handouts/client/distrust.py", 10),
+    (483, "handouts/client/server_address.py", 10),
+    (555, "handouts/client/connection.py", 21),
+    (718, "handouts/client/tracebacks.py", 12),
+    (751, "handouts/submit/answers_in_json.py", 10),
+    (793, "handouts/submit/as_typed.py", 9),
+    (829, "handouts/submit/auth_place.py", 12),
+    (859, "handouts/submit/left_out.py", 10),
+    (907, "handouts/submit/moments.py", 7),
+    (980, "handouts/submit/printable.py", 7),
+    (995, "handouts/submit/ending_lines.py", 12),
+    (1097, "handouts/submit/job_lines.py", 10),
+    (1203, "handouts/submit/listing.py", 12),
+    (1308, "handouts/submit/comparing.py", 13),
+    (1424, "handouts/client/retries.py", 9),
+    (1438, "handouts/submit/client_versions.py", 11),
+    (1462, "handouts/submit/turns.py", 17),
+    (1560, "handouts/submit/streams.py", 15),
+    (1635, "handouts/submit/job_events.py", 14),
+    (1714, "handouts/submit/compile_log.py", 7),
+    (1777, "handouts/submit/notices.py", 7),
+    (1800, "handouts/submit/terminals.py", 8),
+    (1914, "handouts/submit/status_line.py", 14),
+    (1997, "handouts/submit/terminal_text.py", 16),
+    (2076, "handouts/submit/screen.py", 17),
+    (2197, "handouts/submit/live.py", 11),
+    (2345, "handouts/submit/stop.py", 5),
+    (2368, "handouts/submit/persistent.py", 17),
+    (2447, "handouts/submit/c_includes.py", 8),
+    (2502, "handouts/submit/older_queue.py", 13),
+    (2561, "handouts/submit/wishes.py", 8),
+    (2602, "handouts/submit/refusals.py", 12),
+    (2650, "handouts/submit/relative_names.py", 11),
+    (2687, "handouts/submit/compiler_flags.py", 10),
+    (2759, "handouts/client/job_file_names.py", 8),
+    (2801, "handouts/submit/python_imports.py", 13),
+    (2870, "handouts/submit/source_file.py", 12),
+    (2944, "handouts/submit/gather.py", 19),
+    (3056, "handouts/submit/together.py", 12),
+    (3093, "handouts/submit/data_files.py", 16),
+    (3126, "handouts/submit/source_options.py", 13),
+    (3211, "handouts/submit/directives.py", 18),
+    (3361, "handouts/submit/submission.py", 22),
+    (3468, "handouts/submit/waiting_line.py", 20),
+    (3558, "handouts/submit/job_client.py", 25),
+    (3751, "handouts/submit/own_jobs.py", 11),
+    (3799, "handouts/submit/queue_status.py", 11),
+    (3846, "handouts/submit/web.py", 13),
+    (3920, "handouts/submit/commands.py", 20),
+    (4006, "handouts/submit/pinned.py", 14),
+    (4057, "handouts/submit/wrong.py", 6),
+    (4071, "handouts/submit/from_outside.py", 18),
+    (4143, "handouts/submit/own_version.py", 13),
+    (4172, "handouts/submit/queue_state.py", 12),
+    (4214, "handouts/submit/doctor.py", 24),
+    (4372, "handouts/submit/asking.py", 11),
+    (4412, "handouts/submit/login_code.py", 12),
+    (4462, "handouts/submit/private_files.py", 12),
+    (4516, "handouts/submit/login.py", 25),
+    (4605, "handouts/submit/words_meant.py", 10),
+    (4645, "handouts/submit/options.py", 16),
+    (4851, "handouts/submit/typed_secrets.py", 11),
+    (4870, "handouts/submit/hints.py", 15),
+    (4905, "handouts/submit/interrupting.py", 16),
+    (5003, "handouts/submit/file_names.py", 14),
+    (5033, "handouts/submit/own_files.py", 15),
+    (5107, "handouts/submit/written_beside.py", 10),
+    (5141, "handouts/submit/output_files.py", 21),
+    (5255, "handouts/submit/log_files.py", 18),
+    (5291, "handouts/submit/own_job_ahead.py", 15),
+    (5336, "handouts/submit/readings.py", 8),
+    (5490, "handouts/submit/show.py", 18),
+    (5538, "handouts/submit/watching.py", 29),
+    (5697, "handouts/submit/main.py", 59),
 )
 
 
@@ -842,6 +851,54 @@ def auth_file(given: Path | None) -> Path:
     )
 
 
+# --- handouts/submit/left_out.py ----------------------------------------------------------
+#
+# What of a program's output the queue does not have.
+
+
+NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
+FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
+HEAD_SHARE = 0.75  # of what is kept of a log stands before the note
+LEAST_KEPT = 64  # bytes of a log
+
+
+def what_is_left_out(job: dict[str, Any]) -> str:
+    """Such as "16 of 40 files and 19.6 MiB of output were left out"; "" for nothing."""
+    result = job["result"] or {}
+    files, missing = files_left_out(result)
+    told = [f"{missing} of {files} file{'' if files == 1 else 's'}"] if missing else []
+    printed = 0 if job["outcome"] == "output_exceeded" else printed_left_out(result)
+    if printed:
+        told.append(f"{in_size(printed)} of output")
+    is_one = len(told) == 1 and (printed or missing == 1)
+    return f"{' and '.join(told)} {'was' if is_one else 'were'} left out" if told else ""
+
+
+def files_left_out(result: dict[str, Any]) -> tuple[int, int]:
+    """How many files the program left, and how many of them did not come back."""
+    details = result.get("details")
+    details = details if isinstance(details, dict) else {}
+    named, more = details.get("files_left_out"), details.get("more_files_left_out")
+    missing = len(named) if isinstance(named, list) else 0
+    missing += more if isinstance(more, int) else 0
+    files = result.get("files")
+    return missing + (len(files) if isinstance(files, list) else 0), missing
+
+
+def printed_left_out(result: dict[str, Any]) -> int:
+    """How many bytes of what the program printed are not in its log.
+
+    A program may print what looks like an executor's note; that stands elsewhere.
+    """
+    log = str(result.get("execute_log") or "").encode("utf-8", "surrogateescape")
+    for note in FOUND_NOTE.finditer(log):
+        before, after = note.start(), len(log) - note.end() - 1
+        is_share = before == int((before + after) * HEAD_SHARE)
+        if is_share and before + after >= LEAST_KEPT:
+            return int(note[1])
+    return 0
+
+
 # --- handouts/submit/moments.py -----------------------------------------------------------
 #
 # When something was, and when something will be, in words.
@@ -853,6 +910,12 @@ MOST_OF_UNIT = 100  # then the next one
 
 def start_in_words(job: dict[str, Any]) -> str:
     """Such as ", starts in about 2-4 min"; "" where the queue says nothing of it."""
+    when = when_it_starts(job)
+    return f", starts {when}" if when else ""
+
+
+def when_it_starts(job: dict[str, Any], passed: float = 0.0) -> str:
+    """Such as "in about 2-4 min", so many seconds after the queue has said so; or ""."""
     expected = job.get("expected_start")
     try:
         low, high = float(expected["from_seconds"]), float(expected["to_seconds"])
@@ -860,11 +923,32 @@ def start_in_words(job: dict[str, Any]) -> str:
         return ""
     if not 0 <= low <= high < 1e7:
         return ""
+    if passed and passed >= high:
+        return "any moment"
+    low, high = max(0.0, low - passed), high - passed
     seconds, unit = next((u for u in UNITS if high < MOST_OF_UNIT * u[0]), UNITS[-1])
     first, last = int(low // seconds), max(1, -int(-high // seconds))
     if first == 0:
-        return f", starts within {last} {unit}"
-    return f", starts in about {first}{'' if first == last else f'-{last}'} {unit}"
+        return f"within {last} {unit}"
+    return f"in about {first}{'' if first == last else f'-{last}'} {unit}"
+
+
+def clock(seconds: float) -> str:
+    """Such as "0:07" or "1:02:07"."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def in_time(seconds: float) -> str:
+    """How long something took, such as "420 ms" or "1 min 15 s"."""
+    if seconds >= 60:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds >= 0.9995:
+        return f"{seconds:.2f} s"
+    if seconds >= 0.0009995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds * 1e6:.0f} µs"
 
 
 def since_in_words(timestamp: Any) -> str:
@@ -893,7 +977,9 @@ def since_in_words(timestamp: Any) -> str:
 # Text that is safe to print on a terminal, whoever wrote it.
 
 
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def printable(text: str) -> str:
@@ -901,9 +987,9 @@ def printable(text: str) -> str:
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-# --- handouts/submit/job_lines.py ---------------------------------------------------------
+# --- handouts/submit/ending_lines.py ------------------------------------------------------
 #
-# What is said of a job, each in one line.
+# What became of a job, each in one line.
 
 
 EXPLAINED = {
@@ -914,11 +1000,6 @@ EXPLAINED = {
     "runtime_timeout": "ran too long and was stopped",
     "memory_exceeded": "used too much memory and was stopped",
     "output_exceeded": "printed too much and was stopped",
-}
-WAITS = {
-    "paused": ", but the queue is paused",
-    "held": ", but the course staff hold it back",
-    "data": ", its data is on the way",
 }
 # As Linux numbers them; the student's system may have others.
 SIGNALS = {
@@ -935,57 +1016,6 @@ SIGNALS = {
 }
 
 
-def is_over(job: dict[str, Any]) -> bool:
-    """Whether nothing will happen to it any more."""
-    return job["state"] not in ("queued", "running")
-
-
-def status_line(job: dict[str, Any]) -> str:
-    """What the job is waiting for, in a line."""
-    head = f"Job {job['id']}: "
-    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
-    again = f" (again: {lost[-1]['executor']} was lost)" if lost else ""
-    if job["state"] == "queued":
-        place = job.get("queue_position")
-        ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
-        return head + printable("waiting, " + ahead + what_it_waits_for(job)) + again
-    wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
-    doing = {
-        "compiling": "compiling",
-        "waiting": f"compiled, waiting for {wanted}",
-        "executing": "running",
-    }.get(job.get("phase"), "running")
-    place = job.get("queue_position")
-    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
-    stop = ", being cancelled" if job.get("cancel_requested_at") else ""
-    return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
-
-
-def what_changes(job: dict[str, Any]) -> list[Any]:
-    """What a new status line is worth: all in it but the times."""
-    keys = ("id", "state", "phase", "executor", "queue_position", "waiting_for")
-    return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
-
-
-def what_it_waits_for(job: dict[str, Any]) -> str:
-    """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
-    if job.get("waiting_for") == "no-executor":
-        platform = str(job.get("platform") or "")
-        host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
-        since = since_in_words(job.get("no_executor_since"))
-        return f", but no {host} {'has been' if since else 'is'} connected{since}"
-    return WAITS.get(str(job.get("waiting_for")), "") + when_its_turn_comes(job)
-
-
-def when_its_turn_comes(job: dict[str, Any]) -> str:
-    """After how many jobs, and when, as far as the queue can tell."""
-    count = job.get("jobs_before")
-    if not isinstance(count, int) or count < 1:
-        return start_in_words(job)
-    first = "1 job ends" if count == 1 else f"{count} jobs end"
-    return f", {first} first{start_in_words(job)}"
-
-
 def attempt_line(attempt: dict[str, Any]) -> str:
     """How an attempt without a result ended."""
     ended = attempt.get("ending") or "open"
@@ -997,7 +1027,8 @@ def ending_line(job: dict[str, Any]) -> str:
     """What became of the job, in a line."""
     head = f"--- job {job['id']} "
     if job["state"] == "cancelled":
-        return head + "was cancelled ---"
+        by = job.get("replaced_by")
+        return head + (f"was replaced by your job {by} ---" if by else "was cancelled ---")
     if job["state"] == "failed":
         tries = len(job.get("attempts", []))
         return (
@@ -1006,20 +1037,43 @@ def ending_line(job: dict[str, Any]) -> str:
         )
     result = job["result"]
     words = EXPLAINED.get(job["outcome"], str(job["outcome"])) + why_it_ended(result)
-    times = [
-        f"{verb} in {result[key]:.2f} s"
-        for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
-        if result.get(key) is not None
-    ]
-    if (result.get("details") or {}).get("compiled_before"):
-        times[:1] = ["compiled before"]
-    where = "on " + printable(str(job.get("executor")))
-    return head + words + ": " + ", ".join([*times, where]) + " ---"
+    missing = what_is_left_out(job)
+    if missing:
+        words += (", but " if job["outcome"] == "succeeded" else ", and ") + missing
+    return head + printable(f"{words}: {', '.join(how_it_went(job))} ---")
+
+
+def how_it_went(job: dict[str, Any]) -> list[str]:
+    """How long it took, what it needed and where it ran, as far as the result says so."""
+    result = job["result"]
+    details = details_of(result)
+    compiled, ran = result.get("compile_seconds"), result.get("execute_seconds")
+    told = []
+    if job.get("cached") or details.get("compiled_before"):
+        told.append("compiled before (cached)")
+    elif compiled:
+        has_program = not job["outcome"].startswith("compile")
+        told.append(f"{'compiled in' if has_program else 'the compiler took'} {in_time(compiled)}")
+    if ran is not None:
+        told.append(f"ran in {in_time(ran)}")
+    memory = details.get("execute_memory_bytes")
+    if isinstance(memory, int) and memory > 0:
+        told.append(f"peak memory {in_size(memory)}")
+    gpu = details.get("gpu")
+    name = str(gpu.get("name") or "") if isinstance(gpu, dict) else ""
+    kind = f" ({name[7:] if name.startswith('NVIDIA ') else name})" if name else ""
+    return [*told, f"on {job.get('executor')}{kind}"]
+
+
+def details_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What else the executor said."""
+    details = result.get("details")
+    return details if isinstance(details, dict) else {}
 
 
 def why_it_ended(result: dict[str, Any]) -> str:
     """The limit, signal or exit status that a result has, in parentheses; "" if it has none."""
-    limit = (result.get("details") or {}).get("limit")
+    limit = details_of(result).get("limit")
     if limit:
         return f" (limit: {printable(str(limit))})"
     if result.get("signal"):
@@ -1033,6 +1087,112 @@ def signal_name(number: int) -> str:
     """Such as ", SIGSEGV" for 11, as Linux numbers them; "" for a signal without a name here."""
     name = SIGNALS.get(number)
     return f", {name}" if name else ""
+
+
+# --- handouts/submit/job_lines.py ---------------------------------------------------------
+#
+# What is said of a job, each in one line.
+
+
+WAITS = {
+    "paused": "the queue is paused",
+    "held": "the course staff hold it back",
+    "data": "its data is on the way",
+}
+
+
+def is_over(job: dict[str, Any]) -> bool:
+    """Whether nothing will happen to it any more."""
+    return job["state"] not in ("queued", "running")
+
+
+def status_line(job: dict[str, Any]) -> str:
+    """What the job is waiting for, in a line."""
+    head = f"Job {job['id']}: "
+    lost = lost_before(job)
+    again = f" ({lost})" if lost else ""
+    if job["state"] == "queued":
+        place = place_in_words(job, "position {} in the queue")
+        return head + printable(f"waiting, {place}" + what_it_waits_for(job)) + printable(again)
+    doing = {
+        "compiling": "compiling",
+        "waiting": f"compiled, waiting for {wanted_place(job)}",
+        "executing": "running",
+    }.get(job.get("phase"), "running")
+    place = job.get("queue_position")
+    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
+    stop = ", being cancelled" if job.get("cancel_requested_at") else ""
+    return head + printable(f"{doing} on {job.get('executor')}{later}{stop}{again}")
+
+
+def what_changes(job: dict[str, Any]) -> list[Any]:
+    """What a new status line is worth at once: all in it but the place and the times."""
+    keys = ("id", "state", "phase", "executor", "waiting_for")
+    return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
+
+
+def lost_before(job: dict[str, Any]) -> str:
+    """Which host was lost with it, "" if none was."""
+    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
+    return f"again: {lost[-1]['executor']} was lost" if lost else ""
+
+
+def wanted_place(job: dict[str, Any]) -> str:
+    """What a job waits for that is compiled."""
+    return "its turn" if job.get("platform") == "cpu" else "a GPU"
+
+
+def place_in_words(job: dict[str, Any], form: str = "") -> str:
+    """Its place among those that wait: "next in the queue" only if nothing runs before it either.
+
+    `form`: how another place is said; else as "4th of 9".
+    """
+    place, before, length = map(job.get, ("queue_position", "jobs_before", "queue_length"))
+    if place == 1 and not (isinstance(before, int) and before > 0):
+        return "next in the queue"
+    if form or not isinstance(place, int):
+        return (form or "place {} in the queue").format(place)
+    rest = f"of {max(place, length)}" if isinstance(length, int) else "in the queue"
+    return f"{ordinal(place)} {rest}"
+
+
+def ordinal(number: int) -> str:
+    """Such as "4th"."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10)
+    return f"{number}{ending or 'th'}"
+
+
+def what_it_waits_for(job: dict[str, Any]) -> str:
+    """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
+    missing = missing_host(job, " has been connected")
+    if missing:
+        return f", but {missing}"
+    reason = WAITS.get(str(job.get("waiting_for")))
+    return (f", but {reason}" if reason else "") + when_its_turn_comes(job)
+
+
+def missing_host(job: dict[str, Any], how: str = "") -> str:
+    """That no host is there for it, and since when; "" if that is not why it waits."""
+    if job.get("waiting_for") != "no-executor":
+        return ""
+    platform = str(job.get("platform") or "")
+    host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
+    since = since_in_words(job.get("no_executor_since"))
+    return f"no {host}{how}{since}" if since else f"no {host} is connected"
+
+
+def when_its_turn_comes(job: dict[str, Any]) -> str:
+    """After how many jobs, and when, as far as the queue can tell."""
+    first = ends_first(job)
+    return (f", {first}" if first else "") + start_in_words(job)
+
+
+def ends_first(job: dict[str, Any]) -> str:
+    """How many jobs end before it runs; "" for none, or where the queue cannot tell."""
+    count = job.get("jobs_before")
+    if not isinstance(count, int) or count < 1:
+        return ""
+    return "1 job ends first" if count == 1 else f"{count} jobs end first"
 
 
 # --- handouts/submit/listing.py -----------------------------------------------------------
@@ -1546,21 +1706,385 @@ class Events:
         return parsed
 
 
+# --- handouts/submit/compile_log.py -------------------------------------------------------
+#
+# A compiler's log: with the student's own paths, and its errors in a line.
+
+
+# Every file is compiled as "./NAME", seen from the folder of the main one.
+OWN_PATH = re.compile(rb'^((?:In file included |  +)from |\d+ errors? .*?"|)\./', re.MULTILINE)
+NVCC_PLACE = re.compile(rb"^([^\n()]{1,4096})\((\d{1,9})\)(?=: )", re.MULTILINE)
+# With a place; of ptxas, nvlink and nvcc; of the linker; of another compiler as a whole.
+ERRORS = r"""
+      ^ (?P<place> (?: [A-Za-z] : )? [^\n:]{1,4096} : \d+ ) (?: :\d+ )? :[ ]
+        (?: catastrophic[ ] | internal[ ] | fatal[ ] )? error (?: [ ]\#[\w-]+ )? :[ ] (?P<words>.*)
+    | ^ (?: ptxas | nvlink | nvcc ) [ ] (?: [^\n;]* ;[ ] )? (?: error | fatal ) \s* :[ ]
+        (?! Ptx[ ]assembly[ ]aborted ) (?P<tool>.*)
+    | ^ [^\n]*? (?P<linker> undefined[ ]reference[ ]to .* | multiple[ ]definition[ ]of [^\n;]*
+        | cannot[ ]find[ ]-l .* )
+    | ^ (?: cc1\w* | [\w-]*\+\+ | gcc | cc | as | clang ) :[ ]
+        (?: fatal[ ] )? error:[ ] (?P<whole>.*)
+"""
+STOPPED = re.compile("^Error limit reached|too many errors", re.MULTILINE)
+
+
+class OwnPaths:
+    """Writes the paths as the student typed them, in pieces that may be cut anywhere."""
+
+    def __init__(self, folder: str = "") -> None:
+        """`folder`: what was typed before the main file's name, with its slash."""
+        self._folder = folder.encode("utf-8", "surrogateescape")
+        self._held = b""  # a line without an end
+
+    def take(self, data: bytes, is_last: bool = False) -> bytes:
+        """The next whole lines; at last what is left."""
+        lines, end, self._held = (self._held + data).rpartition(b"\n")
+        if is_last:
+            lines, self._held = lines + end + self._held, b""
+            return self.of(lines)
+        return self.of(lines + end)
+
+    def of(self, log: bytes) -> bytes:
+        """As "src/err1.cu:4: error: …", which terminals and editors open."""
+        log = OWN_PATH.sub(lambda found: found[1] + self._folder, log)
+        return NVCC_PLACE.sub(rb"\1:\2", log)
+
+
+def errors_in_a_line(log: str, paths: OwnPaths) -> str:
+    """How many errors a log has, and the first; "" if there is none that is known as one."""
+    text = paths.of(log.encode("utf-8", "surrogateescape")).decode("utf-8", "backslashreplace")
+    found = list(
+        dict.fromkeys(map(error_in_words, re.finditer(ERRORS, text, re.MULTILINE | re.VERBOSE)))
+    )
+    if len(found) < 2:
+        return f"✗ 1 error: {found[0]}" if found else ""
+    more = " or more" if STOPPED.search(text) else ""
+    return f"✗ {len(found)}{more} errors; the first: {found[0]}"
+
+
+def error_in_words(error: re.Match[str]) -> str:
+    """An error's place, if it has one, and its words."""
+    if error["place"]:
+        return f"{error['place']}: {error['words']}"
+    return str(error["tool"] or error["linker"] or error["whole"])
+
+
+# --- handouts/submit/notices.py -----------------------------------------------------------
+#
+# Lines on standard error that are no errors: --quiet leaves them out.
+
+
+_silenced: list[bool] = []
+
+
+def be_quiet() -> None:
+    """From now on only errors are said."""
+    _silenced.append(True)
+
+
+def is_quiet() -> bool:
+    return bool(_silenced)
+
+
+def notice(message: str) -> None:
+    """One line on standard error, unless nothing but errors is wanted there."""
+    if not _silenced:
+        warn(message)
+
+
+# --- handouts/submit/terminals.py ---------------------------------------------------------
+#
+# What an output can show: lines that are written anew, colours, more than ASCII.
+
+
+RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
+PLAIN = "\x1b[0m"
+USUAL_COLUMNS = 80
+WIDEST_TEXT = 100
+# What stands for characters of ours where the encoding has none of them; no wider than they are.
+IN_ASCII = {
+    "·": "-",
+    "…": "~",
+    "○": "o",
+    "◐": "+",
+    "●": "*",
+    "✗": "x",
+    "µ": "u",
+}
+SHOWS_ESCAPES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING of a console of Windows
+
+
+class Look:
+    """How lines of ours look on an output."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.is_terminal = bool(stream.isatty())
+        self.takes_escapes = self.is_terminal and takes_escapes(stream)
+        self.has_colours = self.takes_escapes and not os.environ.get("NO_COLOR")
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is at this moment."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
+        except (OSError, ValueError):
+            return USUAL_COLUMNS
+
+    def coloured(self, text: str, colour: str) -> str:
+        """The text in that colour, where colours are wanted."""
+        return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
+
+    def wrapped(self, text: str) -> str:
+        """The text in lines of whole words, on a terminal."""
+        if not self.is_terminal or width_of(text) <= self.columns:
+            return text
+        import textwrap  # only here, since it takes time to import
+
+        width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+
+    def encodable(self, text: str) -> str:
+        """The text in characters that the output has, as far as they are ours."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            for character, instead in IN_ASCII.items():
+                text = text.replace(character, instead)
+        return text
+
+    def encoded(self, text: str) -> bytes:
+        """The text in the output's encoding; what that lacks is spelled out."""
+        return self.encodable(text).encode(self.encoding, "backslashreplace")
+
+
+def takes_escapes(stream: Any) -> bool:
+    """Whether a terminal understands escape sequences."""
+    if os.name == "nt":
+        return os.environ.get("TERM") != "dumb" and turn_escapes_on(stream)
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def turn_escapes_on(stream: Any) -> bool:
+    """On Windows a console has to be told; whether it understands them now."""
+    import ctypes  # only here, since it takes time to import
+
+    try:
+        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+        kernel.GetStdHandle.restype = ctypes.c_void_p
+        handle = ctypes.c_void_p(kernel.GetStdHandle(-10 - stream.fileno()))
+        mode = ctypes.c_ulong()
+        return bool(
+            kernel.GetConsoleMode(handle, ctypes.byref(mode))
+            and kernel.SetConsoleMode(handle, mode.value | SHOWS_ESCAPES)
+        )
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def width_of(text: str) -> int:
+    """How many columns the text takes, if it has no control characters."""
+    if all(character < "\u0300" or character in IN_ASCII for character in text):
+        return len(text)
+    import unicodedata  # only here, since it takes time to import
+
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """The text, or as much of it as fits with an ellipsis at its end."""
+    if width_of(text) <= columns:
+        return text
+    while text and width_of(text) > columns - 1:
+        text = text[:-1]
+    return text + "…" if columns > 0 else ""
+
+
+# --- handouts/submit/status_line.py -------------------------------------------------------
+#
+# A line below all others that is written anew each second, while something is waited for.
+
+
+TICK_SECONDS = 0.5  # half of what it counts in, so that no second is passed over
+ERASE = "\r\x1b[K"
+
+
+class StatusLine:
+    """On standard error, if that is a terminal that can do it.
+
+    Who writes to the terminal holds `lock`, and erases the line first.
+    """
+
+    def __init__(self) -> None:
+        self.look = Look(sys.stderr)
+        self.is_used = self.look.takes_escapes and not is_quiet()
+        self.lock = _thread.RLock()
+        self.is_hidden = False  # the cursor stands in a line of the program's
+        self._words: Callable[[int], str] | None = None
+        self._drawn = ""
+        self._ticks = False
+
+    def show(self, words: Callable[[int], str]) -> None:
+        """From now on what `words` says, which is given the width of the terminal."""
+        with self.lock:
+            self._words = words
+            self.draw()
+            if self.is_used and not self._ticks:
+                self._ticks = True
+                _thread.start_new_thread(self._tick, ())
+
+    def end(self) -> None:
+        """There is nothing to wait for any more, or something else is to be said."""
+        with self.lock:
+            self._words = None
+            self.erase()
+
+    def erase(self) -> None:
+        """Leaves the cursor at the beginning of an empty line, if the line was drawn."""
+        if self._drawn:
+            self._drawn = ""
+            self._write(ERASE)
+
+    def draw(self) -> None:
+        """Draws the line, as far as it is to be seen and says something else than it does."""
+        if not self.is_used or self._words is None or self.is_hidden or not in_foreground():
+            return
+        text = self.look.encodable(self._words(self.look.columns))
+        if text != self._drawn:
+            self._drawn = text
+            self._write(f"\r{text}\x1b[K")
+
+    def _tick(self) -> None:
+        while True:
+            time.sleep(TICK_SECONDS)
+            with self.lock:
+                if self._words is None or not self.is_used:
+                    self._ticks = False
+                    return
+                self.draw()
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):  # nobody reads it
+            self.is_used = False
+
+
+def in_foreground() -> bool:
+    """Whether the terminal is this program's, not that of the shell that started it."""
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):  # Windows; or it is no terminal of its session
+        return True
+
+
+# --- handouts/submit/terminal_text.py -----------------------------------------------------
+#
+# What a program prints, made safe for a terminal.
+#
+# Colours pass (SGR, which changes no more than how the text that follows looks), and a carriage
+# return or backspace acts within the line. All else that would move the cursor, change the terminal
+# or turn the text around is spelled out.
+
+
+COLOUR = r"\x1b\[[0-9;:]{0,64}m"
+TOKEN = re.compile(f"({COLOUR})|([^{CONTROL.pattern[1:-1]}\n]+)|(.)", re.DOTALL)
+# What may go on to be one, at the end of a piece.
+BEGUN = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
+RESETS = re.compile(r"\x1b\[0*(?:[;:]|m)")
+MOST_COLOURS = 32  # changes in force at once; whoever makes more loses the first
+
+
+class TerminalText:
+    """The text of one log after another, in pieces that may be cut anywhere."""
+
+    def __init__(self, takes_escapes: bool) -> None:
+        """Where the terminal takes no escape sequences, all are spelled out."""
+        self._takes_escapes = takes_escapes
+        self.in_line = False  # the last line has no end yet
+        self.colours: list[str] = []  # the sequences that are in force at its end
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._held = ""  # the beginning of a sequence
+        self._cells = 0  # as far as a backspace may go back
+
+    def take(self, data: bytes, is_last: bool = False) -> str:
+        """The next piece as it may be shown; the last one leaves nothing half done."""
+        text = self._held + self._decoder.decode(data, is_last)
+        begun = None if is_last else BEGUN.search(text)
+        self._held = begun[0] if begun else ""
+        text = text[: len(text) - len(self._held)]
+        if not self._takes_escapes:
+            text = printable(text)
+        if CONTROL.search(text):
+            return TOKEN.sub(self._shown, text)
+        *before, line = text.split("\n")
+        if before:
+            self.begin_line()
+        self._add(line)
+        return text
+
+    def begin_line(self) -> None:
+        """The cursor stands at the beginning of a line."""
+        self.in_line, self._cells = False, 0
+
+    def _shown(self, token: re.Match[str]) -> str:
+        colour, run, single = token.groups()
+        if colour:
+            self._colour(colour)
+        elif run:
+            self._add(run)
+        elif single == "\n":
+            self.begin_line()
+        elif single == "\r":
+            self._cells = 0
+        elif single == "\b":
+            if not self._cells:
+                return ""
+            self._cells -= 1
+        else:
+            run = printable(single)
+            self._add(run)
+            return run
+        return token[0]
+
+    def _add(self, run: str) -> None:
+        if run:
+            # A character that takes two columns or a tab counts as one: a backspace less.
+            self._cells += len(run) if run.isascii() else min(len(run), width_of(run))
+            self.in_line = True
+
+    def _colour(self, sequence: str) -> None:
+        if RESETS.match(sequence):
+            self.colours = []
+        if not re.fullmatch(r"\x1b\[0*m", sequence):
+            self.colours = [*self.colours[1 - MOST_COLOURS :], sequence]
+
+
 # --- handouts/submit/screen.py ------------------------------------------------------------
 #
 # Standard output, to which goes what came of a job: byte for byte into a file or pipe, made safe
-# for a terminal.
+# for a terminal. And the lines on standard error while it is written.
 
 
 class Screen:
     """What is written is seen at once. That nobody reads it is no reason to stop."""
 
     def __init__(self) -> None:
-        self.is_terminal = sys.stdout.isatty()
+        self.look = Look(sys.stdout)
+        self.is_terminal = self.look.is_terminal
         self.has_failed = False  # something could not be written, and somebody wanted it
+        self.status = StatusLine()
         self._is_closed = False
         self._in_line = False  # the last line has no end yet
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._is_coloured = False  # by the program
+        self._text = TerminalText(self.look.takes_escapes) if self.is_terminal else None
 
     def mute(self) -> None:
         """Nothing more goes to standard output."""
@@ -1568,40 +2092,94 @@ class Screen:
 
     def write(self, data: bytes, is_last: bool = False) -> None:
         """A piece of a log; the last one leaves no character half done."""
-        if self.is_terminal:
-            text = printable(self._decoder.decode(data, is_last))
-            data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-        if data:
-            self._in_line = not data.endswith(b"\n")
-            self._put(sys.stdout.buffer.write, data)
+        with self.status.lock:
+            self._write(data, is_last)
+            self.status.draw()
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, colour: str = DIM) -> None:
         """A line of our own."""
-        self.end_line()
-        self._put(sys.stdout.write, text + "\n")
+        with self.status.lock:
+            self._end_line()
+            self._put(self.look.encoded(self.look.coloured(text, colour) + "\n"))
+            self.status.draw()
 
     def end_line(self) -> None:
         """What comes next begins a line, here and on standard error."""
-        self.write(b"", is_last=True)
-        if self._in_line:
-            self.write(b"\n")
+        with self.status.lock:
+            self._end_line()
 
     def begin_line(self) -> None:
-        """Before a line on standard error, which may be the same terminal."""
+        """Before lines on standard error, which may be the same terminal; ends the status line."""
+        with self.status.lock:
+            self.status.end()
+            self._begin_line()
+
+    def warn(self, message: str, colour: str = "") -> None:
+        """A line on standard error."""
+        with self.status.lock:
+            self.status.erase()
+            self._begin_line()
+            warn(self.status.look.coloured(self.status.look.encodable(message), colour))
+            self.status.draw()
+
+    def show_status(self, words: Callable[[int], str]) -> None:
+        """See StatusLine.show."""
+        self.status.show(words)
+
+    def _write(self, data: bytes, is_last: bool) -> None:
+        if self._text is None:
+            in_line = self._in_line if not data else not data.endswith(b"\n")
+        else:
+            data = self._shown(self._text, data, is_last)
+            in_line = self._text.in_line
+        self._put(data)
+        self._in_line = in_line
+        self.status.is_hidden = in_line and self.is_terminal
+
+    def _shown(self, text: TerminalText, data: bytes, is_last: bool) -> bytes:
+        """A piece as the terminal gets it. Where a line begins the terminal is in no colour, so
+        that lines of ours can come between; the program's then goes on in its own."""
+        before = text.colours
+        shown = text.take(data, is_last)
+        if not shown:
+            return b""
+        if not self._is_coloured:
+            shown = "".join(before) + shown
+        self._is_coloured = bool(text.colours) and text.in_line
+        if text.colours and not text.in_line:
+            shown += PLAIN
+        return shown.encode(self.look.encoding, "backslashreplace")
+
+    def _end_line(self) -> None:
+        self._write(b"", is_last=True)
+        self._uncolour()
+        if self._in_line:
+            self._put(b"\n")
+            self._in_line = self.status.is_hidden = False
+        if self._text is not None:
+            self._text.begin_line()
+            self._text.colours = []
+
+    def _begin_line(self) -> None:
         if self._in_line and self.is_terminal and sys.stderr.isatty():
-            self._in_line = False
+            self._uncolour()
+            self._in_line = self.status.is_hidden = False
+            if self._text is not None:
+                self._text.begin_line()
             warn("")
 
-    def warn(self, message: str) -> None:
-        """A line on standard error."""
-        self.begin_line()
-        warn(message)
+    def _uncolour(self) -> None:
+        if self._is_coloured:
+            self._is_coloured = False
+            self._put(PLAIN.encode())
 
-    def _put(self, write: Callable[[Any], Any], what: Any) -> None:
-        if self._is_closed:
+    def _put(self, data: bytes) -> None:
+        if self._is_closed or not data:
             return
+        if self.is_terminal:
+            self.status.erase()
         try:
-            write(what)
+            sys.stdout.buffer.write(data)
             sys.stdout.flush()
         except OSError as error:
             self._is_closed = True
@@ -1617,8 +2195,6 @@ class Screen:
 
 
 TITLES = {"compile": "compiler", "execute": "program"}
-NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
-FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
 
 
 class Shown:
@@ -1634,6 +2210,7 @@ class Live:
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
+        self.paths = OwnPaths()
         self._attempt = 0
         self._logs = {log: Shown() for log in TITLES}
         self._title = ""
@@ -1662,7 +2239,7 @@ class Live:
         note = NOTE % (offset - shown.end) if offset > shown.end else b""
         shown.end = offset + len(data)
         self._under(TITLES[log])
-        self.screen.write(note + data)
+        self._write(log, note + data)
 
     def look_at(self, job: dict[str, Any]) -> None:
         """Begins anew where the attempt that was shown has ended, and the job waits for another.
@@ -1685,6 +2262,7 @@ class Live:
             for log in TITLES:
                 text = str(logs.get(f"{log}_log") or "")
                 self._complete(log, text.encode("utf-8", "surrogateescape"))
+        self._end_title()
         self.screen.end_line()
 
     def _complete(self, log: str, data: bytes) -> None:
@@ -1696,9 +2274,19 @@ class Live:
             title = f"{title}, from byte {len(shown.whole)} on"
         if rest:
             self._under(title)
-            self.screen.write(rest)
+            self._write(log, rest)
+
+    def _write(self, log: str, data: bytes) -> None:
+        """On a terminal a compiler names files as their student does; a file gets its bytes."""
+        is_changed = log == "compile" and self.screen.is_terminal
+        self.screen.write(self.paths.take(data) if is_changed else data)
+
+    def _end_title(self) -> None:
+        """What was held back of the last line is shown."""
+        self.screen.write(self.paths.take(b"", is_last=True))
 
     def _begin(self, attempt: int) -> None:
+        self._end_title()
         if any(shown.end for shown in self._logs.values()):
             self.screen.line("--- the host was lost: what is above does not count ---")
         self._attempt, self._title = attempt, ""
@@ -1706,6 +2294,7 @@ class Live:
 
     def _under(self, title: str) -> None:
         if title != self._title:
+            self._end_title()
             self.screen.line(f"--- {title} ---")
             self._title = title
 
@@ -1746,29 +2335,6 @@ def rest_of(log: bytes, shown: bytes) -> bytes | None:
         if log.startswith(shown[missing or len(shown) :], end):
             return log[end - missing :]
     return None
-
-
-# --- handouts/submit/notices.py -----------------------------------------------------------
-#
-# Lines on standard error that are no errors: --quiet leaves them out.
-
-
-_silenced: list[bool] = []
-
-
-def be_quiet() -> None:
-    """From now on only errors are said."""
-    _silenced.append(True)
-
-
-def is_quiet() -> bool:
-    return bool(_silenced)
-
-
-def notice(message: str) -> None:
-    """One line on standard error, unless nothing but errors is wanted there."""
-    if not _silenced:
-        warn(message)
 
 
 # --- handouts/submit/stop.py --------------------------------------------------------------
@@ -2894,6 +3460,96 @@ def in_a_row(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
+# --- handouts/submit/waiting_line.py ------------------------------------------------------
+#
+# What a job is doing, in a line that is right each second.
+
+
+MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
+RUNNING = ("●", GREEN)
+WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
+
+
+class WaitingLine:
+    """Of the job that is looked at, since its phase began."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._job: dict[str, Any] = {}
+        self._phase: Any = None
+        self._phase_at: float | None = None  # when it began, if that was seen
+        self._came_at = 0.0  # when the queue said what is known
+
+    def look_at(self, job: dict[str, Any]) -> None:
+        """It is like that now."""
+        now = time.monotonic()
+        phase = phase_of(job), len(job.get("attempts") or [])
+        if phase != self._phase:
+            is_new = self._job or phase == ("queued", 0)  # else it may have begun long ago
+            self._phase, self._phase_at = phase, now if is_new else None
+        self._job, self._came_at = job, now
+
+    def words(self, columns: int) -> str:
+        """The line, no wider than that; what matters least is left out first."""
+        mark, colour = MARKS.get(phase_of(self._job), RUNNING)
+        parts = [printable(part) for part in self._parts() if part]
+        number, room = f"job {self._job['id']}", min(columns, WIDEST) - 1
+        while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
+            parts.pop()
+        line = cut(" · ".join(parts), room - 2)
+        gap = room - 2 - width_of(line) - len(number)
+        end = " " * gap + number if gap >= 3 else ""
+        return f"{self._look.coloured(mark, colour)} {line}{end}"
+
+    def _parts(self) -> list[str]:
+        """What is said of it, the most important first."""
+        job, phase = self._job, phase_of(self._job)
+        when = when_it_starts(job, time.monotonic() - self._came_at)
+        start = f"starts {when}" if when else ""
+        before = ends_first(job)
+        if phase == "queued":
+            missing = missing_host(job)
+            other = WAITS.get(str(job.get("waiting_for")), "")
+            return [
+                missing or other,
+                place_in_words(job),
+                "" if missing else start,
+                "" if missing else before,
+                self._since("waiting for "),
+                lost_before(job),
+            ]
+        stop = "being cancelled" if job.get("cancel_requested_at") else ""
+        where = f"on {job.get('executor')}"
+        if phase == "waiting":
+            head = f"compiled {where}, waits for {wanted_place(job)}"
+            return [head, stop, start, before, self._since("for "), lost_before(job)]
+        if phase == "compiling":
+            timer = self._timer("compile_seconds")
+            return [f"compiling {where}", stop, timer, start, before, lost_before(job)]
+        platform = str(job.get("platform") or "")
+        kind = f" ({platform})" if platform not in ("", "cuda", "cpu") else ""
+        timer = self._timer("execute_seconds")
+        return [f"running {where}{kind}", stop, timer, lost_before(job)]
+
+    def _since(self, words: str) -> str:
+        if self._phase_at is None:
+            return ""
+        return words + clock(time.monotonic() - self._phase_at)
+
+    def _timer(self, limit: str) -> str:
+        """How long the phase goes on, and how long it may."""
+        limits = self._job.get("limits")
+        most = limits.get(limit) if isinstance(limits, dict) else None
+        if not isinstance(most, (int, float)) or not 0 < most < 1e7:
+            return self._since("")
+        return f"{self._since('')} of {clock(most)}" if self._phase_at is not None else ""
+
+
+def phase_of(job: dict[str, Any]) -> str:
+    """Where the job is: "queued", or the phase of one that runs."""
+    return "queued" if job.get("state") == "queued" else str(job.get("phase") or "executing")
+
+
 # --- handouts/submit/job_client.py --------------------------------------------------------
 #
 # One job: submitting it, waiting for it, cancelling it.
@@ -2915,6 +3571,7 @@ class Client(Persistent):
         self.live = Live(self.screen)
         self.job: dict[str, Any] | None = None  # as it was seen last
         self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
+        self._line = WaitingLine(self.screen.status.look)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
@@ -2984,7 +3641,10 @@ class Client(Persistent):
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):
             self._look_at(job)
-            job = self._follow(job)
+            try:
+                job = self._follow(job)
+            finally:
+                self.screen.status.end()
         return job
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -3056,7 +3716,12 @@ class Client(Persistent):
         """Says what a job that is not over waits for."""
         self.job = job
         self.live.look_at(job)
-        if not is_over(job):
+        if is_over(job):
+            self.screen.status.end()
+        elif self.screen.status.is_used:
+            self._line.look_at(job)
+            self.screen.show_status(self._line.words)
+        else:
             self.say(status_line(job), what_changes(job))
 
     def _job(self, answer: Answer) -> dict[str, Any]:
@@ -4663,6 +5328,160 @@ def waits_for_others(job: dict[str, Any]) -> bool:
     return is_next or job.get("phase") == "waiting"
 
 
+# --- handouts/submit/readings.py ----------------------------------------------------------
+#
+# What common failures mean, in plain words, and what to look at.
+
+
+READ_BYTES = 20_000  # of the end of a log
+# An outcome, a signal or an exit status, or nothing for a program that failed in any way; what must
+# stand in its log; what it means. The first that fits is said. It is one string, and read only when
+# something failed, because all of this script is compiled at each start.
+READINGS = r"""
+compile_error | undefined reference to|Undefined reference|Unresolved extern | A function is
+    declared and used, but its code was not found. Often the file that has it was not sent
+    (--with FILE), or a library is missing (--flag=-lNAME).
+compile_error | uses too much shared data | A kernel has more __shared__ memory than a block may
+    have (48 KiB). Make the array smaller, or use dynamic shared memory.
+compile_timeout | | Compiling took too long. Often templates or unrolled loops (#pragma unroll)
+    make too much code.
+output_exceeded | | The program printed without end, or far too much. Often a loop that does not
+    stop, or a print in each thread of a kernel.
+memory_exceeded | | The program used more memory on the host than it may. Look at the largest
+    arrays (malloc, new, std::vector), and at what a loop allocates and does not free.
+runtime_timeout | | The program did not end in time. Often a loop that does not stop, in a
+    kernel or on the host, or __syncthreads() that not all threads of a block reach.
+SIGXFSZ | | The program wrote a larger file than it may.
+| cudaErrorIllegalAddress|an illegal memory access was encountered|CUDA_ERROR_ILLEGAL_ADDRESS |
+    A kernel read or wrote outside of its arrays. Look at the index: does the last block check i
+    < n? Was the array allocated with as many bytes, and is it memory of the GPU?
+| cudaErrorMisalignedAddress|misaligned address | A kernel used an address that does not fit its
+    type. Often a float4 or int4 is read at an index that is no multiple of 4, or a pointer was
+    cast.
+| cudaErrorLaunchOutOfResources|too many resources requested for launch | A block needs more
+    registers or threads than the GPU has. Use fewer threads in a block, or __launch_bounds__.
+| cudaErrorInvalidConfiguration|invalid configuration argument | The launch <<<blocks,
+    threads>>> is not possible. Often more than 1024 threads in a block, no blocks at all (n /
+    256 is 0 for a small n), or too much shared memory.
+| cudaErrorNoKernelImageForDevice|no kernel image is available | The program was compiled for
+    another kind of GPU than it ran on. Often a flag such as --flag=-arch=… names one; leave it
+    out, or ask for that --platform.
+| cudaErrorUnsupportedPtxVersion|unsupported toolchain|cudaErrorInvalidPtx|a PTX JIT compilation
+    failed | The GPU's driver could not use the code that was compiled. Often a flag such as
+    --flag=-arch=… names a kind of GPU; leave it out. If there is none, tell the course staff.
+| cudaErrorInsufficientDriver|driver version is insufficient | The GPU host's driver is older
+    than the compiler. That is not your program's fault; tell the course staff.
+| cudaErrorNoDevice|no CUDA-capable device | The program found no GPU. Did it run on a host
+    without one (--platform cpu)? If not, tell the course staff.
+| cudaErrorAssert|device-side assert triggered | An assert() in a kernel was false; the line
+    above names it.
+| cudaErrorIllegalInstruction|an illegal instruction was encountered | A kernel met code that
+    the GPU does not have. Often the stack was overwritten, or a function pointer is wrong.
+| cudaErrorHardwareStackError|stack error|cudaErrorInvalidPc|invalid program counter | A
+    kernel's stack was overwritten. Often recursion that is too deep, or a local array written
+    outside of its bounds.
+| cudaErrorInvalidAddressSpace|operation not supported on global/shared address space | A kernel
+    used a pointer to another kind of memory than it took it for (shared, global, local).
+| cudaErrorInvalidDevicePointer|invalid device pointer | A pointer that is not the GPU's was
+    given to CUDA. Often memory of malloc is freed with cudaFree, or it is freed twice.
+| cudaErrorInvalidDeviceFunction|invalid device function | CUDA does not have this kernel for
+    this GPU. Often a flag such as --flag=-arch=… names another kind; leave it out.
+| cudaErrorInvalidResourceHandle|invalid resource handle | A stream or event is used that does
+    not exist: not created yet, or destroyed already.
+| cudaErrorLaunchTimeout|the launch timed out | A kernel took too long. Often a loop that does
+    not end.
+| cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED | The GPU's
+    memory was not enough. Look at the sizes given to cudaMalloc: bytes, not elements; is n * n
+    too large for an int?
+| out of memory | Memory was not enough. In a message of CUDA it is the GPU's: look at the sizes
+    given to cudaMalloc.
+| cudaErrorLaunchFailure|unspecified launch failure | A kernel was stopped by the GPU. Often it
+    uses a wrong pointer: memory of the host, or an address far outside of its arrays.
+| cudaErrorInvalidValue|CUDA[^\n]*invalid argument|cuda\w*[^\n]*invalid argument | A function of
+    CUDA was given a value that it does not take. Often the direction of cudaMemcpy, a size, or
+    a pointer that is not set.
+| ^ModuleNotFoundError: No module named '[^'\n]+' | A Python module was not found. Is it a file
+    of yours beside the program (--with FILE)? Others must be on the host.
+| ^SyntaxError: | Python cannot read the program; the line is named above.
+127 | error while loading shared libraries | A library that the program needs is not on the
+    host. Tell the course staff which.
+| terminate called[^\n]*\n?[^\n]*std::bad_alloc | The host's memory was not enough for an array
+    (std::bad_alloc). Often its size is negative or far too large.
+SIGABRT | double free|free\(\): |munmap_chunk|malloc\(\): |corrupted | The host's heap is
+    damaged: memory was freed twice, or an array was written outside of its bounds before that.
+SIGABRT | stack smashing detected | An array in a function of the host was written outside of
+    its bounds.
+SIGABRT | Assertion .* failed | An assert() of the host was false; the line above names it.
+SIGABRT | terminate called | A C++ exception was thrown and not caught; the lines above say
+    which.
+SIGABRT | | The program ended itself with abort(). Often an assert(), or an exception that was
+    not caught.
+SIGSEGV | | The host's part used a wrong address. Often a pointer to the GPU's memory is read on
+    the host (copy it with cudaMemcpy first), an index is outside of an array, or a large local
+    array does not fit the stack.
+SIGBUS | | The host's part used an address that has no memory behind it. Often a file that is
+    mapped and shorter than thought, or a misaligned pointer.
+SIGFPE | | The host's part divided a whole number by 0.
+SIGILL | | The processor of the host does not have an instruction that the program uses, such as
+    AVX-512. Leave out --flag=-march=…, or ask for another --platform.
+SIGKILL | | The program was killed. Often its memory was not enough.
+SIGSYS | | The program used a system call that is not allowed here.
+SIGPIPE | | The program wrote to a pipe that nobody reads any more.
+127 | | Exit status 127 often means that a program or library was not found.
+126 | | Exit status 126 often means that a file could not be executed.
+"""
+CUDA_NUMBERS = {
+    2: "cudaErrorMemoryAllocation",
+    9: "cudaErrorInvalidConfiguration",
+    35: "cudaErrorInsufficientDriver",
+    100: "cudaErrorNoDevice",
+    209: "cudaErrorNoKernelImageForDevice",
+    222: "cudaErrorUnsupportedPtxVersion",
+    700: "cudaErrorIllegalAddress",
+    701: "cudaErrorLaunchOutOfResources",
+    702: "cudaErrorLaunchTimeout",
+    710: "cudaErrorAssert",
+    714: "cudaErrorHardwareStackError",
+    715: "cudaErrorIllegalInstruction",
+    716: "cudaErrorMisalignedAddress",
+    717: "cudaErrorInvalidAddressSpace",
+    718: "cudaErrorInvalidPc",
+    719: "cudaErrorLaunchFailure",
+}
+# A number alone says nothing; at the end of such words it is CUDA's.
+CUDA_NUMBER = re.compile(
+    r"cuda[^\n]{0,80}?(?:error|code|status|failed|failure)"
+    r"[\s:=(#]*(?:code|status|number)?[\s:=(#]*(\d{1,3})(?=\)|\.?\s*$|\s*[(:,]\s*[a-z])",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def reading_of(job: dict[str, Any], signal: str) -> str:
+    """What it often means that the program failed so; "" where nothing is known, or it did not.
+
+    `signal`: the name of the one that ended it, or "".
+    """
+    result = job["result"]
+    if not result or job["outcome"] == "succeeded":
+        return ""
+    name = "compile_log" if job["outcome"].startswith("compile") else "execute_log"
+    log = with_names(str(result.get(name) or "")[-READ_BYTES:])
+    happened = {job["outcome"], signal, str(result.get("exit_code"))}
+    for line in READINGS.strip().replace("\n    ", " ").splitlines():
+        what, _, rest = line.partition("|")
+        pattern, _, words = rest.rpartition("|")
+        is_meant = what.strip() in happened if what.strip() else "runtime_error" in happened
+        if is_meant and re.search(pattern.strip(), log, re.MULTILINE):
+            return words.strip()
+    return ""
+
+
+def with_names(log: str) -> str:
+    """The log, and at its end the name of the error that it gives by CUDA's number."""
+    found = CUDA_NUMBER.search(log)
+    return f"{log}\n{CUDA_NUMBERS.get(int(found[1]), '')}" if found else log
+
+
 # --- handouts/submit/show.py --------------------------------------------------------------
 #
 # What the student sees of a job that is over.
@@ -4676,20 +5495,38 @@ def show(job: dict[str, Any], live: Live) -> int:
         live.screen.warn(attempt_line(attempt))
     live.finish(job)
     if result is None:
-        warn(ending_line(job))
+        live.screen.warn(ending_line(job), YELLOW)
         return NO_RESULT
-    live.screen.line(ending_line(job))
+    has_succeeded = job["outcome"] == "succeeded"
+    is_whole = not what_is_left_out(job)
+    line = live.screen.look.wrapped(ending_line(job))
+    live.screen.line(line, RED if not has_succeeded else GREEN if is_whole else YELLOW)
     if slowed_by_heat(result):
         notice(
             "The GPU was slowed down by heat when the program ended: "
             "its times may be longer than usual."
         )
-    return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
+    if not has_succeeded:
+        explain(job, live)
+        return PROGRAM_FAILED
+    return SUCCEEDED if is_whole else UNSAVED
+
+
+def explain(job: dict[str, Any], live: Live) -> None:
+    """Says what went wrong: how many errors a compile had, what a failure often means."""
+    if job["outcome"] == "compile_error":
+        errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
+        if errors:
+            live.screen.warn(live.screen.status.look.wrapped(printable(errors)), RED)
+    signal = SIGNALS.get(job["result"].get("signal"), "")
+    reading = reading_of(job, signal)
+    if reading:
+        live.screen.warn(live.screen.status.look.wrapped(f"What this often means: {reading}"))
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:
     """Whether the executor said that of the GPU."""
-    gpu = (result.get("details") or {}).get("gpu")
+    gpu = details_of(result).get("gpu")
     return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
 
 
@@ -4866,6 +5703,8 @@ def run(options: argparse.Namespace) -> int:
     submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
     client.turns.watch_signals()
+    if submission:
+        client.live.paths = OwnPaths(str(options.file)[: -len(submission.main)])
     try:
         status = command(client, options)
         return Watch(client, options, submission).run() if status is None else status

@@ -10,8 +10,10 @@ from django.utils import timezone
 
 from accounts import executors
 from accounts.models import Executor, User
+from jobs import submitting
 from jobs.models import AuditEntry, Job
 from jobs.states import Ending
+from jobs.submitting import Submission
 from tests.support.admin import (
     ACTIONS,
     AUDIT,
@@ -250,3 +252,11 @@ def test_keys_that_are_none(ta: Client, where: str, key: str, every_state: dict[
         assert answer.status_code in (200, 302), answer.content
         assert answer.get("Location", "/admin/").startswith("/admin/")
     assert everything() == before
+
+
+def test_the_page_of_a_replaced_job_leads_to_the_other(ta: Client, alice: User) -> None:
+    first = submit(alice)
+    second, _ = submitting.submit(alice, Submission("y"), replace=True)
+    text = page(ta, f"{JOBS}{first.pk}/change/")
+    assert f'<a href="{JOBS}{second.pk}/change/">job {second.pk}</a>' in text
+    assert f'change/">job {first.pk}</a>' not in page(ta, f"{JOBS}{second.pk}/change/")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from handouts.submit.answers_in_json import TIMES
-from handouts.submit.job_lines import EXPLAINED, is_over
+from handouts.submit.ending_lines import EXPLAINED
+from handouts.submit.job_lines import is_over
 from handouts.submit.listing import seconds_in_words, table
 from handouts.submit.printable import printable
 

@@ -20,6 +20,7 @@ from handouts.submit.screen import Screen
 from handouts.submit.stop import REFUSED, UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import Submission
+from handouts.submit.waiting_line import WaitingLine
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
@@ -37,6 +38,7 @@ class Client(Persistent):
         self.live = Live(self.screen)
         self.job: dict[str, Any] | None = None  # as it was seen last
         self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
+        self._line = WaitingLine(self.screen.status.look)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
@@ -106,7 +108,10 @@ class Client(Persistent):
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):
             self._look_at(job)
-            job = self._follow(job)
+            try:
+                job = self._follow(job)
+            finally:
+                self.screen.status.end()
         return job
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -178,7 +183,12 @@ class Client(Persistent):
         """Says what a job that is not over waits for."""
         self.job = job
         self.live.look_at(job)
-        if not is_over(job):
+        if is_over(job):
+            self.screen.status.end()
+        elif self.screen.status.is_used:
+            self._line.look_at(job)
+            self.screen.show_status(self._line.words)
+        else:
             self.say(status_line(job), what_changes(job))
 
     def _job(self, answer: Answer) -> dict[str, Any]:

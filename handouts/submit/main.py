@@ -43,6 +43,7 @@ from handouts.submit.answers_in_json import put_json, put_lines
 from handouts.submit.as_typed import remember
 from handouts.submit.auth_place import auth_file
 from handouts.submit.commands import command
+from handouts.submit.compile_log import OwnPaths
 from handouts.submit.doctor import doctor
 from handouts.submit.job_client import Client
 from handouts.submit.login import login
@@ -64,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
     submission = prepare(options) if options.file else None
     client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
     client.turns.watch_signals()
+    if submission:
+        client.live.paths = OwnPaths(str(options.file)[: -len(submission.main)])
     try:
         status = command(client, options)
         return Watch(client, options, submission).run() if status is None else status

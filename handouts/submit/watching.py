@@ -12,7 +12,8 @@ from handouts.submit.as_typed import as_typed
 from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.interrupting import Interrupts, say_what_became, stop_job
 from handouts.submit.job_client import INTERRUPT_PATIENCE_SECONDS, Client
-from handouts.submit.job_lines import ending_line, is_over
+from handouts.submit.ending_lines import ending_line
+from handouts.submit.job_lines import is_over
 from handouts.submit.log_files import save_logs
 from handouts.submit.notices import notice
 from handouts.submit.older_queue import call_off, is_wrong_without, left_out, older_queue

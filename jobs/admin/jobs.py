@@ -9,7 +9,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 from django.urls import path, reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json, as_text
@@ -17,6 +17,7 @@ from foundation.problems import Problem
 from foundation.text import printable
 from jobs import cancelling, outputs, staff
 from jobs.models import Attempt, Job, OutputFile
+from jobs.replacing import replaced_by
 from jobs.states import State
 
 MAX_COMPLAINTS = 5  # messages about jobs that an action could not be done to
@@ -74,6 +75,10 @@ class AttemptInline(ReadOnlyMixin, admin.StackedInline):
         return as_json({k: v for k, v in attempt.details.items() if k != "files"})
 
 
+def _job_url(number: int) -> str:
+    return reverse("admin:jobs_job_change", args=[number])
+
+
 def _file_url(attempt: Attempt, name: str) -> str:
     return reverse("admin:jobs_job_file", args=[attempt.job_id, attempt.number, name])
 
@@ -103,11 +108,18 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
         ("platform", "compiler_flags", "asm"),
         ("state", "phase", "outcome", "place_in_queue"),
         ("submitted_at", "started_at", "finished_at"),
-        ("cancel_requested_at", "attempts_left"),
+        ("cancel_requested_at", "replacement", "attempts_left"),
         "program",
         "other_files",
     )
-    readonly_fields = ("arguments", "compiler_flags", "place_in_queue", "program", "other_files")
+    readonly_fields = (
+        "arguments",
+        "compiler_flags",
+        "place_in_queue",
+        "replacement",
+        "program",
+        "other_files",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Without the sources, which the one page that shows one reads for itself."""
@@ -161,6 +173,13 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     @admin.display(description="place in the queue")
     def place_in_queue(self, job: Job) -> str:
         return str(job.queue_position or "-")
+
+    @admin.display(description="replaced by")
+    def replacement(self, job: Job) -> SafeString | str:
+        number = replaced_by(job)
+        if number is None:
+            return "-"
+        return format_html('<a href="{}">job {}</a>', _job_url(number), number)
 
     @admin.display
     def arguments(self, job: Job) -> str:
