@@ -9,10 +9,10 @@ from typing import Any
 from handouts.client.words import warn
 from handouts.submit.answers_in_json import put_json
 from handouts.submit.as_typed import as_typed
+from handouts.submit.ending_lines import ending_line
 from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.interrupting import Interrupts, say_what_became, stop_job
 from handouts.submit.job_client import INTERRUPT_PATIENCE_SECONDS, Client
-from handouts.submit.ending_lines import ending_line
 from handouts.submit.job_lines import is_over
 from handouts.submit.log_files import save_logs
 from handouts.submit.notices import notice
