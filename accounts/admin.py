@@ -17,11 +17,12 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from accounts import operations
+from accounts import operations, questions
 from accounts.forms import NamesForm
 from accounts.models import Executor, Gpu, Platform, User
 from accounts.signals import account_changed, platform_renamed
 from foundation.admin import Subject, TelerunModelAdmin
+from foundation.asking import Question
 
 admin.site.unregister(Group)  # staff are staff; there are no finer roles
 
@@ -52,6 +53,11 @@ class BearerAdmin(TelerunModelAdmin):
                 return self._tokens_page(request, issued, form.names_there)
         return self._page(request, "names.html", title=f"Add {self._plural}", form=form)
 
+    def question(self, request: HttpRequest, action: str, rows: QuerySet[Any]) -> Question | None:
+        if action in ("issue_token", "revoke_token") and (bearers := list(rows)):
+            return questions.about_tokens(request, action, bearers)
+        return super().question(request, action, rows)
+
     @transaction.atomic
     def _create_all(self, names: list[str], actor: str) -> list[tuple[Any, str]]:
         return [self.create(name, actor) for name in names]
@@ -70,11 +76,10 @@ class BearerAdmin(TelerunModelAdmin):
         self._each(request, queryset, operations.revoke_token, "Without a token now")
 
     def _each(self, request: HttpRequest, bearers: Iterable[Any], operation: Any, now: str) -> None:
-        names = []
-        for bearer in bearers:
+        done = list(bearers)
+        for bearer in done:
             operation(bearer, actor=request.user.get_username())
-            names.append(str(bearer))
-        self.message_user(request, f"{now}: {', '.join(names) or 'none'}.")
+        self.message_user(request, f"{now}: {questions.named(done)}.")
 
     def _tokens_page(
         self, request: HttpRequest, issued: list[tuple[Any, str]], names_there: Iterable[str] = ()

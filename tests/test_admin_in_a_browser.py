@@ -149,6 +149,9 @@ def test_a_user_is_made_and_the_token_shown_works(world: World, staff: Browser) 
 
     staff.open("/admin/accounts/user/?q=bob")
     staff.choose("Issue a new token (shown once; the old one ends)")
+    assert "Issue a new token for bob" in staff.text("h1")
+    assert world.request(first, "GET", "/jobs")[0] == 200  # so far nothing was done
+    staff.press("#question [type=submit]")
     second = token_of(world, staff, "bob", "second")
     assert world.request(first, "GET", "/jobs")[0] == 401
     assert world.request(second, "GET", "/jobs")[0] == 200
@@ -159,6 +162,8 @@ def test_a_user_is_made_and_the_token_shown_works(world: World, staff: Browser) 
 
     staff.follow("bob")
     staff.press("button[value=revoke_token]")
+    staff.press("#question [type=submit]")
+    assert "Without a token now: bob." in staff.text(".messagelist")
     assert world.request(second, "GET", "/jobs")[0] == 401
     assert staff.complaints() == []
 

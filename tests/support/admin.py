@@ -54,7 +54,26 @@ def page(client: Client, url: str, **data: Any) -> str:
 
 
 def act(client: Client, where: str, action: str, *pks: Any, **more: Any) -> Any:
+    """Does the action, as somebody who says yes to what is asked first."""
+    answer = ask(client, where, action, *pks, **more)
+    return confirm(client, answer) if is_question(answer) else answer
+
+
+def ask(client: Client, where: str, action: str, *pks: Any, **more: Any) -> Any:
+    """Chooses the action in the list, or presses its button."""
     return client.post(where, {"action": action, "_selected_action": list(pks), **more})
+
+
+def is_question(answer: Any) -> bool:
+    return answer.status_code == 200 and "question" in (answer.context or {})
+
+
+def confirm(client: Client, answer: Any, **typed: Any) -> Any:
+    """Sends the form of a question, with its count typed in if it asks for one."""
+    question = answer.context["question"]
+    count = {"count": str(question.count)} if question.is_typed else {}
+    where = answer.wsgi_request.get_full_path()
+    return client.post(where, {**answer.context["hidden"], **count, **typed})
 
 
 def told(answer: Any) -> list[str]:
