@@ -21,7 +21,10 @@ _ISSUED_SINCE = (
 def about_tokens(request: HttpRequest, action: str, bearers: list[Any]) -> Question:
     """Whose tokens end. Several are confirmed by typing how many they are."""
     count = len(bearers)
-    title = f"{_ONE[action]} {bearers[0]}" if count == 1 else f"{_TITLES[action]} {count:,}"
+    plural = bearers[0]._meta.verbose_name_plural
+    title = f"{_TITLES[action]} {count:,} {plural}"
+    if count == 1:
+        title = f"{_ONE[action]} {bearers[0]}"
     with_token = [bearer for bearer in bearers if bearer.token_digest]
     return Question(
         title,
@@ -61,12 +64,11 @@ def _warnings(action: str, with_token: list[Any]) -> tuple[str, ...]:
     if any(isinstance(bearer, User) and bearer.is_staff for bearer in with_token):
         warnings.append("There are staff among them.")
     if hosts := [bearer.name for bearer in with_token if isinstance(bearer, Executor)]:
-        until = (
-            "until its auth.json is replaced by the new line and the executor is started again"
-            if action == "issue_token"
-            else "until it has a new token"
+        anew = "" if action == "issue_token" else "a new token is issued, "
+        warnings.append(
+            f"No job runs on {', '.join(hosts)} until {anew}auth.json is replaced on the host "
+            "and the executor is started again there."
         )
-        warnings.append(f"No job runs on {', '.join(hosts)} {until}, by somebody at the host.")
     return tuple(warnings)
 
 

@@ -61,6 +61,17 @@ def from_ranges(text: str) -> list[int]:
     return sorted(keys)
 
 
+def choice(action: str, keys: list[int]) -> dict[str, Any]:
+    """What a form sends to a list for an action on these rows."""
+    return {
+        "action": action,
+        "chosen": as_ranges(keys),
+        # What Django's list looks for; the keys stand in `chosen`.
+        ACTION_CHECKBOX_NAME: keys[0] if keys else "",
+        "select_across": "1",
+    }
+
+
 def is_answered(request: HttpRequest, question: Question) -> bool:
     """Whether the request comes from the question's page, with what was to be typed."""
     if "confirmed" not in request.POST or question.error:
@@ -109,11 +120,7 @@ class AsksFirst:
         """The page."""
         has_typed = "confirmed" in request.POST and not question.error
         hidden = {
-            "action": action,
-            "chosen": as_ranges(keys),
-            # What Django's list looks for; the keys stand in `chosen`.
-            ACTION_CHECKBOX_NAME: keys[0] if keys else "",
-            "select_across": "1",
+            **choice(action, keys),
             "confirmed": "1",
             "shown_at": timezone.now().isoformat(),
             **{name: request.POST[name] for name in ("button_of",) if name in request.POST},

@@ -48,6 +48,8 @@ TELERUN_SILENCE_SECONDS = _integer("TELERUN_SILENCE_SECONDS", 20)
 TELERUN_SUBMITS_PER_MINUTE = _integer("TELERUN_SUBMITS_PER_MINUTE", 30, minimum=0)  # of a user
 TELERUN_WRONG_TOKENS_PER_MINUTE = _integer("TELERUN_WRONG_TOKENS_PER_MINUTE", 60, minimum=0)
 TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, minimum=0)  # in ten minutes
+# Where students reach the queue.
+TELERUN_PUBLIC_URL = os.environ.get("TELERUN_PUBLIC_URL", "").rstrip("/")
 TELERUN_PROXIES = set(os.environ.get("TELERUN_PROXIES", "").replace(",", " ").split())
 TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # of all of a job's files: 413 source-too-large
 # The compiler's flags of every job in a language, before its own; one word each.

@@ -82,9 +82,9 @@ def test_of_an_executor_is_said_that_somebody_must_go_to_its_host(
 ) -> None:
     gpu1.issue_token()
     text = ask(ta, EXECUTORS, "issue_token", gpu1.pk).content.decode()
-    assert "No job runs on gpu1 until its auth.json is replaced" in text
+    assert "No job runs on gpu1 until auth.json is replaced" in text
     text = ask(ta, EXECUTORS, "revoke_token", gpu1.pk, gpu2.pk).content.decode()
-    assert "No job runs on gpu1 until it has a new token" in text
+    assert "No job runs on gpu1 until a new token is issued" in text
     assert "<strong>2</strong>" in text
 
 

@@ -65,7 +65,7 @@ def ask(client: Client, where: str, action: str, *pks: Any, **more: Any) -> Any:
 
 
 def is_question(answer: Any) -> bool:
-    return answer.status_code == 200 and "question" in (answer.context or {})
+    return answer.status_code == 200 and bool((answer.context or {}).get("question"))
 
 
 def confirm(client: Client, answer: Any, **typed: Any) -> Any:
@@ -78,6 +78,21 @@ def confirm(client: Client, answer: Any, **typed: Any) -> Any:
 
 def told(answer: Any) -> list[str]:
     return [str(message) for message in answer.wsgi_request._messages]
+
+
+def add(client: Client, where: str, names: str, **more: Any) -> Any:
+    """Adds a roster, as somebody who says yes to what was understood."""
+    answer = client.post(f"{where}add/", {"names": names, **more})
+    question = (answer.context or {}).get("question")
+    return add_seen(client, where, names, answer, **more) if question else answer
+
+
+def add_seen(client: Client, where: str, names: str, answer: Any, **more: Any) -> Any:
+    """Sends the form of the page that shows what was understood."""
+    question = answer.context["question"]
+    count = {"count": str(question.count)} if question.is_typed else {}
+    seen = {"confirmed": "1", "seen": answer.context["form"].digest()}
+    return client.post(f"{where}add/", {"names": names, **seen, **count, **more})
 
 
 ACTIONS = {
