@@ -5,9 +5,7 @@ come into the list since. More than a few rows are confirmed by typing how many 
 """
 
 import re
-from collections.abc import Iterable
 from functools import partial
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from django.contrib import messages
@@ -17,9 +15,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from foundation import ranges
+
 FEW = 10  # rows that an action takes without a question
 MOST = 20_000  # rows that one action takes; SQLite takes 32,766 values in a statement
-_RANGES = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?(,[0-9]{1,18}(-[0-9]{1,18})?)*")
 
 
 class Question(NamedTuple):
@@ -38,34 +37,11 @@ class Question(NamedTuple):
         return self.must_type or self.count > FEW
 
 
-def as_ranges(keys: Iterable[int]) -> str:
-    """Keys in a few characters: "1-5,9"."""
-    runs = []
-    for _, group in groupby(enumerate(sorted(keys)), key=lambda pair: pair[1] - pair[0]):
-        run = [key for _, key in group]
-        runs.append(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}")
-    return ",".join(runs)
-
-
-def from_ranges(text: str) -> list[int]:
-    """The keys in such a text, each once. Raises ValueError for another one, and for too many."""
-    if not _RANGES.fullmatch(text):
-        raise ValueError("not ranges of keys")
-    keys: set[int] = set()
-    for run in text.split(","):
-        first, _, last = run.partition("-")
-        some = range(int(first), int(last or first) + 1)
-        if len(keys) + len(some) > MOST:
-            raise ValueError("too many keys")
-        keys.update(some)
-    return sorted(keys)
-
-
 def choice(action: str, keys: list[int]) -> dict[str, Any]:
     """What a form sends to a list for an action on these rows."""
     return {
         "action": action,
-        "chosen": as_ranges(keys),
+        "chosen": ranges.written(keys),
         # What Django's list looks for; the keys stand in `chosen`.
         ACTION_CHECKBOX_NAME: keys[0] if keys else "",
         "select_across": "1",
@@ -103,7 +79,7 @@ class AsksFirst:
         """Does to the rows what was asked about them, if the request comes from a question."""
         if (chosen := request.POST.get("chosen")) is not None:
             try:
-                keys = from_ranges(chosen)
+                keys = ranges.read(chosen, MOST)
             except ValueError:
                 return self.refuse(request, "There is no such row.")
             rows = self.get_queryset(request)  # type: ignore[attr-defined]

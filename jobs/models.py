@@ -9,9 +9,18 @@ from django.db.models import F, Q
 from accounts.models import CUDA, PLATFORM_LENGTH
 from foundation.database.statements import Parameter, Select
 from jobs.audit.models import AuditCounter, AuditEntry
+from jobs.bulk.models import BulkAction
 from jobs.states import FINAL, Ending, Outcome, Phase, State
 
-__all__ = ("Attempt", "AuditCounter", "AuditEntry", "Job", "OutputFile", "OutputPart")
+__all__ = (
+    "Attempt",
+    "AuditCounter",
+    "AuditEntry",
+    "BulkAction",
+    "Job",
+    "OutputFile",
+    "OutputPart",
+)
 
 
 class JobQuerySet(models.QuerySet["Job"]):

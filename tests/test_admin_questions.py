@@ -7,7 +7,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.models import Executor, User
-from foundation import asking
+from foundation import asking, ranges
 from jobs.models import AuditEntry
 from tests.support.admin import (
     ACTIONS,
@@ -169,12 +169,15 @@ def test_rows_that_no_question_named(ta: Client, chosen: str) -> None:
 
 def test_keys_are_written_in_a_few_characters() -> None:
     keys = [9, 1, 2, 3, 5, 7, 8]
-    assert asking.as_ranges(keys) == "1-3,5,7-9"
-    assert asking.from_ranges("1-3,5,7-9") == sorted(keys)
-    assert asking.as_ranges([]) == ""
-    assert len(asking.from_ranges(f"1-{asking.MOST}")) == asking.MOST
+    assert ranges.written(keys) == "1-3,5,7-9"
+    assert ranges.read("1-3,5,7-9", 7) == sorted(keys)
+    assert ranges.written([]) == ""
+    assert len(ranges.read("1-20", 20)) == 20
     with pytest.raises(ValueError, match="too many"):
-        asking.from_ranges(f"1-{10**18 - 1}")
+        ranges.read(f"1-{10**18 - 1}", asking.MOST)
+    after = {0: 1, 1: 2, 3: 5, 5: 7, 6: 7, 8: 9, 9: None}
+    assert {n: ranges.first_after("1-3,5,7-9", n) for n in after} == after
+    assert ranges.first_after("", 0) is None
 
 
 def test_whoever_may_not_act_is_not_asked(alice: User) -> None:

@@ -14,6 +14,7 @@ JOBS = "/admin/jobs/job/"
 AUDIT = "/admin/jobs/auditentry/"
 USERS = "/admin/accounts/user/"
 EXECUTORS = "/admin/accounts/executor/"
+BULK = "/admin/jobs/bulkaction/"
 
 
 class Https(Client):
