@@ -1,6 +1,7 @@
 """Users and executors in the admin. Tokens are issued here and shown once."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -298,10 +299,13 @@ class ExecutorAdmin(BearerAdmin):
         return str(executor.about.get("sandbox", "-")) if isinstance(executor.about, dict) else "-"
 
     @admin.display(description="GPUs")
-    def gpus(self, executor: Executor) -> str:
-        names = ", ".join(gpu.name or "?" for gpu in executor.gpus.all())
-        quarantined = len(executor.quarantined_gpus)
-        return (f"{names} ({quarantined} quarantined)" if quarantined else names) or "-"
+    def gpus(self, executor: Executor) -> SafeString | str:
+        counts = Counter(gpu.name or "?" for gpu in executor.gpus.all())
+        names = ", ".join(f"{n} {name}" if n > 1 else name for name, n in counts.items()) or "-"
+        if quarantined := len(executor.quarantined_gpus):
+            wrong = '{}, <span class="wrong">{} quarantined</span>'
+            return format_html(wrong, names, quarantined)
+        return names
 
     @admin.display(description="quarantined GPUs")
     def quarantined(self, executor: Executor) -> SafeString | str:

@@ -17,6 +17,7 @@ __all__ = (
     "AuditCounter",
     "AuditEntry",
     "BulkAction",
+    "FailuresSeen",
     "Job",
     "OutputFile",
     "OutputPart",
@@ -262,3 +263,13 @@ class OutputPart(models.Model):
 
     def __str__(self) -> str:
         return f"part {self.number} of {self.file}"
+
+
+class FailuresSeen(models.Model):
+    """Until when staff have looked at jobs that failed: one row (jobs/failures.py)."""
+
+    until = models.DateTimeField()
+    actor = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return f"seen by {self.actor}"

@@ -148,7 +148,9 @@ def test_an_executor_without_a_sandbox_is_seen(ta: Client, gpu1: Executor) -> No
     for sandbox, seen in (("none", True), ("bubblewrap", False)):
         Executor.objects.update(about={"sandbox": sandbox})
         assert (words in page(ta, "/admin/")) == seen
-        assert f">{sandbox}</" in page(ta, EXECUTORS)
+        listed = page(ta, EXECUTORS)
+        assert f">{sandbox}</" in listed
+        assert ('<span class="wrong">none</span>' in listed) == seen
 
 
 def test_a_quarantined_gpu_is_seen_on_every_page(ta: Client, gpu1: Executor) -> None:
@@ -158,7 +160,7 @@ def test_a_quarantined_gpu_is_seen_on_every_page(ta: Client, gpu1: Executor) -> 
     executors.seen(gpu1, {"gpus": [ready, failed]})
     front, listed = page(ta, "/admin/"), page(ta, EXECUTORS)
     assert "GPU 1 is quarantined</span>: Xid 79 (lost)" in front
-    assert "H100, H100 (1 quarantined)" in listed
+    assert '2 H100, <span class="wrong">1 quarantined</span>' in listed
     told = page(ta, f"{EXECUTORS}{gpu1.pk}/change/")
     assert "GPU 1 (H100): Xid 79 (lost), since 2026-09-01T12:00:00Z" in told
     gpu1.refresh_from_db()

@@ -120,12 +120,17 @@ def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser
     assert output.value_of_css_property("overflow-y") == "auto"  # our own style sheet is there
 
     staff.press("button[value=requeue]")
+    assert "1 result is superseded." in staff.text("#question")
+    assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "finished"
+    staff.find("#count").send_keys("1")
+    staff.press("#question [type=submit]")
     assert "1 job queued." in staff.text(".messagelist")
     assert "Superseded" in staff.text("#attempts-group")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "queued"
 
     staff.open("/admin/jobs/job/?state__exact=queued")
     staff.choose("Cancel")
+    staff.press("#question [type=submit]")
     assert "1 job cancelled" in staff.text(".messagelist")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "cancelled"
 
@@ -191,3 +196,34 @@ def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> No
     staff.press("button[value=enable]")
     assert world.request(gpu1, "POST", "/claims", {})[0] == 204
     assert staff.complaints() == []
+
+
+REPORT = """
+from accounts import executors
+from accounts.models import Executor
+for executor in Executor.objects.all():
+    reason = "Xid 79 (GPU has fallen off the bus), " + "nvidia-smi:_Unknown_Error;" * 12
+    executors.seen(executor, {"sandbox": "none", "gpus": [
+        {"index": str(n), "uuid": str(n), "name": "NVIDIA H100 80GB HBM3",
+         "condition": "quarantined", "reason": reason} for n in range(8)]})
+"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_front_page_with_long_names_and_reasons(
+    world: World, staff: Browser, width: int
+) -> None:
+    """Nothing is wider than the screen, and no name stands a letter a line."""
+    world.executor("gpu-h100-rack7-node03.cluster.cs.example-university.edu")
+    world.executor("a-name-without-any-dot-in-it-for-whoever-likes-them-long")
+    world.manage("shell", "-v0", "-c", REPORT)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    staff.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for path in ("/admin/", "/admin/accounts/executor/"):
+        staff.open(path)
+        wide = staff.driver.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width, path
+    staff.open("/admin/")
+    names = staff.driver.find_elements(By.CSS_SELECTOR, "#queue .executors th a")
+    assert len(names) == 2
+    assert all(name.size["height"] < 80 for name in names)

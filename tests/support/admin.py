@@ -54,6 +54,13 @@ def page(client: Client, url: str, **data: Any) -> str:
     return answer.content.decode()
 
 
+def found(client: Client, where: str, **query: Any) -> set[int]:
+    """The keys of the rows that a list shows."""
+    answer = client.get(where, query)
+    assert answer.status_code == 200, answer.get("Location")
+    return {row.pk for row in answer.context["cl"].result_list}
+
+
 def act(client: Client, where: str, action: str, *pks: Any, **more: Any) -> Any:
     """Does the action, as somebody who says yes to what is asked first."""
     answer = ask(client, where, action, *pks, **more)
