@@ -15,9 +15,12 @@ from accounts.signals import account_changed
 from foundation.hooks import Hook
 
 
-def create_user(name: str, actor: str) -> tuple[User, str]:
-    """A student's account and its token. Raises ValidationError for a bad or taken name."""
-    user = User(username=name)
+def create_user(name: str, actor: str, **person: str) -> tuple[User, str]:
+    """A student's account and its token; `person`: email, first_name, last_name.
+
+    Raises ValidationError for a bad or taken name, and for an e-mail address that is none.
+    """
+    user = User(username=name, **person)
     user.set_unusable_password()
     return user, _create(user, "user-created", actor)
 

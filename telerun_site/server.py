@@ -126,12 +126,14 @@ def _start_worker(worker: Any) -> None:
     from foundation.serving import greenlets, waiting
     from jobs import outlook, sweeper
     from jobs.audit import file as audit_file
+    from jobs.bulk import working
 
     sys.setswitchinterval(SWITCH_SECONDS)
     connections.begin_process()
     greenlets.spawn(_look_after_the_database, "database")
     audit_file.start_following()
     sweeper.start()
+    working.start()
     outlook.start()
 
     def stop(signum: int, frame: Any) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium.webdriver.support.ui import Select
 
 from tests.conftest import need
 from tests.support.browser import Browser, programs
@@ -13,13 +12,6 @@ from tests.support.processes import World
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
-
-
-def choose(staff: Browser, action: str) -> None:
-    """Ticks the first row of a list and does `action` to it."""
-    staff.find("tbody .action-select").click()
-    Select(staff.find("select[name=action]")).select_by_visible_text(action)
-    staff.press("button[name=index]")
 
 
 @pytest.fixture
@@ -58,12 +50,17 @@ def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser
     assert output.value_of_css_property("overflow-y") == "auto"  # our own style sheet is there
 
     staff.press("button[value=requeue]")
+    assert "1 result is superseded." in staff.text("#question")
+    assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "finished"
+    staff.find("#count").send_keys("1")
+    staff.press("#question [type=submit]")
     assert "1 job queued." in staff.text(".messagelist")
     assert "Superseded" in staff.text("#attempts-group")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "queued"
 
     staff.open("/admin/jobs/job/?state__exact=queued")
-    choose(staff, "Cancel")
+    staff.choose("Cancel")
+    staff.press("#question [type=submit]")
     assert "1 job cancelled" in staff.text(".messagelist")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "cancelled"
 
@@ -80,13 +77,18 @@ def test_a_user_is_made_and_the_token_shown_works(world: World, staff: Browser) 
     staff.open("/admin/accounts/user/")
     staff.press(".addlink")
     staff.find("[name=names]").send_keys("bob\nerin")
-    staff.press(".submit-row [type=submit]")
+    staff.press("[name=look]")
+    assert "TO BE ADDED: 2" in staff.text().upper()
+    staff.press(".submit-row .default")
     first = token_of(world, staff, "bob")
     done = world.submit(first, world.source("echo made by hand"))
     assert (done.status, "made by hand\n" in done.out) == (0, True), done.err
 
     staff.open("/admin/accounts/user/?q=bob")
-    choose(staff, "Issue a new token (shown once; the old one ends)")
+    staff.choose("Issue a new token (shown once; the old one ends)")
+    assert "Issue a new token for bob" in staff.text("h1")
+    assert world.request(first, "GET", "/jobs")[0] == 200  # so far nothing was done
+    staff.press("#question [type=submit]")
     second = token_of(world, staff, "bob", "second")
     assert world.request(first, "GET", "/jobs")[0] == 401
     assert world.request(second, "GET", "/jobs")[0] == 200
@@ -97,6 +99,8 @@ def test_a_user_is_made_and_the_token_shown_works(world: World, staff: Browser) 
 
     staff.follow("bob")
     staff.press("button[value=revoke_token]")
+    staff.press("#question [type=submit]")
+    assert "Without a token now: bob." in staff.text(".messagelist")
     assert world.request(second, "GET", "/jobs")[0] == 401
     assert staff.complaints() == []
 
@@ -114,7 +118,7 @@ def token_of(world: World, staff: Browser, name: str, file: str = "first") -> Pa
 def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> None:
     gpu1 = world.executor("gpu1")
     staff.open("/admin/accounts/executor/")
-    choose(staff, "Take out of service")
+    staff.choose("Take out of service")
     assert "Out of service, and may finish what runs: gpu1." in staff.text(".messagelist")
     status, _, problem = world.request(gpu1, "POST", "/claims", {})
     assert (status, problem["type"]) == (403, "/problems/executor-disabled")
@@ -122,3 +126,34 @@ def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> No
     staff.press("button[value=enable]")
     assert world.request(gpu1, "POST", "/claims", {})[0] == 204
     assert staff.complaints() == []
+
+
+REPORT = """
+from accounts import executors
+from accounts.models import Executor
+for executor in Executor.objects.all():
+    reason = "Xid 79 (GPU has fallen off the bus), " + "nvidia-smi:_Unknown_Error;" * 12
+    executors.seen(executor, {"sandbox": "none", "gpus": [
+        {"index": str(n), "uuid": str(n), "name": "NVIDIA H100 80GB HBM3",
+         "condition": "quarantined", "reason": reason} for n in range(8)]})
+"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_front_page_with_long_names_and_reasons(
+    world: World, staff: Browser, width: int
+) -> None:
+    """Nothing is wider than the screen, and no name stands a letter a line."""
+    world.executor("gpu-h100-rack7-node03.cluster.cs.example-university.edu")
+    world.executor("a-name-without-any-dot-in-it-for-whoever-likes-them-long")
+    world.manage("shell", "-v0", "-c", REPORT)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    staff.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for path in ("/admin/", "/admin/accounts/executor/"):
+        staff.open(path)
+        wide = staff.driver.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width, path
+    staff.open("/admin/")
+    names = staff.driver.find_elements(By.CSS_SELECTOR, "#queue .executors th a")
+    assert len(names) == 2
+    assert all(name.size["height"] < 80 for name in names)

@@ -9,7 +9,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.support.processes import ROOT, World
 
@@ -75,6 +75,12 @@ class Browser:
     def follow(self, words: str) -> None:
         link = self.driver.find_element(By.LINK_TEXT, words).get_attribute("href")
         self.driver.get(link)
+
+    def choose(self, action: str) -> None:
+        """Ticks the first row of the admin's list and does `action` to it."""
+        self.find("tbody .action-select").click()
+        Select(self.find("select[name=action]")).select_by_visible_text(action)
+        self.press("button[name=index]")
 
     def complaints(self) -> list[Any]:
         """What the browser could not load or run, but for an icon that there is not."""
