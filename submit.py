@@ -129,47 +129,47 @@ PARTS = (
     (665, "handouts/submit/printable.py", 7),
     (678, "handouts/submit/job_lines.py", 10),
     (812, "handouts/submit/listing.py", 12),
-    (917, "handouts/submit/comparing.py", 12),
-    (1033, "handouts/client/retries.py", 9),
-    (1050, "handouts/submit/turns.py", 17),
-    (1148, "handouts/submit/streams.py", 15),
-    (1223, "handouts/submit/job_events.py", 14),
-    (1303, "handouts/submit/screen.py", 17),
-    (1367, "handouts/submit/live.py", 10),
-    (1504, "handouts/submit/notices.py", 7),
-    (1527, "handouts/submit/stop.py", 5),
-    (1550, "handouts/submit/persistent.py", 17),
-    (1629, "handouts/submit/c_includes.py", 8),
-    (1684, "handouts/submit/older_queue.py", 13),
-    (1743, "handouts/submit/wishes.py", 8),
-    (1784, "handouts/submit/refusals.py", 12),
-    (1832, "handouts/submit/relative_names.py", 11),
-    (1869, "handouts/submit/compiler_flags.py", 10),
-    (1941, "handouts/client/job_file_names.py", 8),
-    (1983, "handouts/submit/python_imports.py", 13),
-    (2052, "handouts/submit/source_file.py", 11),
-    (2124, "handouts/submit/gather.py", 19),
-    (2236, "handouts/submit/together.py", 12),
-    (2273, "handouts/submit/data_files.py", 16),
-    (2306, "handouts/submit/source_options.py", 13),
-    (2391, "handouts/submit/directives.py", 18),
-    (2541, "handouts/submit/submission.py", 22),
-    (2648, "handouts/submit/job_client.py", 23),
-    (2821, "handouts/submit/own_jobs.py", 11),
-    (2869, "handouts/submit/queue_status.py", 11),
-    (2916, "handouts/submit/commands.py", 19),
-    (3000, "handouts/submit/words_meant.py", 10),
-    (3040, "handouts/submit/options.py", 17),
-    (3230, "handouts/submit/hints.py", 15),
-    (3265, "handouts/submit/interrupting.py", 16),
-    (3363, "handouts/submit/file_names.py", 14),
-    (3393, "handouts/submit/own_files.py", 15),
-    (3467, "handouts/submit/output_files.py", 20),
-    (3578, "handouts/submit/log_files.py", 18),
-    (3614, "handouts/submit/own_job_ahead.py", 15),
-    (3659, "handouts/submit/show.py", 14),
-    (3689, "handouts/submit/watching.py", 28),
-    (3847, "handouts/submit/main.py", 54),
+    (921, "handouts/submit/comparing.py", 13),
+    (1044, "handouts/client/retries.py", 9),
+    (1061, "handouts/submit/turns.py", 17),
+    (1159, "handouts/submit/streams.py", 15),
+    (1234, "handouts/submit/job_events.py", 14),
+    (1314, "handouts/submit/screen.py", 17),
+    (1378, "handouts/submit/live.py", 10),
+    (1515, "handouts/submit/notices.py", 7),
+    (1538, "handouts/submit/stop.py", 5),
+    (1561, "handouts/submit/persistent.py", 17),
+    (1640, "handouts/submit/c_includes.py", 8),
+    (1695, "handouts/submit/older_queue.py", 13),
+    (1754, "handouts/submit/wishes.py", 8),
+    (1795, "handouts/submit/refusals.py", 12),
+    (1843, "handouts/submit/relative_names.py", 11),
+    (1880, "handouts/submit/compiler_flags.py", 10),
+    (1952, "handouts/client/job_file_names.py", 8),
+    (1994, "handouts/submit/python_imports.py", 13),
+    (2063, "handouts/submit/source_file.py", 11),
+    (2135, "handouts/submit/gather.py", 19),
+    (2247, "handouts/submit/together.py", 12),
+    (2284, "handouts/submit/data_files.py", 16),
+    (2317, "handouts/submit/source_options.py", 13),
+    (2402, "handouts/submit/directives.py", 18),
+    (2552, "handouts/submit/submission.py", 22),
+    (2659, "handouts/submit/job_client.py", 23),
+    (2832, "handouts/submit/own_jobs.py", 11),
+    (2880, "handouts/submit/queue_status.py", 11),
+    (2927, "handouts/submit/commands.py", 19),
+    (3011, "handouts/submit/words_meant.py", 10),
+    (3051, "handouts/submit/options.py", 17),
+    (3241, "handouts/submit/hints.py", 15),
+    (3276, "handouts/submit/interrupting.py", 16),
+    (3374, "handouts/submit/file_names.py", 14),
+    (3404, "handouts/submit/own_files.py", 15),
+    (3478, "handouts/submit/output_files.py", 20),
+    (3589, "handouts/submit/log_files.py", 18),
+    (3625, "handouts/submit/own_job_ahead.py", 15),
+    (3670, "handouts/submit/show.py", 14),
+    (3700, "handouts/submit/watching.py", 28),
+    (3858, "handouts/submit/main.py", 54),
 )
 
 
@@ -822,6 +822,7 @@ SHORT = {
     "failed": "lost",
 }
 AGES = ((86400 * 2, 86400, "days"), (3600 * 2, 3600, "h"), (60, 60, "min"))  # from, size, name
+NARROW = 60  # columns
 LONGEST_NAME = 40  # of a file with its arguments, where there is room for all
 
 
@@ -832,7 +833,10 @@ def in_order(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def job_table(jobs: list[dict[str, Any]]) -> list[str]:
     """A line for each job: number, file and arguments, state, time, age."""
-    return table([job_row(job) for job in jobs], right=(0, 3), cut=1)
+    rows = [job_row(job) for job in jobs]
+    if terminal_width() < NARROW:
+        rows = [row[:-1] for row in rows]  # their age
+    return table(rows, right=(0, 3), cut=1)
 
 
 def job_row(job: dict[str, Any]) -> list[str]:
@@ -914,6 +918,7 @@ def terminal_width() -> int:
 # --compare: two jobs side by side.
 
 
+FIRST_COLUMN = 15  # with what is between the columns
 MOST_DIFFERENCES = 40  # lines of a difference that are shown
 
 
@@ -932,6 +937,8 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["host", host_of(first), host_of(second)],
     ]
     rows = [[row[0], *(cell or "-" for cell in row[1:])] for row in rows if any(row[1:])]
+    room = (terminal_width() - FIRST_COLUMN) // 2  # for each job
+    rows = [[row[0], shortened(row[1], room), shortened(row[2], room)] for row in rows]
     return [headline(first, second), "", *table(rows, cut=1), *remarks(first, second)]
 
 
@@ -943,7 +950,11 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
         return line
     line += f"   {seconds_in_words(before)} → {seconds_in_words(after)}"
     succeeded = all(job.get("outcome") == "succeeded" for job in (first, second))
-    return f"{line}   ({before / after:.3g} {TIMES} as fast)" if succeeded and after else line
+    if not (succeeded and before and after):
+        return line
+    if before >= after:
+        return f"{line}   ({before / after:.3g} {TIMES} as fast)"
+    return f"{line}   ({after / before:.3g} {TIMES} as long)"
 
 
 def result_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -971,7 +982,7 @@ def number(value: Any) -> float | None:
 
 def memory_of(result: dict[str, Any]) -> str:
     size = number(details(result).get("execute_memory_bytes"))
-    return f"{size / (1 << 20):.4g} MiB" if size else ""
+    return in_size(int(size)) if size else ""
 
 
 def details(result: dict[str, Any]) -> dict[str, Any]:
