@@ -160,16 +160,16 @@ PARTS = (
     (2927, "handouts/submit/commands.py", 19),
     (3011, "handouts/submit/words_meant.py", 10),
     (3051, "handouts/submit/options.py", 17),
-    (3241, "handouts/submit/hints.py", 15),
-    (3276, "handouts/submit/interrupting.py", 16),
-    (3374, "handouts/submit/file_names.py", 14),
-    (3404, "handouts/submit/own_files.py", 15),
-    (3478, "handouts/submit/output_files.py", 20),
-    (3589, "handouts/submit/log_files.py", 18),
-    (3625, "handouts/submit/own_job_ahead.py", 15),
-    (3670, "handouts/submit/show.py", 14),
-    (3700, "handouts/submit/watching.py", 28),
-    (3858, "handouts/submit/main.py", 54),
+    (3247, "handouts/submit/hints.py", 15),
+    (3282, "handouts/submit/interrupting.py", 16),
+    (3380, "handouts/submit/file_names.py", 14),
+    (3410, "handouts/submit/own_files.py", 15),
+    (3484, "handouts/submit/output_files.py", 19),
+    (3608, "handouts/submit/log_files.py", 18),
+    (3644, "handouts/submit/own_job_ahead.py", 15),
+    (3689, "handouts/submit/show.py", 14),
+    (3719, "handouts/submit/watching.py", 28),
+    (3877, "handouts/submit/main.py", 54),
 )
 
 
@@ -3091,18 +3091,14 @@ def parse(argv: Any) -> argparse.Namespace:
         description="Run a program on the course's GPUs and print what comes of it.",
         epilog=EPILOG,
         allow_abbrev=False,
+        add_help=False,
     )
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
-    parser.add_argument(
-        "args",
-        nargs="*",
-        metavar="ARG",
-        help="arguments for the program; put -- before those that begin with a dash",
-    )
+    add_program(parser.add_argument_group("the program"))
     add_source_options(parser.add_argument_group("what is sent"))
     add_ways(parser.add_argument_group("how"))
     others = parser.add_argument_group("other uses, in place of FILE.cu")
     add_other_uses(others.add_mutually_exclusive_group())
+    others.add_argument("-h", "--help", action="help", help="this text")
     add_who_and_where(parser.add_argument_group("who and where"))
     if not words:
         raise Stop(WRONG_USAGE, first_steps())
@@ -3118,6 +3114,16 @@ def first_steps() -> str:
     width = max(len(command) for command, _ in rows)
     lines = [f"  {command:{width}}  {what}" for command, what in rows]
     return "\n".join(["name a program, or say what else you want:", *lines])
+
+
+def add_program(group: Any) -> None:
+    group.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="what is to run")
+    group.add_argument(
+        "args",
+        nargs="*",
+        metavar="ARG",
+        help="arguments for it; put -- before those that begin with a dash",
+    )
 
 
 def add_ways(group: Any) -> None:
@@ -3475,6 +3481,9 @@ def digest(content: bytes) -> str:
 # Saving the output files of a job. Nothing of the student's is overwritten.
 
 
+MOST_NAMED = 4  # more files are counted
+
+
 def save_files(
     client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None = None
 ) -> bool:
@@ -3484,11 +3493,13 @@ def save_files(
     """
     result = job["result"] or {}
     say_left_out(result.get("details") or {})
-    saved = True
+    saved, told, size = True, [], 0
     for name, name_here in names_on_disk(result):
         path = folder / name_here
         try:
-            notice(printable(save(client.file(job["id"], name), path, own)))
+            answer = client.file(job["id"], name)
+            told.append(save(answer, path, own))
+            size += len(answer.body)
         except OSError as error:
             saved = False
             warn(printable(f"{path} cannot be saved: {error.strerror}."))
@@ -3497,6 +3508,10 @@ def save_files(
                 raise
             saved = False
             warn(printable(f"{path} was not saved: {stop}"))
+    if len(told) > MOST_NAMED:
+        told = [f"{len(told)} files ({in_size(size)}) are saved in {folder}."]
+    for message in told:
+        notice(printable(message))
     if not saved:
         again = as_typed("--attach", str(job["id"]), "--out", "DIR")
         warn(f"The queue keeps the files. To get them: {again}")
@@ -3575,8 +3590,12 @@ def listed(items: Any, key: str) -> Any:
 def say_left_out(details: dict[str, Any]) -> None:
     """Says which files did not come back, and why."""
     left_out = details.get("files_left_out")
+    names: dict[str, list[str]] = {}  # by the reason
     for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
-        warn(printable(f"Not saved: {name}: {reason}."))
+        names.setdefault(reason, []).append(name)
+    for reason, same in names.items():
+        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+        warn(printable(f"Not saved: {same[0]}{more}: {reason}."))
     if details.get("more_files_left_out"):
         warn(printable(f"Not saved: {details['more_files_left_out']} more."))
 
