@@ -116,80 +116,80 @@ PARTS = (
     (2877, "handouts/executor/slot/orders.py", 13),
     (2982, "handouts/executor/slot/program_output.py", 11),
     (3032, "handouts/executor/pipeline/live_stream.py", 16),
-    (3165, "handouts/executor/results/archive.py", 17),
-    (3244, "handouts/executor/pipeline/attempt.py", 19),
-    (3397, "handouts/client/answer.py", 8),
-    (3446, "handouts/client/connection.py", 19),
-    (3608, "handouts/executor/base/held_connection.py", 13),
-    (3642, "handouts/executor/machine/gpu_choice.py", 9),
-    (3700, "handouts/executor/machine/gpu_instances.py", 13),
-    (3762, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3906, "handouts/executor/machine/driver_start.py", 16),
-    (4010, "handouts/executor/gate/gates.py", 15),
-    (4037, "handouts/executor/machine/cores.py", 14),
-    (4138, "handouts/executor/machine/driver_versions.py", 9),
-    (4179, "handouts/executor/machine/gpu_lock.py", 18),
-    (4311, "handouts/executor/machine/integrated.py", 16),
-    (4369, "handouts/executor/machine/driver_library.py", 9),
-    (4405, "handouts/executor/machine/driver_stub.c", 0),
-    (4448, "handouts/executor/machine/driver_stub.py", 16),
-    (4491, "handouts/executor/machine/libraries.py", 24),
-    (4620, "handouts/executor/machine/line_buffering.c", 0),
-    (4639, "handouts/executor/machine/line_buffering.py", 19),
-    (4677, "handouts/executor/machine/memory.py", 5),
-    (4741, "handouts/executor/pipeline/scratch.py", 16),
-    (4780, "handouts/executor/pipeline/workers.py", 11),
-    (4821, "handouts/executor/sandbox/bundle.py", 13),
-    (4854, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4887, "handouts/executor/sandbox/init.c", 0),
-    (5106, "handouts/executor/results/outputs.py", 10),
-    (5206, "handouts/executor/sandbox/first_process.py", 21),
-    (5262, "handouts/executor/sandbox/device_access.py", 14),
-    (5338, "handouts/executor/sandbox/driver_files.py", 17),
-    (5408, "handouts/executor/sandbox/sys_files.py", 16),
-    (5455, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5502, "handouts/executor/sandbox/hidden.py", 8),
-    (5574, "handouts/executor/sandbox/call_log.py", 10),
-    (5609, "handouts/executor/sandbox/bpf.py", 7),
-    (5649, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5720, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5795, "handouts/executor/sandbox/system_calls.py", 27),
-    (5912, "handouts/executor/sandbox/own_files.py", 17),
-    (5945, "handouts/executor/sandbox/self_test.py", 7),
-    (6009, "handouts/executor/sandbox/shown.py", 14),
-    (6071, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6245, "handouts/executor/sandbox/unconfined.py", 15),
-    (6330, "handouts/executor/pipeline/host.py", 39),
-    (6489, "handouts/executor/pipeline/held_claims.py", 10),
-    (6529, "handouts/executor/pipeline/places.py", 11),
-    (6571, "handouts/executor/pipeline/room.py", 14),
-    (6689, "handouts/executor/pipeline/shutdown.py", 20),
-    (6793, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6879, "handouts/executor/pipeline/live_senders.py", 17),
-    (6995, "handouts/executor/pipeline/claiming.py", 22),
-    (7143, "handouts/executor/base/flags.py", 12),
-    (7221, "handouts/executor/pipeline/disassembly.py", 14),
-    (7318, "handouts/executor/pipeline/building.py", 23),
-    (7453, "handouts/executor/pipeline/endings.py", 17),
-    (7524, "handouts/executor/pipeline/delivery.py", 16),
-    (7596, "handouts/executor/pipeline/outbox.py", 11),
-    (7631, "handouts/executor/results/spool.py", 11),
-    (7708, "handouts/executor/pipeline/sending.py", 15),
-    (7790, "handouts/executor/pipeline/reporting.py", 19),
-    (7879, "handouts/executor/pipeline/handover.py", 17),
-    (8000, "handouts/executor/results/compile_cache.py", 15),
-    (8078, "handouts/executor/pipeline/compiling.py", 32),
-    (8246, "handouts/executor/pipeline/executing.py", 32),
-    (8383, "handouts/executor/pipeline/executor.py", 30),
-    (8500, "handouts/executor/slot/event_loop.py", 12),
-    (8535, "handouts/executor/slot/libc.py", 11),
-    (8590, "handouts/executor/slot/identity.py", 26),
-    (8656, "handouts/executor/slot/process_memory.py", 16),
-    (8728, "handouts/executor/slot/shortage.py", 16),
-    (8787, "handouts/executor/slot/memory_watch.py", 28),
-    (8917, "handouts/executor/slot/command_run.py", 24),
-    (9102, "handouts/executor/slot/slot_process.py", 27),
-    (9154, "handouts/executor/main.py", 49),
+    (3171, "handouts/executor/results/archive.py", 17),
+    (3250, "handouts/executor/pipeline/attempt.py", 19),
+    (3403, "handouts/client/answer.py", 8),
+    (3452, "handouts/client/connection.py", 19),
+    (3614, "handouts/executor/base/held_connection.py", 13),
+    (3648, "handouts/executor/machine/gpu_choice.py", 9),
+    (3706, "handouts/executor/machine/gpu_instances.py", 13),
+    (3768, "handouts/executor/machine/gpu_discovery.py", 24),
+    (3912, "handouts/executor/machine/driver_start.py", 16),
+    (4016, "handouts/executor/gate/gates.py", 15),
+    (4043, "handouts/executor/machine/cores.py", 14),
+    (4144, "handouts/executor/machine/driver_versions.py", 9),
+    (4185, "handouts/executor/machine/gpu_lock.py", 18),
+    (4317, "handouts/executor/machine/integrated.py", 16),
+    (4375, "handouts/executor/machine/driver_library.py", 9),
+    (4411, "handouts/executor/machine/driver_stub.c", 0),
+    (4454, "handouts/executor/machine/driver_stub.py", 16),
+    (4497, "handouts/executor/machine/libraries.py", 24),
+    (4626, "handouts/executor/machine/line_buffering.c", 0),
+    (4645, "handouts/executor/machine/line_buffering.py", 19),
+    (4683, "handouts/executor/machine/memory.py", 5),
+    (4747, "handouts/executor/pipeline/scratch.py", 16),
+    (4786, "handouts/executor/pipeline/workers.py", 11),
+    (4827, "handouts/executor/sandbox/bundle.py", 13),
+    (4860, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (4893, "handouts/executor/sandbox/init.c", 0),
+    (5112, "handouts/executor/results/outputs.py", 10),
+    (5212, "handouts/executor/sandbox/first_process.py", 21),
+    (5268, "handouts/executor/sandbox/device_access.py", 14),
+    (5344, "handouts/executor/sandbox/driver_files.py", 17),
+    (5414, "handouts/executor/sandbox/sys_files.py", 16),
+    (5461, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5508, "handouts/executor/sandbox/hidden.py", 8),
+    (5580, "handouts/executor/sandbox/call_log.py", 10),
+    (5615, "handouts/executor/sandbox/bpf.py", 7),
+    (5655, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5726, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5801, "handouts/executor/sandbox/system_calls.py", 27),
+    (5918, "handouts/executor/sandbox/own_files.py", 17),
+    (5951, "handouts/executor/sandbox/self_test.py", 7),
+    (6015, "handouts/executor/sandbox/shown.py", 14),
+    (6077, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6251, "handouts/executor/sandbox/unconfined.py", 15),
+    (6336, "handouts/executor/pipeline/host.py", 39),
+    (6495, "handouts/executor/pipeline/held_claims.py", 10),
+    (6535, "handouts/executor/pipeline/places.py", 11),
+    (6577, "handouts/executor/pipeline/room.py", 14),
+    (6695, "handouts/executor/pipeline/shutdown.py", 20),
+    (6799, "handouts/executor/pipeline/heartbeat.py", 16),
+    (6894, "handouts/executor/pipeline/live_senders.py", 17),
+    (7010, "handouts/executor/pipeline/claiming.py", 22),
+    (7158, "handouts/executor/base/flags.py", 12),
+    (7236, "handouts/executor/pipeline/disassembly.py", 14),
+    (7333, "handouts/executor/pipeline/building.py", 23),
+    (7468, "handouts/executor/pipeline/endings.py", 17),
+    (7539, "handouts/executor/pipeline/delivery.py", 16),
+    (7611, "handouts/executor/pipeline/outbox.py", 11),
+    (7646, "handouts/executor/results/spool.py", 11),
+    (7723, "handouts/executor/pipeline/sending.py", 15),
+    (7805, "handouts/executor/pipeline/reporting.py", 19),
+    (7894, "handouts/executor/pipeline/handover.py", 17),
+    (8015, "handouts/executor/results/compile_cache.py", 15),
+    (8093, "handouts/executor/pipeline/compiling.py", 32),
+    (8261, "handouts/executor/pipeline/executing.py", 32),
+    (8398, "handouts/executor/pipeline/executor.py", 30),
+    (8515, "handouts/executor/slot/event_loop.py", 12),
+    (8550, "handouts/executor/slot/libc.py", 11),
+    (8605, "handouts/executor/slot/identity.py", 26),
+    (8671, "handouts/executor/slot/process_memory.py", 16),
+    (8743, "handouts/executor/slot/shortage.py", 16),
+    (8802, "handouts/executor/slot/memory_watch.py", 28),
+    (8932, "handouts/executor/slot/command_run.py", 24),
+    (9117, "handouts/executor/slot/slot_process.py", 27),
+    (9169, "handouts/executor/main.py", 49),
 )
 
 
@@ -3066,6 +3066,12 @@ class LiveStream(LiveOutput):
         self._maximum = FRAME_BYTES
         self._pauses: Iterator[float] = delays()
         self.rests_until = 0.0  # on the monotonic clock
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody reads it, as far as the queue has said."""
+        with self._lock:
+            return self._watched and not self._is_closed
 
     def begin(self, ask: Callable[[int], Any]) -> None:
         """A command runs: before `compiled` the compiler, then the program."""
@@ -6791,11 +6797,13 @@ class Shutdown:
 
 
 PHASE_SECONDS = 0.05  # how long a job must be in a phase before that is reported
+WATCHED_BEAT_SECONDS = 2.0  # between two of a job that somebody watches, who may cancel it
 IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
 
 
 class Heartbeat:
-    """One thread for all jobs: three times a lease and at every change."""
+    """One thread for all jobs: three times a lease, more often while somebody watches, and at every
+    change."""
 
     def __init__(self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, room: Room) -> None:
         self._host = host
@@ -6832,8 +6840,7 @@ class Heartbeat:
                     self._renew(attempt)
             if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
-            leases = [attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]
-            if self._beat_now.wait(min(leases) / 3):
+            if self._beat_now.wait(seconds_between(attempts)):
                 time.sleep(PHASE_SECONDS)  # a short program is over before anyone could see it run
             self._beat_now.clear()
         self._connection.close()
@@ -6869,6 +6876,14 @@ class Heartbeat:
             return
         if answer.status == 401:
             self._shutdown.refused(answer)
+
+
+def seconds_between(attempts: list[Attempt]) -> float:
+    """Until the next heartbeat of these: a cancelled job goes on until then."""
+    seconds = min([attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]) / 3
+    if any(attempt.live is not None and attempt.live.is_watched for attempt in attempts):
+        return min(seconds, WATCHED_BEAT_SECONDS)
+    return seconds
 
 
 # --- handouts/executor/pipeline/live_senders.py -------------------------------------------

@@ -1,5 +1,7 @@
 """What --list, --status and --compare say of jobs that a test makes up. No queue."""
 
+import errno
+import io
 import time
 from typing import Any
 
@@ -147,3 +149,67 @@ def test_how_the_queue_is() -> None:
     closed = submit.queue_lines({"accepting": False, "platforms": None, "announcements": 5}, [])
     assert closed[0] == "The queue takes no jobs at present."
     assert "No host is connected." in closed
+
+
+# --- Standard output, on any system ------------------------------------------------------
+
+
+class StubOutput(io.TextIOWrapper):
+    """Standard output as on Windows: its text has CRLF and an encoding of its own."""
+
+    def __init__(self, error: int = 0, is_terminal: bool = False, encoding: str = "cp1252") -> None:
+        self.raw_bytes = io.BytesIO()
+        self.error, self.is_terminal = error, is_terminal
+        super().__init__(self.raw_bytes, encoding=encoding, newline="\r\n")
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+    def fileno(self) -> int:
+        return -1
+
+    def flush(self) -> None:
+        if self.error:
+            raise OSError(self.error, "as a closed pipe does")
+        super().flush()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "1 → 2 ü\n".encode()),
+        ({"is_terminal": True}, "1 -> 2 ü\n".encode("cp1252")),
+        ({"is_terminal": True, "encoding": "utf-8"}, "1 → 2 ü\n".encode()),
+        ({"is_terminal": True, "encoding": "ascii"}, b"1 -> 2 \\xfc\n"),
+    ],
+)
+def test_lines_are_bytes_with_one_end_and_one_encoding(
+    monkeypatch: pytest.MonkeyPatch, options: Any, expected: bytes
+) -> None:
+    """S26, simulated: UTF-8 and LF in a file or pipe, whatever the system's own are."""
+    output = StubOutput(**options)
+    monkeypatch.setattr(submit.sys, "stdout", output)
+    submit.put_lines(["1 → 2 ü"])
+    assert output.raw_bytes.getvalue() == expected
+
+
+def test_json_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = StubOutput()
+    monkeypatch.setattr(submit.sys, "stdout", output)
+    submit.put_json(0, job={"log": "ü\udcff\u2028", "etag": "1"})
+    assert output.raw_bytes.getvalue() == (
+        b'{"exit_status": 0, "job": {"log": "\\u00fc\\udcff\\u2028"}}\n'
+    )
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EPIPE])
+def test_a_reader_who_leaves_is_no_failure(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    """S26: Windows says EINVAL of a closed pipe."""
+    monkeypatch.setattr(submit.os, "dup2", lambda *_: None)
+    monkeypatch.setattr(submit.sys, "stdout", StubOutput(error))
+    screen = submit.Screen()
+    screen.write(b"one\n")
+    screen.line("two")
+    assert not screen.has_failed
+    submit.put_lines(["three"])
+    submit.put_json(0)
