@@ -36,7 +36,7 @@ import os
 import sys
 from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
 
-PROGRAM_LINE = 89  # where its text begins in this file
+PROGRAM_LINE = 92  # where its text begins in this file
 
 
 def end_at_once(*_):
@@ -79,7 +79,10 @@ def keep(place, data):
             file.write(data)
         os.replace(part, place)
     except OSError:
-        pass
+        try:  # noqa: SIM105  (contextlib takes time to import)
+            os.remove(part)
+        except OSError:
+            pass
 
 
 if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
@@ -117,59 +120,59 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (181, "handouts/client/errors.py", 6),
-    (203, "handouts/client/words.py", 10),
-    (239, "handouts/client/auth.py", 14),
-    (297, "handouts/client/answer.py", 8),
-    (346, "handouts/client/connection.py", 19),
-    (508, "handouts/client/tracebacks.py", 12),
-    (541, "handouts/submit/answers_in_json.py", 10),
-    (583, "handouts/submit/as_typed.py", 9),
-    (619, "handouts/submit/moments.py", 7),
-    (665, "handouts/submit/printable.py", 7),
-    (678, "handouts/submit/job_lines.py", 10),
-    (812, "handouts/submit/listing.py", 12),
-    (921, "handouts/submit/comparing.py", 13),
-    (1044, "handouts/client/retries.py", 9),
-    (1061, "handouts/submit/turns.py", 17),
-    (1159, "handouts/submit/streams.py", 15),
-    (1234, "handouts/submit/job_events.py", 14),
-    (1314, "handouts/submit/screen.py", 17),
-    (1378, "handouts/submit/live.py", 10),
-    (1515, "handouts/submit/notices.py", 7),
-    (1538, "handouts/submit/stop.py", 5),
-    (1561, "handouts/submit/persistent.py", 17),
-    (1640, "handouts/submit/c_includes.py", 8),
-    (1695, "handouts/submit/older_queue.py", 13),
-    (1754, "handouts/submit/wishes.py", 8),
-    (1795, "handouts/submit/refusals.py", 12),
-    (1843, "handouts/submit/relative_names.py", 11),
-    (1880, "handouts/submit/compiler_flags.py", 10),
-    (1952, "handouts/client/job_file_names.py", 8),
-    (1994, "handouts/submit/python_imports.py", 13),
-    (2063, "handouts/submit/source_file.py", 11),
-    (2135, "handouts/submit/gather.py", 19),
-    (2247, "handouts/submit/together.py", 12),
-    (2284, "handouts/submit/data_files.py", 16),
-    (2317, "handouts/submit/source_options.py", 13),
-    (2402, "handouts/submit/directives.py", 18),
-    (2552, "handouts/submit/submission.py", 22),
-    (2659, "handouts/submit/job_client.py", 23),
-    (2832, "handouts/submit/own_jobs.py", 11),
-    (2880, "handouts/submit/queue_status.py", 11),
-    (2927, "handouts/submit/commands.py", 19),
-    (3011, "handouts/submit/words_meant.py", 10),
-    (3051, "handouts/submit/options.py", 17),
-    (3247, "handouts/submit/hints.py", 15),
-    (3282, "handouts/submit/interrupting.py", 16),
-    (3380, "handouts/submit/file_names.py", 14),
-    (3410, "handouts/submit/own_files.py", 15),
-    (3484, "handouts/submit/output_files.py", 19),
-    (3608, "handouts/submit/log_files.py", 18),
-    (3644, "handouts/submit/own_job_ahead.py", 15),
-    (3689, "handouts/submit/show.py", 14),
-    (3719, "handouts/submit/watching.py", 28),
-    (3877, "handouts/submit/main.py", 54),
+    (184, "handouts/client/errors.py", 6),
+    (206, "handouts/client/words.py", 10),
+    (242, "handouts/client/auth.py", 14),
+    (300, "handouts/client/answer.py", 8),
+    (349, "handouts/client/connection.py", 19),
+    (511, "handouts/client/tracebacks.py", 12),
+    (544, "handouts/submit/answers_in_json.py", 10),
+    (586, "handouts/submit/as_typed.py", 9),
+    (622, "handouts/submit/moments.py", 7),
+    (668, "handouts/submit/printable.py", 7),
+    (681, "handouts/submit/job_lines.py", 10),
+    (815, "handouts/submit/listing.py", 12),
+    (924, "handouts/submit/comparing.py", 13),
+    (1047, "handouts/client/retries.py", 9),
+    (1064, "handouts/submit/turns.py", 17),
+    (1162, "handouts/submit/streams.py", 15),
+    (1237, "handouts/submit/job_events.py", 14),
+    (1317, "handouts/submit/screen.py", 17),
+    (1381, "handouts/submit/live.py", 10),
+    (1518, "handouts/submit/notices.py", 7),
+    (1541, "handouts/submit/stop.py", 5),
+    (1564, "handouts/submit/persistent.py", 17),
+    (1643, "handouts/submit/c_includes.py", 8),
+    (1698, "handouts/submit/older_queue.py", 13),
+    (1757, "handouts/submit/wishes.py", 8),
+    (1798, "handouts/submit/refusals.py", 12),
+    (1846, "handouts/submit/relative_names.py", 11),
+    (1883, "handouts/submit/compiler_flags.py", 10),
+    (1955, "handouts/client/job_file_names.py", 8),
+    (1997, "handouts/submit/python_imports.py", 13),
+    (2066, "handouts/submit/source_file.py", 11),
+    (2138, "handouts/submit/gather.py", 19),
+    (2250, "handouts/submit/together.py", 12),
+    (2287, "handouts/submit/data_files.py", 16),
+    (2320, "handouts/submit/source_options.py", 13),
+    (2405, "handouts/submit/directives.py", 18),
+    (2555, "handouts/submit/submission.py", 22),
+    (2662, "handouts/submit/job_client.py", 23),
+    (2835, "handouts/submit/own_jobs.py", 11),
+    (2883, "handouts/submit/queue_status.py", 11),
+    (2930, "handouts/submit/commands.py", 19),
+    (3014, "handouts/submit/words_meant.py", 10),
+    (3054, "handouts/submit/options.py", 17),
+    (3250, "handouts/submit/hints.py", 15),
+    (3285, "handouts/submit/interrupting.py", 16),
+    (3383, "handouts/submit/file_names.py", 14),
+    (3413, "handouts/submit/own_files.py", 15),
+    (3487, "handouts/submit/output_files.py", 19),
+    (3611, "handouts/submit/log_files.py", 18),
+    (3647, "handouts/submit/own_job_ahead.py", 15),
+    (3692, "handouts/submit/show.py", 14),
+    (3722, "handouts/submit/watching.py", 28),
+    (3880, "handouts/submit/main.py", 54),
 )
 
 

@@ -191,6 +191,9 @@ def test_a_series_is_handed_in(course: Course) -> None:
     jobs = course.answers("--list", "9")["jobs"]
     assert [job["args"] for job in jobs] == [[str(n)] for n in (6, 5, 4, 3, 2, 1)]
     assert {job["outcome"] for job in jobs} == {"succeeded"}
+    at_once = [Student(course, course.alice, source, n, "--wait-turn") for n in "abc"]
+    assert [one.wait() for one in at_once] == [0, 0, 0], [one.err for one in at_once]
+    assert b"".join(sorted(one.out.split(b"\n")[1] for one in at_once)) == b"abc"
 
 
 def test_a_rate_limit_is_waited_for(tmp_path: Path) -> None:
