@@ -36,7 +36,7 @@ import os
 import sys
 from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
 
-PROGRAM_LINE = 89  # where its text begins in this file
+PROGRAM_LINE = 92  # where its text begins in this file
 
 
 def end_at_once(*_):
@@ -79,7 +79,10 @@ def keep(place, data):
             file.write(data)
         os.replace(part, place)
     except OSError:
-        pass
+        try:  # noqa: SIM105  (contextlib takes time to import)
+            os.remove(part)
+        except OSError:
+            pass
 
 
 if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
@@ -118,85 +121,85 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (208, "handouts/client/errors.py", 6),
-    (235, "handouts/client/text_encoding.py", 6),
-    (259, "handouts/client/words.py", 10),
-    (295, "handouts/client/auth.py", 15),
-    (368, "handouts/client/answer.py", 8),
-    (417, "handouts/client/distrust.py", 10),
-    (483, "handouts/client/server_address.py", 10),
-    (555, "handouts/client/connection.py", 21),
-    (718, "handouts/client/tracebacks.py", 12),
-    (751, "handouts/submit/answers_in_json.py", 10),
-    (793, "handouts/submit/as_typed.py", 9),
-    (829, "handouts/submit/auth_place.py", 12),
-    (859, "handouts/submit/left_out.py", 10),
-    (907, "handouts/submit/moments.py", 7),
-    (980, "handouts/submit/printable.py", 7),
-    (995, "handouts/submit/ending_lines.py", 12),
-    (1097, "handouts/submit/job_lines.py", 10),
-    (1203, "handouts/submit/listing.py", 13),
-    (1304, "handouts/submit/comparing.py", 13),
-    (1420, "handouts/client/retries.py", 9),
-    (1434, "handouts/submit/client_versions.py", 11),
-    (1458, "handouts/submit/turns.py", 17),
-    (1556, "handouts/submit/streams.py", 15),
-    (1631, "handouts/submit/job_events.py", 14),
-    (1710, "handouts/submit/compile_log.py", 7),
-    (1773, "handouts/submit/notices.py", 7),
-    (1796, "handouts/submit/terminals.py", 8),
-    (1910, "handouts/submit/status_line.py", 14),
-    (1993, "handouts/submit/terminal_text.py", 16),
-    (2072, "handouts/submit/screen.py", 17),
-    (2193, "handouts/submit/live.py", 11),
-    (2341, "handouts/submit/stop.py", 5),
-    (2364, "handouts/submit/persistent.py", 17),
-    (2443, "handouts/submit/c_includes.py", 8),
-    (2498, "handouts/submit/older_queue.py", 13),
-    (2557, "handouts/submit/wishes.py", 8),
-    (2598, "handouts/submit/refusals.py", 12),
-    (2646, "handouts/submit/relative_names.py", 11),
-    (2683, "handouts/submit/compiler_flags.py", 10),
-    (2755, "handouts/client/job_file_names.py", 8),
-    (2797, "handouts/submit/python_imports.py", 13),
-    (2866, "handouts/submit/source_file.py", 12),
-    (2940, "handouts/submit/gather.py", 19),
-    (3052, "handouts/submit/together.py", 12),
-    (3089, "handouts/submit/data_files.py", 16),
-    (3122, "handouts/submit/source_options.py", 13),
-    (3207, "handouts/submit/directives.py", 18),
-    (3357, "handouts/submit/submission.py", 22),
-    (3464, "handouts/submit/waiting_line.py", 20),
-    (3554, "handouts/submit/job_client.py", 25),
-    (3747, "handouts/submit/own_jobs.py", 11),
-    (3795, "handouts/submit/queue_status.py", 11),
-    (3842, "handouts/submit/web.py", 13),
-    (3916, "handouts/submit/commands.py", 20),
-    (4002, "handouts/submit/pinned.py", 14),
-    (4053, "handouts/submit/wrong.py", 6),
-    (4067, "handouts/submit/from_outside.py", 18),
-    (4139, "handouts/submit/own_version.py", 13),
-    (4168, "handouts/submit/queue_state.py", 12),
-    (4210, "handouts/submit/doctor.py", 24),
-    (4368, "handouts/submit/asking.py", 11),
-    (4408, "handouts/submit/login_code.py", 12),
-    (4458, "handouts/submit/private_files.py", 12),
-    (4512, "handouts/submit/login.py", 25),
-    (4601, "handouts/submit/words_meant.py", 10),
-    (4641, "handouts/submit/options.py", 16),
-    (4847, "handouts/submit/typed_secrets.py", 11),
-    (4866, "handouts/submit/hints.py", 15),
-    (4901, "handouts/submit/interrupting.py", 16),
-    (4999, "handouts/submit/file_names.py", 14),
-    (5029, "handouts/submit/own_files.py", 15),
-    (5103, "handouts/submit/written_beside.py", 10),
-    (5137, "handouts/submit/output_files.py", 21),
-    (5251, "handouts/submit/log_files.py", 18),
-    (5287, "handouts/submit/own_job_ahead.py", 15),
-    (5332, "handouts/submit/readings.py", 8),
-    (5486, "handouts/submit/show.py", 18),
-    (5534, "handouts/submit/watching.py", 29),
-    (5693, "handouts/submit/main.py", 59),
+    (211, "handouts/client/errors.py", 6),
+    (238, "handouts/client/text_encoding.py", 6),
+    (262, "handouts/client/words.py", 10),
+    (298, "handouts/client/auth.py", 15),
+    (371, "handouts/client/answer.py", 8),
+    (420, "handouts/client/distrust.py", 10),
+    (486, "handouts/client/server_address.py", 10),
+    (558, "handouts/client/connection.py", 21),
+    (721, "handouts/client/tracebacks.py", 12),
+    (754, "handouts/submit/answers_in_json.py", 10),
+    (796, "handouts/submit/as_typed.py", 9),
+    (832, "handouts/submit/auth_place.py", 12),
+    (862, "handouts/submit/left_out.py", 10),
+    (910, "handouts/submit/moments.py", 7),
+    (983, "handouts/submit/printable.py", 7),
+    (998, "handouts/submit/ending_lines.py", 12),
+    (1100, "handouts/submit/job_lines.py", 10),
+    (1206, "handouts/submit/listing.py", 13),
+    (1311, "handouts/submit/comparing.py", 14),
+    (1434, "handouts/client/retries.py", 9),
+    (1448, "handouts/submit/client_versions.py", 11),
+    (1472, "handouts/submit/turns.py", 17),
+    (1570, "handouts/submit/streams.py", 15),
+    (1645, "handouts/submit/job_events.py", 14),
+    (1724, "handouts/submit/compile_log.py", 7),
+    (1787, "handouts/submit/notices.py", 7),
+    (1810, "handouts/submit/terminals.py", 8),
+    (1924, "handouts/submit/status_line.py", 14),
+    (2007, "handouts/submit/terminal_text.py", 16),
+    (2086, "handouts/submit/screen.py", 17),
+    (2207, "handouts/submit/live.py", 11),
+    (2355, "handouts/submit/stop.py", 5),
+    (2378, "handouts/submit/persistent.py", 17),
+    (2457, "handouts/submit/c_includes.py", 8),
+    (2512, "handouts/submit/older_queue.py", 13),
+    (2571, "handouts/submit/wishes.py", 8),
+    (2612, "handouts/submit/refusals.py", 12),
+    (2660, "handouts/submit/relative_names.py", 11),
+    (2697, "handouts/submit/compiler_flags.py", 10),
+    (2769, "handouts/client/job_file_names.py", 8),
+    (2811, "handouts/submit/python_imports.py", 13),
+    (2880, "handouts/submit/source_file.py", 12),
+    (2954, "handouts/submit/gather.py", 19),
+    (3066, "handouts/submit/together.py", 12),
+    (3103, "handouts/submit/data_files.py", 16),
+    (3136, "handouts/submit/source_options.py", 13),
+    (3221, "handouts/submit/directives.py", 18),
+    (3371, "handouts/submit/submission.py", 22),
+    (3478, "handouts/submit/waiting_line.py", 20),
+    (3568, "handouts/submit/job_client.py", 25),
+    (3761, "handouts/submit/own_jobs.py", 11),
+    (3809, "handouts/submit/queue_status.py", 11),
+    (3856, "handouts/submit/web.py", 13),
+    (3930, "handouts/submit/commands.py", 20),
+    (4016, "handouts/submit/pinned.py", 14),
+    (4067, "handouts/submit/wrong.py", 6),
+    (4081, "handouts/submit/from_outside.py", 18),
+    (4153, "handouts/submit/own_version.py", 13),
+    (4182, "handouts/submit/queue_state.py", 12),
+    (4224, "handouts/submit/doctor.py", 24),
+    (4382, "handouts/submit/asking.py", 11),
+    (4422, "handouts/submit/login_code.py", 12),
+    (4472, "handouts/submit/private_files.py", 12),
+    (4526, "handouts/submit/login.py", 25),
+    (4615, "handouts/submit/words_meant.py", 10),
+    (4655, "handouts/submit/options.py", 16),
+    (4867, "handouts/submit/typed_secrets.py", 11),
+    (4886, "handouts/submit/hints.py", 15),
+    (4921, "handouts/submit/interrupting.py", 16),
+    (5019, "handouts/submit/file_names.py", 14),
+    (5049, "handouts/submit/own_files.py", 15),
+    (5123, "handouts/submit/written_beside.py", 10),
+    (5157, "handouts/submit/output_files.py", 20),
+    (5284, "handouts/submit/log_files.py", 18),
+    (5320, "handouts/submit/own_job_ahead.py", 15),
+    (5365, "handouts/submit/readings.py", 8),
+    (5519, "handouts/submit/show.py", 18),
+    (5567, "handouts/submit/watching.py", 29),
+    (5726, "handouts/submit/main.py", 59),
 )
 
 
@@ -1213,6 +1216,7 @@ SHORT = {
     "failed": "lost",
 }
 AGES = ((86400 * 2, 86400, "days"), (3600 * 2, 3600, "h"), (60, 60, "min"))  # from, size, name
+NARROW = 60  # columns
 LONGEST_NAME = 40  # of a file with its arguments, where there is room for all
 
 
@@ -1223,7 +1227,10 @@ def in_order(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def job_table(jobs: list[dict[str, Any]]) -> list[str]:
     """A line for each job: number, file and arguments, state, time, age."""
-    return table([job_row(job) for job in jobs], right=(0, 3), cut=1)
+    rows = [job_row(job) for job in jobs]
+    if terminal_width() < NARROW:
+        rows = [row[:-1] for row in rows]  # their age
+    return table(rows, right=(0, 3), cut=1)
 
 
 def job_row(job: dict[str, Any]) -> list[str]:
@@ -1301,6 +1308,7 @@ def terminal_width() -> int:
 # --compare: two jobs side by side.
 
 
+FIRST_COLUMN = 15  # with what is between the columns
 MOST_DIFFERENCES = 40  # lines of a difference that are shown
 
 
@@ -1319,6 +1327,8 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["host", host_that_ran(first), host_that_ran(second)],
     ]
     rows = [[row[0], *(cell or "-" for cell in row[1:])] for row in rows if any(row[1:])]
+    room = (terminal_width() - FIRST_COLUMN) // 2  # for each job
+    rows = [[row[0], shortened(row[1], room), shortened(row[2], room)] for row in rows]
     return [headline(first, second), "", *table(rows, cut=1), *remarks(first, second)]
 
 
@@ -1330,7 +1340,11 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
         return line
     line += f"   {seconds_in_words(before)} → {seconds_in_words(after)}"
     succeeded = all(job.get("outcome") == "succeeded" for job in (first, second))
-    return f"{line}   ({before / after:.3g} {TIMES} as fast)" if succeeded and after else line
+    if not (succeeded and before and after):
+        return line
+    if before >= after:
+        return f"{line}   ({before / after:.3g} {TIMES} as fast)"
+    return f"{line}   ({after / before:.3g} {TIMES} as long)"
 
 
 def result_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -1358,7 +1372,7 @@ def number(value: Any) -> float | None:
 
 def memory_of(result: dict[str, Any]) -> str:
     size = number(details(result).get("execute_memory_bytes"))
-    return f"{size / (1 << 20):.4g} MiB" if size else ""
+    return in_size(int(size)) if size else ""
 
 
 def details(result: dict[str, Any]) -> dict[str, Any]:
@@ -4683,18 +4697,14 @@ def parse(argv: Any) -> argparse.Namespace:
         description="Run a program on the course's GPUs and print what comes of it.",
         epilog=EPILOG,
         allow_abbrev=False,
+        add_help=False,
     )
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
-    parser.add_argument(
-        "args",
-        nargs="*",
-        metavar="ARG",
-        help="arguments for the program; put -- before those that begin with a dash",
-    )
+    add_program(parser.add_argument_group("the program"))
     add_source_options(parser.add_argument_group("what is sent"))
     add_ways(parser.add_argument_group("how"))
     others = parser.add_argument_group("other uses, in place of FILE.cu")
     add_other_uses(others.add_mutually_exclusive_group())
+    others.add_argument("-h", "--help", action="help", help="this text")
     add_who_and_where(parser.add_argument_group("who and where"))
     if not words:
         raise Stop(WRONG_USAGE, first_steps())
@@ -4710,6 +4720,16 @@ def first_steps() -> str:
     width = max(len(command) for command, _ in rows)
     lines = [f"  {command:{width}}  {what}" for command, what in rows]
     return "\n".join(["name a program, or say what else you want:", *lines])
+
+
+def add_program(group: Any) -> None:
+    group.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="what is to run")
+    group.add_argument(
+        "args",
+        nargs="*",
+        metavar="ARG",
+        help="arguments for it; put -- before those that begin with a dash",
+    )
 
 
 def add_ways(group: Any) -> None:
@@ -5134,6 +5154,9 @@ def in_a_list(words: list[str], more: Any) -> str:
 # Saving the output files of a job. Nothing of the student's is overwritten.
 
 
+MOST_NAMED = 4  # more files are counted
+
+
 def save_files(
     client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None = None
 ) -> bool:
@@ -5146,11 +5169,13 @@ def save_files(
     say_left_out(details)
     if lost := lost_beside(details):
         warn(printable(lost))
-    saved = True
+    saved, told, size = True, [], 0
     for name, name_here in names_on_disk(result):
         path = folder / name_here
         try:
-            notice(printable(save(client.file(job["id"], name), path, own)))
+            answer = client.file(job["id"], name)
+            told.append(save(answer, path, own))
+            size += len(answer.body)
         except OSError as error:
             saved = False
             warn(printable(f"{path} cannot be saved: {error.strerror}."))
@@ -5159,6 +5184,10 @@ def save_files(
                 raise
             saved = False
             warn(printable(f"{path} was not saved: {stop}"))
+    if len(told) > MOST_NAMED:
+        told = [f"{len(told)} files ({in_size(size)}) are saved in {folder}."]
+    for message in told:
+        notice(printable(message))
     if not saved:
         again = as_typed("--attach", str(job["id"]), "--out", "DIR")
         warn(f"The queue keeps the files. To get them: {again}")
@@ -5237,8 +5266,12 @@ def listed(items: Any, key: str) -> Any:
 def say_left_out(details: dict[str, Any]) -> None:
     """Says which files did not come back, and why."""
     left_out = details.get("files_left_out")
+    names: dict[str, list[str]] = {}  # by the reason
     for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
-        warn(printable(f"Not saved: {name}: {reason}."))
+        names.setdefault(reason, []).append(name)
+    for reason, same in names.items():
+        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+        warn(printable(f"Not saved: {same[0]}{more}: {reason}."))
     if details.get("more_files_left_out"):
         warn(printable(f"Not saved: {details['more_files_left_out']} more."))
 

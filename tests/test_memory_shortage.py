@@ -66,7 +66,7 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "stub-meminfo"
-        self._boards = executor.MemoryBoards(folder)
+        self._boards = executor.MemoryBoards()
         self.now(32 * GIB)
 
     def now(self, available: int, nobodys: int = 0) -> None:
@@ -172,7 +172,7 @@ def test_managed_memory_is_told_by_the_file_that_it_is_mapped_from(tmp_path: Pat
 
 @pytest.fixture
 def boards(tmp_path: Path) -> Any:
-    return executor.MemoryBoards(tmp_path)
+    return executor.MemoryBoards()
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_a_program_under_which_the_hosts_memory_falls(
     stub.write_text(script.replace(asks, f"MEMINFO = {str(before)!r}"))
     monkeypatch.setattr(executor, "__file__", str(stub))
     falls = ["/bin/sh", "-c", f"sleep 0.5; mv {after} {before}; sleep 60"]
-    with closing(executor.Slot(None, None, executor.MemoryBoards(tmp_path).next())) as slot:
+    with closing(executor.Slot(None, None, executor.MemoryBoards().next())) as slot:
         ended = slot.run(executor.Command([], falls, "/", {}, {}), 90, LIMITS, lambda: True)
     assert ended.why == why
     assert (ended.memory_bytes > 30 * GIB - 1) is (why == "memory")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import ROOT, World, pythons, wait_for
+from tests.support.processes import ROOT, Process, World, pythons, wait_for
 from tests.support.stubs import AS_SHELL, fake_nvcc
 from tests.support.students import Student
 
@@ -178,19 +178,25 @@ def test_jobs_that_are_not(course: Course) -> None:
 def test_a_series_is_handed_in(course: Course) -> None:
     """S15: each waits until the one before runs, in order, whatever the script's speed."""
     course.begin_course()
-    source = course.source("sleep 0.2; echo $1", "n.cu")
+    until = f"until [ -e {course.folder}/go ]; do sleep 0.05; done"
+    source = course.source(f"{until}; echo $1", "n.cu")
     loop = (
         f"for n in 1 2 3 4 5 6; do {pythons()[-1]} {SUBMIT} --auth {course.alice} "
         f"{source} $n --detach --wait-turn || exit 9; done"
     )
-    done = subprocess.run(loop, shell=True, capture_output=True, cwd=course.folder, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("Submitted") == 6
-    assert "waits in the queue; the next is submitted once that runs." in done.stderr
+    log = course.folder / "series.log"
+    series = Process("series", log, ["sh", "-c", loop], cwd=course.folder)
+    series.wait_until_told("waits in the queue; the next is submitted once that runs.")
+    (course.folder / "go").touch()
+    assert series.popen.wait(90) == 0, series.told()
+    assert series.told().count("Submitted") == 6
     assert course.types("--attach", "last")[0] == 0
     jobs = course.answers("--list", "9")["jobs"]
     assert [job["args"] for job in jobs] == [[str(n)] for n in (6, 5, 4, 3, 2, 1)]
     assert {job["outcome"] for job in jobs} == {"succeeded"}
+    at_once = [Student(course, course.alice, source, n, "--wait-turn") for n in "abc"]
+    assert [one.wait() for one in at_once] == [0, 0, 0], [one.err for one in at_once]
+    assert b"".join(sorted(one.out.split(b"\n")[1] for one in at_once)) == b"abc"
 
 
 def test_a_rate_limit_is_waited_for(tmp_path: Path) -> None:

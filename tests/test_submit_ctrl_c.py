@@ -60,9 +60,10 @@ def job(world: World, auth: Path, number: int) -> dict[str, Any]:
 def test_the_first_says_what_it_is_about_and_a_second_stops_the_job(
     world: World, student: Any
 ) -> None:
-    """S2: on an idle queue, too, and the next submission runs at once."""
+    """S2: on an idle queue, too, and the next submission runs at once. The lease is so long that
+    only the heartbeats of a job that is watched bring the word in time."""
     alice = world.user("alice")
-    world.start_server()
+    world.start_server(TELERUN_LEASE_SECONDS=300)
     start_host(world)
     script = f"echo begun; until [ -e {world.folder}/go ]; do sleep 0.02; done; echo on; sleep 99"
     one = student(alice, world.source(script))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from handouts.client.words import in_size
 from handouts.submit.answers_in_json import TIMES
 from handouts.submit.ending_lines import EXPLAINED
 from handouts.submit.job_lines import is_over
-from handouts.submit.listing import seconds_in_words, table
+from handouts.submit.listing import seconds_in_words, shortened, table, terminal_width
 from handouts.submit.printable import printable
 
+FIRST_COLUMN = 15  # with what is between the columns
 MOST_DIFFERENCES = 40  # lines of a difference that are shown
 
 
@@ -28,6 +30,8 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["host", host_that_ran(first), host_that_ran(second)],
     ]
     rows = [[row[0], *(cell or "-" for cell in row[1:])] for row in rows if any(row[1:])]
+    room = (terminal_width() - FIRST_COLUMN) // 2  # for each job
+    rows = [[row[0], shortened(row[1], room), shortened(row[2], room)] for row in rows]
     return [headline(first, second), "", *table(rows, cut=1), *remarks(first, second)]
 
 
@@ -39,7 +43,11 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
         return line
     line += f"   {seconds_in_words(before)} → {seconds_in_words(after)}"
     succeeded = all(job.get("outcome") == "succeeded" for job in (first, second))
-    return f"{line}   ({before / after:.3g} {TIMES} as fast)" if succeeded and after else line
+    if not (succeeded and before and after):
+        return line
+    if before >= after:
+        return f"{line}   ({before / after:.3g} {TIMES} as fast)"
+    return f"{line}   ({after / before:.3g} {TIMES} as long)"
 
 
 def result_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +75,7 @@ def number(value: Any) -> float | None:
 
 def memory_of(result: dict[str, Any]) -> str:
     size = number(details(result).get("execute_memory_bytes"))
-    return f"{size / (1 << 20):.4g} MiB" if size else ""
+    return in_size(int(size)) if size else ""
 
 
 def details(result: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ SHORT = {
     "failed": "lost",
 }
 AGES = ((86400 * 2, 86400, "days"), (3600 * 2, 3600, "h"), (60, 60, "min"))  # from, size, name
+NARROW = 60  # columns
 LONGEST_NAME = 40  # of a file with its arguments, where there is room for all
 
 
@@ -33,7 +34,10 @@ def in_order(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def job_table(jobs: list[dict[str, Any]]) -> list[str]:
     """A line for each job: number, file and arguments, state, time, age."""
-    return table([job_row(job) for job in jobs], right=(0, 3), cut=1)
+    rows = [job_row(job) for job in jobs]
+    if terminal_width() < NARROW:
+        rows = [row[:-1] for row in rows]  # their age
+    return table(rows, right=(0, 3), cut=1)
 
 
 def job_row(job: dict[str, Any]) -> list[str]:

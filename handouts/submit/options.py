@@ -58,18 +58,14 @@ def parse(argv: Any) -> argparse.Namespace:
         description="Run a program on the course's GPUs and print what comes of it.",
         epilog=EPILOG,
         allow_abbrev=False,
+        add_help=False,
     )
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="the program")
-    parser.add_argument(
-        "args",
-        nargs="*",
-        metavar="ARG",
-        help="arguments for the program; put -- before those that begin with a dash",
-    )
+    add_program(parser.add_argument_group("the program"))
     add_source_options(parser.add_argument_group("what is sent"))
     add_ways(parser.add_argument_group("how"))
     others = parser.add_argument_group("other uses, in place of FILE.cu")
     add_other_uses(others.add_mutually_exclusive_group())
+    others.add_argument("-h", "--help", action="help", help="this text")
     add_who_and_where(parser.add_argument_group("who and where"))
     if not words:
         raise Stop(WRONG_USAGE, first_steps())
@@ -85,6 +81,16 @@ def first_steps() -> str:
     width = max(len(command) for command, _ in rows)
     lines = [f"  {command:{width}}  {what}" for command, what in rows]
     return "\n".join(["name a program, or say what else you want:", *lines])
+
+
+def add_program(group: Any) -> None:
+    group.add_argument("file", nargs="?", type=Path, metavar="FILE.cu", help="what is to run")
+    group.add_argument(
+        "args",
+        nargs="*",
+        metavar="ARG",
+        help="arguments for it; put -- before those that begin with a dash",
+    )
 
 
 def add_ways(group: Any) -> None:

@@ -17,6 +17,8 @@ from handouts.submit.printable import printable
 from handouts.submit.stop import REFUSED, UNREACHABLE, UNSAVED, Stop
 from handouts.submit.written_beside import lost_beside
 
+MOST_NAMED = 4  # more files are counted
+
 
 def save_files(
     client: Client, job: dict[str, Any], folder: Path, own: OwnFiles | None = None
@@ -30,11 +32,13 @@ def save_files(
     say_left_out(details)
     if lost := lost_beside(details):
         warn(printable(lost))
-    saved = True
+    saved, told, size = True, [], 0
     for name, name_here in names_on_disk(result):
         path = folder / name_here
         try:
-            notice(printable(save(client.file(job["id"], name), path, own)))
+            answer = client.file(job["id"], name)
+            told.append(save(answer, path, own))
+            size += len(answer.body)
         except OSError as error:
             saved = False
             warn(printable(f"{path} cannot be saved: {error.strerror}."))
@@ -43,6 +47,10 @@ def save_files(
                 raise
             saved = False
             warn(printable(f"{path} was not saved: {stop}"))
+    if len(told) > MOST_NAMED:
+        told = [f"{len(told)} files ({in_size(size)}) are saved in {folder}."]
+    for message in told:
+        notice(printable(message))
     if not saved:
         again = as_typed("--attach", str(job["id"]), "--out", "DIR")
         warn(f"The queue keeps the files. To get them: {again}")
@@ -121,7 +129,11 @@ def listed(items: Any, key: str) -> Any:
 def say_left_out(details: dict[str, Any]) -> None:
     """Says which files did not come back, and why."""
     left_out = details.get("files_left_out")
+    names: dict[str, list[str]] = {}  # by the reason
     for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
-        warn(printable(f"Not saved: {name}: {reason}."))
+        names.setdefault(reason, []).append(name)
+    for reason, same in names.items():
+        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+        warn(printable(f"Not saved: {same[0]}{more}: {reason}."))
     if details.get("more_files_left_out"):
         warn(printable(f"Not saved: {details['more_files_left_out']} more."))

@@ -51,7 +51,10 @@ def keep(place, data):
             file.write(data)
         os.replace(part, place)
     except OSError:
-        pass
+        try:  # noqa: SIM105  (contextlib takes time to import)
+            os.remove(part)
+        except OSError:
+            pass
 
 
 if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:

@@ -84,7 +84,7 @@ class Host:
             say(f"WARNING: {warning}.")
         without_gpu = options.nproc_execute if options.no_gpu else 0
         self.workers = make_workers(self.gates, without_gpu, options.nproc_cpu)
-        self._boards = MemoryBoards(self.scratch)
+        self._boards = MemoryBoards()
         self.jobs = self.scratch / "jobs"
         shutil.rmtree(str(self.jobs), ignore_errors=True)  # of a run that was killed
         self.jobs.mkdir(parents=True)

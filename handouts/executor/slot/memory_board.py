@@ -1,6 +1,6 @@
 """What each command of this executor has in memory, where all its slots can read it.
 
-A file without a name, open in each slot, with an entry of fixed size for each. Only when the
+A file in memory, open in each slot, with an entry of fixed size for each. Only when the
 host's memory is nearly used up is anything read: each slot then tells by itself whose it is.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
-from pathlib import Path
 from typing import NamedTuple
 
 ENTRY = struct.Struct("=qqq")
@@ -62,9 +60,8 @@ NO_BOARD = MemoryBoard(-1, 0)
 class MemoryBoards:
     """Makes one of all slots of an executor."""
 
-    def __init__(self, folder: Path) -> None:
-        self._descriptor, path = tempfile.mkstemp(dir=str(folder))  # open until the end
-        os.unlink(path)
+    def __init__(self) -> None:
+        self._descriptor = os.memfd_create("slots")  # on no disk that a program may fill
         self._places = 0
 
     def next(self) -> MemoryBoard:
