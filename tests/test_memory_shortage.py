@@ -275,3 +275,10 @@ def test_where_a_gpus_own_memory_is_the_hosts_too_nobody_is_blamed(tmp_path: Pat
         shortage = executor.Shortage(executor.NO_BOARD, path, str(nodes))
         meminfo(tmp_path / "stub-meminfo", GIB, 30 * GIB)
         assert shortage.verdict(executor.Held(GIB, 0, 4 * GIB), GIB) == verdict
+
+
+def test_what_slots_tell_each_other_is_on_no_disk() -> None:
+    """One that a program has filled would end the slot in the middle of a job."""
+    board = executor.MemoryBoards().next()
+    assert os.readlink(f"/proc/self/fd/{board.descriptor}").startswith("/memfd:")
+    board.write(executor.Held(1, 2, 3))
