@@ -75,124 +75,124 @@ PARTS = (
     (231, "handouts/client/text_encoding.py", 6),
     (255, "handouts/client/words.py", 10),
     (291, "handouts/client/auth.py", 15),
-    (364, "handouts/client/tracebacks.py", 12),
-    (397, "handouts/executor/base/exit_statuses.py", 5),
-    (412, "handouts/executor/machine/architectures.py", 13),
-    (494, "handouts/executor/sandbox/uids.py", 12),
-    (541, "handouts/executor/base/options.py", 13),
-    (730, "handouts/executor/base/say.py", 10),
-    (766, "handouts/executor/machine/gpu.py", 10),
-    (805, "handouts/executor/base/threads.py", 15),
-    (834, "handouts/executor/gate/probe.cu", 0),
-    (861, "handouts/executor/base/limits.py", 5),
-    (875, "handouts/executor/base/text.py", 6),
-    (885, "handouts/client/retries.py", 9),
-    (899, "handouts/executor/gate/idle_memory.py", 7),
-    (957, "handouts/executor/machine/pci.py", 8),
-    (1000, "handouts/executor/gate/kernel_log.py", 12),
-    (1076, "handouts/executor/machine/processes.py", 11),
-    (1133, "handouts/executor/machine/driver_tools.py", 14),
-    (1228, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1304, "handouts/executor/gate/recovery.py", 15),
-    (1342, "handouts/executor/gate/readings.py", 23),
-    (1463, "handouts/executor/machine/device_files.py", 13),
-    (1534, "handouts/executor/machine/held_open.py", 16),
-    (1611, "handouts/executor/slot/protocol.py", 28),
-    (1739, "handouts/executor/gate/gate.py", 24),
-    (1917, "handouts/executor/machine/cgroups.py", 12),
-    (2037, "handouts/executor/machine/host_compiler.py", 20),
-    (2159, "handouts/executor/machine/interpreter.py", 13),
-    (2203, "handouts/executor/machine/toolchain.py", 16),
-    (2330, "handouts/executor/sandbox/command.py", 12),
-    (2379, "handouts/executor/slot/live_output.py", 11),
-    (2401, "handouts/executor/slot/memory_board.py", 15),
-    (2467, "handouts/executor/slot/slot_start.py", 16),
-    (2498, "handouts/executor/slot/slot.py", 35),
-    (2666, "handouts/executor/gate/probe.py", 21),
-    (2737, "handouts/executor/machine/platforms.py", 7),
-    (2776, "handouts/client/job_file_names.py", 8),
-    (2816, "handouts/executor/base/file_names.py", 10),
-    (2836, "handouts/executor/pipeline/job_files.py", 11),
-    (2879, "handouts/executor/slot/bounded_log.py", 5),
-    (2924, "handouts/executor/slot/orders.py", 13),
-    (3029, "handouts/executor/slot/program_output.py", 11),
-    (3079, "handouts/executor/pipeline/live_stream.py", 16),
-    (3212, "handouts/executor/results/archive.py", 17),
-    (3291, "handouts/executor/pipeline/attempt.py", 19),
-    (3444, "handouts/client/answer.py", 8),
-    (3493, "handouts/client/distrust.py", 10),
-    (3559, "handouts/client/server_address.py", 10),
-    (3631, "handouts/client/connection.py", 21),
-    (3796, "handouts/executor/base/held_connection.py", 13),
-    (3830, "handouts/executor/machine/gpu_choice.py", 9),
-    (3888, "handouts/executor/machine/gpu_instances.py", 13),
-    (3950, "handouts/executor/machine/gpu_discovery.py", 24),
-    (4094, "handouts/executor/machine/driver_start.py", 16),
-    (4198, "handouts/executor/gate/gates.py", 15),
-    (4225, "handouts/executor/machine/cores.py", 14),
-    (4326, "handouts/executor/machine/driver_versions.py", 9),
-    (4367, "handouts/executor/machine/gpu_lock.py", 18),
-    (4499, "handouts/executor/machine/integrated.py", 16),
-    (4557, "handouts/executor/machine/driver_library.py", 9),
-    (4593, "handouts/executor/machine/driver_stub.c", 0),
-    (4636, "handouts/executor/machine/driver_stub.py", 16),
-    (4679, "handouts/executor/machine/libraries.py", 24),
-    (4808, "handouts/executor/machine/line_buffering.c", 0),
-    (4827, "handouts/executor/machine/line_buffering.py", 19),
-    (4865, "handouts/executor/machine/memory.py", 5),
-    (4929, "handouts/executor/pipeline/scratch.py", 16),
-    (4968, "handouts/executor/pipeline/workers.py", 11),
-    (5009, "handouts/executor/sandbox/bundle.py", 13),
-    (5042, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (5075, "handouts/executor/sandbox/init.c", 0),
-    (5294, "handouts/executor/results/outputs.py", 10),
-    (5394, "handouts/executor/sandbox/first_process.py", 21),
-    (5450, "handouts/executor/sandbox/device_access.py", 14),
-    (5526, "handouts/executor/sandbox/driver_files.py", 17),
-    (5596, "handouts/executor/sandbox/sys_files.py", 16),
-    (5643, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5690, "handouts/executor/sandbox/hidden.py", 8),
-    (5762, "handouts/executor/sandbox/call_log.py", 10),
-    (5797, "handouts/executor/sandbox/bpf.py", 7),
-    (5837, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5908, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5983, "handouts/executor/sandbox/system_calls.py", 27),
-    (6100, "handouts/executor/sandbox/own_files.py", 17),
-    (6133, "handouts/executor/sandbox/self_test.py", 7),
-    (6197, "handouts/executor/sandbox/shown.py", 14),
-    (6259, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6433, "handouts/executor/sandbox/unconfined.py", 15),
-    (6518, "handouts/executor/pipeline/host.py", 39),
-    (6677, "handouts/executor/pipeline/held_claims.py", 10),
-    (6717, "handouts/executor/pipeline/places.py", 11),
-    (6759, "handouts/executor/pipeline/room.py", 14),
-    (6877, "handouts/executor/pipeline/shutdown.py", 20),
-    (6981, "handouts/executor/pipeline/heartbeat.py", 16),
-    (7067, "handouts/executor/pipeline/live_senders.py", 17),
-    (7183, "handouts/executor/pipeline/claiming.py", 22),
-    (7331, "handouts/executor/base/flags.py", 12),
-    (7409, "handouts/executor/pipeline/disassembly.py", 14),
-    (7506, "handouts/executor/pipeline/building.py", 23),
-    (7641, "handouts/executor/pipeline/endings.py", 17),
-    (7712, "handouts/executor/pipeline/delivery.py", 16),
-    (7784, "handouts/executor/pipeline/outbox.py", 11),
-    (7819, "handouts/executor/results/spool.py", 11),
-    (7896, "handouts/executor/pipeline/sending.py", 15),
-    (7978, "handouts/executor/pipeline/reporting.py", 19),
-    (8067, "handouts/executor/pipeline/handover.py", 17),
-    (8188, "handouts/executor/results/compile_cache.py", 15),
-    (8266, "handouts/executor/pipeline/compiling.py", 32),
-    (8434, "handouts/executor/pipeline/executing.py", 32),
-    (8571, "handouts/executor/pipeline/executor.py", 30),
-    (8688, "handouts/executor/slot/event_loop.py", 12),
-    (8723, "handouts/executor/slot/libc.py", 11),
-    (8778, "handouts/executor/slot/identity.py", 26),
-    (8844, "handouts/executor/slot/process_memory.py", 16),
-    (8916, "handouts/executor/slot/shortage.py", 16),
-    (8975, "handouts/executor/slot/memory_watch.py", 28),
-    (9105, "handouts/executor/slot/command_run.py", 24),
-    (9290, "handouts/executor/slot/slot_process.py", 27),
-    (9342, "handouts/executor/main.py", 49),
+    (368, "handouts/client/tracebacks.py", 12),
+    (401, "handouts/executor/base/exit_statuses.py", 5),
+    (416, "handouts/executor/machine/architectures.py", 13),
+    (498, "handouts/executor/sandbox/uids.py", 12),
+    (545, "handouts/executor/base/options.py", 13),
+    (734, "handouts/executor/base/say.py", 10),
+    (770, "handouts/executor/machine/gpu.py", 10),
+    (809, "handouts/executor/base/threads.py", 15),
+    (838, "handouts/executor/gate/probe.cu", 0),
+    (865, "handouts/executor/base/limits.py", 5),
+    (879, "handouts/executor/base/text.py", 6),
+    (889, "handouts/client/retries.py", 9),
+    (903, "handouts/executor/gate/idle_memory.py", 7),
+    (961, "handouts/executor/machine/pci.py", 8),
+    (1004, "handouts/executor/gate/kernel_log.py", 12),
+    (1080, "handouts/executor/machine/processes.py", 11),
+    (1137, "handouts/executor/machine/driver_tools.py", 14),
+    (1232, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1308, "handouts/executor/gate/recovery.py", 15),
+    (1346, "handouts/executor/gate/readings.py", 23),
+    (1467, "handouts/executor/machine/device_files.py", 13),
+    (1538, "handouts/executor/machine/held_open.py", 16),
+    (1615, "handouts/executor/slot/protocol.py", 28),
+    (1743, "handouts/executor/gate/gate.py", 24),
+    (1921, "handouts/executor/machine/cgroups.py", 12),
+    (2041, "handouts/executor/machine/host_compiler.py", 20),
+    (2163, "handouts/executor/machine/interpreter.py", 13),
+    (2207, "handouts/executor/machine/toolchain.py", 16),
+    (2334, "handouts/executor/sandbox/command.py", 12),
+    (2383, "handouts/executor/slot/live_output.py", 11),
+    (2405, "handouts/executor/slot/memory_board.py", 15),
+    (2471, "handouts/executor/slot/slot_start.py", 16),
+    (2502, "handouts/executor/slot/slot.py", 35),
+    (2670, "handouts/executor/gate/probe.py", 21),
+    (2741, "handouts/executor/machine/platforms.py", 7),
+    (2780, "handouts/client/job_file_names.py", 8),
+    (2820, "handouts/executor/base/file_names.py", 10),
+    (2840, "handouts/executor/pipeline/job_files.py", 11),
+    (2883, "handouts/executor/slot/bounded_log.py", 5),
+    (2928, "handouts/executor/slot/orders.py", 13),
+    (3033, "handouts/executor/slot/program_output.py", 11),
+    (3083, "handouts/executor/pipeline/live_stream.py", 16),
+    (3216, "handouts/executor/results/archive.py", 17),
+    (3295, "handouts/executor/pipeline/attempt.py", 19),
+    (3448, "handouts/client/answer.py", 8),
+    (3497, "handouts/client/distrust.py", 10),
+    (3563, "handouts/client/server_address.py", 10),
+    (3635, "handouts/client/connection.py", 21),
+    (3800, "handouts/executor/base/held_connection.py", 13),
+    (3834, "handouts/executor/machine/gpu_choice.py", 9),
+    (3892, "handouts/executor/machine/gpu_instances.py", 13),
+    (3954, "handouts/executor/machine/gpu_discovery.py", 24),
+    (4098, "handouts/executor/machine/driver_start.py", 16),
+    (4202, "handouts/executor/gate/gates.py", 15),
+    (4229, "handouts/executor/machine/cores.py", 14),
+    (4330, "handouts/executor/machine/driver_versions.py", 9),
+    (4371, "handouts/executor/machine/gpu_lock.py", 18),
+    (4503, "handouts/executor/machine/integrated.py", 16),
+    (4561, "handouts/executor/machine/driver_library.py", 9),
+    (4597, "handouts/executor/machine/driver_stub.c", 0),
+    (4640, "handouts/executor/machine/driver_stub.py", 16),
+    (4683, "handouts/executor/machine/libraries.py", 24),
+    (4812, "handouts/executor/machine/line_buffering.c", 0),
+    (4831, "handouts/executor/machine/line_buffering.py", 19),
+    (4869, "handouts/executor/machine/memory.py", 5),
+    (4933, "handouts/executor/pipeline/scratch.py", 16),
+    (4972, "handouts/executor/pipeline/workers.py", 11),
+    (5013, "handouts/executor/sandbox/bundle.py", 13),
+    (5046, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (5079, "handouts/executor/sandbox/init.c", 0),
+    (5298, "handouts/executor/results/outputs.py", 10),
+    (5398, "handouts/executor/sandbox/first_process.py", 21),
+    (5454, "handouts/executor/sandbox/device_access.py", 14),
+    (5530, "handouts/executor/sandbox/driver_files.py", 17),
+    (5600, "handouts/executor/sandbox/sys_files.py", 16),
+    (5647, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5694, "handouts/executor/sandbox/hidden.py", 8),
+    (5766, "handouts/executor/sandbox/call_log.py", 10),
+    (5801, "handouts/executor/sandbox/bpf.py", 7),
+    (5841, "handouts/executor/sandbox/denied_calls.py", 5),
+    (5912, "handouts/executor/sandbox/usual_calls.py", 9),
+    (5987, "handouts/executor/sandbox/system_calls.py", 27),
+    (6104, "handouts/executor/sandbox/own_files.py", 17),
+    (6137, "handouts/executor/sandbox/self_test.py", 7),
+    (6201, "handouts/executor/sandbox/shown.py", 14),
+    (6263, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6437, "handouts/executor/sandbox/unconfined.py", 15),
+    (6522, "handouts/executor/pipeline/host.py", 39),
+    (6681, "handouts/executor/pipeline/held_claims.py", 10),
+    (6721, "handouts/executor/pipeline/places.py", 11),
+    (6763, "handouts/executor/pipeline/room.py", 14),
+    (6881, "handouts/executor/pipeline/shutdown.py", 20),
+    (6985, "handouts/executor/pipeline/heartbeat.py", 16),
+    (7071, "handouts/executor/pipeline/live_senders.py", 17),
+    (7187, "handouts/executor/pipeline/claiming.py", 22),
+    (7335, "handouts/executor/base/flags.py", 12),
+    (7413, "handouts/executor/pipeline/disassembly.py", 14),
+    (7510, "handouts/executor/pipeline/building.py", 23),
+    (7645, "handouts/executor/pipeline/endings.py", 17),
+    (7716, "handouts/executor/pipeline/delivery.py", 16),
+    (7788, "handouts/executor/pipeline/outbox.py", 11),
+    (7823, "handouts/executor/results/spool.py", 11),
+    (7900, "handouts/executor/pipeline/sending.py", 15),
+    (7982, "handouts/executor/pipeline/reporting.py", 19),
+    (8071, "handouts/executor/pipeline/handover.py", 17),
+    (8192, "handouts/executor/results/compile_cache.py", 15),
+    (8270, "handouts/executor/pipeline/compiling.py", 32),
+    (8438, "handouts/executor/pipeline/executing.py", 32),
+    (8575, "handouts/executor/pipeline/executor.py", 30),
+    (8692, "handouts/executor/slot/event_loop.py", 12),
+    (8727, "handouts/executor/slot/libc.py", 11),
+    (8782, "handouts/executor/slot/identity.py", 26),
+    (8848, "handouts/executor/slot/process_memory.py", 16),
+    (8920, "handouts/executor/slot/shortage.py", 16),
+    (8979, "handouts/executor/slot/memory_watch.py", 28),
+    (9109, "handouts/executor/slot/command_run.py", 24),
+    (9294, "handouts/executor/slot/slot_process.py", 27),
+    (9346, "handouts/executor/main.py", 49),
 )
 
 
@@ -310,12 +310,14 @@ class Auth:
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+def read_auth(
+    path: Path, name_key: str, server: str | None, to_log_in: str = "", warns: bool = True
+) -> Auth:
     """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
 
-    `warns`: it says so if others can read the file.
+    `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
-    content = read_object(path, name_key)
+    content = read_object(path, name_key, to_log_in)
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
@@ -329,15 +331,17 @@ def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True)
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
         raise BadSetup(f"The token in {path} has characters that no token has.")
+    name = content[name_key].strip()
+    if re.match("tlr[a-z]_", name):
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    name = content[name_key].strip()
     return Auth(name, token, address, certificates, name_key == "username")
 
 
-def read_object(path: Path, name_key: str) -> dict[str, Any]:
+def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
         data = path.read_bytes()
@@ -345,10 +349,10 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
             raise BadSetup(about_utf_16(str(path), str(path)))
         content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise BadSetup(
-            f"There is no {path}. Put the file from the course staff there: "
-            f'{{"{name_key}": "...", "token": "..."}}'
-        ) from None
+        how = f'Put the file from the course staff there: {{"{name_key}": "...", "token": "..."}}'
+        if to_log_in:
+            how = f"With the log-in code from the course staff, say: {to_log_in}"
+        raise BadSetup(f"There is no {path}. {how}") from None
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
@@ -3619,7 +3623,7 @@ def host_of(text: str) -> str:
 def shown_address(text: str) -> str:
     """As much of it as is no secret."""
     kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
-    shown = ascii(kept)[1:-1]
+    shown = re.sub(r"(?i)(tlr[a-z]_).*", r"\1", ascii(kept)[1:-1])  # a token in the wrong place
     return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
 
 

@@ -59,57 +59,57 @@ PARTS = (
     (189, "handouts/submit/from_outside.py", 18),
     (261, "handouts/submit/own_version.py", 13),
     (290, "handouts/submit/queue_state.py", 12),
-    (332, "handouts/submit/doctor.py", 24),
-    (490, "handouts/submit/asking.py", 11),
-    (530, "handouts/submit/login_code.py", 12),
-    (580, "handouts/submit/private_files.py", 12),
-    (634, "handouts/submit/login.py", 25),
-    (724, "handouts/client/errors.py", 6),
-    (751, "handouts/client/text_encoding.py", 6),
-    (775, "handouts/client/words.py", 10),
-    (811, "handouts/client/auth.py", 15),
-    (884, "handouts/client/tracebacks.py", 12),
-    (917, "handouts/submit/as_typed.py", 9),
-    (953, "handouts/submit/auth_place.py", 12),
-    (983, "handouts/submit/c_includes.py", 8),
-    (1038, "handouts/submit/printable.py", 7),
-    (1051, "handouts/submit/relative_names.py", 11),
-    (1088, "handouts/submit/stop.py", 5),
-    (1111, "handouts/submit/wishes.py", 8),
-    (1152, "handouts/submit/compiler_flags.py", 10),
-    (1224, "handouts/client/job_file_names.py", 8),
-    (1266, "handouts/submit/python_imports.py", 13),
-    (1335, "handouts/submit/source_file.py", 12),
-    (1409, "handouts/submit/gather.py", 19),
-    (1521, "handouts/submit/together.py", 12),
-    (1558, "handouts/submit/data_files.py", 16),
-    (1591, "handouts/submit/options.py", 14),
-    (1763, "handouts/submit/directives.py", 18),
-    (1913, "handouts/submit/submission.py", 22),
-    (2020, "handouts/submit/hints.py", 15),
-    (2055, "handouts/client/answer.py", 8),
-    (2104, "handouts/client/retries.py", 9),
-    (2118, "handouts/client/distrust.py", 10),
-    (2184, "handouts/client/server_address.py", 10),
-    (2256, "handouts/client/connection.py", 21),
-    (2421, "handouts/submit/client_versions.py", 11),
-    (2442, "handouts/submit/streams.py", 11),
-    (2487, "handouts/submit/job_events.py", 14),
-    (2566, "handouts/submit/moments.py", 7),
-    (2612, "handouts/submit/job_lines.py", 10),
-    (2747, "handouts/submit/screen.py", 17),
-    (2807, "handouts/submit/live.py", 10),
-    (2944, "handouts/submit/persistent.py", 16),
-    (3021, "handouts/submit/older_queue.py", 13),
-    (3080, "handouts/submit/refusals.py", 12),
-    (3128, "handouts/submit/job_client.py", 24),
-    (3269, "handouts/submit/later.py", 10),
-    (3300, "handouts/submit/file_names.py", 14),
-    (3327, "handouts/submit/output_files.py", 18),
-    (3408, "handouts/submit/log_files.py", 16),
-    (3441, "handouts/submit/show.py", 13),
-    (3471, "handouts/submit/typed_secrets.py", 11),
-    (3488, "handouts/submit/main.py", 58),
+    (332, "handouts/submit/doctor.py", 25),
+    (491, "handouts/submit/asking.py", 11),
+    (531, "handouts/submit/login_code.py", 12),
+    (581, "handouts/submit/private_files.py", 12),
+    (635, "handouts/submit/login.py", 25),
+    (725, "handouts/client/errors.py", 6),
+    (752, "handouts/client/text_encoding.py", 6),
+    (776, "handouts/client/words.py", 10),
+    (812, "handouts/client/auth.py", 15),
+    (889, "handouts/client/tracebacks.py", 12),
+    (922, "handouts/submit/as_typed.py", 9),
+    (958, "handouts/submit/auth_place.py", 10),
+    (982, "handouts/submit/c_includes.py", 8),
+    (1037, "handouts/submit/printable.py", 7),
+    (1050, "handouts/submit/relative_names.py", 11),
+    (1087, "handouts/submit/stop.py", 5),
+    (1110, "handouts/submit/wishes.py", 8),
+    (1151, "handouts/submit/compiler_flags.py", 10),
+    (1223, "handouts/client/job_file_names.py", 8),
+    (1265, "handouts/submit/python_imports.py", 13),
+    (1334, "handouts/submit/source_file.py", 12),
+    (1408, "handouts/submit/gather.py", 19),
+    (1520, "handouts/submit/together.py", 12),
+    (1557, "handouts/submit/data_files.py", 16),
+    (1590, "handouts/submit/options.py", 14),
+    (1762, "handouts/submit/directives.py", 18),
+    (1912, "handouts/submit/submission.py", 22),
+    (2019, "handouts/submit/hints.py", 15),
+    (2054, "handouts/client/answer.py", 8),
+    (2103, "handouts/client/retries.py", 9),
+    (2117, "handouts/client/distrust.py", 10),
+    (2183, "handouts/client/server_address.py", 10),
+    (2255, "handouts/client/connection.py", 21),
+    (2420, "handouts/submit/client_versions.py", 11),
+    (2441, "handouts/submit/streams.py", 11),
+    (2486, "handouts/submit/job_events.py", 14),
+    (2565, "handouts/submit/moments.py", 7),
+    (2611, "handouts/submit/job_lines.py", 10),
+    (2746, "handouts/submit/screen.py", 17),
+    (2806, "handouts/submit/live.py", 10),
+    (2943, "handouts/submit/persistent.py", 16),
+    (3020, "handouts/submit/older_queue.py", 13),
+    (3079, "handouts/submit/refusals.py", 12),
+    (3127, "handouts/submit/job_client.py", 24),
+    (3268, "handouts/submit/later.py", 10),
+    (3299, "handouts/submit/file_names.py", 14),
+    (3326, "handouts/submit/output_files.py", 18),
+    (3407, "handouts/submit/log_files.py", 16),
+    (3440, "handouts/submit/show.py", 13),
+    (3470, "handouts/submit/typed_secrets.py", 11),
+    (3487, "handouts/submit/main.py", 58),
 )
 # What is seldom needed, as a text: compiled when it is used (later.py).
 LATER_LINE = 115
@@ -354,10 +354,10 @@ class Doctor:
     def __init__(self, given: Path | None, server: str | None) -> None:
         self._given = given
         self._server = server
-        self._auth: Auth = None
-        self._address: Address = None
-        self._outside: Outside = None
-        self._queue: Queue = None
+        self._auth: Auth | None = None
+        self._address: Any = None  # an Address, and so on, once it is known
+        self._outside: Any = None
+        self._queue: Any = None
         self._status = SUCCEEDED  # of the first thing that is wrong
         self._wrong = 0
         marks = "\u2713\u2717\u2192"
@@ -369,7 +369,8 @@ class Doctor:
 
     def run(self) -> int:
         self._check("Python", self._python)
-        if self._check("auth.json", self._auth_json) and self._check("address", self._url):
+        self._check("auth.json", self._auth_json)
+        if self._auth and self._check("address", self._url):
             self._over_the_network()
         count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
         say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
@@ -419,7 +420,7 @@ class Doctor:
 
     def _auth_json(self) -> str:
         path = auth_file(self._given)
-        self._auth = read_auth(path, "username", self._server, False)
+        self._auth = read_auth(path, "username", self._server, as_typed("--login"), False)
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise Wrong(
                 f"{path}, of {self._auth.name}, can be read by others on this machine.",
@@ -830,12 +831,14 @@ class Auth:
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+def read_auth(
+    path: Path, name_key: str, server: str | None, to_log_in: str = "", warns: bool = True
+) -> Auth:
     """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
 
-    `warns`: it says so if others can read the file.
+    `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
-    content = read_object(path, name_key)
+    content = read_object(path, name_key, to_log_in)
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
@@ -849,15 +852,17 @@ def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True)
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
         raise BadSetup(f"The token in {path} has characters that no token has.")
+    name = content[name_key].strip()
+    if re.match("tlr[a-z]_", name):
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    name = content[name_key].strip()
     return Auth(name, token, address, certificates, name_key == "username")
 
 
-def read_object(path: Path, name_key: str) -> dict[str, Any]:
+def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
         data = path.read_bytes()
@@ -865,10 +870,10 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
             raise BadSetup(about_utf_16(str(path), str(path)))
         content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise BadSetup(
-            f"There is no {path}. Put the file from the course staff there: "
-            f'{{"{name_key}": "...", "token": "..."}}'
-        ) from None
+        how = f'Put the file from the course staff there: {{"{name_key}": "...", "token": "..."}}'
+        if to_log_in:
+            how = f"With the log-in code from the course staff, say: {to_log_in}"
+        raise BadSetup(f"There is no {path}. {how}") from None
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
@@ -962,17 +967,11 @@ def own_folder() -> Path:
 
 
 def auth_file(given: Path | None) -> Path:
-    """The file that says who this is. Raises BadSetup where there is none."""
+    """The file that says who this is: the one given, or the first that there is."""
     own = own_folder() / "auth.json"
-    for path in [given] if given else [BESIDE, own]:
-        if os.path.lexists(path):
-            return path
     if given:
-        raise BadSetup(f"There is no {given}. To log in: {as_typed('--login')}")
-    raise BadSetup(
-        f"There is no auth.json, neither {BESIDE} nor {own}. With the log-in code from the course "
-        f"staff, say: {as_typed('--login')}"
-    )
+        return given
+    return own if os.path.lexists(own) and not os.path.lexists(BESIDE) else BESIDE
 
 
 # --- handouts/submit/c_includes.py --------------------------------------------------------
@@ -2244,7 +2243,7 @@ def host_of(text: str) -> str:
 def shown_address(text: str) -> str:
     """As much of it as is no secret."""
     kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
-    shown = ascii(kept)[1:-1]
+    shown = re.sub(r"(?i)(tlr[a-z]_).*", r"\1", ascii(kept)[1:-1])  # a token in the wrong place
     return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
 
 
@@ -3490,7 +3489,9 @@ def run(options: argparse.Namespace) -> int:
     if options.login or options.doctor:
         return later("login" if options.login else "doctor")(options.auth, options.server)
     submission = prepare(options) if options.file else None
-    client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
+    to_log_in = as_typed("--login")
+    auth = read_auth(auth_file(options.auth), "username", options.server, to_log_in)
+    client = Client(StreamingQueue(auth))
     job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:

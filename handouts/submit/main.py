@@ -60,7 +60,9 @@ def run(options: argparse.Namespace) -> int:
     if options.login or options.doctor:
         return later("login" if options.login else "doctor")(options.auth, options.server)
     submission = prepare(options) if options.file else None
-    client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
+    to_log_in = as_typed("--login")
+    auth = read_auth(auth_file(options.auth), "username", options.server, to_log_in)
+    client = Client(StreamingQueue(auth))
     job: dict[str, Any] | None = None
     try:
         if options.cancel is not None:
