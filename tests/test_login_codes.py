@@ -315,6 +315,7 @@ def test_another_name_beside_the_token_is_refused(as_alice: Api, bob: User, name
         assert problem(answer) == (403, "wrong-user")
         assert "The token is that of alice" in answer.json()["detail"]
         assert len(answer.content) < 2000
+        assert answer.json()["detail"].isprintable()
 
 
 def test_a_name_that_is_no_ascii(make_user: Any) -> None:

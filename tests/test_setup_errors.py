@@ -122,6 +122,18 @@ def test_anothers_name_beside_the_token(world: World) -> None:
     assert "You have no job 1" in done.err  # that is how one may write oneself
 
 
+@pytest.mark.parametrize("name", ["\\udcff", "a\\nb", "\\u0000", "\\ud83d"])
+def test_a_name_that_is_none(world: World, name: str) -> None:
+    """It is refused by the queue, and breaks nothing on the way there."""
+    auth = world.user("alice")
+    world.start_server(TELERUN_WORKERS=1)
+    auth.write_text(auth.read_text().replace('"alice"', f'"{name}"'))
+    done = world.submit(auth, world.source(CODE)).no_traceback()
+    assert done.status == 3
+    assert done.err.startswith("submit.py: The token is that of alice")
+    assert len(done.err.splitlines()) == 1
+
+
 def test_no_auth_json_anywhere(tmp_path: Path) -> None:
     done = submit(tmp_path)
     assert done.status == 2
