@@ -74,124 +74,124 @@ PARTS = (
     (230, "handouts/client/text_encoding.py", 6),
     (254, "handouts/client/words.py", 10),
     (290, "handouts/client/auth.py", 15),
-    (363, "handouts/client/tracebacks.py", 12),
-    (396, "handouts/executor/base/exit_statuses.py", 5),
-    (411, "handouts/executor/machine/architectures.py", 13),
-    (493, "handouts/executor/sandbox/uids.py", 12),
-    (540, "handouts/executor/base/options.py", 13),
-    (729, "handouts/executor/base/say.py", 10),
-    (765, "handouts/executor/machine/gpu.py", 10),
-    (804, "handouts/executor/base/threads.py", 15),
-    (833, "handouts/executor/gate/probe.cu", 0),
-    (860, "handouts/executor/base/limits.py", 5),
-    (874, "handouts/executor/base/text.py", 6),
-    (884, "handouts/client/retries.py", 9),
-    (898, "handouts/executor/gate/idle_memory.py", 7),
-    (956, "handouts/executor/machine/pci.py", 8),
-    (999, "handouts/executor/gate/kernel_log.py", 12),
-    (1075, "handouts/executor/machine/processes.py", 11),
-    (1132, "handouts/executor/machine/driver_tools.py", 14),
-    (1227, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1303, "handouts/executor/gate/recovery.py", 15),
-    (1341, "handouts/executor/gate/readings.py", 23),
-    (1462, "handouts/executor/machine/device_files.py", 13),
-    (1533, "handouts/executor/machine/held_open.py", 16),
-    (1610, "handouts/executor/slot/protocol.py", 28),
-    (1738, "handouts/executor/gate/gate.py", 24),
-    (1916, "handouts/executor/machine/cgroups.py", 12),
-    (2036, "handouts/executor/machine/host_compiler.py", 20),
-    (2158, "handouts/executor/machine/interpreter.py", 13),
-    (2202, "handouts/executor/machine/toolchain.py", 16),
-    (2329, "handouts/executor/sandbox/command.py", 12),
-    (2378, "handouts/executor/slot/live_output.py", 11),
-    (2400, "handouts/executor/slot/memory_board.py", 13),
-    (2465, "handouts/executor/slot/slot_start.py", 16),
-    (2496, "handouts/executor/slot/slot.py", 35),
-    (2664, "handouts/executor/gate/probe.py", 21),
-    (2735, "handouts/executor/machine/platforms.py", 7),
-    (2774, "handouts/client/job_file_names.py", 8),
-    (2814, "handouts/executor/base/file_names.py", 10),
-    (2834, "handouts/executor/pipeline/job_files.py", 11),
-    (2877, "handouts/executor/slot/bounded_log.py", 5),
-    (2922, "handouts/executor/slot/orders.py", 13),
-    (3027, "handouts/executor/slot/program_output.py", 11),
-    (3077, "handouts/executor/pipeline/live_stream.py", 16),
-    (3216, "handouts/executor/results/archive.py", 18),
-    (3321, "handouts/executor/pipeline/attempt.py", 19),
-    (3474, "handouts/client/answer.py", 8),
-    (3523, "handouts/client/distrust.py", 10),
-    (3589, "handouts/client/server_address.py", 10),
-    (3661, "handouts/client/connection.py", 21),
-    (3824, "handouts/executor/base/held_connection.py", 13),
-    (3858, "handouts/executor/machine/gpu_choice.py", 9),
-    (3916, "handouts/executor/machine/gpu_instances.py", 13),
-    (3978, "handouts/executor/machine/gpu_discovery.py", 24),
-    (4122, "handouts/executor/machine/driver_start.py", 16),
-    (4226, "handouts/executor/gate/gates.py", 15),
-    (4253, "handouts/executor/machine/cores.py", 14),
-    (4354, "handouts/executor/machine/driver_versions.py", 9),
-    (4395, "handouts/executor/machine/gpu_lock.py", 18),
-    (4527, "handouts/executor/machine/integrated.py", 16),
-    (4585, "handouts/executor/machine/driver_library.py", 9),
-    (4621, "handouts/executor/machine/driver_stub.c", 0),
-    (4664, "handouts/executor/machine/driver_stub.py", 16),
-    (4707, "handouts/executor/machine/libraries.py", 24),
-    (4836, "handouts/executor/machine/line_buffering.c", 0),
-    (4855, "handouts/executor/machine/line_buffering.py", 19),
-    (4893, "handouts/executor/machine/memory.py", 5),
-    (4957, "handouts/executor/pipeline/scratch.py", 16),
-    (4996, "handouts/executor/pipeline/workers.py", 11),
-    (5037, "handouts/executor/sandbox/bundle.py", 13),
-    (5070, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (5103, "handouts/executor/sandbox/init.c", 0),
-    (5375, "handouts/executor/results/outputs.py", 10),
-    (5492, "handouts/executor/sandbox/first_process.py", 21),
-    (5549, "handouts/executor/sandbox/device_access.py", 14),
-    (5625, "handouts/executor/sandbox/driver_files.py", 17),
-    (5695, "handouts/executor/sandbox/sys_files.py", 16),
-    (5742, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5789, "handouts/executor/sandbox/hidden.py", 8),
-    (5861, "handouts/executor/sandbox/call_log.py", 10),
-    (5896, "handouts/executor/sandbox/bpf.py", 7),
-    (5936, "handouts/executor/sandbox/denied_calls.py", 5),
-    (6007, "handouts/executor/sandbox/usual_calls.py", 9),
-    (6082, "handouts/executor/sandbox/system_calls.py", 27),
-    (6199, "handouts/executor/sandbox/own_files.py", 17),
-    (6232, "handouts/executor/sandbox/self_test.py", 7),
-    (6296, "handouts/executor/sandbox/shown.py", 14),
-    (6358, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6539, "handouts/executor/sandbox/unconfined.py", 16),
-    (6632, "handouts/executor/pipeline/host.py", 39),
-    (6791, "handouts/executor/pipeline/held_claims.py", 10),
-    (6831, "handouts/executor/pipeline/places.py", 11),
-    (6873, "handouts/executor/pipeline/room.py", 14),
-    (6991, "handouts/executor/pipeline/shutdown.py", 20),
-    (7095, "handouts/executor/pipeline/heartbeat.py", 16),
-    (7183, "handouts/executor/pipeline/live_senders.py", 17),
-    (7299, "handouts/executor/pipeline/claiming.py", 22),
-    (7447, "handouts/executor/base/flags.py", 12),
-    (7525, "handouts/executor/pipeline/disassembly.py", 14),
-    (7622, "handouts/executor/pipeline/building.py", 23),
-    (7757, "handouts/executor/pipeline/endings.py", 17),
-    (7828, "handouts/executor/pipeline/delivery.py", 16),
-    (7900, "handouts/executor/pipeline/outbox.py", 11),
-    (7935, "handouts/executor/results/spool.py", 11),
-    (8012, "handouts/executor/pipeline/sending.py", 15),
-    (8094, "handouts/executor/pipeline/reporting.py", 19),
-    (8183, "handouts/executor/pipeline/handover.py", 17),
-    (8304, "handouts/executor/results/compile_cache.py", 15),
-    (8382, "handouts/executor/pipeline/compiling.py", 32),
-    (8550, "handouts/executor/pipeline/executing.py", 32),
-    (8688, "handouts/executor/pipeline/executor.py", 30),
-    (8805, "handouts/executor/slot/event_loop.py", 12),
-    (8840, "handouts/executor/slot/libc.py", 11),
-    (8895, "handouts/executor/slot/identity.py", 26),
-    (8961, "handouts/executor/slot/process_memory.py", 16),
-    (9033, "handouts/executor/slot/shortage.py", 16),
-    (9092, "handouts/executor/slot/memory_watch.py", 28),
-    (9222, "handouts/executor/slot/command_run.py", 24),
-    (9407, "handouts/executor/slot/slot_process.py", 27),
-    (9459, "handouts/executor/main.py", 49),
+    (367, "handouts/client/tracebacks.py", 12),
+    (400, "handouts/executor/base/exit_statuses.py", 5),
+    (415, "handouts/executor/machine/architectures.py", 13),
+    (497, "handouts/executor/sandbox/uids.py", 12),
+    (544, "handouts/executor/base/options.py", 13),
+    (733, "handouts/executor/base/say.py", 10),
+    (769, "handouts/executor/machine/gpu.py", 10),
+    (808, "handouts/executor/base/threads.py", 15),
+    (837, "handouts/executor/gate/probe.cu", 0),
+    (864, "handouts/executor/base/limits.py", 5),
+    (878, "handouts/executor/base/text.py", 6),
+    (888, "handouts/client/retries.py", 9),
+    (902, "handouts/executor/gate/idle_memory.py", 7),
+    (960, "handouts/executor/machine/pci.py", 8),
+    (1003, "handouts/executor/gate/kernel_log.py", 12),
+    (1079, "handouts/executor/machine/processes.py", 11),
+    (1136, "handouts/executor/machine/driver_tools.py", 14),
+    (1231, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1307, "handouts/executor/gate/recovery.py", 15),
+    (1345, "handouts/executor/gate/readings.py", 23),
+    (1466, "handouts/executor/machine/device_files.py", 13),
+    (1537, "handouts/executor/machine/held_open.py", 16),
+    (1614, "handouts/executor/slot/protocol.py", 28),
+    (1742, "handouts/executor/gate/gate.py", 24),
+    (1920, "handouts/executor/machine/cgroups.py", 12),
+    (2040, "handouts/executor/machine/host_compiler.py", 20),
+    (2162, "handouts/executor/machine/interpreter.py", 13),
+    (2206, "handouts/executor/machine/toolchain.py", 16),
+    (2333, "handouts/executor/sandbox/command.py", 12),
+    (2382, "handouts/executor/slot/live_output.py", 11),
+    (2404, "handouts/executor/slot/memory_board.py", 13),
+    (2469, "handouts/executor/slot/slot_start.py", 16),
+    (2500, "handouts/executor/slot/slot.py", 35),
+    (2668, "handouts/executor/gate/probe.py", 21),
+    (2739, "handouts/executor/machine/platforms.py", 7),
+    (2778, "handouts/client/job_file_names.py", 8),
+    (2818, "handouts/executor/base/file_names.py", 10),
+    (2838, "handouts/executor/pipeline/job_files.py", 11),
+    (2881, "handouts/executor/slot/bounded_log.py", 5),
+    (2926, "handouts/executor/slot/orders.py", 13),
+    (3031, "handouts/executor/slot/program_output.py", 11),
+    (3081, "handouts/executor/pipeline/live_stream.py", 16),
+    (3220, "handouts/executor/results/archive.py", 18),
+    (3325, "handouts/executor/pipeline/attempt.py", 19),
+    (3478, "handouts/client/answer.py", 8),
+    (3527, "handouts/client/distrust.py", 10),
+    (3593, "handouts/client/server_address.py", 10),
+    (3665, "handouts/client/connection.py", 21),
+    (3828, "handouts/executor/base/held_connection.py", 13),
+    (3862, "handouts/executor/machine/gpu_choice.py", 9),
+    (3920, "handouts/executor/machine/gpu_instances.py", 13),
+    (3982, "handouts/executor/machine/gpu_discovery.py", 24),
+    (4126, "handouts/executor/machine/driver_start.py", 16),
+    (4230, "handouts/executor/gate/gates.py", 15),
+    (4257, "handouts/executor/machine/cores.py", 14),
+    (4358, "handouts/executor/machine/driver_versions.py", 9),
+    (4399, "handouts/executor/machine/gpu_lock.py", 18),
+    (4531, "handouts/executor/machine/integrated.py", 16),
+    (4589, "handouts/executor/machine/driver_library.py", 9),
+    (4625, "handouts/executor/machine/driver_stub.c", 0),
+    (4668, "handouts/executor/machine/driver_stub.py", 16),
+    (4711, "handouts/executor/machine/libraries.py", 24),
+    (4840, "handouts/executor/machine/line_buffering.c", 0),
+    (4859, "handouts/executor/machine/line_buffering.py", 19),
+    (4897, "handouts/executor/machine/memory.py", 5),
+    (4961, "handouts/executor/pipeline/scratch.py", 16),
+    (5000, "handouts/executor/pipeline/workers.py", 11),
+    (5041, "handouts/executor/sandbox/bundle.py", 13),
+    (5074, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (5107, "handouts/executor/sandbox/init.c", 0),
+    (5379, "handouts/executor/results/outputs.py", 10),
+    (5496, "handouts/executor/sandbox/first_process.py", 21),
+    (5553, "handouts/executor/sandbox/device_access.py", 14),
+    (5629, "handouts/executor/sandbox/driver_files.py", 17),
+    (5699, "handouts/executor/sandbox/sys_files.py", 16),
+    (5746, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5793, "handouts/executor/sandbox/hidden.py", 8),
+    (5865, "handouts/executor/sandbox/call_log.py", 10),
+    (5900, "handouts/executor/sandbox/bpf.py", 7),
+    (5940, "handouts/executor/sandbox/denied_calls.py", 5),
+    (6011, "handouts/executor/sandbox/usual_calls.py", 9),
+    (6086, "handouts/executor/sandbox/system_calls.py", 27),
+    (6203, "handouts/executor/sandbox/own_files.py", 17),
+    (6236, "handouts/executor/sandbox/self_test.py", 7),
+    (6300, "handouts/executor/sandbox/shown.py", 14),
+    (6362, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6543, "handouts/executor/sandbox/unconfined.py", 16),
+    (6636, "handouts/executor/pipeline/host.py", 39),
+    (6795, "handouts/executor/pipeline/held_claims.py", 10),
+    (6835, "handouts/executor/pipeline/places.py", 11),
+    (6877, "handouts/executor/pipeline/room.py", 14),
+    (6995, "handouts/executor/pipeline/shutdown.py", 20),
+    (7099, "handouts/executor/pipeline/heartbeat.py", 16),
+    (7187, "handouts/executor/pipeline/live_senders.py", 17),
+    (7303, "handouts/executor/pipeline/claiming.py", 22),
+    (7451, "handouts/executor/base/flags.py", 12),
+    (7529, "handouts/executor/pipeline/disassembly.py", 14),
+    (7626, "handouts/executor/pipeline/building.py", 23),
+    (7761, "handouts/executor/pipeline/endings.py", 17),
+    (7832, "handouts/executor/pipeline/delivery.py", 16),
+    (7904, "handouts/executor/pipeline/outbox.py", 11),
+    (7939, "handouts/executor/results/spool.py", 11),
+    (8016, "handouts/executor/pipeline/sending.py", 15),
+    (8098, "handouts/executor/pipeline/reporting.py", 19),
+    (8187, "handouts/executor/pipeline/handover.py", 17),
+    (8308, "handouts/executor/results/compile_cache.py", 15),
+    (8386, "handouts/executor/pipeline/compiling.py", 32),
+    (8554, "handouts/executor/pipeline/executing.py", 32),
+    (8692, "handouts/executor/pipeline/executor.py", 30),
+    (8809, "handouts/executor/slot/event_loop.py", 12),
+    (8844, "handouts/executor/slot/libc.py", 11),
+    (8899, "handouts/executor/slot/identity.py", 26),
+    (8965, "handouts/executor/slot/process_memory.py", 16),
+    (9037, "handouts/executor/slot/shortage.py", 16),
+    (9096, "handouts/executor/slot/memory_watch.py", 28),
+    (9226, "handouts/executor/slot/command_run.py", 24),
+    (9411, "handouts/executor/slot/slot_process.py", 27),
+    (9463, "handouts/executor/main.py", 49),
 )
 
 
@@ -309,12 +309,14 @@ class Auth:
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+def read_auth(
+    path: Path, name_key: str, server: str | None, to_log_in: str = "", warns: bool = True
+) -> Auth:
     """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
 
-    `warns`: it says so if others can read the file.
+    `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
-    content = read_object(path, name_key)
+    content = read_object(path, name_key, to_log_in)
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
@@ -328,15 +330,17 @@ def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True)
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
         raise BadSetup(f"The token in {path} has characters that no token has.")
+    name = content[name_key].strip()
+    if re.match("tlr[a-z]_", name):
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    name = content[name_key].strip()
     return Auth(name, token, address, certificates, name_key == "username")
 
 
-def read_object(path: Path, name_key: str) -> dict[str, Any]:
+def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
         data = path.read_bytes()
@@ -344,10 +348,10 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
             raise BadSetup(about_utf_16(str(path), str(path)))
         content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise BadSetup(
-            f"There is no {path}. Put the file from the course staff there: "
-            f'{{"{name_key}": "...", "token": "..."}}'
-        ) from None
+        how = f'Put the file from the course staff there: {{"{name_key}": "...", "token": "..."}}'
+        if to_log_in:
+            how = f"With the log-in code from the course staff, say: {to_log_in}"
+        raise BadSetup(f"There is no {path}. {how}") from None
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
@@ -3649,7 +3653,7 @@ def host_of(text: str) -> str:
 def shown_address(text: str) -> str:
     """As much of it as is no secret."""
     kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
-    shown = ascii(kept)[1:-1]
+    shown = re.sub(r"(?i)(tlr[a-z]_).*", r"\1", ascii(kept)[1:-1])  # a token in the wrong place
     return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
 
 
@@ -3678,7 +3682,7 @@ class Queue:
             "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
         if auth.is_user:  # the queue refuses a token that is somebody else's
-            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name, errors="replace")
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None

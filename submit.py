@@ -125,81 +125,81 @@ PARTS = (
     (238, "handouts/client/text_encoding.py", 6),
     (262, "handouts/client/words.py", 10),
     (298, "handouts/client/auth.py", 15),
-    (371, "handouts/client/answer.py", 8),
-    (420, "handouts/client/distrust.py", 10),
-    (486, "handouts/client/server_address.py", 10),
-    (558, "handouts/client/connection.py", 21),
-    (721, "handouts/client/tracebacks.py", 12),
-    (754, "handouts/submit/answers_in_json.py", 10),
-    (796, "handouts/submit/as_typed.py", 9),
-    (832, "handouts/submit/auth_place.py", 12),
-    (862, "handouts/submit/left_out.py", 10),
-    (910, "handouts/submit/moments.py", 7),
-    (983, "handouts/submit/printable.py", 7),
-    (998, "handouts/submit/ending_lines.py", 12),
-    (1100, "handouts/submit/job_lines.py", 10),
-    (1206, "handouts/submit/listing.py", 13),
-    (1311, "handouts/submit/comparing.py", 14),
-    (1434, "handouts/client/retries.py", 9),
-    (1448, "handouts/submit/client_versions.py", 11),
-    (1472, "handouts/submit/turns.py", 17),
-    (1570, "handouts/submit/streams.py", 15),
-    (1645, "handouts/submit/job_events.py", 14),
-    (1724, "handouts/submit/compile_log.py", 7),
-    (1787, "handouts/submit/notices.py", 7),
-    (1810, "handouts/submit/terminals.py", 8),
-    (1924, "handouts/submit/status_line.py", 14),
-    (2007, "handouts/submit/terminal_text.py", 16),
-    (2086, "handouts/submit/screen.py", 17),
-    (2207, "handouts/submit/live.py", 11),
-    (2355, "handouts/submit/stop.py", 5),
-    (2378, "handouts/submit/persistent.py", 17),
-    (2457, "handouts/submit/c_includes.py", 8),
-    (2512, "handouts/submit/older_queue.py", 13),
-    (2571, "handouts/submit/wishes.py", 8),
-    (2612, "handouts/submit/refusals.py", 12),
-    (2660, "handouts/submit/relative_names.py", 11),
-    (2697, "handouts/submit/compiler_flags.py", 10),
-    (2769, "handouts/client/job_file_names.py", 8),
-    (2811, "handouts/submit/python_imports.py", 13),
-    (2880, "handouts/submit/source_file.py", 12),
-    (2954, "handouts/submit/gather.py", 19),
-    (3066, "handouts/submit/together.py", 12),
-    (3103, "handouts/submit/data_files.py", 16),
-    (3136, "handouts/submit/source_options.py", 13),
-    (3221, "handouts/submit/directives.py", 18),
-    (3371, "handouts/submit/submission.py", 22),
-    (3478, "handouts/submit/waiting_line.py", 20),
-    (3568, "handouts/submit/job_client.py", 25),
-    (3761, "handouts/submit/own_jobs.py", 11),
-    (3809, "handouts/submit/queue_status.py", 11),
-    (3856, "handouts/submit/web.py", 13),
-    (3930, "handouts/submit/commands.py", 20),
-    (4016, "handouts/submit/pinned.py", 14),
-    (4067, "handouts/submit/wrong.py", 6),
-    (4081, "handouts/submit/from_outside.py", 18),
-    (4153, "handouts/submit/own_version.py", 13),
-    (4182, "handouts/submit/queue_state.py", 12),
-    (4224, "handouts/submit/doctor.py", 24),
-    (4382, "handouts/submit/asking.py", 11),
-    (4422, "handouts/submit/login_code.py", 12),
-    (4472, "handouts/submit/private_files.py", 12),
-    (4526, "handouts/submit/login.py", 25),
-    (4615, "handouts/submit/words_meant.py", 10),
-    (4655, "handouts/submit/options.py", 16),
-    (4867, "handouts/submit/typed_secrets.py", 11),
-    (4886, "handouts/submit/hints.py", 15),
-    (4921, "handouts/submit/interrupting.py", 16),
-    (5019, "handouts/submit/file_names.py", 14),
-    (5049, "handouts/submit/own_files.py", 15),
-    (5123, "handouts/submit/written_beside.py", 10),
-    (5157, "handouts/submit/output_files.py", 20),
-    (5284, "handouts/submit/log_files.py", 18),
-    (5320, "handouts/submit/own_job_ahead.py", 15),
-    (5365, "handouts/submit/readings.py", 8),
-    (5519, "handouts/submit/show.py", 18),
-    (5567, "handouts/submit/watching.py", 29),
-    (5726, "handouts/submit/main.py", 59),
+    (375, "handouts/client/answer.py", 8),
+    (424, "handouts/client/distrust.py", 10),
+    (490, "handouts/client/server_address.py", 10),
+    (562, "handouts/client/connection.py", 21),
+    (725, "handouts/client/tracebacks.py", 12),
+    (758, "handouts/submit/answers_in_json.py", 10),
+    (800, "handouts/submit/as_typed.py", 9),
+    (836, "handouts/submit/auth_place.py", 10),
+    (860, "handouts/submit/left_out.py", 10),
+    (908, "handouts/submit/moments.py", 7),
+    (981, "handouts/submit/printable.py", 7),
+    (996, "handouts/submit/ending_lines.py", 12),
+    (1098, "handouts/submit/job_lines.py", 10),
+    (1204, "handouts/submit/listing.py", 13),
+    (1309, "handouts/submit/comparing.py", 14),
+    (1432, "handouts/client/retries.py", 9),
+    (1446, "handouts/submit/client_versions.py", 11),
+    (1470, "handouts/submit/turns.py", 17),
+    (1568, "handouts/submit/streams.py", 15),
+    (1643, "handouts/submit/job_events.py", 14),
+    (1722, "handouts/submit/compile_log.py", 7),
+    (1785, "handouts/submit/notices.py", 7),
+    (1808, "handouts/submit/terminals.py", 8),
+    (1922, "handouts/submit/status_line.py", 14),
+    (2005, "handouts/submit/terminal_text.py", 16),
+    (2084, "handouts/submit/screen.py", 17),
+    (2205, "handouts/submit/live.py", 11),
+    (2353, "handouts/submit/stop.py", 5),
+    (2376, "handouts/submit/persistent.py", 17),
+    (2455, "handouts/submit/c_includes.py", 8),
+    (2510, "handouts/submit/older_queue.py", 13),
+    (2569, "handouts/submit/wishes.py", 8),
+    (2610, "handouts/submit/refusals.py", 12),
+    (2658, "handouts/submit/relative_names.py", 11),
+    (2695, "handouts/submit/compiler_flags.py", 10),
+    (2767, "handouts/client/job_file_names.py", 8),
+    (2809, "handouts/submit/python_imports.py", 13),
+    (2878, "handouts/submit/source_file.py", 12),
+    (2952, "handouts/submit/gather.py", 19),
+    (3064, "handouts/submit/together.py", 12),
+    (3101, "handouts/submit/data_files.py", 16),
+    (3134, "handouts/submit/source_options.py", 13),
+    (3219, "handouts/submit/directives.py", 18),
+    (3369, "handouts/submit/submission.py", 22),
+    (3476, "handouts/submit/waiting_line.py", 20),
+    (3566, "handouts/submit/job_client.py", 25),
+    (3759, "handouts/submit/own_jobs.py", 11),
+    (3807, "handouts/submit/queue_status.py", 11),
+    (3854, "handouts/submit/web.py", 13),
+    (3928, "handouts/submit/commands.py", 20),
+    (4014, "handouts/submit/pinned.py", 14),
+    (4065, "handouts/submit/wrong.py", 6),
+    (4079, "handouts/submit/from_outside.py", 18),
+    (4151, "handouts/submit/own_version.py", 13),
+    (4180, "handouts/submit/queue_state.py", 12),
+    (4222, "handouts/submit/doctor.py", 25),
+    (4381, "handouts/submit/asking.py", 11),
+    (4421, "handouts/submit/login_code.py", 12),
+    (4471, "handouts/submit/private_files.py", 12),
+    (4525, "handouts/submit/login.py", 25),
+    (4614, "handouts/submit/words_meant.py", 10),
+    (4654, "handouts/submit/options.py", 16),
+    (4866, "handouts/submit/typed_secrets.py", 11),
+    (4885, "handouts/submit/hints.py", 15),
+    (4920, "handouts/submit/interrupting.py", 16),
+    (5018, "handouts/submit/file_names.py", 14),
+    (5048, "handouts/submit/own_files.py", 15),
+    (5122, "handouts/submit/written_beside.py", 10),
+    (5156, "handouts/submit/output_files.py", 20),
+    (5283, "handouts/submit/log_files.py", 18),
+    (5319, "handouts/submit/own_job_ahead.py", 15),
+    (5364, "handouts/submit/readings.py", 8),
+    (5518, "handouts/submit/show.py", 18),
+    (5566, "handouts/submit/watching.py", 29),
+    (5725, "handouts/submit/main.py", 59),
 )
 
 
@@ -317,12 +317,14 @@ class Auth:
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+def read_auth(
+    path: Path, name_key: str, server: str | None, to_log_in: str = "", warns: bool = True
+) -> Auth:
     """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
 
-    `warns`: it says so if others can read the file.
+    `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
-    content = read_object(path, name_key)
+    content = read_object(path, name_key, to_log_in)
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
@@ -336,15 +338,17 @@ def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True)
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
         raise BadSetup(f"The token in {path} has characters that no token has.")
+    name = content[name_key].strip()
+    if re.match("tlr[a-z]_", name):
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    name = content[name_key].strip()
     return Auth(name, token, address, certificates, name_key == "username")
 
 
-def read_object(path: Path, name_key: str) -> dict[str, Any]:
+def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
         data = path.read_bytes()
@@ -352,10 +356,10 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
             raise BadSetup(about_utf_16(str(path), str(path)))
         content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise BadSetup(
-            f"There is no {path}. Put the file from the course staff there: "
-            f'{{"{name_key}": "...", "token": "..."}}'
-        ) from None
+        how = f'Put the file from the course staff there: {{"{name_key}": "...", "token": "..."}}'
+        if to_log_in:
+            how = f"With the log-in code from the course staff, say: {to_log_in}"
+        raise BadSetup(f"There is no {path}. {how}") from None
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
@@ -546,7 +550,7 @@ def host_of(text: str) -> str:
 def shown_address(text: str) -> str:
     """As much of it as is no secret."""
     kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
-    shown = ascii(kept)[1:-1]
+    shown = re.sub(r"(?i)(tlr[a-z]_).*", r"\1", ascii(kept)[1:-1])  # a token in the wrong place
     return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
 
 
@@ -575,7 +579,7 @@ class Queue:
             "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
         if auth.is_user:  # the queue refuses a token that is somebody else's
-            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name, errors="replace")
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
@@ -841,17 +845,11 @@ def own_folder() -> Path:
 
 
 def auth_file(given: Path | None) -> Path:
-    """The file that says who this is. Raises BadSetup where there is none."""
+    """The file that says who this is: the one given, or the first that there is."""
     own = own_folder() / "auth.json"
-    for path in [given] if given else [BESIDE, own]:
-        if os.path.lexists(path):
-            return path
     if given:
-        raise BadSetup(f"There is no {given}. To log in: {as_typed('--login')}")
-    raise BadSetup(
-        f"There is no auth.json, neither {BESIDE} nor {own}. With the log-in code from the course "
-        f"staff, say: {as_typed('--login')}"
-    )
+        return given
+    return own if os.path.lexists(own) and not os.path.lexists(BESIDE) else BESIDE
 
 
 # --- handouts/submit/left_out.py ----------------------------------------------------------
@@ -4246,10 +4244,10 @@ class Doctor:
     def __init__(self, given: Path | None, server: str | None) -> None:
         self._given = given
         self._server = server
-        self._auth: Auth = None
-        self._address: Address = None
-        self._outside: Outside = None
-        self._queue: Queue = None
+        self._auth: Auth | None = None
+        self._address: Any = None  # an Address, and so on, once it is known
+        self._outside: Any = None
+        self._queue: Any = None
         self._status = SUCCEEDED  # of the first thing that is wrong
         self._wrong = 0
         marks = "\u2713\u2717\u2192"
@@ -4261,7 +4259,8 @@ class Doctor:
 
     def run(self) -> int:
         self._check("Python", self._python)
-        if self._check("auth.json", self._auth_json) and self._check("address", self._url):
+        self._check("auth.json", self._auth_json)
+        if self._auth and self._check("address", self._url):
             self._over_the_network()
         count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
         say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
@@ -4311,7 +4310,7 @@ class Doctor:
 
     def _auth_json(self) -> str:
         path = auth_file(self._given)
-        self._auth = read_auth(path, "username", self._server, False)
+        self._auth = read_auth(path, "username", self._server, as_typed("--login"), False)
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise Wrong(
                 f"{path}, of {self._auth.name}, can be read by others on this machine.",
@@ -4437,7 +4436,7 @@ class LoginCode:
 
 def read_code(text: str) -> LoginCode:
     """Takes a code apart, however it was broken into lines. Raises Stop if it is mistyped."""
-    word = re.sub(r"\s+", "", text).lower()
+    word = re.sub(r"[\s\ufeff]+", "", text).lower()
     body = checked_bytes(word[len(CODE_BEGINNING) :])
     if not word.startswith(CODE_BEGINNING) or not body:
         raise Stop(
@@ -5730,7 +5729,8 @@ def run(options: argparse.Namespace) -> int:
     if options.login or options.doctor:
         return (login if options.login else doctor)(options.auth, options.server)
     submission = prepare(options) if options.file else None
-    client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
+    auth = read_auth(auth_file(options.auth), "username", options.server, as_typed("--login"))
+    client = Client(StreamingQueue(auth))
     client.turns.watch_signals()
     if submission:
         client.live.paths = OwnPaths(str(options.file)[: -len(submission.main)])

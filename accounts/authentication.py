@@ -73,10 +73,11 @@ def refuse_another_name(bearer: Bearer, sent: str | None) -> None:
     if sent is None or not isinstance(bearer, User):
         return
     name = unquote(sent)
+    shown = name[:_SHOWN_NAME] if name.isprintable() else ascii(name[:_SHOWN_NAME])
     if _as_compared(name) != _as_compared(bearer.username):
         raise WrongUser(
             f"The token is that of {bearer.username}, and the username beside it is "
-            f"{name[:_SHOWN_NAME]}: one of them is somebody else's."
+            f"{shown}: one of them is somebody else's."
         )
 
 

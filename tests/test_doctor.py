@@ -104,18 +104,21 @@ def test_a_faulty_auth_json(well: Examined) -> None:
     assert status == 2
     assert "can be read by others" in told
     assert f"→ chmod 600 {well.auth}" in told
+    assert "✓ hosts: " in well.doctor()[1]  # the rest is looked at nevertheless
     well.auth.chmod(0o600)
     for content, words in (
         (b"{", "is not valid JSON"),
         ("{}".encode("utf-16"), "is in UTF-16, as PowerShell's > writes it"),
         (b'{"username": "alice"}', 'lacks "token"'),
+        (b'{"username": "tlru_SECRET", "token": "x"}', '"username" is a token, and no name.'),
     ):
         well.auth.write_bytes(content)
         status, told = well.wrong("auth.json")
         assert status == 2
         assert words in told
+        assert "SECRET" not in told
     well.auth.unlink()
-    assert "There is no auth.json, neither" in well.wrong("auth.json")[1]
+    assert f"There is no {well.auth}. With the log-in code" in well.wrong("auth.json")[1]
 
 
 def test_a_faulty_address(well: Examined) -> None:

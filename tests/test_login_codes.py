@@ -60,7 +60,7 @@ def test_submit_reads_what_the_queue_writes(address: str, pin: bytes | None) -> 
     secret = bytes(range(16))
     text = login_code_text.encode(secret, address, pin)
     assert re.fullmatch(r"tlrc_[a-z2-7]+", text)
-    for typed in (text, text.upper(), f" {text[:30]}\n{text[30:]} \n"):
+    for typed in (text, text.upper(), f" {text[:30]}\n{text[30:]} \n", "\ufeff" + text):
         code = submit.read_code(typed)
         assert (code.server, code.pin, code.text) == (f"https://{address}", pin or b"", text)
     assert login_code_text.digest_of(text) == hashlib.sha256(secret).hexdigest()
@@ -315,6 +315,7 @@ def test_another_name_beside_the_token_is_refused(as_alice: Api, bob: User, name
         assert problem(answer) == (403, "wrong-user")
         assert "The token is that of alice" in answer.json()["detail"]
         assert len(answer.content) < 2000
+        assert answer.json()["detail"].isprintable()
 
 
 def test_a_name_that_is_no_ascii(make_user: Any) -> None:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts import authentication
+from accounts import authentication, login_codes
 from accounts.models import Executor, User
 from foundation.database import connections
 from foundation.database.statements import Parameter, Select
@@ -138,8 +138,8 @@ VALUES = {
 
 
 STATEMENTS = (
-    authentication, answers, claiming, events, express, models, reporting, submitting, taking,
-    transitions, users,
+    authentication, answers, claiming, events, express, login_codes, models, reporting, submitting,
+    taking, transitions, users,
 )  # fmt: skip
 
 

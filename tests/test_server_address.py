@@ -56,6 +56,8 @@ ODD = {
     "https://user:SECRET@queue:4443": "leave out the name or password before @",
     "https://SECRET@queue": "leave out the name or password before @",
     "https://queue/?token=SECRET": "leave out what begins with ? or #",
+    "tlru_SECRET": "put https:// before it",
+    "https://tlrc_SECRET/ x": "it has a blank or a control character",
     "https://queue#SECRET": "leave out what begins with ? or #",
     "https://queue\\a": "such as https://queue:4443",
     "https://queue/a b": "it has a blank or a control character",

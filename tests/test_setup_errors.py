@@ -122,14 +122,26 @@ def test_anothers_name_beside_the_token(world: World) -> None:
     assert "You have no job 1" in done.err  # that is how one may write oneself
 
 
+@pytest.mark.parametrize("name", ["\\udcff", "a\\nb", "\\u0000", "\\ud83d"])
+def test_a_name_that_is_none(world: World, name: str) -> None:
+    """It is refused by the queue, and breaks nothing on the way there."""
+    auth = world.user("alice")
+    world.start_server(TELERUN_WORKERS=1)
+    auth.write_text(auth.read_text().replace('"alice"', f'"{name}"'))
+    done = world.submit(auth, world.source(CODE)).no_traceback()
+    assert done.status == 3
+    assert done.err.startswith("submit.py: The token is that of alice")
+    assert len(done.err.splitlines()) == 1
+
+
 def test_no_auth_json_anywhere(tmp_path: Path) -> None:
     done = submit(tmp_path)
     assert done.status == 2
     assert done.err.splitlines() == [
-        f"submit.py: There is no auth.json, neither {tmp_path}/auth.json nor "
-        f"{tmp_path}/none/telerun/auth.json. With the log-in code from the course staff, say: "
-        f"{sys.executable} submit.py --login"
+        f"submit.py: There is no {tmp_path}/auth.json. With the log-in code from the course staff, "
+        f"say: {sys.executable} submit.py --login"
     ]
     done = submit(tmp_path, "--auth", "other.json", "a.cu")
     assert done.status == 2
-    assert f"There is no other.json. To log in: {sys.executable} submit.py --login" in done.err
+    assert "There is no other.json." in done.err
+    assert f"say: {sys.executable} submit.py --login --auth other.json" in done.err

@@ -34,12 +34,14 @@ class Auth:
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+def read_auth(
+    path: Path, name_key: str, server: str | None, to_log_in: str = "", warns: bool = True
+) -> Auth:
     """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
 
-    `warns`: it says so if others can read the file.
+    `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
-    content = read_object(path, name_key)
+    content = read_object(path, name_key, to_log_in)
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
@@ -53,15 +55,17 @@ def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True)
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
         raise BadSetup(f"The token in {path} has characters that no token has.")
+    name = content[name_key].strip()
+    if re.match("tlr[a-z]_", name):
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    name = content[name_key].strip()
     return Auth(name, token, address, certificates, name_key == "username")
 
 
-def read_object(path: Path, name_key: str) -> dict[str, Any]:
+def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
         data = path.read_bytes()
@@ -69,10 +73,10 @@ def read_object(path: Path, name_key: str) -> dict[str, Any]:
             raise BadSetup(about_utf_16(str(path), str(path)))
         content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise BadSetup(
-            f"There is no {path}. Put the file from the course staff there: "
-            f'{{"{name_key}": "...", "token": "..."}}'
-        ) from None
+        how = f'Put the file from the course staff there: {{"{name_key}": "...", "token": "..."}}'
+        if to_log_in:
+            how = f"With the log-in code from the course staff, say: {to_log_in}"
+        raise BadSetup(f"There is no {path}. {how}") from None
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:

@@ -38,7 +38,7 @@ class Queue:
             "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
         if auth.is_user:  # the queue refuses a token that is somebody else's
-            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name, errors="replace")
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None

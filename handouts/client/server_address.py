@@ -70,5 +70,5 @@ def host_of(text: str) -> str:
 def shown_address(text: str) -> str:
     """As much of it as is no secret."""
     kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
-    shown = ascii(kept)[1:-1]
+    shown = re.sub(r"(?i)(tlr[a-z]_).*", r"\1", ascii(kept)[1:-1])  # a token in the wrong place
     return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 
 from handouts.client.auth import HERE
-from handouts.client.errors import BadSetup
-from handouts.submit.as_typed import as_typed
 
 BESIDE = HERE / "auth.json"
 
@@ -21,14 +19,8 @@ def own_folder() -> Path:
 
 
 def auth_file(given: Path | None) -> Path:
-    """The file that says who this is. Raises BadSetup where there is none."""
+    """The file that says who this is: the one given, or the first that there is."""
     own = own_folder() / "auth.json"
-    for path in [given] if given else [BESIDE, own]:
-        if os.path.lexists(path):
-            return path
     if given:
-        raise BadSetup(f"There is no {given}. To log in: {as_typed('--login')}")
-    raise BadSetup(
-        f"There is no auth.json, neither {BESIDE} nor {own}. With the log-in code from the course "
-        f"staff, say: {as_typed('--login')}"
-    )
+        return given
+    return own if os.path.lexists(own) and not os.path.lexists(BESIDE) else BESIDE

@@ -6,15 +6,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from handouts.client.answer import Answer
 from handouts.client.auth import Auth, read_auth
 from handouts.client.connection import VERSION, Queue
 from handouts.client.errors import BadSetup, Unreachable, Untrusted
-from handouts.client.server_address import Address, read_address
+from handouts.client.server_address import read_address
 from handouts.submit.as_typed import as_typed
 from handouts.submit.auth_place import auth_file
-from handouts.submit.from_outside import Outside, connect, look
+from handouts.submit.from_outside import connect, look
 from handouts.submit.own_version import about_own_version
 from handouts.submit.printable import printable
 from handouts.submit.queue_state import about_hosts, about_state
@@ -46,10 +47,10 @@ class Doctor:
     def __init__(self, given: Path | None, server: str | None) -> None:
         self._given = given
         self._server = server
-        self._auth: Auth = None
-        self._address: Address = None
-        self._outside: Outside = None
-        self._queue: Queue = None
+        self._auth: Auth | None = None
+        self._address: Any = None  # an Address, and so on, once it is known
+        self._outside: Any = None
+        self._queue: Any = None
         self._status = SUCCEEDED  # of the first thing that is wrong
         self._wrong = 0
         marks = "\u2713\u2717\u2192"
@@ -61,7 +62,8 @@ class Doctor:
 
     def run(self) -> int:
         self._check("Python", self._python)
-        if self._check("auth.json", self._auth_json) and self._check("address", self._url):
+        self._check("auth.json", self._auth_json)
+        if self._auth and self._check("address", self._url):
             self._over_the_network()
         count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
         say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
@@ -111,7 +113,7 @@ class Doctor:
 
     def _auth_json(self) -> str:
         path = auth_file(self._given)
-        self._auth = read_auth(path, "username", self._server, False)
+        self._auth = read_auth(path, "username", self._server, as_typed("--login"), False)
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise Wrong(
                 f"{path}, of {self._auth.name}, can be read by others on this machine.",

@@ -27,7 +27,7 @@ class LoginCode:
 
 def read_code(text: str) -> LoginCode:
     """Takes a code apart, however it was broken into lines. Raises Stop if it is mistyped."""
-    word = re.sub(r"\s+", "", text).lower()
+    word = re.sub(r"[\s\ufeff]+", "", text).lower()
     body = checked_bytes(word[len(CODE_BEGINNING) :])
     if not word.startswith(CODE_BEGINNING) or not body:
         raise Stop(

@@ -40,7 +40,7 @@ from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
 from handouts.submit.answers_in_json import put_json, put_lines
-from handouts.submit.as_typed import remember
+from handouts.submit.as_typed import as_typed, remember
 from handouts.submit.auth_place import auth_file
 from handouts.submit.commands import command
 from handouts.submit.compile_log import OwnPaths
@@ -63,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
     if options.login or options.doctor:
         return (login if options.login else doctor)(options.auth, options.server)
     submission = prepare(options) if options.file else None
-    client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
+    auth = read_auth(auth_file(options.auth), "username", options.server, as_typed("--login"))
+    client = Client(StreamingQueue(auth))
     client.turns.watch_signals()
     if submission:
         client.live.paths = OwnPaths(str(options.file)[: -len(submission.main)])
