@@ -21,33 +21,31 @@ def noting_browser(folder: Path) -> str:
     return str(stub)
 
 
-@pytest.mark.parametrize("python", pythons()[:1] + pythons()[-1:])
+@pytest.fixture
+def alice(world: World) -> Path:
+    auth = world.user("alice")
+    world.start_server()
+    return auth
+
+
 def test_where_no_browser_can_be_opened_it_says_where_the_page_is(
-    world: World, python: str
+    world: World, alice: Path
 ) -> None:
-    alice = world.user("alice")
-    world.start_server()
-    student = Student(world, alice, "--web", python=python, **NO_SCREEN)
-    assert student.wait() == 0
-    assert student.err == (
-        f"Your page is {world.server_url}/\n"
-        "No browser can be opened from here; log in with the name and token in auth.json.\n"
-    )
+    for python in pythons()[:1] + pythons()[-1:]:
+        student = Student(world, alice, "--web", python=python, **NO_SCREEN)
+        assert student.wait() == 0
+        assert student.err == (
+            f"Your page is {world.server_url}/\n"
+            "No browser can be opened from here; log in with the name and token in auth.json.\n"
+        )
     assert not (world.folder / "telerun-out").exists(), "no link was asked for"
-
-
-def test_a_browser_that_cannot_be_started(world: World) -> None:
-    alice = world.user("alice")
-    world.start_server()
     student = Student(world, alice, "--web", **{**NO_SCREEN, "BROWSER": "/nowhere/browser"})
     assert student.wait() == 0
     assert "No browser can be opened from here" in student.err
     assert "Traceback" not in student.err
 
 
-def test_what_lies_where_the_link_goes_is_not_written_to(world: World) -> None:
-    alice = world.user("alice")
-    world.start_server()
+def test_what_lies_where_the_link_goes_is_not_written_to(world: World, alice: Path) -> None:
     mine, folder = world.folder / "mine", world.folder / "telerun-out"
     mine.write_text("mine")
     folder.mkdir()
@@ -60,17 +58,14 @@ def test_what_lies_where_the_link_goes_is_not_written_to(world: World) -> None:
     assert not (folder / "open-page.html").is_symlink()
     (folder / "open-page.html").unlink()
     (folder / "open-page.html").mkdir()
+    (world.folder / "seen").unlink()
     student = Student(world, alice, "--web", BROWSER=browser)
     assert student.wait() == 0
     assert "open-page.html cannot be written: " in student.err
     assert f"Your page is {world.server_url}/" in student.err
 
-
-def test_a_token_that_is_not_accepted(world: World) -> None:
-    alice = world.user("alice")
     world.aside("telerun_auth", "revoke-user-token", "alice")
-    world.start_server()
-    student = Student(world, alice, "--web", BROWSER=noting_browser(world.folder))
+    student = Student(world, alice, "--web", BROWSER=browser)
     assert student.wait() == 3
     assert "does not accept the token" in student.err
     assert not (world.folder / "seen").exists()
