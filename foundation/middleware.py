@@ -12,6 +12,7 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
 
 from foundation.problems import (
     API_PREFIX,
@@ -51,8 +52,7 @@ def refuse_bodies(get_response: Any) -> Any:
         if request.META.get(TOO_LARGE):
             return plain_response(document_of(BodyTooLarge()))
         if request.META.get(BUSY):
-            error = OperationalError("too many requests wait for a thread")
-            return plain_response(unavailable(error), **RETRY_AFTER)
+            return _unavailable(request, OperationalError("too many requests wait for a thread"))
         return get_response(request)
 
     return middleware
@@ -67,10 +67,20 @@ class DatabaseUnavailable:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
 
-    def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse | None:
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, OperationalError | InterfaceError):
             return None
-        return plain_response(unavailable(error), **RETRY_AFTER)
+        return _unavailable(request, error)
+
+
+def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    """503: a page for a person, a problem for a program."""
+    document = unavailable(error)
+    is_for_programs = request.path_info.startswith(API_PREFIX)
+    if is_for_programs or "text/html" not in request.headers.get("Accept", ""):
+        return plain_response(document, **RETRY_AFTER)
+    page = render_to_string("503.html", {"words": document["detail"]})
+    return HttpResponse(page, status=503, headers=RETRY_AFTER)
 
 
 class _PagesOnly:

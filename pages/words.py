@@ -90,7 +90,7 @@ def waiting(job: Any) -> list[str]:
 def why(job: Any) -> str:
     """What more there is to say of how a job ended."""
     if job["state"] == State.FAILED:
-        return f"{len(job['attempts'])} hosts were lost with it. Not your fault; tell the staff."
+        return f"{len(job['attempts'])} hosts were lost with it. Tell the course staff."
     result = job["result"] or {}
     if limit := (result.get("details") or {}).get("limit"):
         return f"It reached the limit of {limit}."

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 
 from accounts.models import Executor, User
 from jobs import cancelling, claiming, reporting
@@ -119,7 +120,7 @@ def test_attempts_in_words(every_state: dict[str, Job], alice: User) -> None:
     browser = log_in(alice)
     failed = text_of(browser.get(f"/jobs/{every_state['failed'].pk}"))
     assert failed.count("on gpu1: the host gave it back: the disk is full") == 3
-    assert "3 hosts were lost with it. Not your fault" in failed
+    assert "3 hosts were lost with it. Tell the course staff." in failed
     lost = text_of(browser.get(f"/jobs/{every_state['expired'].pk}"))
     assert "on gpu1: the host was lost" in lost
     again = text_of(browser.get(f"/jobs/{every_state['superseded'].pk}"))
@@ -326,6 +327,20 @@ def test_errors_have_it_too(alice: User, settings: Any, monkeypatch: Any) -> Non
     assert [answer.status_code for answer in answers] == [404, 403, 405, 500, 400]
     for answer in answers:
         assert policy_of(answer)["default-src"] == "'self'"
+
+
+def test_a_database_that_is_away_is_said_on_a_page(alice: User, monkeypatch: Any) -> None:
+    def away(*_: Any) -> None:
+        raise OperationalError
+
+    browser = log_in(alice)
+    monkeypatch.setattr("pages.showing.listed", away)
+    monkeypatch.setattr(connection, "close", lambda: None)  # it is this test's
+    answer = browser.get("/", headers={"Accept": "text/html,*/*"})
+    assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    assert "<h1>Not now</h1>" in answer.content.decode()
+    assert "Try again in 2 seconds." in answer.content.decode()
+    assert browser.get("/")["Content-Type"] == "application/problem+json"
 
 
 def test_nothing_in_a_page_needs_more_than_the_policy_allows(

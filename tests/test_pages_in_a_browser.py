@@ -190,6 +190,57 @@ def test_a_flood_of_output_leaves_the_page_alive(
     assert "before this are left out: see the raw log" in browser.text("#logs .left-out")
 
 
+FAST = """
+    const later = window.setTimeout, Stream = window.EventSource;
+    window.setTimeout = (call, ms, ...more) => later(call, ms / 20, ...more);
+    window.open_streams = 0;
+    window.EventSource = class extends Stream {
+        constructor(...given) { super(...given); window.open_streams += 1; }
+        close() { if (this.readyState !== 2) window.open_streams -= 1; super.close(); }
+    };
+    Object.defineProperty(document, "hidden", { get: () => window.is_hidden === true });
+"""
+
+
+def test_a_tab_that_nobody_sees_gives_its_stream_up(
+    world: World, alice: Path, browser: Browser
+) -> None:
+    """Its clock runs twenty times as fast. Its title follows; what it missed comes later."""
+    ports, gpu1 = Ports(world, [world.port]), world.executor("gpu1")
+    job = submitted(world, alice)
+    source = {"source": FAST}
+    browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
+    browser.open(f"/jobs/{job}")
+    stub = StubExecutor(ports, gpu1)
+    stub.feed(0, b"step 1\n")
+    browser.wait_for("#execute-live pre", "step 1")
+
+    def look(is_hidden: bool) -> None:
+        script = "window.is_hidden = arguments[0]; document.dispatchEvent(new Event(arguments[1]))"
+        browser.driver.execute_script(script, is_hidden, "visibilitychange")
+
+    def streams() -> int:
+        return browser.driver.execute_script("return window.open_streams")
+
+    assert streams() == 1
+    look(is_hidden=True)
+    wait_for(lambda: streams() == 0, "it is given up")
+    stub.feed(7, b"step 2\n")
+    beat = {"lease_token": stub.attempt["lease_token"], "phase": "executing"}
+    world.request(gpu1, "POST", f"/attempts/{stub.attempt['id']}/heartbeat", beat)
+    browser.wait_for_title(f"▶ job {job} running")
+    assert (streams(), shown(browser, "#execute-live pre")) == (0, "step 1\n")
+    look(is_hidden=False)
+    wait_for(lambda: shown(browser, "#execute-live pre") == "step 1\nstep 2\n", "it goes on")
+    assert streams() == 1
+    look(is_hidden=True)
+    wait_for(lambda: streams() == 0, "it is given up")
+    stub.finish(execute_log="step 1\nstep 2\nstep 3\n")
+    browser.wait_for_title(f"✓ job {job} succeeded")
+    look(is_hidden=False)
+    browser.wait_for("#execute-log", "step 3")
+
+
 def test_by_keyboard_alone(world: World, alice: Path) -> None:
     """Log in, find the job, cancel it, log out."""
     told, job = json.loads(alice.read_text()), submitted(world, alice)

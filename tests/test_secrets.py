@@ -35,6 +35,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "a token": (),
     "a log-in code": (),
     "a password": (),
+    "a secret of the students' page": ("telerun-out/*",),  # the link that a terminal opens
 }
 
 
@@ -143,6 +144,7 @@ class Run:
         self.wrong_tokens()
         self.codes()
         self.admin()
+        self.page()
         self.crash()
         self.kill()
 
@@ -206,6 +208,23 @@ class Run:
         tokens = re.findall(rf"{USER_PREFIX}(\w{{36}})", page)
         assert len(set(tokens)) == 3
         self.secrets += [("a token", token) for token in tokens]
+
+    def page(self) -> None:
+        """Logged in with a token, and by the link that a stub of a browser is asked to open."""
+        student, token = Staff(self.world), json.loads(self.alice.read_text())["token"]
+        assert "Your jobs" in student.post("/login", username="alice", token=token)
+        kind = "a secret of the students' page"
+        self.secrets += [(kind, str(c.value)) for c in student.cookies if "Host" in c.name]
+        done = self.world.submit(
+            self.alice, "--web", env={**self.world.environment, "BROWSER": "true"}
+        )
+        assert done.status == 0, done.err
+        text = (self.world.folder / "telerun-out/open-page.html").read_text()
+        secret = text.partition("#")[2].partition('"')[0]
+        assert "Your jobs" in student.post("/link", secret=secret)
+        self.secrets.append((kind, secret))
+        self.secrets += [(kind, str(c.value)) for c in student.cookies if "Host" in c.name]
+        assert [found for found, _ in self.secrets].count(kind) == 3
 
     def crash(self) -> None:
         """A row that cannot be read: a bug, as far as the server can tell."""

@@ -27,5 +27,5 @@ export function showMoments(within) {
 }
 
 showMoments(document);
-for (const zone of document.querySelectorAll(".zone")) zone.textContent = "those of your clock";
+for (const zone of document.querySelectorAll(".zone")) zone.textContent = "by your clock";
 setInterval(tick, 1000);
