@@ -35,7 +35,9 @@ def texts(terminal: Terminal) -> list[tuple[str, str | None]]:
 
 
 def test_what_is_shown_stands_in_the_picture(terminal: Any) -> None:
-    one = terminal(r"printf 'a <b> & c  d\n\033[31mred\033[m  plain\nold\rnew\n  indented'", columns=120)
+    one = terminal(
+        r"printf 'a <b> & c  d\n\033[31mred\033[m  plain\nold\rnew\n  indented'", columns=120
+    )
     one.wait_until_over()
     assert texts(one)[2:] == [
         ("a <b> & c  d", None),
@@ -53,7 +55,7 @@ def test_it_is_a_terminal_of_its_width(terminal: Any) -> None:
 
 
 def test_ctrl_c_reaches_what_runs_there(terminal: Any) -> None:
-    one = terminal("trap 'echo stopped; exit' INT; echo be""gun; while :; do sleep 0.1; done")
+    one = terminal("trap 'echo stopped; exit' INT; echo begun; while :; do sleep 0.1; done")
     one.wait_until_seen("begun")
     one.press(b"\x03")
     one.wait_until_over()

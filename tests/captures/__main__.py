@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.captures.browser import Browser
 from tests.captures.pages import PAGES, Page, capture_page, log_in
-from tests.captures.scenes import SCENES, Do, End, Press, Scene, Seen
+from tests.captures.scenes import SCENES, Do, Edit, End, Press, Scene, Seen
 from tests.captures.stage import Stage
 from tests.captures.svg import svg
 from tests.captures.terminal import Terminal
@@ -72,9 +72,10 @@ def play(
 ) -> None:
     """Sets the scene, runs it, and writes its picture."""
     stage.others_submit(scene.others)
-    for arguments in scene.first:
-        stage.submit_first(*arguments)
-    line = scene.line.replace("{job}", str(number + len(scene.first)))
+    for one in scene.first:
+        stage.edit(*one) if isinstance(one, Edit) else stage.submit_first(*one)
+    before = sum(not isinstance(one, Edit) for one in scene.first)
+    line = scene.line.replace("{job}", str(number + before))
     terminal = Terminal(line, scene.columns, scene.rows, stage.folder, stage.environment)
     try:
         for step in scene.steps:

@@ -33,6 +33,14 @@ class Do(NamedTuple):
     what: Callable[[Stage], Any]
 
 
+class Edit(NamedTuple):
+    """Words in a file of hers become others, before the picture."""
+
+    file: str
+    old: str
+    new: str
+
+
 class End(NamedTuple):
     """Until the command is over."""
 
@@ -49,11 +57,11 @@ class Scene:
         rows: int = 30,
         needs: str = "",
         others: int = 0,
-        first: tuple[tuple[str, ...], ...] = (),
+        first: tuple[Any, ...] = (),
         is_kept: bool = False,
     ) -> None:
-        """`others`: so many jobs of others come before. `first`: command lines that Alice runs
-        before. `is_kept`: the picture belongs in docs/images."""
+        """`others`: so many jobs of others come before. `first`: arguments of submit.py as Alice
+        runs it before, and `Edit`s between. `is_kept`: the picture belongs in docs/images."""
         self.name = name
         self.line = line
         self.steps = steps or (End(),)
@@ -121,7 +129,8 @@ SCENES = [
           first=(("steps.cu", "--detach"),)),
     *both("status", f"{SUBMIT} --status", needs="--status", others=2, is_kept=True),
     Scene("compare", f"{SUBMIT} --compare $(({{job}} - 2)) $(({{job}} - 1))", needs="--compare",
-          first=(("tick.cu", "2"), ("tick.cu", "1.3")), is_kept=True),
+          first=(("tick.cu", "2"), Edit("tick.cu", "1e6", "0.65e6"), ("tick.cu", "2")),
+          is_kept=True),
     Scene("detach", f"{SUBMIT} steps.cu --detach", needs="--detach"),
     Scene("attach-last", f"{SUBMIT} --attach last", needs="last", first=(("hello.cu",),)),
     Scene("quiet", f"{SUBMIT} hello.cu --quiet", needs="--quiet"),

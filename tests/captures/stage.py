@@ -111,6 +111,11 @@ class Stage:
         """Alice runs submit.py to its end, before the picture."""
         self.world.submit(self.alice, arguments[0], *arguments[1:], cwd=self.folder)
 
+    def edit(self, file: str, old: str, new: str) -> None:
+        """She changes one of her programs."""
+        path = self.folder / file
+        path.write_text(path.read_text().replace(old, new))
+
     def submit_aside(self, program: str, is_over: bool) -> int:
         """Alice submits one of the programs, and perhaps it is over; the job's number."""
         body = {"source": (PROGRAMS / program).read_text(), "filename": program}
@@ -135,7 +140,7 @@ class Stage:
 
     def submit_better(self) -> None:
         """From another terminal of hers: another version takes the waiting one's place."""
-        body = {"source": (PROGRAMS / "hello.cu").read_text()}
+        body = {"source": (PROGRAMS / "hello.cu").read_text(), "filename": "hello.cu"}
         self._ask(self.alice, "POST", "/jobs?override_pending=1", body)
 
 
