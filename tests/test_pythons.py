@@ -43,7 +43,8 @@ def test_an_evening_on_a_terminal(world: World, python: str) -> None:
         terminal = {"columns": 80, "TERM": "xterm-256color"}
         student = Student(world, auth, *arguments, python=python, **terminal)
         assert student.wait(240) == status, student.out
-        assert "Traceback" not in (text := shown(student)), text
+        text = shown(student)
+        assert "Traceback" not in text
         return text
 
     text = run(broken, status=1)

@@ -74,8 +74,8 @@ def play(
     stage.others_submit(scene.others)
     for one in scene.first:
         stage.edit(*one) if isinstance(one, Edit) else stage.submit_first(*one)
-    before = sum(not isinstance(one, Edit) for one in scene.first)
-    line = scene.line.replace("{job}", str(number + before))
+    number += sum(not isinstance(one, Edit) for one in scene.first)
+    line = re.sub(r"\{job-(\d)\}", lambda found: str(number - int(found[1])), scene.line)
     terminal = Terminal(line, scene.columns, scene.rows, stage.folder, stage.environment)
     try:
         for step in scene.steps:
@@ -83,7 +83,7 @@ def play(
         if terminal.is_over:
             terminal.prompt_again()
         cursor = terminal.screen.cursor
-        text = svg(terminal.rows(), scene.line, (cursor.x, cursor.y))
+        text = svg(terminal.rows(), line, (cursor.x, cursor.y))
     finally:
         terminal.close()
     write(scene, text, browser, options)

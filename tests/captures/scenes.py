@@ -46,7 +46,7 @@ class End(NamedTuple):
 
 
 class Scene:
-    """A picture of a terminal."""
+    """A picture of a terminal. In the line, {job-1} is the last job that she submitted before."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ SCENES = [
     Scene("list-meanwhile", f"{SUBMIT} --list", needs="--list", others=2,
           first=(("steps.cu", "--detach"),)),
     *both("status", f"{SUBMIT} --status", needs="--status", others=2, is_kept=True),
-    Scene("compare", f"{SUBMIT} --compare $(({{job}} - 2)) $(({{job}} - 1))", needs="--compare",
+    Scene("compare", f"{SUBMIT} --compare {{job-2}} {{job-1}}", needs="--compare",
           first=(("tick.cu", "2"), Edit("tick.cu", "1e6", "0.65e6"), ("tick.cu", "2")),
           is_kept=True),
     Scene("detach", f"{SUBMIT} steps.cu --detach", needs="--detach"),
