@@ -27,6 +27,12 @@ class Press(NamedTuple):
     keys: bytes
 
 
+class Type(NamedTuple):
+    """A line that she types or pastes."""
+
+    what: Callable[[Stage], bytes]
+
+
 class Do(NamedTuple):
     """Something that happens elsewhere."""
 
@@ -136,10 +142,12 @@ SCENES = [
     Scene("quiet", f"{SUBMIT} hello.cu --quiet", needs="--quiet"),
     Scene("json", f"{SUBMIT} hello.cu --json", needs="--json"),
     Scene("version", f"{SUBMIT} --version", needs="--version"),
-    *both("doctor", f"{SUBMIT} --doctor", needs="--doctor", is_kept=True),
+    *both("doctor", f"{SUBMIT} --doctor", needs="--doctor"),
     Scene("doctor-ill", f"mv server.cert away; chmod 644 auth.json; {SUBMIT} --doctor; "
           "mv away server.cert; chmod 600 auth.json", needs="--doctor"),
     Scene("no-certificate", f"mv server.cert away; {SUBMIT} hello.cu; mv away server.cert"),
-    Scene("login", f"{SUBMIT} --login", Seen(":"), needs="--login"),
+    Scene("web", f"{SUBMIT} --web", needs="--web"),
+    Scene("login", f"{SUBMIT} --login", Seen("shown):"), Type(Stage.login_code), End(),
+          needs="--login"),
     Scene("typos", f"{SUBMIT} list; {SUBMIT} --atach 3; {SUBMIT} --attach -1; {SUBMIT} hallo.cu"),
 ]  # fmt: skip

@@ -23,9 +23,10 @@ ENVIRONMENT = {
 class Stage:
     """Alice's folder, and what else goes on at the queue."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, alices: Path) -> None:
+        """`alices`: her folder, which is not there yet; its path stands in pictures."""
         self.world = World(folder, **ENVIRONMENT)
-        self.folder = folder / "alice"
+        self.folder = alices
         self.executor: Process
         self.alice: Path
         self._others: dict[str, Path] = {}
@@ -47,7 +48,7 @@ class Stage:
 
     def _make_folder(self) -> None:
         """What a student has: submit.py, server.cert, auth.json and programs in one folder."""
-        shutil.copytree(PROGRAMS, self.folder)
+        shutil.copytree(PROGRAMS, self.folder, dirs_exist_ok=True)
         shutil.copy(ROOT / "submit.py", self.folder)
         shutil.copy(self.world.data / "server.cert", self.folder)
         told = json.loads(self.alice.read_text())
@@ -132,6 +133,10 @@ class Stage:
         """What she logs in with."""
         auth = json.loads(self.alice.read_text())
         return auth["username"], auth["token"]
+
+    def login_code(self) -> bytes:
+        """A new one for her, as she types it."""
+        return self.world.aside("telerun_auth", "login-code", "alice").out.split()[-1].encode()
 
     def cancel_newest(self) -> None:
         """From another terminal of hers."""
