@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.captures.scenes import SCENES
-from tests.captures.svg import COLOURS, svg
+from tests.captures.svg import COLOURS, KEPT_BLANK, svg
 from tests.captures.terminal import Terminal
 
 pytestmark = [pytest.mark.once, pytest.mark.processes]
@@ -31,7 +31,11 @@ def terminal(tmp_path: Path) -> Iterator[Any]:
 def texts(terminal: Terminal) -> list[tuple[str, str | None]]:
     """The pieces of text in its picture, and their colours."""
     picture = ET.fromstring(svg(terminal.rows(), "a <title>", None))
-    return [(e.text or "", e.get("fill")) for e in picture.iter() if e.tag.endswith("}text")]
+    return [
+        ((e.text or "").replace(KEPT_BLANK, " "), e.get("fill"))
+        for e in picture.iter()
+        if e.tag.endswith("}text")
+    ]
 
 
 def test_what_is_shown_stands_in_the_picture(terminal: Any) -> None:

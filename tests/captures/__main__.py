@@ -9,11 +9,13 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.captures.browser import Browser
 from tests.captures.pages import PAGES, Page, capture_page, log_in
-from tests.captures.scenes import SCENES, Do, End, Press, Scene, Seen
+from tests.captures.scenes import SCENES, Do, Edit, End, Press, Scene, Seen, Type
 from tests.captures.stage import Stage
 from tests.captures.svg import svg
 from tests.captures.terminal import Terminal
@@ -36,11 +38,30 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="telerun-captures-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # for sandboxes, which are other users
-        with Browser(folder, chromium, driver) as browser, Stage(folder / "world") as stage:
+        with (
+            new_folder(folder) as alices,
+            Browser(folder, chromium, driver) as browser,
+            Stage(folder / "world", alices) as stage,
+        ):
             done = [capture(one, n, stage, browser, options) for n, one in enumerate(SCENES, 1)]
             done += capture_pages(stage, browser, options)
     make_index(options.into)
     return int(not all(done))
+
+
+@contextmanager
+def new_folder(otherwise: Path) -> Iterator[Path]:
+    """Alice's, which is gone afterwards: the same each time, unless something is there."""
+    folder = Path("/tmp/alice")
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        folder = otherwise / "alice"
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def capture(
@@ -72,9 +93,10 @@ def play(
 ) -> None:
     """Sets the scene, runs it, and writes its picture."""
     stage.others_submit(scene.others)
-    for arguments in scene.first:
-        stage.submit_first(*arguments)
-    line = scene.line.replace("{job}", str(number + len(scene.first)))
+    for one in scene.first:
+        stage.edit(*one) if isinstance(one, Edit) else stage.submit_first(*one)
+    number += sum(not isinstance(one, Edit) for one in scene.first)
+    line = re.sub(r"\{job-(\d)\}", lambda found: str(number - int(found[1])), scene.line)
     terminal = Terminal(line, scene.columns, scene.rows, stage.folder, stage.environment)
     try:
         for step in scene.steps:
@@ -82,7 +104,7 @@ def play(
         if terminal.is_over:
             terminal.prompt_again()
         cursor = terminal.screen.cursor
-        text = svg(terminal.rows(), scene.line, (cursor.x, cursor.y))
+        text = svg(terminal.rows(), line, (cursor.x, cursor.y))
     finally:
         terminal.close()
     write(scene, text, browser, options)
@@ -93,6 +115,8 @@ def take(step: object, terminal: Terminal, stage: Stage) -> None:
         terminal.wait_until_seen(step.words)
     elif isinstance(step, Press):
         terminal.press(step.keys)
+    elif isinstance(step, Type):
+        terminal.press(step.what(stage) + b"\n")
     elif isinstance(step, Do):
         step.what(stage)
     elif isinstance(step, End):

@@ -27,10 +27,24 @@ class Press(NamedTuple):
     keys: bytes
 
 
+class Type(NamedTuple):
+    """A line that she types or pastes."""
+
+    what: Callable[[Stage], bytes]
+
+
 class Do(NamedTuple):
     """Something that happens elsewhere."""
 
     what: Callable[[Stage], Any]
+
+
+class Edit(NamedTuple):
+    """Words in a file of hers become others, before the picture."""
+
+    file: str
+    old: str
+    new: str
 
 
 class End(NamedTuple):
@@ -38,7 +52,7 @@ class End(NamedTuple):
 
 
 class Scene:
-    """A picture of a terminal."""
+    """A picture of a terminal. In the line, {job-1} is the last job that she submitted before."""
 
     def __init__(
         self,
@@ -49,11 +63,11 @@ class Scene:
         rows: int = 30,
         needs: str = "",
         others: int = 0,
-        first: tuple[tuple[str, ...], ...] = (),
+        first: tuple[Any, ...] = (),
         is_kept: bool = False,
     ) -> None:
-        """`others`: so many jobs of others come before. `first`: command lines that Alice runs
-        before. `is_kept`: the picture belongs in docs/images."""
+        """`others`: so many jobs of others come before. `first`: arguments of submit.py as Alice
+        runs it before, and `Edit`s between. `is_kept`: the picture belongs in docs/images."""
         self.name = name
         self.line = line
         self.steps = steps or (End(),)
@@ -84,7 +98,7 @@ SCENES = [
     Scene("unknown-platform", f"{SUBMIT} hello.cu --platform h1000"),
     *both("live", f"{SUBMIT} steps.cu", Seen("step 3"), is_kept=True),
     *both("progress", f"{SUBMIT} progress.cu"),
-    Scene("progress-half-way", f"{SUBMIT} progress.cu", Seen("50 %")),
+    Scene("progress-half-way", f"{SUBMIT} progress.cu", Seen("# ")),
     # Each kind of failure
     *both("compile-error", f"{SUBMIT} src/broken.cu", is_kept=True),
     Scene("crash", f"{SUBMIT} crash.cu", is_kept=True),
@@ -102,9 +116,9 @@ SCENES = [
     Scene("dumb", f"TERM=dumb {SUBMIT} steps.cu"),
     # Ctrl-C, cancelled, replaced
     Scene("ctrl-c-once", f"{SUBMIT} steps.cu", Seen("step 2"), Press(CTRL_C), Seen("step 4")),
-    Scene("ctrl-c-twice", f"{SUBMIT} steps.cu", Seen("step 2"), Press(CTRL_C), Seen("^C"),
+    Scene("ctrl-c-twice", f"{SUBMIT} steps.cu", Seen("step 2"), Press(CTRL_C), Seen("again within"),
           Press(CTRL_C), End()),
-    Scene("ctrl-c-waiting", f"{SUBMIT} steps.cu", WAITS, Press(CTRL_C), Seen("^C"),
+    Scene("ctrl-c-waiting", f"{SUBMIT} steps.cu", WAITS, Press(CTRL_C), Seen("again within"),
           Press(CTRL_C), End(), others=3),
     Scene("cancelled", f"{SUBMIT} steps.cu", Seen("step 2"), Do(Stage.cancel_newest), End()),
     Scene("replaced", f"{SUBMIT} steps.cu", WAITS, Do(Stage.submit_better), End(), others=3),
@@ -120,17 +134,20 @@ SCENES = [
     Scene("list-meanwhile", f"{SUBMIT} --list", needs="--list", others=2,
           first=(("steps.cu", "--detach"),)),
     *both("status", f"{SUBMIT} --status", needs="--status", others=2, is_kept=True),
-    Scene("compare", f"{SUBMIT} --compare $(({{job}} - 2)) $(({{job}} - 1))", needs="--compare",
-          first=(("tick.cu", "2"), ("tick.cu", "1.3")), is_kept=True),
+    Scene("compare", f"{SUBMIT} --compare {{job-2}} {{job-1}}", needs="--compare",
+          first=(("tick.cu", "2"), Edit("tick.cu", "1e6", "0.65e6"), ("tick.cu", "2")),
+          is_kept=True),
     Scene("detach", f"{SUBMIT} steps.cu --detach", needs="--detach"),
     Scene("attach-last", f"{SUBMIT} --attach last", needs="last", first=(("hello.cu",),)),
     Scene("quiet", f"{SUBMIT} hello.cu --quiet", needs="--quiet"),
     Scene("json", f"{SUBMIT} hello.cu --json", needs="--json"),
     Scene("version", f"{SUBMIT} --version", needs="--version"),
-    *both("doctor", f"{SUBMIT} --doctor", needs="--doctor", is_kept=True),
+    *both("doctor", f"{SUBMIT} --doctor", needs="--doctor"),
     Scene("doctor-ill", f"mv server.cert away; chmod 644 auth.json; {SUBMIT} --doctor; "
           "mv away server.cert; chmod 600 auth.json", needs="--doctor"),
     Scene("no-certificate", f"mv server.cert away; {SUBMIT} hello.cu; mv away server.cert"),
-    Scene("login", f"{SUBMIT} --login", Seen(":"), needs="--login"),
+    Scene("web", f"{SUBMIT} --web", needs="--web"),
+    Scene("login", f"{SUBMIT} --login", Seen("shown):"), Type(Stage.login_code), End(),
+          needs="--login"),
     Scene("typos", f"{SUBMIT} list; {SUBMIT} --atach 3; {SUBMIT} --attach -1; {SUBMIT} hallo.cu"),
 ]  # fmt: skip

@@ -23,9 +23,10 @@ ENVIRONMENT = {
 class Stage:
     """Alice's folder, and what else goes on at the queue."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, alices: Path) -> None:
+        """`alices`: her folder, which is not there yet; its path stands in pictures."""
         self.world = World(folder, **ENVIRONMENT)
-        self.folder = folder / "alice"
+        self.folder = alices
         self.executor: Process
         self.alice: Path
         self._others: dict[str, Path] = {}
@@ -47,7 +48,7 @@ class Stage:
 
     def _make_folder(self) -> None:
         """What a student has: submit.py, server.cert, auth.json and programs in one folder."""
-        shutil.copytree(PROGRAMS, self.folder)
+        shutil.copytree(PROGRAMS, self.folder, dirs_exist_ok=True)
         shutil.copy(ROOT / "submit.py", self.folder)
         shutil.copy(self.world.data / "server.cert", self.folder)
         told = json.loads(self.alice.read_text())
@@ -111,6 +112,11 @@ class Stage:
         """Alice runs submit.py to its end, before the picture."""
         self.world.submit(self.alice, arguments[0], *arguments[1:], cwd=self.folder)
 
+    def edit(self, file: str, old: str, new: str) -> None:
+        """She changes one of her programs."""
+        path = self.folder / file
+        path.write_text(path.read_text().replace(old, new))
+
     def submit_aside(self, program: str, is_over: bool) -> int:
         """Alice submits one of the programs, and perhaps it is over; the job's number."""
         body = {"source": (PROGRAMS / program).read_text(), "filename": program}
@@ -128,6 +134,10 @@ class Stage:
         auth = json.loads(self.alice.read_text())
         return auth["username"], auth["token"]
 
+    def login_code(self) -> bytes:
+        """A new one for her, as she types it."""
+        return self.world.aside("telerun_auth", "login-code", "alice").out.split()[-1].encode()
+
     def cancel_newest(self) -> None:
         """From another terminal of hers."""
         newest = self._ask(self.alice, "GET", "/jobs")["results"][0]["id"]
@@ -135,7 +145,7 @@ class Stage:
 
     def submit_better(self) -> None:
         """From another terminal of hers: another version takes the waiting one's place."""
-        body = {"source": (PROGRAMS / "hello.cu").read_text()}
+        body = {"source": (PROGRAMS / "hello.cu").read_text(), "filename": "hello.cu"}
         self._ask(self.alice, "POST", "/jobs?override_pending=1", body)
 
 

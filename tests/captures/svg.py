@@ -14,6 +14,7 @@ COLOURS = {
     "brightbrown": "#f2d492", "brightblue": "#9db9ff", "brightmagenta": "#dab3f5",
     "brightcyan": "#a5eee2", "brightwhite": "#ffffff",
 }  # fmt: skip
+KEPT_BLANK = "\u00a0"  # others are left out by browsers, at the beginning and where several stand
 FONTS = "ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 
 
@@ -24,7 +25,7 @@ def svg(rows: list[list[Any]], title: str, cursor: tuple[int, int] | None) -> st
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height}" '
         f'viewBox="0 0 {width:.0f} {height}" role="img" font-family="{FONTS}" '
-        f'font-size="{SIZE}" fill="{INK}" style="white-space:pre">',
+        f'font-size="{SIZE}" fill="{INK}">',
         f"<title>{escape(title)}</title>",
         f'<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>',
     ]
@@ -54,7 +55,7 @@ def runs(row: list[Any], y: int) -> Iterator[str]:
             )
         if not text.strip():
             continue
-        text = text.rstrip()
+        text = text.rstrip().replace(" ", KEPT_BLANK)
         more = f' fill="{ink}"' if ink else ""
         more += ' font-weight="bold"' if is_bold else ""
         more += ' text-decoration="underline"' if is_underlined else ""

@@ -16,7 +16,7 @@ import pyte
 from tests.support.processes import wait_for
 
 PROMPT = "\x1b[90m$\x1b[m "
-LONG_SECONDS = 120
+LONG_SECONDS = 180
 
 
 class Terminal:
