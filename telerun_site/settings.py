@@ -48,6 +48,7 @@ TELERUN_SILENCE_SECONDS = _integer("TELERUN_SILENCE_SECONDS", 20)
 TELERUN_SUBMITS_PER_MINUTE = _integer("TELERUN_SUBMITS_PER_MINUTE", 30, minimum=0)  # of a user
 TELERUN_WRONG_TOKENS_PER_MINUTE = _integer("TELERUN_WRONG_TOKENS_PER_MINUTE", 60, minimum=0)
 TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, minimum=0)  # in ten minutes
+TELERUN_PAGE_HOURS = _integer("TELERUN_PAGE_HOURS", 10, maximum=24 * 30)  # of a log-in
 # Where students reach the queue.
 TELERUN_PUBLIC_URL = os.environ.get("TELERUN_PUBLIC_URL", "").rstrip("/")
 TELERUN_PROXIES = set(os.environ.get("TELERUN_PROXIES", "").replace(",", " ").split())
@@ -110,6 +111,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "foundation.middleware.content_security_policy",
     "foundation.middleware.refuse_bodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -226,6 +228,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 # --- Transport and browsers --------------------------------------------------------------
 
 SESSION_COOKIE_SECURE = True
+SESSION_COOKIE_AGE = TELERUN_PAGE_HOURS * 3600  # a working day; Django's is two weeks
 CSRF_COOKIE_SECURE = True
 SECURE_SSL_REDIRECT = True  # gunicorn speaks nothing but TLS; this guards a proxy's mistake
 SECURE_HSTS_SECONDS = _integer("TELERUN_HSTS_SECONDS", 0, minimum=0)
@@ -236,6 +239,13 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W005",
     "security.W021",
 ]
+
+# What a page of ours may load and run: nothing but what this server hands out as a file.
+TELERUN_CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+TELERUN_WITHOUT_POLICY: tuple[str, ...] = ()  # how the paths begin of what has none
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # serves the admin's files from the packages: no collectstatic
