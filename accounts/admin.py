@@ -25,7 +25,7 @@ from accounts.models import Executor, Gpu, Platform, User
 from accounts.public_address import public_address, public_url
 from accounts.signals import account_changed, platform_renamed
 from foundation import asking
-from foundation.admin import Subject, TelerunModelAdmin
+from foundation.admin import Subject, TelerunModelAdmin, as_text
 from foundation.asking import Question, is_answered
 
 MOST_SHOWN = 100  # new names of a roster, before they are added
@@ -134,7 +134,6 @@ class BearerAdmin(TelerunModelAdmin):
 
     def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        context["media"] = self.media
         return TemplateResponse(request, f"admin/accounts/{template}", context)
 
     @property
@@ -241,6 +240,13 @@ class PlatformInline(admin.TabularInline):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Each with its label for who does not see the table's head."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["aria-label"] = f"{db_field.verbose_name} of the platform"
+        return field
+
     @admin.display(description="languages")
     def runs(self, platform: Platform) -> str:
         return ", ".join(platform.languages) or "-"
@@ -343,8 +349,8 @@ class ExecutorAdmin(BearerAdmin):
         return str(executor.about.get("nvcc", "-"))
 
     @admin.display(description="what it told of itself")
-    def report(self, executor: Executor) -> SafeString:
-        return format_html('<pre class="text">{}</pre>', json.dumps(executor.about, indent=2))
+    def report(self, executor: Executor) -> SafeString | str:
+        return as_text(json.dumps(executor.about, indent=2).encode())
 
 
 def _is_as_seen(request: HttpRequest, form: NamesForm) -> bool:

@@ -40,7 +40,7 @@ history_address: Hook[Callable[[Subject], str]] = Hook("the history's address")
 
 def as_text(data: bytes) -> SafeString | str:
     """Untrusted bytes, as a terminal would show them."""
-    return format_html('<pre class="text">{}</pre>', printable(data)) if data else "-"
+    return format_html('<pre class="text" tabindex="0">{}</pre>', printable(data)) if data else "-"
 
 
 def as_json(value: Any) -> SafeString | str:
@@ -65,9 +65,6 @@ class TelerunModelAdmin(AsksFirst, admin.ModelAdmin):
     """A page of one object has the list's actions as buttons; its history is the audit log's."""
 
     change_form_template = "admin/telerun_change_form.html"
-
-    class Media:
-        css = {"all": ("telerun/admin.css",)}  # noqa: RUF012  (Django's convention)
 
     def applies(self, action: str, obj: Any) -> bool:
         """Whether the page of `obj` offers that action."""

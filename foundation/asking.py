@@ -104,7 +104,6 @@ class AsksFirst:
         context = {
             **self.admin_site.each_context(request),  # type: ignore[attr-defined]
             "opts": self.opts,  # type: ignore[attr-defined]
-            "media": self.media,  # type: ignore[attr-defined]
             "title": question.title,
             "question": question,
             "hidden": hidden,

@@ -238,6 +238,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 # --- Transport and browsers --------------------------------------------------------------
 
 SESSION_COOKIE_SECURE = True
+SESSION_COOKIE_AGE = TELERUN_PAGE_HOURS * 3600  # a working day; Django's is two weeks
 CSRF_COOKIE_SECURE = True
 SECURE_SSL_REDIRECT = True  # gunicorn speaks nothing but TLS; this guards a proxy's mistake
 SECURE_HSTS_SECONDS = _integer("TELERUN_HSTS_SECONDS", 0, minimum=0)
@@ -254,7 +255,7 @@ TELERUN_CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-TELERUN_WITHOUT_POLICY = ("/admin/",)  # how the paths begin of what has none
+TELERUN_WITHOUT_POLICY: tuple[str, ...] = ()  # how the paths begin of what has none
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # serves the admin's files from the packages: no collectstatic

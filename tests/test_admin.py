@@ -80,8 +80,8 @@ def test_a_finished_job_shows_both_logs_and_how_it_ended(
     ta: Client, every_state: dict[str, Job]
 ) -> None:
     text = page(ta, f"{JOBS}{every_state['finished'].pk}/change/")
-    assert '<pre class="text">a warning</pre>' in text
-    assert '<pre class="text">hello there\n</pre>' in text
+    assert '<pre class="text" tabindex="0">a warning</pre>' in text
+    assert '<pre class="text" tabindex="0">hello there\n</pre>' in text
     text = page(ta, f"{JOBS}{every_state['failed'].pk}/change/")
     assert text.count("the disk is full") == 3
 

@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 
 from tests.conftest import need
 from tests.support.browser import Browser, programs
-from tests.support.processes import World
+from tests.support.processes import ROOT, World
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
@@ -127,6 +127,56 @@ def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> No
     staff.press("button[value=enable]")
     assert world.request(gpu1, "POST", "/claims", {})[0] == 204
     assert staff.complaints() == []
+
+
+AXE = ROOT / "tests/data/axe/axe.min.js"  # finds what keeps people out (MPL 2.0)
+
+
+def barriers(staff: Browser) -> list[str]:
+    """What axe finds on the page that keeps people out."""
+    staff.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text()})
+    found = staff.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1]; axe.run(document).then(done)"
+    )
+    assert found["passes"]
+    return [
+        f"{one['id']}: {node['html']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_no_page_keeps_anybody_out(world: World, staff: Browser, colours: str) -> None:
+    """Nor does the browser refuse anything on it by the policy that comes with it."""
+    world.executor("gpu1")
+    alice = world.user("alice")
+    world.start_executor(world.executor("gpu2"), nvcc=fake_nvcc(world.folder, AS_SHELL))
+    long = "".join(f"echo {n} >&2\n" for n in range(200))
+    assert world.submit(alice, world.source(long)).status == 0
+    world.manage("shell", "-v0", "-c", REPORT)
+    scheme = {"features": [{"name": "prefers-color-scheme", "value": colours}]}
+    staff.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+    lists = ("jobs/job", "jobs/auditentry", "jobs/bulkaction", "accounts/user", "accounts/executor")
+    paths = ["", *(f"{one}/" for one in lists), "jobs/job/1/change/", "jobs/auditentry/4/change/",
+             "accounts/user/add/", "accounts/user/2/change/", "accounts/user/2/password/",
+             "accounts/user/2/delete/", "accounts/executor/2/change/",
+             "password_change/", "jobs/job/999/change/"]  # fmt: skip
+    found = {}
+    for path in paths:
+        staff.open(f"/admin/{path}")
+        complaints = [one for one in staff.complaints() if "policy" in str(one).lower()]
+        found[path] = complaints + barriers(staff)
+        staff.complaints()  # axe's own styles
+    staff.open("/admin/jobs/job/")
+    staff.choose("Run again (requeue)")
+    found["question"] = barriers(staff)
+    staff.open("/admin/accounts/user/add/")
+    staff.find("[name=names]").send_keys("bob\nalice\na/b")
+    staff.press("[name=look]")
+    found["roster"] = barriers(staff)
+    assert {path: what for path, what in found.items() if what} == {}
 
 
 REPORT = """

@@ -36,6 +36,12 @@ pytestmark = pytest.mark.django_db
 MANY = 20
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round does what there is to do, however slow the machine is."""
+    monkeypatch.setattr(working, "BUSY_SECONDS", 600)
+
+
 @pytest.fixture
 def finished(make_user: Callable[[str], User], gpu1: Executor) -> list[Job]:
     """Many results, of four students."""
