@@ -445,7 +445,8 @@ def test_a_terminal_is_not_written_to_by_a_program(world: World) -> None:
     master, slave = os.openpty()
     client = subprocess.Popen(
         [sys.executable, ROOT / "submit.py", "--auth", alice, source],
-        stdout=slave, stderr=subprocess.DEVNULL, env={**world.environment, "LANG": "C.UTF-8"},
+        stdout=slave, stderr=subprocess.DEVNULL,
+        env={**world.environment, "LANG": "C.UTF-8", "TERM": "xterm", "NO_COLOR": "1"},
     )  # fmt: skip
     os.close(slave)
     shown = b""
