@@ -55,53 +55,55 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (113, "handouts/client/errors.py", 6),
-    (135, "handouts/client/words.py", 10),
-    (171, "handouts/client/auth.py", 14),
-    (229, "handouts/client/tracebacks.py", 12),
-    (262, "handouts/submit/as_typed.py", 9),
-    (298, "handouts/submit/compile_log.py", 7),
-    (361, "handouts/submit/c_includes.py", 8),
-    (416, "handouts/submit/printable.py", 7),
-    (431, "handouts/submit/relative_names.py", 11),
-    (468, "handouts/submit/stop.py", 5),
-    (491, "handouts/submit/wishes.py", 8),
-    (532, "handouts/submit/compiler_flags.py", 10),
-    (604, "handouts/client/job_file_names.py", 8),
-    (646, "handouts/submit/python_imports.py", 13),
-    (715, "handouts/submit/source_file.py", 11),
-    (787, "handouts/submit/gather.py", 19),
-    (899, "handouts/submit/together.py", 12),
-    (936, "handouts/submit/data_files.py", 16),
-    (969, "handouts/submit/options.py", 15),
-    (1133, "handouts/submit/directives.py", 18),
-    (1283, "handouts/submit/submission.py", 22),
-    (1390, "handouts/submit/hints.py", 15),
-    (1425, "handouts/client/answer.py", 8),
-    (1474, "handouts/client/retries.py", 9),
-    (1488, "handouts/client/connection.py", 19),
-    (1652, "handouts/submit/streams.py", 11),
-    (1697, "handouts/submit/job_events.py", 14),
-    (1776, "handouts/submit/moments.py", 7),
-    (1849, "handouts/submit/job_lines.py", 10),
-    (1955, "handouts/submit/left_out.py", 10),
-    (2003, "handouts/submit/terminals.py", 8),
-    (2117, "handouts/submit/status_line.py", 13),
-    (2200, "handouts/submit/terminal_text.py", 16),
-    (2279, "handouts/submit/screen.py", 17),
-    (2396, "handouts/submit/live.py", 11),
-    (2544, "handouts/submit/persistent.py", 16),
-    (2621, "handouts/submit/older_queue.py", 13),
-    (2680, "handouts/submit/refusals.py", 12),
-    (2728, "handouts/submit/waiting_line.py", 20),
-    (2818, "handouts/submit/job_client.py", 24),
-    (2963, "handouts/submit/file_names.py", 14),
-    (2990, "handouts/submit/output_files.py", 18),
-    (3071, "handouts/submit/log_files.py", 16),
-    (3104, "handouts/submit/ending_lines.py", 12),
-    (3206, "handouts/submit/readings.py", 8),
-    (3360, "handouts/submit/show.py", 18),
-    (3406, "handouts/submit/main.py", 56),
+    (115, "handouts/client/errors.py", 6),
+    (137, "handouts/client/words.py", 10),
+    (173, "handouts/client/auth.py", 14),
+    (231, "handouts/client/tracebacks.py", 12),
+    (264, "handouts/submit/as_typed.py", 9),
+    (300, "handouts/submit/compile_log.py", 7),
+    (364, "handouts/submit/c_includes.py", 8),
+    (419, "handouts/submit/printable.py", 7),
+    (434, "handouts/submit/relative_names.py", 11),
+    (471, "handouts/submit/stop.py", 5),
+    (494, "handouts/submit/wishes.py", 8),
+    (535, "handouts/submit/compiler_flags.py", 10),
+    (607, "handouts/client/job_file_names.py", 8),
+    (649, "handouts/submit/python_imports.py", 13),
+    (718, "handouts/submit/source_file.py", 11),
+    (790, "handouts/submit/gather.py", 19),
+    (902, "handouts/submit/together.py", 12),
+    (939, "handouts/submit/data_files.py", 16),
+    (972, "handouts/submit/options.py", 15),
+    (1136, "handouts/submit/directives.py", 18),
+    (1286, "handouts/submit/submission.py", 22),
+    (1393, "handouts/submit/hints.py", 15),
+    (1428, "handouts/client/answer.py", 8),
+    (1477, "handouts/client/retries.py", 9),
+    (1491, "handouts/client/connection.py", 19),
+    (1655, "handouts/submit/streams.py", 11),
+    (1700, "handouts/submit/job_events.py", 14),
+    (1779, "handouts/submit/moments.py", 7),
+    (1852, "handouts/submit/job_lines.py", 10),
+    (1958, "handouts/submit/left_out.py", 10),
+    (2006, "handouts/submit/terminals.py", 8),
+    (2120, "handouts/submit/status_line.py", 13),
+    (2203, "handouts/submit/terminal_text.py", 16),
+    (2282, "handouts/submit/screen.py", 17),
+    (2399, "handouts/submit/live.py", 11),
+    (2547, "handouts/submit/persistent.py", 16),
+    (2624, "handouts/submit/older_queue.py", 13),
+    (2683, "handouts/submit/refusals.py", 12),
+    (2731, "handouts/submit/job_client.py", 23),
+    (2870, "the builder", 1),
+    (2879, "handouts/submit/waiting_line.py", 20),
+    (2972, "handouts/submit/file_names.py", 14),
+    (2999, "handouts/submit/output_files.py", 18),
+    (3080, "handouts/submit/log_files.py", 16),
+    (3113, "handouts/submit/ending_lines.py", 12),
+    (3215, "handouts/submit/readings.py", 8),
+    (3368, "handouts/submit/show.py", 18),
+    (3410, "the builder", 1),
+    (3421, "handouts/submit/main.py", 53),
 )
 
 
@@ -295,9 +297,10 @@ def quoted(word: str) -> str:
 # A compiler's log: with the student's own paths, and its errors in a line.
 
 
+# Patterns are compiled where they are used: that takes longer than all the rest of a start.
 # Every file is compiled as "./NAME", seen from the folder of the main one.
-OWN_PATH = re.compile(rb'^((?:In file included |  +)from |\d+ errors? .*?"|)\./', re.MULTILINE)
-NVCC_PLACE = re.compile(rb"^([^\n()]{1,4096})\((\d{1,9})\)(?=: )", re.MULTILINE)
+OWN_PATH = rb'(?m)^((?:In file included |  +)from |\d+ errors? .*?"|)\./'
+NVCC_PLACE = rb"(?m)^([^\n()]{1,4096})\((\d{1,9})\)(?=: )"
 # With a place; of ptxas, nvlink and nvcc; of the linker; of another compiler as a whole.
 ERRORS = r"""
       ^ (?P<place> (?: [A-Za-z] : )? [^\n:]{1,4096} : \d+ ) (?: :\d+ )? :[ ]
@@ -309,7 +312,7 @@ ERRORS = r"""
     | ^ (?: cc1\w* | [\w-]*\+\+ | gcc | cc | as | clang ) :[ ]
         (?: fatal[ ] )? error:[ ] (?P<whole>.*)
 """
-STOPPED = re.compile("^Error limit reached|too many errors", re.MULTILINE)
+STOPPED = "(?m)^Error limit reached|too many errors"
 
 
 class OwnPaths:
@@ -330,8 +333,8 @@ class OwnPaths:
 
     def of(self, log: bytes) -> bytes:
         """As "src/err1.cu:4: error: …", which terminals and editors open."""
-        log = OWN_PATH.sub(lambda found: found[1] + self._folder, log)
-        return NVCC_PLACE.sub(rb"\1:\2", log)
+        log = re.sub(OWN_PATH, lambda found: found[1] + self._folder, log)
+        return re.sub(NVCC_PLACE, rb"\1:\2", log)
 
 
 def errors_in_a_line(log: str, paths: OwnPaths) -> str:
@@ -342,7 +345,7 @@ def errors_in_a_line(log: str, paths: OwnPaths) -> str:
     )
     if len(found) < 2:
         return f"✗ 1 error: {found[0]}" if found else ""
-    more = " or more" if STOPPED.search(text) else ""
+    more = " or more" if re.search(STOPPED, text) else ""
     return f"✗ {len(found)}{more} errors; the first: {found[0]}"
 
 
@@ -2198,10 +2201,10 @@ def in_foreground() -> bool:
 
 
 COLOUR = r"\x1b\[[0-9;:]{0,64}m"
-TOKEN = re.compile(f"({COLOUR})|([^{CONTROL.pattern[1:-1]}\n]+)|(.)", re.DOTALL)
+TOKEN = f"(?s)({COLOUR})|([^{CONTROL.pattern[1:-1]}\n]+)|(.)"
 # What may go on to be one, at the end of a piece.
-BEGUN = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
-RESETS = re.compile(r"\x1b\[0*(?:[;:]|m)")
+BEGUN = r"\x1b(?:\[[0-9;:]{0,64})?\Z"
+RESETS = r"\x1b\[0*(?:[;:]|m)"
 MOST_COLOURS = 32  # changes in force at once; whoever makes more loses the first
 
 
@@ -2220,13 +2223,13 @@ class TerminalText:
     def take(self, data: bytes, is_last: bool = False) -> str:
         """The next piece as it may be shown; the last one leaves nothing half done."""
         text = self._held + self._decoder.decode(data, is_last)
-        begun = None if is_last else BEGUN.search(text)
+        begun = None if is_last else re.search(BEGUN, text)
         self._held = begun[0] if begun else ""
         text = text[: len(text) - len(self._held)]
         if not self._takes_escapes:
             text = printable(text)
         if CONTROL.search(text):
-            return TOKEN.sub(self._shown, text)
+            return re.sub(TOKEN, self._shown, text)
         *before, line = text.split("\n")
         if before:
             self.begin_line()
@@ -2264,7 +2267,7 @@ class TerminalText:
             self.in_line = True
 
     def _colour(self, sequence: str) -> None:
-        if RESETS.match(sequence):
+        if re.match(RESETS, sequence):
             self.colours = []
         if not re.fullmatch(r"\x1b\[0*m", sequence):
             self.colours = [*self.colours[1 - MOST_COLOURS :], sequence]
@@ -2720,6 +2723,154 @@ def asked_for(wishes: list[Wish]) -> str:
     return f" It stands in {', '.join(places[:SHOWN_PLACES])}{more}." if places else ""
 
 
+# --- handouts/submit/job_client.py --------------------------------------------------------
+#
+# One job: submitting it, waiting for it, cancelling it.
+
+
+WAIT_SECONDS = 25  # how long one request is held open at the queue
+SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
+INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
+WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
+MAX_IN_VAIN = 2  # streams that say nothing
+
+
+class Client(Persistent):
+    """Says on standard error what it waits for, and shows what the job prints."""
+
+    def __init__(self, queue: StreamingQueue) -> None:
+        super().__init__(queue, Screen())
+        self.live = Live(self.screen)
+        self._line: Any = None  # what is said of the job while it is waited for
+        self._submission: Any = None  # the request, to be sent again after Ctrl-C
+
+    def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
+        """Puts the program into the queue; the job. Sending it again makes no second job."""
+        self._submission = (
+            "POST",
+            "/jobs?override_pending=1" if override else "/jobs",
+            submission.body,
+            {"Idempotency-Key": os.urandom(16).hex()},
+        )
+        answer = self.persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS)
+        why = refusal_of_wishes(answer, submission.wishes, submission.body)
+        if why:
+            raise Stop(REFUSED, why)
+        return self._job(answer)
+
+    def submitted(self) -> dict[str, Any] | None:
+        """The job whose submission was interrupted: sent again, it is the same one."""
+        if self._submission is None:
+            return None
+        return self._job(self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS))
+
+    def get(self, job_id: int) -> dict[str, Any]:
+        """The job as it is now."""
+        return self._job(self.persist("GET", f"/jobs/{job_id}", patience=SUBMIT_PATIENCE_SECONDS))
+
+    def cancel(self, job_id: int) -> dict[str, Any]:
+        """Cancels a queued job, or asks for a running one to be stopped; the job."""
+        return self._job(
+            self.persist("POST", f"/jobs/{job_id}/cancel", patience=SUBMIT_PATIENCE_SECONDS)
+        )
+
+    def file(self, job_id: int, name: str) -> Answer:
+        """One of a job's output files, as bytes."""
+        path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
+        return self.persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
+
+    def wait(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Returns the job once it is over; meanwhile shows what it prints or waits for."""
+        load_late()
+
+        self._line = WaitingLine(self.screen.status.look)
+        if not is_over(job):
+            self._look_at(job)
+            try:
+                job = self._follow(job)
+            finally:
+                self.screen.status.end()
+        return job
+
+    def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Reads the job's events until it is over; then the job, with its logs."""
+        events, pauses, in_vain = Events(self.queue, job["id"]), delays(0.1, 2.0), 0
+        while not is_over(job) and in_vain < MAX_IN_VAIN:
+            if self.persist_in(events.open, WAIT_PATIENCE_SECONDS).status != 200:
+                break  # an older queue; or there is nothing to come
+            try:
+                for kind, data in events.read():
+                    if kind == "output":
+                        self.live.take(data)
+                    else:
+                        job = data
+                        self._look_at(job)
+            except Unreachable as error:
+                self._say_why_it_ended(events, error)
+            # One that something on the way keeps back, or cuts up, says nothing.
+            in_vain = 0 if events.came else in_vain + 1
+            pauses = delays(0.1, 2.0) if events.lasted else pauses
+            if not is_over(job):
+                time.sleep(next(pauses))  # the server stops, or nobody reaches it
+        return self._poll(job)
+
+    def _say_why_it_ended(self, events: Events, error: Unreachable) -> None:
+        """A stream that was cut is asked for anew, and that need not be said."""
+        if error.timed_out and events.came:
+            self.is_away = True
+            self.say(f"Nothing has come from the queue for {events.silence:.0f} s; asking again.")
+        elif not events.came and not error.timed_out:
+            self.say(str(error).rstrip(".") + "; trying again.")
+
+    def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The job once it is over, by a request for each change."""
+        job = self.get(job["id"])
+        while not is_over(job):
+            self._look_at(job)
+            answer = self.persist(
+                "GET",
+                f"/jobs/{job['id']}",
+                headers={"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": job["etag"]},
+                patience=WAIT_PATIENCE_SECONDS,
+                held=WAIT_SECONDS,
+            )
+            if answer.status != 304:
+                job = self._job(answer)
+        return job
+
+    def _look_at(self, job: dict[str, Any]) -> None:
+        """Says what a job that is not over waits for."""
+        self.live.look_at(job)
+        if is_over(job):
+            self.screen.status.end()
+        elif self.screen.status.is_used:
+            self._line.look_at(job)
+            self.screen.show_status(self._line.words)
+        else:
+            self.say(status_line(job), what_changes(job))
+
+    def _job(self, answer: Answer) -> dict[str, Any]:
+        if answer.status >= 400:
+            raise Stop(REFUSED, refusal(answer))
+        if not {"id", "state", "result"} <= set(answer.body):
+            raise Stop(
+                UNREACHABLE,
+                f"{self.queue.server} answers, but not as a Telerun queue does. "
+                "Is the address right?",
+            )
+        return {**answer.body, "etag": answer.headers.get("etag", "")}
+
+
+def refusal(answer: Answer) -> str:
+    """What to say to the student about an answer with a status of 400 or more."""
+    if answer.refuses_token:
+        return "The queue does not accept the token in auth.json. " + answer.detail
+    return answer.detail
+
+
+# The parts from here on are compiled once one of them is needed.
+LATE_PARTS = r'''
+
 # --- handouts/submit/waiting_line.py ------------------------------------------------------
 #
 # What a job is doing, in a line that is right each second.
@@ -2808,148 +2959,6 @@ class WaitingLine:
 def phase_of(job: dict[str, Any]) -> str:
     """Where the job is: "queued", or the phase of one that runs."""
     return "queued" if job.get("state") == "queued" else str(job.get("phase") or "executing")
-
-
-# --- handouts/submit/job_client.py --------------------------------------------------------
-#
-# One job: submitting it, waiting for it, cancelling it.
-
-
-WAIT_SECONDS = 25  # how long one request is held open at the queue
-SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
-INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
-WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
-MAX_IN_VAIN = 2  # streams that say nothing
-
-
-class Client(Persistent):
-    """Says on standard error what it waits for, and shows what the job prints."""
-
-    def __init__(self, queue: StreamingQueue) -> None:
-        super().__init__(queue, Screen())
-        self.live = Live(self.screen)
-        self._line = WaitingLine(self.screen.status.look)
-        self._submission: Any = None  # the request, to be sent again after Ctrl-C
-
-    def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
-        """Puts the program into the queue; the job. Sending it again makes no second job."""
-        self._submission = (
-            "POST",
-            "/jobs?override_pending=1" if override else "/jobs",
-            submission.body,
-            {"Idempotency-Key": os.urandom(16).hex()},
-        )
-        answer = self.persist(*self._submission, patience=SUBMIT_PATIENCE_SECONDS)
-        why = refusal_of_wishes(answer, submission.wishes, submission.body)
-        if why:
-            raise Stop(REFUSED, why)
-        return self._job(answer)
-
-    def submitted(self) -> dict[str, Any] | None:
-        """The job whose submission was interrupted: sent again, it is the same one."""
-        if self._submission is None:
-            return None
-        return self._job(self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS))
-
-    def get(self, job_id: int) -> dict[str, Any]:
-        """The job as it is now."""
-        return self._job(self.persist("GET", f"/jobs/{job_id}", patience=SUBMIT_PATIENCE_SECONDS))
-
-    def cancel(self, job_id: int) -> dict[str, Any]:
-        """Cancels a queued job, or asks for a running one to be stopped; the job."""
-        return self._job(
-            self.persist("POST", f"/jobs/{job_id}/cancel", patience=SUBMIT_PATIENCE_SECONDS)
-        )
-
-    def file(self, job_id: int, name: str) -> Answer:
-        """One of a job's output files, as bytes."""
-        path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
-        return self.persist("GET", path, patience=SUBMIT_PATIENCE_SECONDS)
-
-    def wait(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Returns the job once it is over; meanwhile shows what it prints or waits for."""
-        if not is_over(job):
-            self._look_at(job)
-            try:
-                job = self._follow(job)
-            finally:
-                self.screen.status.end()
-        return job
-
-    def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Reads the job's events until it is over; then the job, with its logs."""
-        events, pauses, in_vain = Events(self.queue, job["id"]), delays(0.1, 2.0), 0
-        while not is_over(job) and in_vain < MAX_IN_VAIN:
-            if self.persist_in(events.open, WAIT_PATIENCE_SECONDS).status != 200:
-                break  # an older queue; or there is nothing to come
-            try:
-                for kind, data in events.read():
-                    if kind == "output":
-                        self.live.take(data)
-                    else:
-                        job = data
-                        self._look_at(job)
-            except Unreachable as error:
-                self._say_why_it_ended(events, error)
-            # One that something on the way keeps back, or cuts up, says nothing.
-            in_vain = 0 if events.came else in_vain + 1
-            pauses = delays(0.1, 2.0) if events.lasted else pauses
-            if not is_over(job):
-                time.sleep(next(pauses))  # the server stops, or nobody reaches it
-        return self._poll(job)
-
-    def _say_why_it_ended(self, events: Events, error: Unreachable) -> None:
-        """A stream that was cut is asked for anew, and that need not be said."""
-        if error.timed_out and events.came:
-            self.is_away = True
-            self.say(f"Nothing has come from the queue for {events.silence:.0f} s; asking again.")
-        elif not events.came and not error.timed_out:
-            self.say(str(error).rstrip(".") + "; trying again.")
-
-    def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
-        """The job once it is over, by a request for each change."""
-        job = self.get(job["id"])
-        while not is_over(job):
-            self._look_at(job)
-            answer = self.persist(
-                "GET",
-                f"/jobs/{job['id']}",
-                headers={"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": job["etag"]},
-                patience=WAIT_PATIENCE_SECONDS,
-                held=WAIT_SECONDS,
-            )
-            if answer.status != 304:
-                job = self._job(answer)
-        return job
-
-    def _look_at(self, job: dict[str, Any]) -> None:
-        """Says what a job that is not over waits for."""
-        self.live.look_at(job)
-        if is_over(job):
-            self.screen.status.end()
-        elif self.screen.status.is_used:
-            self._line.look_at(job)
-            self.screen.show_status(self._line.words)
-        else:
-            self.say(status_line(job), what_changes(job))
-
-    def _job(self, answer: Answer) -> dict[str, Any]:
-        if answer.status >= 400:
-            raise Stop(REFUSED, refusal(answer))
-        if not {"id", "state", "result"} <= set(answer.body):
-            raise Stop(
-                UNREACHABLE,
-                f"{self.queue.server} answers, but not as a Telerun queue does. "
-                "Is the address right?",
-            )
-        return {**answer.body, "etag": answer.headers.get("etag", "")}
-
-
-def refusal(answer: Answer) -> str:
-    """What to say to the student about an answer with a status of 400 or more."""
-    if answer.refuses_token:
-        return "The queue does not accept the token in auth.json. " + answer.detail
-    return answer.detail
 
 
 # --- handouts/submit/file_names.py --------------------------------------------------------
@@ -3319,10 +3328,9 @@ CUDA_NUMBERS = {
     719: "cudaErrorLaunchFailure",
 }
 # A number alone says nothing; at the end of such words it is CUDA's.
-CUDA_NUMBER = re.compile(
-    r"cuda[^\n]{0,80}?(?:error|code|status|failed|failure)"
-    r"[\s:=(#]*(?:code|status|number)?[\s:=(#]*(\d{1,3})(?=\)|\.?\s*$|\s*[(:,]\s*[a-z])",
-    re.IGNORECASE | re.MULTILINE,
+CUDA_NUMBER = (
+    r"(?im)cuda[^\n]{0,80}?(?:error|code|status|failed|failure)"
+    r"[\s:=(#]*(?:code|status|number)?[\s:=(#]*(\d{1,3})(?=\)|\.?\s*$|\s*[(:,]\s*[a-z])"
 )
 
 
@@ -3348,7 +3356,7 @@ def reading_of(job: dict[str, Any], signal: str) -> str:
 
 def with_names(log: str) -> str:
     """The log, and at its end the name of the error that it gives by CUDA's number."""
-    found = CUDA_NUMBER.search(log)
+    found = re.search(CUDA_NUMBER, log)
     return f"{log}\n{CUDA_NUMBERS.get(int(found[1]), '')}" if found else log
 
 
@@ -3398,6 +3406,13 @@ def slowed_by_heat(result: dict[str, Any]) -> bool:
     """Whether the executor said that of the GPU."""
     gpu = details_of(result).get("gpu")
     return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
+'''
+
+
+def load_late():
+    global LATE_PARTS
+    text, LATE_PARTS = LATE_PARTS, ""
+    exec(compile("\n" * 2871 + text, __file__, "exec"), globals())
 
 
 # --- handouts/submit/main.py --------------------------------------------------------------
@@ -3418,6 +3433,10 @@ def run(options: argparse.Namespace) -> int:
         elif submission:
             job = submit(client, submission, options)
         job = client.wait(job)
+        load_late()
+        load_late()
+        load_late()
+
         status = show(job, client.live)
         if submission and job.get("outcome") == "compile_error":
             hint_at_missing(submission, job["result"]["compile_log"])

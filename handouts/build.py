@@ -3,9 +3,11 @@
 
     python3 handouts/build.py [--sources FOLDER] [--into FOLDER] [executor] [submit]
 
-A script NAME is made from handouts/NAME/main.py and all that it imports, directly or not. A file
-like init.c is imported as if it were a module: `from handouts.x.init_c import INIT_C`. What
-sources must not do is in the error messages here and in source.py, and in docs/developing.md.
+A script NAME is made from handouts/NAME/main.py and all that it imports, directly or not. What only
+functions import is compiled when the first of them is called: a script is compiled at each start,
+and that takes its time. A file like init.c is imported as if it were a module:
+`from handouts.x.init_c import INIT_C`. What sources must not do is in the error messages here and
+in source.py, and in docs/developing.md.
 """
 
 import argparse
@@ -27,6 +29,19 @@ from __future__ import annotations
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
 """
+LATE = """
+
+# The parts from here on are compiled once one of them is needed.
+LATE_PARTS = r'''"""
+LOAD_LATE = """\
+'''
+
+
+def load_late():
+    global LATE_PARTS
+    text, LATE_PARTS = LATE_PARTS, ""
+    exec(compile("\\n" * {before} + text, __file__, "exec"), globals())
+"""
 
 
 def collect(name, sources, modules, importers=()):
@@ -38,14 +53,38 @@ def collect(name, sources, modules, importers=()):
                 module.refuse(line, f"an import cycle: {imported} imports this module")
             if imported not in modules:
                 collect(imported, sources, modules, (*importers, name))
-            if wanted not in modules[imported].defines:
-                module.refuse(line, f"{imported} defines no {wanted}")
+            check_defined(module, line, modules[imported], wanted)
     modules[name] = module
+
+
+def check_defined(module, line, imported, wanted):
+    if wanted not in imported.defines:
+        module.refuse(line, f"{imported.name} defines no {wanted}")
+
+
+def collect_late(sources, early):
+    """The modules that functions alone import, after what those import."""
+    modules = dict(early)
+    to_do = list(modules.values())
+    while to_do:
+        module = to_do.pop(0)
+        for (imported, wanted), line in module.late.items():
+            if imported not in modules:
+                before = set(modules)
+                collect(imported, sources, modules)
+                to_do += [modules[name] for name in modules if name not in before]
+            check_defined(module, line, modules[imported], wanted)
+    late = [module for name, module in modules.items() if name not in early]
+    for module in late:
+        if "'''" in module.body:
+            module.refuse(1, "three single quotes would end the text that it becomes")
+    return late
 
 
 def check_names(modules, imports):
     """All sources share one namespace in the script."""
     owners = {name or module.split(".")[0]: "an import" for module, name in imports}
+    owners.update(LATE_PARTS="the builder", load_late="the builder")
     for module in modules:
         for name, line in module.defines.items():
             if name in owners:
@@ -75,21 +114,35 @@ def build(script, sources):
     """The text of a script."""
     by_name = {}
     collect(f"handouts.{script}.main", sources, by_name)
-    imports = {one for module in by_name.values() for one in module.imports}
+    late = collect_late(sources, by_name)
+    modules = [*by_name.values(), *late]
+    imports = {one for module in modules for one in module.imports}
     imports = {(module, name) for module, name in imports if not module.startswith("handouts.")}
-    check_names(by_name.values(), imports)
+    check_names(modules, imports)
     *others, main = [module for module in by_name.values() if module.file != PARTS]
     doc, main.doc = "\n".join(main.doc), []
     text = HEAD.format(doc=doc, imports="\n".join(merged(imports)), script=script)
-    table, sections, table_end = "", "", text.count("\n") + len(others) + 3
-    for module in (*others, main):
+    end = text.count("\n") + len(others) + len(late) + (2 if late else 0) + 3  # of the table
+    table, sections = put_together([*others, *late, main], set(late), end)
+    return f"{text}{table})\n{sections}"
+
+
+def put_together(modules, late, end):
+    """The rows of the table, and what comes after the table's end at that line."""
+    table, sections, is_late, before = "", "", False, 0
+    for module in modules:
+        if (module in late) != is_late:
+            is_late = not is_late
+            table += f'    ({end + sections.count(chr(10)) + 1}, "the builder", 1),\n'
+            sections += LATE if is_late else LOAD_LATE.format(before=before)
+            before = end + sections.count("\n") - 1
         comment = "\n".join(module.doc).strip('"\n').splitlines()
         banner = [f"--- {module.file} ".ljust(90, "-"), *([""] if comment else []), *comment]
         sections += "\n\n{}\n\n".format("".join(f"# {row}".rstrip() + "\n" for row in banner))
-        line = table_end + sections.count("\n")
+        line = end + sections.count("\n")
         table += f'    ({line}, "{module.file}", {module.first_line}),\n'
         sections += module.body
-    return f"{text}{table})\n{sections}"
+    return table, sections
 
 
 def main():

@@ -19,11 +19,13 @@ class Module:
     """One source: what it imports, what it defines, and the text that goes into the script."""
 
     def __init__(self, name, sources):
+        self.name = name
         path = name.replace(".", "/")
         stem, _, kind = path.rpartition("_")
         self.is_embedded = kind in ("c", "cu") and (sources / f"{stem}.{kind}").exists()
         self.file = f"{stem}.{kind}" if self.is_embedded else path + ".py"
         self.imports = {}  # (module, name) -> line; the name is "" for `import module`
+        self.late = {}  # the same, of our own modules that a function imports
         for part in STANDARD.intersection(name.split(".")):
             self.refuse(1, f"{part} is the name of a module of the standard library")
         try:
@@ -46,6 +48,10 @@ class Module:
         for node in ast.walk(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self.take_import(node, node in tree.body)
+                if is_late(node):
+                    count = node.end_lineno - node.lineno
+                    loading = [" " * node.col_offset + "load_late()", *[""] * count]
+                    lines[node.lineno - 1 : node.end_lineno] = loading
         for node in tree.body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 if self.defines:
@@ -65,12 +71,21 @@ class Module:
             if alias.asname or name == "*" or getattr(node, "level", 0):
                 self.refuse(node.lineno, "no aliases, no star, no relative imports")
             if module.split(".")[0] == "handouts":
-                if not (name and is_top and module.count(".") >= 2):
+                if not (name and module.count(".") >= 2):
                     self.refuse(node.lineno, "say: from handouts.package.module import name")
             elif module.split(".")[0] not in STANDARD:
                 self.refuse(node.lineno, f"{module} is not in the standard library")
-            if is_top and module != "__future__":
+            if module == "__future__":
+                continue
+            if is_top:
                 self.imports[module, name] = node.lineno
+            elif module.startswith("handouts."):
+                self.late[module, name] = node.lineno
+
+
+def is_late(node):
+    """Whether a function imports one of our modules."""
+    return bool(node.col_offset) and (getattr(node, "module", "") or "").startswith("handouts.")
 
 
 def names_bound(node):

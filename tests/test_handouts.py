@@ -51,7 +51,12 @@ def build(folder: Path, **sources: str) -> Done:
         ("from handouts.small.other import A as B", "5: no aliases, no star, no relative imports"),
         ("import json as j", "5: no aliases, no star, no relative imports"),
         ("from .other import A", "5: no aliases, no star, no relative imports"),
-        ("def f():\n    from handouts.small.other import A", "6: say: from handouts.package"),
+        (
+            "def f():\n    from handouts.small.other import Z",
+            "6: handouts.small.other defines no Z",
+        ),
+        ("def f():\n    from handouts.small.quotes import A", "quotes.py:1: three single quotes"),
+        ("load_late = 1", "5: load_late is also defined by the builder"),
         ("from handouts.small.other import Z", "5: handouts.small.other defines no Z"),
         ("from handouts.small.none import A", "none.py:1: cannot be read: No such file"),
         ("from handouts.small.queue import A", "queue is the name of a module of the standard"),
@@ -71,6 +76,7 @@ def test_what_the_builder_refuses(tmp_path: Path, main: str, words: str) -> None
         "main": f'"""Main."""\n\nfrom __future__ import annotations\n\n{main}\n',
         "other": '"""Other."""\n\nA = 1\n',
         "queue": '"""Queue."""\n\nA = 1\n',
+        "quotes": '"""Quotes."""\n\nA = "\'\'\'"\n',
         "cycle": '"""Cycle."""\n\nfrom handouts.small.main import A\n\nB = 1\n',
         "bad.c": 'char *x = """;\n',
     }
@@ -101,6 +107,44 @@ def test_what_a_script_is_made_of(tmp_path: Path) -> None:
     assert ran.out == f"['int', 'main'] {parts}\n", ran.err
 
 
+def test_what_functions_alone_import_is_compiled_when_they_are_called(tmp_path: Path) -> None:
+    """Names, values and lines are as if it had been there all the time."""
+    done = build(
+        tmp_path,
+        main='"""It prints."""\n\nfrom handouts.small.early import A\n\n\ndef call() -> None:\n'
+        "    from handouts.small.late import fail\n    from handouts.small.late import words\n\n"
+        '    print(words(), A)\n    fail()\n\n\nprint("load" in globals(), "words" in globals())\n'
+        "call()\n",
+        early='"""Early."""\n\nA = 1\n',
+        late='"""Late."""\n\nfrom handouts.small.early import A\n'
+        "from handouts.small.later import B\n"
+        'C = "\\n"\n\n\ndef words() -> str:\n    return f"{A}{B}{C!r}"\n\n\n'
+        'def fail() -> None:\n    raise ValueError("here")\n',
+        later='"""Later."""\n\nB = 2\n',
+    )
+    assert done.status == 0, done.err
+    ran = run([sys.executable, tmp_path / "small.py"])
+    assert ran.out == "False False\n12'\\n' 1\n"
+    place = re.findall(r'File ".*small.py", line (\d+), in fail', ran.err)
+    assert len(place) == 1, ran.err
+    lines = (tmp_path / "small.py").read_text().splitlines()
+    assert lines[int(place[0]) - 1] == '    raise ValueError("here")'
+    assert '    raise ValueError("here")' in ran.err  # Python finds the line
+    table = dict(re.findall(r'\((\d+), "handouts/small/(\w+).py", 3\)', "\n".join(lines))[::1])
+    assert {"early", "later"} <= set(table.values())
+
+
+def nodes(text: str) -> list[ast.AST]:
+    """Of the script's tree, and of that of the parts that are compiled late."""
+    tree = ast.parse(text)
+    found = list(ast.walk(tree))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LATE_PARTS":
+            late = ast.parse(ast.literal_eval(node.value))
+            found += ast.walk(ast.increment_lineno(late, node.lineno - 1))
+    return found
+
+
 # --- What the scripts import when they start ---------------------------------------------
 
 
@@ -113,9 +157,9 @@ def test_submit_imports_nothing_slow_and_nothing_that_another_system_lacks(pytho
     imported = run([python, "-I", "-B", "-c", script, ROOT]).out.split()
     assert "ssl" in imported
     assert set(imported) & {"typing", "uuid", "traceback", "subprocess"} == set()
-    tree = ast.parse((ROOT / "submit.py").read_text())
-    own = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    names = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    found = nodes((ROOT / "submit.py").read_text())
+    own = {a.name for n in found if isinstance(n, ast.Import) for a in n.names}
+    names = {n.module for n in found if isinstance(n, ast.ImportFrom)}
     assert own & {"fcntl", "pwd", "grp", "resource", "termios", "pty"} == set()
     assert names == {"__future__", "collections.abc", "pathlib", "typing"}  # typing: never run
 
@@ -129,11 +173,15 @@ def test_every_line_is_found_in_its_source(script: str) -> None:
     text = (ROOT / f"{script}.py").read_text()
     lines = text.splitlines()
     checked = 0
-    for number in sorted({n.lineno for n in ast.walk(ast.parse(text)) if hasattr(n, "lineno")}):
+    for number in sorted({n.lineno for n in nodes(text) if hasattr(n, "lineno")}):
         place = re.fullmatch(r"(handouts/\S+), line (\d+)", place_in_source(number))
         if place and place[1].endswith(".py"):
             source = (ROOT / place[1]).read_text().splitlines()
-            assert source[int(place[2]) - 1] == lines[number - 1]
+            was = source[int(place[2]) - 1]
+            if lines[number - 1].strip() == "load_late()":
+                assert re.match(r"\s+from handouts\.\S+ import ", was)
+            else:
+                assert was == lines[number - 1]
             checked += 1
     assert checked > 400
     first = load(script).PARTS[0][0]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+# Patterns are compiled where they are used: that takes longer than all the rest of a start.
 # Every file is compiled as "./NAME", seen from the folder of the main one.
-OWN_PATH = re.compile(rb'^((?:In file included |  +)from |\d+ errors? .*?"|)\./', re.MULTILINE)
-NVCC_PLACE = re.compile(rb"^([^\n()]{1,4096})\((\d{1,9})\)(?=: )", re.MULTILINE)
+OWN_PATH = rb'(?m)^((?:In file included |  +)from |\d+ errors? .*?"|)\./'
+NVCC_PLACE = rb"(?m)^([^\n()]{1,4096})\((\d{1,9})\)(?=: )"
 # With a place; of ptxas, nvlink and nvcc; of the linker; of another compiler as a whole.
 ERRORS = r"""
       ^ (?P<place> (?: [A-Za-z] : )? [^\n:]{1,4096} : \d+ ) (?: :\d+ )? :[ ]
@@ -18,7 +19,7 @@ ERRORS = r"""
     | ^ (?: cc1\w* | [\w-]*\+\+ | gcc | cc | as | clang ) :[ ]
         (?: fatal[ ] )? error:[ ] (?P<whole>.*)
 """
-STOPPED = re.compile("^Error limit reached|too many errors", re.MULTILINE)
+STOPPED = "(?m)^Error limit reached|too many errors"
 
 
 class OwnPaths:
@@ -39,8 +40,8 @@ class OwnPaths:
 
     def of(self, log: bytes) -> bytes:
         """As "src/err1.cu:4: error: …", which terminals and editors open."""
-        log = OWN_PATH.sub(lambda found: found[1] + self._folder, log)
-        return NVCC_PLACE.sub(rb"\1:\2", log)
+        log = re.sub(OWN_PATH, lambda found: found[1] + self._folder, log)
+        return re.sub(NVCC_PLACE, rb"\1:\2", log)
 
 
 def errors_in_a_line(log: str, paths: OwnPaths) -> str:
@@ -51,7 +52,7 @@ def errors_in_a_line(log: str, paths: OwnPaths) -> str:
     )
     if len(found) < 2:
         return f"✗ 1 error: {found[0]}" if found else ""
-    more = " or more" if STOPPED.search(text) else ""
+    more = " or more" if re.search(STOPPED, text) else ""
     return f"✗ {len(found)}{more} errors; the first: {found[0]}"
 
 

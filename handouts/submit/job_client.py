@@ -19,7 +19,6 @@ from handouts.submit.screen import Screen
 from handouts.submit.stop import REFUSED, UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import Submission
-from handouts.submit.waiting_line import WaitingLine
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
@@ -34,7 +33,7 @@ class Client(Persistent):
     def __init__(self, queue: StreamingQueue) -> None:
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
-        self._line = WaitingLine(self.screen.status.look)
+        self._line: Any = None  # what is said of the job while it is waited for
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
 
     def submit(self, submission: Submission, override: bool) -> dict[str, Any]:
@@ -74,6 +73,9 @@ class Client(Persistent):
 
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
+        from handouts.submit.waiting_line import WaitingLine
+
+        self._line = WaitingLine(self.screen.status.look)
         if not is_over(job):
             self._look_at(job)
             try:

@@ -43,11 +43,8 @@ from handouts.submit.as_typed import as_typed, remember
 from handouts.submit.compile_log import OwnPaths
 from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.job_client import Client
-from handouts.submit.log_files import save_logs
 from handouts.submit.older_queue import call_off, is_wrong_without, left_out, older_queue
 from handouts.submit.options import parse
-from handouts.submit.output_files import save_files
-from handouts.submit.show import show
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import Submission, prepare
@@ -68,6 +65,10 @@ def run(options: argparse.Namespace) -> int:
         elif submission:
             job = submit(client, submission, options)
         job = client.wait(job)
+        from handouts.submit.log_files import save_logs
+        from handouts.submit.output_files import save_files
+        from handouts.submit.show import show
+
         status = show(job, client.live)
         if submission and job.get("outcome") == "compile_error":
             hint_at_missing(submission, job["result"]["compile_log"])

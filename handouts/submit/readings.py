@@ -121,10 +121,9 @@ CUDA_NUMBERS = {
     719: "cudaErrorLaunchFailure",
 }
 # A number alone says nothing; at the end of such words it is CUDA's.
-CUDA_NUMBER = re.compile(
-    r"cuda[^\n]{0,80}?(?:error|code|status|failed|failure)"
-    r"[\s:=(#]*(?:code|status|number)?[\s:=(#]*(\d{1,3})(?=\)|\.?\s*$|\s*[(:,]\s*[a-z])",
-    re.IGNORECASE | re.MULTILINE,
+CUDA_NUMBER = (
+    r"(?im)cuda[^\n]{0,80}?(?:error|code|status|failed|failure)"
+    r"[\s:=(#]*(?:code|status|number)?[\s:=(#]*(\d{1,3})(?=\)|\.?\s*$|\s*[(:,]\s*[a-z])"
 )
 
 
@@ -150,5 +149,5 @@ def reading_of(job: dict[str, Any], signal: str) -> str:
 
 def with_names(log: str) -> str:
     """The log, and at its end the name of the error that it gives by CUDA's number."""
-    found = CUDA_NUMBER.search(log)
+    found = re.search(CUDA_NUMBER, log)
     return f"{log}\n{CUDA_NUMBERS.get(int(found[1]), '')}" if found else log

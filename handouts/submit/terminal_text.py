@@ -14,10 +14,10 @@ from handouts.submit.printable import CONTROL, printable
 from handouts.submit.terminals import width_of
 
 COLOUR = r"\x1b\[[0-9;:]{0,64}m"
-TOKEN = re.compile(f"({COLOUR})|([^{CONTROL.pattern[1:-1]}\n]+)|(.)", re.DOTALL)
+TOKEN = f"(?s)({COLOUR})|([^{CONTROL.pattern[1:-1]}\n]+)|(.)"
 # What may go on to be one, at the end of a piece.
-BEGUN = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
-RESETS = re.compile(r"\x1b\[0*(?:[;:]|m)")
+BEGUN = r"\x1b(?:\[[0-9;:]{0,64})?\Z"
+RESETS = r"\x1b\[0*(?:[;:]|m)"
 MOST_COLOURS = 32  # changes in force at once; whoever makes more loses the first
 
 
@@ -36,13 +36,13 @@ class TerminalText:
     def take(self, data: bytes, is_last: bool = False) -> str:
         """The next piece as it may be shown; the last one leaves nothing half done."""
         text = self._held + self._decoder.decode(data, is_last)
-        begun = None if is_last else BEGUN.search(text)
+        begun = None if is_last else re.search(BEGUN, text)
         self._held = begun[0] if begun else ""
         text = text[: len(text) - len(self._held)]
         if not self._takes_escapes:
             text = printable(text)
         if CONTROL.search(text):
-            return TOKEN.sub(self._shown, text)
+            return re.sub(TOKEN, self._shown, text)
         *before, line = text.split("\n")
         if before:
             self.begin_line()
@@ -80,7 +80,7 @@ class TerminalText:
             self.in_line = True
 
     def _colour(self, sequence: str) -> None:
-        if RESETS.match(sequence):
+        if re.match(RESETS, sequence):
             self.colours = []
         if not re.fullmatch(r"\x1b\[0*m", sequence):
             self.colours = [*self.colours[1 - MOST_COLOURS :], sequence]
