@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test hardening quick handouts openapi faults soak power-cuts fuzz corpus gpu-check gpu-check-kit bench lint format clean
+.PHONY: help venv demo test hardening quick handouts openapi faults soak power-cuts fuzz corpus captures gpu-check gpu-check-kit bench lint format clean
 
 help:
 	@echo "make demo   everything from nothing to a CUDA program's output, then stopped again"
@@ -15,6 +15,7 @@ help:
 	@echo "make power-cuts what a disk may hold when the power fails, CUTS=5000 times"
 	@echo "make fuzz   the API under requests made from its own schema, EXAMPLES=300 of each kind"
 	@echo "make corpus hostile programs, what became of each, in a table"
+	@echo "make captures pictures of terminals and of the student's page, made of a running system (6 minutes)"
 	@echo "make gpu-check whether this GPU host is fit for service, in one table (docs/gpu-hosts.md)"
 	@echo "make gpu-check-kit what that needs, packed for a host that reaches no network, HOST_PYTHON=3.12"
 	@echo "make bench  how fast it is, each figure beside a floor (docs/performance.md)"
@@ -127,6 +128,10 @@ corpus: $(VENV)/tests $(VENV)/nvcc
 	rm -f $(CORPUS)
 	NVCC="$$(cat $(VENV)/nvcc)" TELERUN_CORPUS_TABLE=$(CORPUS) $(BIN)/python -m pytest tests/test_hostile.py
 	@cat $(CORPUS)
+
+# CAPTURES holds more arguments: names of some, or --keep, which renews docs/images.
+captures: $(VENV)/tests $(VENV)/nvcc
+	NVCC="$$(cat $(VENV)/nvcc)" $(BIN)/python -m tests.captures $(CAPTURES)
 
 lint: $(VENV)/tests
 	$(BIN)/ruff check .

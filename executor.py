@@ -71,125 +71,128 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (201, "handouts/client/errors.py", 6),
-    (223, "handouts/client/words.py", 10),
-    (259, "handouts/client/auth.py", 14),
-    (317, "handouts/client/tracebacks.py", 12),
-    (350, "handouts/executor/base/exit_statuses.py", 5),
-    (365, "handouts/executor/machine/architectures.py", 13),
-    (447, "handouts/executor/sandbox/uids.py", 12),
-    (494, "handouts/executor/base/options.py", 13),
-    (683, "handouts/executor/base/say.py", 10),
-    (719, "handouts/executor/machine/gpu.py", 10),
-    (758, "handouts/executor/base/threads.py", 15),
-    (787, "handouts/executor/gate/probe.cu", 0),
-    (814, "handouts/executor/base/limits.py", 5),
-    (828, "handouts/executor/base/text.py", 6),
-    (838, "handouts/client/retries.py", 9),
-    (852, "handouts/executor/gate/idle_memory.py", 7),
-    (910, "handouts/executor/machine/pci.py", 8),
-    (953, "handouts/executor/gate/kernel_log.py", 12),
-    (1029, "handouts/executor/machine/processes.py", 11),
-    (1086, "handouts/executor/machine/driver_tools.py", 14),
-    (1181, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1257, "handouts/executor/gate/recovery.py", 15),
-    (1295, "handouts/executor/gate/readings.py", 23),
-    (1416, "handouts/executor/machine/device_files.py", 13),
-    (1487, "handouts/executor/machine/held_open.py", 16),
-    (1564, "handouts/executor/slot/protocol.py", 28),
-    (1692, "handouts/executor/gate/gate.py", 24),
-    (1870, "handouts/executor/machine/cgroups.py", 12),
-    (1990, "handouts/executor/machine/host_compiler.py", 20),
-    (2112, "handouts/executor/machine/interpreter.py", 13),
-    (2156, "handouts/executor/machine/toolchain.py", 16),
-    (2283, "handouts/executor/sandbox/command.py", 12),
-    (2332, "handouts/executor/slot/live_output.py", 11),
-    (2354, "handouts/executor/slot/memory_board.py", 15),
-    (2420, "handouts/executor/slot/slot_start.py", 16),
-    (2451, "handouts/executor/slot/slot.py", 35),
-    (2619, "handouts/executor/gate/probe.py", 21),
-    (2690, "handouts/executor/machine/platforms.py", 7),
-    (2729, "handouts/client/job_file_names.py", 8),
-    (2769, "handouts/executor/base/file_names.py", 10),
-    (2789, "handouts/executor/pipeline/job_files.py", 11),
-    (2832, "handouts/executor/slot/bounded_log.py", 5),
-    (2877, "handouts/executor/slot/orders.py", 13),
-    (2982, "handouts/executor/slot/program_output.py", 11),
-    (3032, "handouts/executor/pipeline/live_stream.py", 16),
-    (3171, "handouts/executor/results/archive.py", 17),
-    (3250, "handouts/executor/pipeline/attempt.py", 19),
-    (3403, "handouts/client/answer.py", 8),
-    (3452, "handouts/client/connection.py", 19),
-    (3614, "handouts/executor/base/held_connection.py", 13),
-    (3648, "handouts/executor/machine/gpu_choice.py", 9),
-    (3706, "handouts/executor/machine/gpu_instances.py", 13),
-    (3768, "handouts/executor/machine/gpu_discovery.py", 24),
-    (3912, "handouts/executor/machine/driver_start.py", 16),
-    (4016, "handouts/executor/gate/gates.py", 15),
-    (4043, "handouts/executor/machine/cores.py", 14),
-    (4144, "handouts/executor/machine/driver_versions.py", 9),
-    (4185, "handouts/executor/machine/gpu_lock.py", 18),
-    (4317, "handouts/executor/machine/integrated.py", 16),
-    (4375, "handouts/executor/machine/driver_library.py", 9),
-    (4411, "handouts/executor/machine/driver_stub.c", 0),
-    (4454, "handouts/executor/machine/driver_stub.py", 16),
-    (4497, "handouts/executor/machine/libraries.py", 24),
-    (4626, "handouts/executor/machine/line_buffering.c", 0),
-    (4645, "handouts/executor/machine/line_buffering.py", 19),
-    (4683, "handouts/executor/machine/memory.py", 5),
-    (4747, "handouts/executor/pipeline/scratch.py", 16),
-    (4786, "handouts/executor/pipeline/workers.py", 11),
-    (4827, "handouts/executor/sandbox/bundle.py", 13),
-    (4860, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (4893, "handouts/executor/sandbox/init.c", 0),
-    (5112, "handouts/executor/results/outputs.py", 10),
-    (5212, "handouts/executor/sandbox/first_process.py", 21),
-    (5268, "handouts/executor/sandbox/device_access.py", 14),
-    (5344, "handouts/executor/sandbox/driver_files.py", 17),
-    (5414, "handouts/executor/sandbox/sys_files.py", 16),
-    (5461, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5508, "handouts/executor/sandbox/hidden.py", 8),
-    (5580, "handouts/executor/sandbox/call_log.py", 10),
-    (5615, "handouts/executor/sandbox/bpf.py", 7),
-    (5655, "handouts/executor/sandbox/denied_calls.py", 5),
-    (5726, "handouts/executor/sandbox/usual_calls.py", 9),
-    (5801, "handouts/executor/sandbox/system_calls.py", 27),
-    (5918, "handouts/executor/sandbox/own_files.py", 17),
-    (5951, "handouts/executor/sandbox/self_test.py", 7),
-    (6015, "handouts/executor/sandbox/shown.py", 14),
-    (6077, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6251, "handouts/executor/sandbox/unconfined.py", 15),
-    (6336, "handouts/executor/pipeline/host.py", 39),
-    (6495, "handouts/executor/pipeline/held_claims.py", 10),
-    (6535, "handouts/executor/pipeline/places.py", 11),
-    (6577, "handouts/executor/pipeline/room.py", 14),
-    (6695, "handouts/executor/pipeline/shutdown.py", 20),
-    (6799, "handouts/executor/pipeline/heartbeat.py", 16),
-    (6894, "handouts/executor/pipeline/live_senders.py", 17),
-    (7010, "handouts/executor/pipeline/claiming.py", 22),
-    (7158, "handouts/executor/base/flags.py", 12),
-    (7236, "handouts/executor/pipeline/disassembly.py", 14),
-    (7333, "handouts/executor/pipeline/building.py", 23),
-    (7468, "handouts/executor/pipeline/endings.py", 17),
-    (7539, "handouts/executor/pipeline/delivery.py", 16),
-    (7611, "handouts/executor/pipeline/outbox.py", 11),
-    (7646, "handouts/executor/results/spool.py", 11),
-    (7723, "handouts/executor/pipeline/sending.py", 15),
-    (7805, "handouts/executor/pipeline/reporting.py", 19),
-    (7894, "handouts/executor/pipeline/handover.py", 17),
-    (8015, "handouts/executor/results/compile_cache.py", 15),
-    (8093, "handouts/executor/pipeline/compiling.py", 32),
-    (8261, "handouts/executor/pipeline/executing.py", 32),
-    (8398, "handouts/executor/pipeline/executor.py", 30),
-    (8515, "handouts/executor/slot/event_loop.py", 12),
-    (8550, "handouts/executor/slot/libc.py", 11),
-    (8605, "handouts/executor/slot/identity.py", 26),
-    (8671, "handouts/executor/slot/process_memory.py", 16),
-    (8743, "handouts/executor/slot/shortage.py", 16),
-    (8802, "handouts/executor/slot/memory_watch.py", 28),
-    (8932, "handouts/executor/slot/command_run.py", 24),
-    (9117, "handouts/executor/slot/slot_process.py", 27),
-    (9169, "handouts/executor/main.py", 49),
+    (204, "handouts/client/errors.py", 6),
+    (231, "handouts/client/text_encoding.py", 6),
+    (255, "handouts/client/words.py", 10),
+    (291, "handouts/client/auth.py", 15),
+    (364, "handouts/client/tracebacks.py", 12),
+    (397, "handouts/executor/base/exit_statuses.py", 5),
+    (412, "handouts/executor/machine/architectures.py", 13),
+    (494, "handouts/executor/sandbox/uids.py", 12),
+    (541, "handouts/executor/base/options.py", 13),
+    (730, "handouts/executor/base/say.py", 10),
+    (766, "handouts/executor/machine/gpu.py", 10),
+    (805, "handouts/executor/base/threads.py", 15),
+    (834, "handouts/executor/gate/probe.cu", 0),
+    (861, "handouts/executor/base/limits.py", 5),
+    (875, "handouts/executor/base/text.py", 6),
+    (885, "handouts/client/retries.py", 9),
+    (899, "handouts/executor/gate/idle_memory.py", 7),
+    (957, "handouts/executor/machine/pci.py", 8),
+    (1000, "handouts/executor/gate/kernel_log.py", 12),
+    (1076, "handouts/executor/machine/processes.py", 11),
+    (1133, "handouts/executor/machine/driver_tools.py", 14),
+    (1228, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1304, "handouts/executor/gate/recovery.py", 15),
+    (1342, "handouts/executor/gate/readings.py", 23),
+    (1463, "handouts/executor/machine/device_files.py", 13),
+    (1534, "handouts/executor/machine/held_open.py", 16),
+    (1611, "handouts/executor/slot/protocol.py", 28),
+    (1739, "handouts/executor/gate/gate.py", 24),
+    (1917, "handouts/executor/machine/cgroups.py", 12),
+    (2037, "handouts/executor/machine/host_compiler.py", 20),
+    (2159, "handouts/executor/machine/interpreter.py", 13),
+    (2203, "handouts/executor/machine/toolchain.py", 16),
+    (2330, "handouts/executor/sandbox/command.py", 12),
+    (2379, "handouts/executor/slot/live_output.py", 11),
+    (2401, "handouts/executor/slot/memory_board.py", 15),
+    (2467, "handouts/executor/slot/slot_start.py", 16),
+    (2498, "handouts/executor/slot/slot.py", 35),
+    (2666, "handouts/executor/gate/probe.py", 21),
+    (2737, "handouts/executor/machine/platforms.py", 7),
+    (2776, "handouts/client/job_file_names.py", 8),
+    (2816, "handouts/executor/base/file_names.py", 10),
+    (2836, "handouts/executor/pipeline/job_files.py", 11),
+    (2879, "handouts/executor/slot/bounded_log.py", 5),
+    (2924, "handouts/executor/slot/orders.py", 13),
+    (3029, "handouts/executor/slot/program_output.py", 11),
+    (3079, "handouts/executor/pipeline/live_stream.py", 16),
+    (3212, "handouts/executor/results/archive.py", 18),
+    (3317, "handouts/executor/pipeline/attempt.py", 19),
+    (3470, "handouts/client/answer.py", 8),
+    (3519, "handouts/client/distrust.py", 10),
+    (3585, "handouts/client/server_address.py", 10),
+    (3657, "handouts/client/connection.py", 21),
+    (3820, "handouts/executor/base/held_connection.py", 13),
+    (3854, "handouts/executor/machine/gpu_choice.py", 9),
+    (3912, "handouts/executor/machine/gpu_instances.py", 13),
+    (3974, "handouts/executor/machine/gpu_discovery.py", 24),
+    (4118, "handouts/executor/machine/driver_start.py", 16),
+    (4222, "handouts/executor/gate/gates.py", 15),
+    (4249, "handouts/executor/machine/cores.py", 14),
+    (4350, "handouts/executor/machine/driver_versions.py", 9),
+    (4391, "handouts/executor/machine/gpu_lock.py", 18),
+    (4523, "handouts/executor/machine/integrated.py", 16),
+    (4581, "handouts/executor/machine/driver_library.py", 9),
+    (4617, "handouts/executor/machine/driver_stub.c", 0),
+    (4660, "handouts/executor/machine/driver_stub.py", 16),
+    (4703, "handouts/executor/machine/libraries.py", 24),
+    (4832, "handouts/executor/machine/line_buffering.c", 0),
+    (4851, "handouts/executor/machine/line_buffering.py", 19),
+    (4889, "handouts/executor/machine/memory.py", 5),
+    (4953, "handouts/executor/pipeline/scratch.py", 16),
+    (4992, "handouts/executor/pipeline/workers.py", 11),
+    (5033, "handouts/executor/sandbox/bundle.py", 13),
+    (5066, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (5099, "handouts/executor/sandbox/init.c", 0),
+    (5371, "handouts/executor/results/outputs.py", 10),
+    (5488, "handouts/executor/sandbox/first_process.py", 21),
+    (5545, "handouts/executor/sandbox/device_access.py", 14),
+    (5621, "handouts/executor/sandbox/driver_files.py", 17),
+    (5691, "handouts/executor/sandbox/sys_files.py", 16),
+    (5738, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5785, "handouts/executor/sandbox/hidden.py", 8),
+    (5857, "handouts/executor/sandbox/call_log.py", 10),
+    (5892, "handouts/executor/sandbox/bpf.py", 7),
+    (5932, "handouts/executor/sandbox/denied_calls.py", 5),
+    (6003, "handouts/executor/sandbox/usual_calls.py", 9),
+    (6078, "handouts/executor/sandbox/system_calls.py", 27),
+    (6195, "handouts/executor/sandbox/own_files.py", 17),
+    (6228, "handouts/executor/sandbox/self_test.py", 7),
+    (6292, "handouts/executor/sandbox/shown.py", 14),
+    (6354, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6535, "handouts/executor/sandbox/unconfined.py", 16),
+    (6628, "handouts/executor/pipeline/host.py", 39),
+    (6787, "handouts/executor/pipeline/held_claims.py", 10),
+    (6827, "handouts/executor/pipeline/places.py", 11),
+    (6869, "handouts/executor/pipeline/room.py", 14),
+    (6987, "handouts/executor/pipeline/shutdown.py", 20),
+    (7091, "handouts/executor/pipeline/heartbeat.py", 16),
+    (7179, "handouts/executor/pipeline/live_senders.py", 17),
+    (7295, "handouts/executor/pipeline/claiming.py", 22),
+    (7443, "handouts/executor/base/flags.py", 12),
+    (7521, "handouts/executor/pipeline/disassembly.py", 14),
+    (7618, "handouts/executor/pipeline/building.py", 23),
+    (7753, "handouts/executor/pipeline/endings.py", 17),
+    (7824, "handouts/executor/pipeline/delivery.py", 16),
+    (7896, "handouts/executor/pipeline/outbox.py", 11),
+    (7931, "handouts/executor/results/spool.py", 11),
+    (8008, "handouts/executor/pipeline/sending.py", 15),
+    (8090, "handouts/executor/pipeline/reporting.py", 19),
+    (8179, "handouts/executor/pipeline/handover.py", 17),
+    (8300, "handouts/executor/results/compile_cache.py", 15),
+    (8378, "handouts/executor/pipeline/compiling.py", 32),
+    (8546, "handouts/executor/pipeline/executing.py", 32),
+    (8684, "handouts/executor/pipeline/executor.py", 30),
+    (8801, "handouts/executor/slot/event_loop.py", 12),
+    (8836, "handouts/executor/slot/libc.py", 11),
+    (8891, "handouts/executor/slot/identity.py", 26),
+    (8957, "handouts/executor/slot/process_memory.py", 16),
+    (9029, "handouts/executor/slot/shortage.py", 16),
+    (9088, "handouts/executor/slot/memory_watch.py", 28),
+    (9218, "handouts/executor/slot/command_run.py", 24),
+    (9403, "handouts/executor/slot/slot_process.py", 27),
+    (9455, "handouts/executor/main.py", 49),
 )
 
 
@@ -213,6 +216,35 @@ class Unreachable(Exception):
 
 class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
+
+    def __init__(self, message: str, what: str = "", mend: str = "") -> None:
+        super().__init__(message)
+        self.what = what or message  # is wrong with the certificate
+        self.mend = mend
+
+
+# --- handouts/client/text_encoding.py -----------------------------------------------------
+#
+# Files that hold text, but not as UTF-8.
+
+
+def is_utf_16(data: bytes) -> bool:
+    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    NUL beside most of the first characters."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    begin = data[:64]
+    pairs = len(begin) // 2
+    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+
+
+def about_utf_16(shown: str, path: str) -> str:
+    """What is wrong with such a file, which is called `shown`, and how to save it."""
+    name = f'"{path}"' if " " in path else path
+    return (
+        f"{shown} is in UTF-16, as PowerShell's > writes it. Save it as UTF-8: in the editor, or "
+        f"with (Get-Content {name}) | Set-Content -Encoding utf8 {name}"
+    )
 
 
 # --- handouts/client/words.py -------------------------------------------------------------
@@ -263,16 +295,29 @@ DEFAULT_SERVER = "https://localhost:4443"
 class Auth:
     """What auth.json says."""
 
-    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        server: str,
+        certificates: list[Path],
+        is_user: bool = False,
+    ) -> None:
+        self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
         self.server = server
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
-    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
+
+    `warns`: it says so if others can read the file.
+    """
     content = read_object(path, name_key)
+    if warns and os.name == "posix" and path.stat().st_mode & 0o077:
+        warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
@@ -287,16 +332,18 @@ def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
-    address = server or content.get("server") or DEFAULT_SERVER
-    return Auth(content[name_key].strip(), token, address, certificates)
+    address = content.get("server", DEFAULT_SERVER) if server is None else server
+    name = content[name_key].strip()
+    return Auth(name, token, address, certificates, name_key == "username")
 
 
 def read_object(path: Path, name_key: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            warn(f"{path} can be read by others; chmod 600 it.")
+        data = path.read_bytes()
+        if is_utf_16(data):
+            raise BadSetup(about_utf_16(str(path), str(path)))
+        content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadSetup(
             f"There is no {path}. Put the file from the course staff there: "
@@ -3067,12 +3114,6 @@ class LiveStream(LiveOutput):
         self._pauses: Iterator[float] = delays()
         self.rests_until = 0.0  # on the monotonic clock
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether somebody reads it, as far as the queue has said."""
-        with self._lock:
-            return self._watched and not self._is_closed
-
     def begin(self, ask: Callable[[int], Any]) -> None:
         """A command runs: before `compiled` the compiler, then the program."""
         with self._lock:
@@ -3170,11 +3211,14 @@ class LiveStream(LiveOutput):
 
 RECORD = re.compile(rb"([a-z]) (\d{1,20}) (\d{1,3})\n")
 
+BESIDE = ("w", "v", "x")  # beside out/: a file, a folder, `size` more of them
+
 
 class Found(NamedTuple):
-    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there."""
+    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there; or
+    something that was written beside ./out/."""
 
-    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries
+    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries; BESIDE
     size: int
     name: bytes
     offset: int = 0
@@ -3208,6 +3252,29 @@ def gather(folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
             return list(copy_entries(opened, file, limits))
     finally:
         os.close(opened)
+
+
+def written_beside(folder: Path, given: Iterable[str], maximum: int) -> Iterator[Found]:
+    """What is in `folder` beside out/, and was not `given`: the first `maximum` by name."""
+    passed_over = {name.split("/")[0] for name in given} | {"out", "__pycache__"}
+    try:
+        with os.scandir(str(folder)) as entries:
+            found = {os.fsencode(e.name): e for e in entries if e.name not in passed_over}
+    except OSError:
+        return
+    names = [name for name, entry in sorted(found.items()) if is_file_or_folder(entry)]
+    for name in names[:maximum]:
+        with suppress(OSError):  # without a sandbox, something may still run
+            about = os.stat(folder / os.fsdecode(name), follow_symlinks=False)
+            is_file = stat.S_ISREG(about.st_mode)
+            yield Found("w" if is_file else "v", about.st_size if is_file else 0, name)
+    if len(names) > maximum:
+        yield Found("x", len(names) - maximum, b"")
+
+
+def is_file_or_folder(entry: Any) -> bool:
+    """Whether an entry of os.scandir is one, and no link to one."""
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
 
 
 def copy_entries(folder: int, archive: Any, limits: dict[str, int]) -> Iterator[Found]:
@@ -3444,12 +3511,151 @@ def is_retryable(answer: Answer) -> bool:
     return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
 
 
+# --- handouts/client/distrust.py ----------------------------------------------------------
+#
+# Why the certificate of the queue is not trusted, and what to do about it.
+
+
+# OpenSSL's numbers of what is wrong with a certificate.
+NOT_YET_VALID, EXPIRED, UNKNOWN_ISSUERS, OTHER_NAMES = 9, 10, (18, 19, 20, 21), (62, 64)
+
+
+def why_untrusted(
+    error: ssl.SSLCertVerificationError, certificates: list[Path], script_folder: Path
+) -> tuple[str, str]:
+    """What is wrong, and what mends it: a sentence or two each."""
+    code = error.verify_code
+    if code in OTHER_NAMES:
+        return (
+            f"it is not for this name of the server: {error.verify_message}.",
+            "Use the address that the course staff gave.",
+        )
+    if code in (NOT_YET_VALID, EXPIRED):
+        return wrong_dates(code)
+    if code not in UNKNOWN_ISSUERS:
+        return f"{error.verify_message}.", "Show this to the course staff."
+    return unknown_issuer(certificates, script_folder, code != UNKNOWN_ISSUERS[2])
+
+
+def wrong_dates(code: int) -> tuple[str, str]:
+    import time  # only here, since few need it
+
+    now = time.strftime("%Y-%m-%d %H:%M")
+    if code == EXPIRED:
+        what = "it has expired"
+        mend = "If that is right, the course staff have to make a new one"
+    else:
+        what, mend = "it is not valid yet", "If that is wrong, set the clock"
+    return f"{what}, by this machine's clock, which says {now}.", f"{mend}."
+
+
+def unknown_issuer(
+    certificates: list[Path], script_folder: Path, is_self_signed: bool
+) -> tuple[str, str]:
+    if certificates:
+        names = " and ".join(str(path) for path in certificates)
+        return (
+            f"it is another one than that in {names}.",
+            "The queue has a new certificate, or this is not the queue: ask the course staff.",
+        )
+    if sys.platform == "darwin" and lacks_authorities():
+        return (
+            "this Python knows no certificate authorities.",
+            'Run "Install Certificates.command" in the Python folder of Applications; if it is '
+            "still not trusted then, put server.cert from the course staff beside this script.",
+        )
+    what = "it is self-signed" if is_self_signed else "nobody vouches for it that is known here"
+    return (
+        f"{what}, and there is no server.cert in {script_folder} to compare it with.",
+        "Put server.cert from the course staff there, beside this script.",
+    )
+
+
+def lacks_authorities() -> bool:
+    """Whether Python's own place for them is empty, as python.org's for macOS leaves it."""
+    places = ssl.get_default_verify_paths()
+    return places.cafile is None and not (places.capath and os.listdir(places.capath))
+
+
+# --- handouts/client/server_address.py ----------------------------------------------------
+#
+# The queue's address, as auth.json and --server say it.
+
+
+FORM = re.compile(
+    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::([0-9]*))?((?:/[a-z0-9_.~-]*)*)", re.IGNORECASE
+)
+NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+MAX_SHOWN, MAX_NAME, MAX_PORT = 60, 253, 65535
+
+
+class Address:
+    """Host, port, and the path below which the queue is, "" or such as "/telerun"."""
+
+    def __init__(self, host: str, port: int, base: str) -> None:
+        self.host = host
+        self.port = port
+        self.base = base
+
+
+def read_address(text: str) -> Address:
+    """Takes it apart. Raises BadSetup, whose words repeat nothing that may be a password."""
+    found = FORM.fullmatch(text.strip())
+    why = trouble_with_address(text.strip()) or ("" if found else "such as https://queue:4443")
+    if why or not found:
+        raise BadSetup(
+            f"The server {shown_address(text)} is not of the form https://host:port: {why}."
+        )
+    return Address(host_of(found[1]), int(found[2] or 443), found[3].rstrip("/"))
+
+
+def trouble_with_address(text: str) -> str:
+    """What is wrong with it, in words; "" if nothing is, or nothing that has words."""
+    found = FORM.fullmatch(text)
+    if not text:
+        return "it is empty"
+    if any(one.isspace() or not one.isprintable() for one in text):
+        return "it has a blank or a control character"
+    if "@" in text:
+        return "leave out the name or password before @"
+    if "?" in text or "#" in text:
+        return "leave out what begins with ? or #"
+    if text.lower().startswith("http:"):
+        return "say https in place of http"
+    if "://" not in text:
+        return "put https:// before it"
+    if found and found[2] and not 0 < int(found[2][:9]) <= MAX_PORT:
+        return f"a port is a number from 1 to {MAX_PORT}"
+    return "that is no name of a host" if found and not host_of(found[1]) else ""
+
+
+def host_of(text: str) -> str:
+    """The host as the system and certificates know it; "" if there can be none of that name."""
+    try:
+        if text.startswith("["):
+            socket.inet_pton(socket.AF_INET6, text[1:-1])
+            return text[1:-1]
+        name = text if text.isascii() else text.encode("idna").decode()
+    except (OSError, UnicodeError):
+        return ""
+    name = name[:-1] if name.endswith(".") else name  # which no certificate has
+    return name if len(name) <= MAX_NAME and NAME.fullmatch(name) else ""
+
+
+def shown_address(text: str) -> str:
+    """As much of it as is no secret."""
+    kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
+    shown = ascii(kept)[1:-1]
+    return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
+
+
 # --- handouts/client/connection.py --------------------------------------------------------
 #
 # The connection to the queue: HTTPS, kept alive, checked certificates, JSON.
 
 
-VERSION = "1"
+VERSION = "1.1"
+PARTIAL_CHAIN = 0x80000  # OpenSSL's; Python has a name for it from 3.10 on
 CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
@@ -3459,21 +3665,16 @@ class Queue:
 
     def __init__(self, auth: Auth) -> None:
         """Opens nothing yet. Raises BadSetup for a bad address or certificate file."""
-        url = urllib.parse.urlsplit(auth.server)
-        try:
-            self._port = url.port or 443
-        except ValueError:
-            self._port = 0
-        if url.scheme != "https" or not url.hostname or not self._port:
-            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
-        self.server = auth.server
-        self._host = url.hostname
-        self._base = url.path.rstrip("/") + "/api/v1"
+        self.address = read_address(auth.server)
+        self.server = auth.server.strip().rstrip("/")
+        self._base = self.address.base + "/api/v1"
         self._headers = {
             "Authorization": "Bearer " + auth.token,
             "Content-Type": "application/json",
             "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
+        if auth.is_user:  # the queue refuses a token that is somebody else's
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
@@ -3492,6 +3693,8 @@ class Queue:
                 self._context.load_verify_locations(str(certificate))
             except (OSError, ssl.SSLError):
                 raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
+        if self._certificates:  # each is trusted by itself, whoever signed it
+            self._context.verify_flags |= PARTIAL_CHAIN
 
     def request(
         self,
@@ -3536,9 +3739,9 @@ class Queue:
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             self.close()
+            what, mend = why_untrusted(error, self._certificates, HERE)
             raise Untrusted(
-                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
-                "Is server.cert the one from the course staff, and the server's name right?"
+                f"The certificate of {self.server} is not trusted: {what} {mend}", what, mend
             ) from None
         except LOST as error:
             raise self._lost(error, is_open) from None
@@ -3569,7 +3772,10 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
+            self.address.host,
+            self.address.port,
+            timeout=min(timeout, CONNECT_SECONDS),
+            context=self._context,
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
@@ -4938,8 +5144,9 @@ static const char *hand_out(const char *path, int to) {
 }
 
 /* The archive of out/ has a record for each entry: a line "KIND SIZE NAME_BYTES", the name, and after
-   kind f, a file that comes back, its bytes. The other kinds say why one does not (REASONS). */
-enum { NAMED = @NAMED@ };
+   kind f, a file that comes back, its bytes. The other kinds say why one does not (REASONS). Before them
+   comes what was written beside out/: w is a file, v a folder, x says how many more there are. */
+enum { NAMED = @NAMED@, NAMED_BESIDE = @NAMED_BESIDE@ };
 
 static int record(int to, char kind, unsigned long long size, const char *name) {
     char line[64];
@@ -4980,6 +5187,56 @@ static int keep(char **names, long *count, long maximum, const char *name) {
     if (!(names[place] = strdup(name))) _exit(125);
     *count += !full;
     return full;
+}
+
+/* The names of what was in the command's folder before it ran, in order. */
+static char **given;
+static size_t given_count;
+
+static int in_order(const void *one, const void *other) {
+    return strcmp(*(char *const *)one, *(char *const *)other);
+}
+
+static int is_given(const char *name) {
+    return bsearch(&name, given, given_count, sizeof *given, in_order) != NULL;
+}
+
+static DIR *opened_anew(int folder) {
+    int opened = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return opened < 0 ? NULL : fdopendir(opened);
+}
+
+static void remember_given(int run) {
+    DIR *folder = opened_anew(run);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        given = (char **)realloc(given, (given_count + 1) * sizeof *given);
+        if (!given || !(given[given_count++] = strdup(entry->d_name))) _exit(125);
+    }
+    qsort(given, given_count, sizeof *given, in_order);
+    if (folder) closedir(folder);
+}
+
+/* Tells of what the command made beside out/, and opens none of it. */
+static int tell_of_beside(int run, int to) {
+    char *names[NAMED_BESIDE];
+    long count = 0;
+    unsigned long long unnamed = 0;
+    int failed = 0;
+    struct stat about;
+    DIR *folder = opened_anew(run);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        int type = entry->d_type;
+        if (type != DT_REG && type != DT_DIR && type != DT_UNKNOWN) continue;
+        if (is_given(entry->d_name) || !strcmp(entry->d_name, "out") || !strcmp(entry->d_name, "__pycache__")) continue;
+        unnamed += keep(names, &count, NAMED_BESIDE, entry->d_name);
+    }
+    if (folder) closedir(folder);
+    for (long n = 0; n < count && !failed; n++) {
+        if (fstatat(run, names[n], &about, AT_SYMLINK_NOFOLLOW)) continue;
+        if (S_ISREG(about.st_mode)) failed = record(to, 'w', about.st_size, names[n]);
+        if (S_ISDIR(about.st_mode)) failed = record(to, 'v', 0, names[n]);
+    }
+    return failed || (unnamed && record(to, 'x', unnamed, ""));
 }
 
 static const char *hand_out_folder(int run, int to, long files, long long bytes) {
@@ -5039,8 +5296,8 @@ static int take_in(int from, const char *into) {
 }
 
 /* init REPORT PRODUCT PATH ARCHIVE OUT_OF BUNDLE INTO FILES BYTES PROCESSES FILE_BYTES MEMORY_BYTES COMMAND...
-   A descriptor that is -1 stands for none. What is in OUT_OF/out goes to the archive, what is in the bundle
-   to INTO. */
+   A descriptor that is -1 stands for none. What is in OUT_OF/out goes to the archive, with the names of what
+   was written beside it; what is in the bundle goes to INTO. */
 int main(int argc, char **argv) {
     if (argc < 14) return 125;
     int report = atoi(argv[1]), product = atoi(argv[2]), archive = atoi(argv[4]), bundle = atoi(argv[6]);
@@ -5060,6 +5317,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "the job's files cannot be written: %s\n", strerror(errno));
         return 125;
     }
+    if (archive >= 0) remember_given(run);
     int go[2];
     if (pipe2(go, O_CLOEXEC) != 0) return 125;
     dprintf(report, "started\n");
@@ -5092,7 +5350,8 @@ int main(int argc, char **argv) {
     if (archive >= 0 || (product >= 0 && status == 0)) {
         kill(-1, SIGKILL); /* no process is left that could change what is handed out */
         while (wait(NULL) > 0 || errno == EINTR) ;
-        if (archive >= 0) made = hand_out_folder(run, archive, atol(argv[8]), atoll(argv[9]));
+        if (archive >= 0)
+            made = tell_of_beside(run, archive) ? "unwritten" : hand_out_folder(run, archive, atol(argv[8]), atoll(argv[9]));
         if (product >= 0 && status == 0 && strcmp(made, "unwritten")) made = hand_out(argv[3], product);
     }
     getrusage(RUSAGE_CHILDREN, &used);
@@ -5106,7 +5365,7 @@ int main(int argc, char **argv) {
 
 # --- handouts/executor/results/outputs.py -------------------------------------------------
 #
-# Which of the files in ./out/ come back to the student.
+# Which of the files in ./out/ come back to the student, and what was written beside it.
 
 
 REASONS = {
@@ -5118,6 +5377,7 @@ REASONS = {
     "o": "it is no folder that can be read",
 }
 NAMED = 20  # of the files that do not come back, this many are named
+NAMED_BESIDE = 8  # of those that were written beside out/
 
 
 class Outputs:
@@ -5133,19 +5393,27 @@ class Outputs:
         self._bytes = self._room = limits["output_file_bytes"]
         self._left_out: list[dict[str, str]] = []
         self._unnamed = 0
+        self._beside: list[dict[str, Any]] = []
+        self._unnamed_beside = 0
         for number, entry in enumerate(entries):
             self._add(entry, number < listings)
 
     def report(self) -> dict[str, Any]:
-        """Members of the result that are not empty: what comes back, what does not and why."""
+        """Members of the result that are not empty: what comes back, what does not and why, and
+        what does not because it was written beside ./out/."""
         members = {
             "files": [{"name": f["name"], "size": f["size"]} for f in self.files],
             "files_left_out": self._left_out,
             "more_files_left_out": self._unnamed,
+            "files_beside": self._beside,
+            "more_files_beside": self._unnamed_beside,
         }
         return {name: value for name, value in members.items() if value}
 
     def _add(self, entry: Found, is_listing: bool) -> None:
+        if entry.kind in BESIDE:
+            self._add_beside(entry)
+            return
         why = self._why_not(entry, is_listing)
         if not why:
             if is_listing:
@@ -5159,6 +5427,14 @@ class Outputs:
             self._unnamed += entry.size if entry.kind == "m" else 1
         else:
             self._left_out.append({"name": spelled_out(entry.name), "reason": why})
+
+    def _add_beside(self, entry: Found) -> None:
+        if entry.kind == "x" or len(self._beside) >= NAMED_BESIDE:
+            self._unnamed_beside += entry.size if entry.kind == "x" else 1
+        elif entry.kind == "v":
+            self._beside.append({"name": spelled_out(entry.name) + "/"})
+        else:
+            self._beside.append({"name": spelled_out(entry.name), "size": entry.size})
 
     def _why_not(self, entry: Found, is_listing: bool) -> str:
         if entry.kind not in "fbc":
@@ -5224,7 +5500,8 @@ def compile_init(path: Path, wished: str = "") -> None:
     `wished`: the operator's, for hosts whose system has none.
     """
     source = path.with_suffix(".c")
-    source.write_text(INIT_C.replace("@NAMED@", str(NAMED)))
+    counted = INIT_C.replace("@NAMED@", str(NAMED)).replace("@NAMED_BESIDE@", str(NAMED_BESIDE))
+    source.write_text(counted)
     complaint = ""
     for compiler in filter(None, ("gcc", "g++", "cc", "clang", wished)):
         argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]
@@ -6194,14 +6471,21 @@ class Bubblewrap:
         inside = Inside(into="/tmp", is_python=True)
         return self._command(argv, setup, opened, argv[0], gpu, limits, inside)
 
-    def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
-        """What the program left in ./out/, as its archive says."""
+    def outputs(
+        self,
+        folder: Path,
+        archive: Path,
+        limits: dict[str, int],
+        given: Mapping[str, str] = NO_FILES,
+    ) -> list[Found]:
+        """What the program left in ./out/ and beside it, as its archive says. The first process
+        knows by itself what was `given`."""
         with archive.open("rb") as file:
             return list(unpack(file))
 
     def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the compiler left to be read, as its archive says."""
-        return self.outputs(folder, archive, limits)
+        return [one for one in self.outputs(folder, archive, limits) if one.kind not in BESIDE]
 
     def check(
         self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""
@@ -6311,9 +6595,17 @@ class NoSandbox:
         env = self._environment(folder, argv[0], (), gpu)
         return Command([], argv, str(folder / "run"), env, {})
 
-    def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
-        """What the program left in ./out/, copied to the archive."""
-        return gather(folder / "run", archive, limits)
+    def outputs(
+        self,
+        folder: Path,
+        archive: Path,
+        limits: dict[str, int],
+        given: Mapping[str, str] = NO_FILES,
+    ) -> list[Found]:
+        """What the program left in ./out/, copied to the archive, and what it left beside it that
+        was not `given`."""
+        run = folder / "run"
+        return [*written_beside(run, given, NAMED_BESIDE), *gather(run, archive, limits)]
 
     def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the compiler left to be read, copied to the archive."""
@@ -6797,13 +7089,13 @@ class Shutdown:
 
 
 PHASE_SECONDS = 0.05  # how long a job must be in a phase before that is reported
-WATCHED_BEAT_SECONDS = 2.0  # between two of a job that somebody watches, who may cancel it
 IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
+CANCEL_SECONDS = 2.0  # after which a job that its student stops knows of it
 
 
 class Heartbeat:
-    """One thread for all jobs: three times a lease, more often while somebody watches, and at every
-    change."""
+    """One thread for all jobs: at every change, and so often that a lease has time for three, and
+    nobody waits long for a job to stop."""
 
     def __init__(self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, room: Room) -> None:
         self._host = host
@@ -6840,7 +7132,8 @@ class Heartbeat:
                     self._renew(attempt)
             if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
-            if self._beat_now.wait(seconds_between(attempts)):
+            pauses = [min(one.lease_seconds / 3, CANCEL_SECONDS) for one in attempts]
+            if self._beat_now.wait(min(pauses, default=IDLE_BEAT_SECONDS / 3)):
                 time.sleep(PHASE_SECONDS)  # a short program is over before anyone could see it run
             self._beat_now.clear()
         self._connection.close()
@@ -6876,14 +7169,6 @@ class Heartbeat:
             return
         if answer.status == 401:
             self._shutdown.refused(answer)
-
-
-def seconds_between(attempts: list[Attempt]) -> float:
-    """Until the next heartbeat of these: a cancelled job goes on until then."""
-    seconds = min([attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]) / 3
-    if any(attempt.live is not None and attempt.live.is_watched for attempt in attempts):
-        return min(seconds, WATCHED_BEAT_SECONDS)
-    return seconds
 
 
 # --- handouts/executor/pipeline/live_senders.py -------------------------------------------
@@ -8292,7 +8577,8 @@ class Runner:
         found: list[Found] = []
         if not has_hit_limit(attempt, ended, "execute"):
             attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
-            found = host.sandbox.outputs(attempt.folder, archive, attempt.limits)
+            given = attempt.beside
+            found = host.sandbox.outputs(attempt.folder, archive, attempt.limits, given)
         if attempt.asm_files:
             found = [*append(attempt.asm_files, attempt.asm_archive, archive), *found]
         outputs = Outputs(found, attempt.limits, len(attempt.asm_files))

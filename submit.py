@@ -92,6 +92,7 @@ if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.defau
 PROGRAM = r'''
 from __future__ import annotations
 
+import _thread
 import argparse
 import codecs
 import errno
@@ -120,59 +121,85 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (184, "handouts/client/errors.py", 6),
-    (206, "handouts/client/words.py", 10),
-    (242, "handouts/client/auth.py", 14),
-    (300, "handouts/client/answer.py", 8),
-    (349, "handouts/client/connection.py", 19),
-    (511, "handouts/client/tracebacks.py", 12),
-    (544, "handouts/submit/answers_in_json.py", 10),
-    (586, "handouts/submit/as_typed.py", 9),
-    (622, "handouts/submit/moments.py", 7),
-    (668, "handouts/submit/printable.py", 7),
-    (681, "handouts/submit/job_lines.py", 10),
-    (815, "handouts/submit/listing.py", 12),
-    (924, "handouts/submit/comparing.py", 13),
-    (1047, "handouts/client/retries.py", 9),
-    (1064, "handouts/submit/turns.py", 17),
-    (1162, "handouts/submit/streams.py", 15),
-    (1237, "handouts/submit/job_events.py", 14),
-    (1317, "handouts/submit/screen.py", 17),
-    (1381, "handouts/submit/live.py", 10),
-    (1518, "handouts/submit/notices.py", 7),
-    (1541, "handouts/submit/stop.py", 5),
-    (1564, "handouts/submit/persistent.py", 17),
-    (1643, "handouts/submit/c_includes.py", 8),
-    (1698, "handouts/submit/older_queue.py", 13),
-    (1757, "handouts/submit/wishes.py", 8),
-    (1798, "handouts/submit/refusals.py", 12),
-    (1846, "handouts/submit/relative_names.py", 11),
-    (1883, "handouts/submit/compiler_flags.py", 10),
-    (1955, "handouts/client/job_file_names.py", 8),
-    (1997, "handouts/submit/python_imports.py", 13),
-    (2066, "handouts/submit/source_file.py", 11),
-    (2138, "handouts/submit/gather.py", 19),
-    (2250, "handouts/submit/together.py", 12),
-    (2287, "handouts/submit/data_files.py", 16),
-    (2320, "handouts/submit/source_options.py", 13),
-    (2405, "handouts/submit/directives.py", 18),
-    (2555, "handouts/submit/submission.py", 22),
-    (2662, "handouts/submit/job_client.py", 23),
-    (2835, "handouts/submit/own_jobs.py", 11),
-    (2883, "handouts/submit/queue_status.py", 11),
-    (2930, "handouts/submit/commands.py", 19),
-    (3014, "handouts/submit/words_meant.py", 10),
-    (3054, "handouts/submit/options.py", 17),
-    (3250, "handouts/submit/hints.py", 15),
-    (3285, "handouts/submit/interrupting.py", 16),
-    (3383, "handouts/submit/file_names.py", 14),
-    (3413, "handouts/submit/own_files.py", 15),
-    (3487, "handouts/submit/output_files.py", 19),
-    (3611, "handouts/submit/log_files.py", 18),
-    (3647, "handouts/submit/own_job_ahead.py", 15),
-    (3692, "handouts/submit/show.py", 14),
-    (3722, "handouts/submit/watching.py", 28),
-    (3880, "handouts/submit/main.py", 54),
+    (211, "handouts/client/errors.py", 6),
+    (238, "handouts/client/text_encoding.py", 6),
+    (262, "handouts/client/words.py", 10),
+    (298, "handouts/client/auth.py", 15),
+    (371, "handouts/client/answer.py", 8),
+    (420, "handouts/client/distrust.py", 10),
+    (486, "handouts/client/server_address.py", 10),
+    (558, "handouts/client/connection.py", 21),
+    (721, "handouts/client/tracebacks.py", 12),
+    (754, "handouts/submit/answers_in_json.py", 10),
+    (796, "handouts/submit/as_typed.py", 9),
+    (832, "handouts/submit/auth_place.py", 12),
+    (862, "handouts/submit/left_out.py", 10),
+    (910, "handouts/submit/moments.py", 7),
+    (983, "handouts/submit/printable.py", 7),
+    (998, "handouts/submit/ending_lines.py", 12),
+    (1100, "handouts/submit/job_lines.py", 10),
+    (1206, "handouts/submit/listing.py", 13),
+    (1311, "handouts/submit/comparing.py", 14),
+    (1434, "handouts/client/retries.py", 9),
+    (1448, "handouts/submit/client_versions.py", 11),
+    (1472, "handouts/submit/turns.py", 17),
+    (1570, "handouts/submit/streams.py", 15),
+    (1645, "handouts/submit/job_events.py", 14),
+    (1724, "handouts/submit/compile_log.py", 7),
+    (1787, "handouts/submit/notices.py", 7),
+    (1810, "handouts/submit/terminals.py", 8),
+    (1924, "handouts/submit/status_line.py", 14),
+    (2007, "handouts/submit/terminal_text.py", 16),
+    (2086, "handouts/submit/screen.py", 17),
+    (2207, "handouts/submit/live.py", 11),
+    (2355, "handouts/submit/stop.py", 5),
+    (2378, "handouts/submit/persistent.py", 17),
+    (2457, "handouts/submit/c_includes.py", 8),
+    (2512, "handouts/submit/older_queue.py", 13),
+    (2571, "handouts/submit/wishes.py", 8),
+    (2612, "handouts/submit/refusals.py", 12),
+    (2660, "handouts/submit/relative_names.py", 11),
+    (2697, "handouts/submit/compiler_flags.py", 10),
+    (2769, "handouts/client/job_file_names.py", 8),
+    (2811, "handouts/submit/python_imports.py", 13),
+    (2880, "handouts/submit/source_file.py", 12),
+    (2954, "handouts/submit/gather.py", 19),
+    (3066, "handouts/submit/together.py", 12),
+    (3103, "handouts/submit/data_files.py", 16),
+    (3136, "handouts/submit/source_options.py", 13),
+    (3221, "handouts/submit/directives.py", 18),
+    (3371, "handouts/submit/submission.py", 22),
+    (3478, "handouts/submit/waiting_line.py", 20),
+    (3568, "handouts/submit/job_client.py", 25),
+    (3761, "handouts/submit/own_jobs.py", 11),
+    (3809, "handouts/submit/queue_status.py", 11),
+    (3856, "handouts/submit/web.py", 13),
+    (3930, "handouts/submit/commands.py", 20),
+    (4016, "handouts/submit/pinned.py", 14),
+    (4067, "handouts/submit/wrong.py", 6),
+    (4081, "handouts/submit/from_outside.py", 18),
+    (4153, "handouts/submit/own_version.py", 13),
+    (4182, "handouts/submit/queue_state.py", 12),
+    (4224, "handouts/submit/doctor.py", 24),
+    (4382, "handouts/submit/asking.py", 11),
+    (4422, "handouts/submit/login_code.py", 12),
+    (4472, "handouts/submit/private_files.py", 12),
+    (4526, "handouts/submit/login.py", 25),
+    (4615, "handouts/submit/words_meant.py", 10),
+    (4655, "handouts/submit/options.py", 16),
+    (4867, "handouts/submit/typed_secrets.py", 11),
+    (4886, "handouts/submit/hints.py", 15),
+    (4921, "handouts/submit/interrupting.py", 16),
+    (5019, "handouts/submit/file_names.py", 14),
+    (5049, "handouts/submit/own_files.py", 15),
+    (5123, "handouts/submit/written_beside.py", 10),
+    (5157, "handouts/submit/output_files.py", 20),
+    (5284, "handouts/submit/log_files.py", 18),
+    (5320, "handouts/submit/own_job_ahead.py", 15),
+    (5365, "handouts/submit/readings.py", 8),
+    (5519, "handouts/submit/show.py", 18),
+    (5567, "handouts/submit/watching.py", 29),
+    (5726, "handouts/submit/main.py", 59),
 )
 
 
@@ -196,6 +223,35 @@ class Unreachable(Exception):
 
 class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
+
+    def __init__(self, message: str, what: str = "", mend: str = "") -> None:
+        super().__init__(message)
+        self.what = what or message  # is wrong with the certificate
+        self.mend = mend
+
+
+# --- handouts/client/text_encoding.py -----------------------------------------------------
+#
+# Files that hold text, but not as UTF-8.
+
+
+def is_utf_16(data: bytes) -> bool:
+    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    NUL beside most of the first characters."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    begin = data[:64]
+    pairs = len(begin) // 2
+    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+
+
+def about_utf_16(shown: str, path: str) -> str:
+    """What is wrong with such a file, which is called `shown`, and how to save it."""
+    name = f'"{path}"' if " " in path else path
+    return (
+        f"{shown} is in UTF-16, as PowerShell's > writes it. Save it as UTF-8: in the editor, or "
+        f"with (Get-Content {name}) | Set-Content -Encoding utf8 {name}"
+    )
 
 
 # --- handouts/client/words.py -------------------------------------------------------------
@@ -246,16 +302,29 @@ DEFAULT_SERVER = "https://localhost:4443"
 class Auth:
     """What auth.json says."""
 
-    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        server: str,
+        certificates: list[Path],
+        is_user: bool = False,
+    ) -> None:
+        self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
         self.server = server
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
-    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
+
+    `warns`: it says so if others can read the file.
+    """
     content = read_object(path, name_key)
+    if warns and os.name == "posix" and path.stat().st_mode & 0o077:
+        warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
@@ -270,16 +339,18 @@ def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
-    address = server or content.get("server") or DEFAULT_SERVER
-    return Auth(content[name_key].strip(), token, address, certificates)
+    address = content.get("server", DEFAULT_SERVER) if server is None else server
+    name = content[name_key].strip()
+    return Auth(name, token, address, certificates, name_key == "username")
 
 
 def read_object(path: Path, name_key: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            warn(f"{path} can be read by others; chmod 600 it.")
+        data = path.read_bytes()
+        if is_utf_16(data):
+            raise BadSetup(about_utf_16(str(path), str(path)))
+        content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadSetup(
             f"There is no {path}. Put the file from the course staff there: "
@@ -341,12 +412,151 @@ def is_retryable(answer: Answer) -> bool:
     return answer.status in (408, 425, 429, 500, 502, 503, 504) and not answer.refuses_token
 
 
+# --- handouts/client/distrust.py ----------------------------------------------------------
+#
+# Why the certificate of the queue is not trusted, and what to do about it.
+
+
+# OpenSSL's numbers of what is wrong with a certificate.
+NOT_YET_VALID, EXPIRED, UNKNOWN_ISSUERS, OTHER_NAMES = 9, 10, (18, 19, 20, 21), (62, 64)
+
+
+def why_untrusted(
+    error: ssl.SSLCertVerificationError, certificates: list[Path], script_folder: Path
+) -> tuple[str, str]:
+    """What is wrong, and what mends it: a sentence or two each."""
+    code = error.verify_code
+    if code in OTHER_NAMES:
+        return (
+            f"it is not for this name of the server: {error.verify_message}.",
+            "Use the address that the course staff gave.",
+        )
+    if code in (NOT_YET_VALID, EXPIRED):
+        return wrong_dates(code)
+    if code not in UNKNOWN_ISSUERS:
+        return f"{error.verify_message}.", "Show this to the course staff."
+    return unknown_issuer(certificates, script_folder, code != UNKNOWN_ISSUERS[2])
+
+
+def wrong_dates(code: int) -> tuple[str, str]:
+    import time  # only here, since few need it
+
+    now = time.strftime("%Y-%m-%d %H:%M")
+    if code == EXPIRED:
+        what = "it has expired"
+        mend = "If that is right, the course staff have to make a new one"
+    else:
+        what, mend = "it is not valid yet", "If that is wrong, set the clock"
+    return f"{what}, by this machine's clock, which says {now}.", f"{mend}."
+
+
+def unknown_issuer(
+    certificates: list[Path], script_folder: Path, is_self_signed: bool
+) -> tuple[str, str]:
+    if certificates:
+        names = " and ".join(str(path) for path in certificates)
+        return (
+            f"it is another one than that in {names}.",
+            "The queue has a new certificate, or this is not the queue: ask the course staff.",
+        )
+    if sys.platform == "darwin" and lacks_authorities():
+        return (
+            "this Python knows no certificate authorities.",
+            'Run "Install Certificates.command" in the Python folder of Applications; if it is '
+            "still not trusted then, put server.cert from the course staff beside this script.",
+        )
+    what = "it is self-signed" if is_self_signed else "nobody vouches for it that is known here"
+    return (
+        f"{what}, and there is no server.cert in {script_folder} to compare it with.",
+        "Put server.cert from the course staff there, beside this script.",
+    )
+
+
+def lacks_authorities() -> bool:
+    """Whether Python's own place for them is empty, as python.org's for macOS leaves it."""
+    places = ssl.get_default_verify_paths()
+    return places.cafile is None and not (places.capath and os.listdir(places.capath))
+
+
+# --- handouts/client/server_address.py ----------------------------------------------------
+#
+# The queue's address, as auth.json and --server say it.
+
+
+FORM = re.compile(
+    r"https://(\[[0-9a-f:.]+\]|[^\s/?#@\\\[\]:]+)(?::([0-9]*))?((?:/[a-z0-9_.~-]*)*)", re.IGNORECASE
+)
+NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+MAX_SHOWN, MAX_NAME, MAX_PORT = 60, 253, 65535
+
+
+class Address:
+    """Host, port, and the path below which the queue is, "" or such as "/telerun"."""
+
+    def __init__(self, host: str, port: int, base: str) -> None:
+        self.host = host
+        self.port = port
+        self.base = base
+
+
+def read_address(text: str) -> Address:
+    """Takes it apart. Raises BadSetup, whose words repeat nothing that may be a password."""
+    found = FORM.fullmatch(text.strip())
+    why = trouble_with_address(text.strip()) or ("" if found else "such as https://queue:4443")
+    if why or not found:
+        raise BadSetup(
+            f"The server {shown_address(text)} is not of the form https://host:port: {why}."
+        )
+    return Address(host_of(found[1]), int(found[2] or 443), found[3].rstrip("/"))
+
+
+def trouble_with_address(text: str) -> str:
+    """What is wrong with it, in words; "" if nothing is, or nothing that has words."""
+    found = FORM.fullmatch(text)
+    if not text:
+        return "it is empty"
+    if any(one.isspace() or not one.isprintable() for one in text):
+        return "it has a blank or a control character"
+    if "@" in text:
+        return "leave out the name or password before @"
+    if "?" in text or "#" in text:
+        return "leave out what begins with ? or #"
+    if text.lower().startswith("http:"):
+        return "say https in place of http"
+    if "://" not in text:
+        return "put https:// before it"
+    if found and found[2] and not 0 < int(found[2][:9]) <= MAX_PORT:
+        return f"a port is a number from 1 to {MAX_PORT}"
+    return "that is no name of a host" if found and not host_of(found[1]) else ""
+
+
+def host_of(text: str) -> str:
+    """The host as the system and certificates know it; "" if there can be none of that name."""
+    try:
+        if text.startswith("["):
+            socket.inet_pton(socket.AF_INET6, text[1:-1])
+            return text[1:-1]
+        name = text if text.isascii() else text.encode("idna").decode()
+    except (OSError, UnicodeError):
+        return ""
+    name = name[:-1] if name.endswith(".") else name  # which no certificate has
+    return name if len(name) <= MAX_NAME and NAME.fullmatch(name) else ""
+
+
+def shown_address(text: str) -> str:
+    """As much of it as is no secret."""
+    kept = re.split(r"[?#]", text.rpartition("@")[2])[0]
+    shown = ascii(kept)[1:-1]
+    return f"'{shown[:MAX_SHOWN]}{'...' if shown[:MAX_SHOWN] != text else ''}'"
+
+
 # --- handouts/client/connection.py --------------------------------------------------------
 #
 # The connection to the queue: HTTPS, kept alive, checked certificates, JSON.
 
 
-VERSION = "1"
+VERSION = "1.1"
+PARTIAL_CHAIN = 0x80000  # OpenSSL's; Python has a name for it from 3.10 on
 CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
@@ -356,21 +566,16 @@ class Queue:
 
     def __init__(self, auth: Auth) -> None:
         """Opens nothing yet. Raises BadSetup for a bad address or certificate file."""
-        url = urllib.parse.urlsplit(auth.server)
-        try:
-            self._port = url.port or 443
-        except ValueError:
-            self._port = 0
-        if url.scheme != "https" or not url.hostname or not self._port:
-            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
-        self.server = auth.server
-        self._host = url.hostname
-        self._base = url.path.rstrip("/") + "/api/v1"
+        self.address = read_address(auth.server)
+        self.server = auth.server.strip().rstrip("/")
+        self._base = self.address.base + "/api/v1"
         self._headers = {
             "Authorization": "Bearer " + auth.token,
             "Content-Type": "application/json",
             "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
+        if auth.is_user:  # the queue refuses a token that is somebody else's
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
@@ -389,6 +594,8 @@ class Queue:
                 self._context.load_verify_locations(str(certificate))
             except (OSError, ssl.SSLError):
                 raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
+        if self._certificates:  # each is trusted by itself, whoever signed it
+            self._context.verify_flags |= PARTIAL_CHAIN
 
     def request(
         self,
@@ -433,9 +640,9 @@ class Queue:
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             self.close()
+            what, mend = why_untrusted(error, self._certificates, HERE)
             raise Untrusted(
-                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
-                "Is server.cert the one from the course staff, and the server's name right?"
+                f"The certificate of {self.server} is not trusted: {what} {mend}", what, mend
             ) from None
         except LOST as error:
             raise self._lost(error, is_open) from None
@@ -466,7 +673,10 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
+            self.address.host,
+            self.address.port,
+            timeout=min(timeout, CONNECT_SECONDS),
+            context=self._context,
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate
@@ -614,6 +824,84 @@ def quoted(word: str) -> str:
     return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
 
 
+# --- handouts/submit/auth_place.py --------------------------------------------------------
+#
+# Where auth.json is: beside this script, or in the user's own folder for settings.
+
+
+BESIDE = HERE / "auth.json"
+
+
+def own_folder() -> Path:
+    """Such as ~/.config/telerun, where `--login` keeps what it gets."""
+    place = os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME", "")
+    if os.path.isabs(place):
+        return Path(place, "telerun")
+    return Path(os.path.expanduser("~"), ".config", "telerun")
+
+
+def auth_file(given: Path | None) -> Path:
+    """The file that says who this is. Raises BadSetup where there is none."""
+    own = own_folder() / "auth.json"
+    for path in [given] if given else [BESIDE, own]:
+        if os.path.lexists(path):
+            return path
+    if given:
+        raise BadSetup(f"There is no {given}. To log in: {as_typed('--login')}")
+    raise BadSetup(
+        f"There is no auth.json, neither {BESIDE} nor {own}. With the log-in code from the course "
+        f"staff, say: {as_typed('--login')}"
+    )
+
+
+# --- handouts/submit/left_out.py ----------------------------------------------------------
+#
+# What of a program's output the queue does not have.
+
+
+NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
+FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
+HEAD_SHARE = 0.75  # of what is kept of a log stands before the note
+LEAST_KEPT = 64  # bytes of a log
+
+
+def what_is_left_out(job: dict[str, Any]) -> str:
+    """Such as "16 of 40 files and 19.6 MiB of output were left out"; "" for nothing."""
+    result = job["result"] or {}
+    files, missing = files_left_out(result)
+    told = [f"{missing} of {files} file{'' if files == 1 else 's'}"] if missing else []
+    printed = 0 if job["outcome"] == "output_exceeded" else printed_left_out(result)
+    if printed:
+        told.append(f"{in_size(printed)} of output")
+    is_one = len(told) == 1 and (printed or missing == 1)
+    return f"{' and '.join(told)} {'was' if is_one else 'were'} left out" if told else ""
+
+
+def files_left_out(result: dict[str, Any]) -> tuple[int, int]:
+    """How many files the program left, and how many of them did not come back."""
+    details = result.get("details")
+    details = details if isinstance(details, dict) else {}
+    named, more = details.get("files_left_out"), details.get("more_files_left_out")
+    missing = len(named) if isinstance(named, list) else 0
+    missing += more if isinstance(more, int) else 0
+    files = result.get("files")
+    return missing + (len(files) if isinstance(files, list) else 0), missing
+
+
+def printed_left_out(result: dict[str, Any]) -> int:
+    """How many bytes of what the program printed are not in its log.
+
+    A program may print what looks like an executor's note; that stands elsewhere.
+    """
+    log = str(result.get("execute_log") or "").encode("utf-8", "surrogateescape")
+    for note in FOUND_NOTE.finditer(log):
+        before, after = note.start(), len(log) - note.end() - 1
+        is_share = before == int((before + after) * HEAD_SHARE)
+        if is_share and before + after >= LEAST_KEPT:
+            return int(note[1])
+    return 0
+
+
 # --- handouts/submit/moments.py -----------------------------------------------------------
 #
 # When something was, and when something will be, in words.
@@ -625,6 +913,12 @@ MOST_OF_UNIT = 100  # then the next one
 
 def start_in_words(job: dict[str, Any]) -> str:
     """Such as ", starts in about 2-4 min"; "" where the queue says nothing of it."""
+    when = when_it_starts(job)
+    return f", starts {when}" if when else ""
+
+
+def when_it_starts(job: dict[str, Any], passed: float = 0.0) -> str:
+    """Such as "in about 2-4 min", so many seconds after the queue has said so; or ""."""
     expected = job.get("expected_start")
     try:
         low, high = float(expected["from_seconds"]), float(expected["to_seconds"])
@@ -632,11 +926,32 @@ def start_in_words(job: dict[str, Any]) -> str:
         return ""
     if not 0 <= low <= high < 1e7:
         return ""
+    if passed and passed >= high:
+        return "any moment"
+    low, high = max(0.0, low - passed), high - passed
     seconds, unit = next((u for u in UNITS if high < MOST_OF_UNIT * u[0]), UNITS[-1])
     first, last = int(low // seconds), max(1, -int(-high // seconds))
     if first == 0:
-        return f", starts within {last} {unit}"
-    return f", starts in about {first}{'' if first == last else f'-{last}'} {unit}"
+        return f"within {last} {unit}"
+    return f"in about {first}{'' if first == last else f'-{last}'} {unit}"
+
+
+def clock(seconds: float) -> str:
+    """Such as "0:07" or "1:02:07"."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def in_time(seconds: float) -> str:
+    """How long something took, such as "420 ms" or "1 min 15 s"."""
+    if seconds >= 60:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds >= 0.9995:
+        return f"{seconds:.2f} s"
+    if seconds >= 0.0009995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds * 1e6:.0f} µs"
 
 
 def since_in_words(timestamp: Any) -> str:
@@ -665,7 +980,9 @@ def since_in_words(timestamp: Any) -> str:
 # Text that is safe to print on a terminal, whoever wrote it.
 
 
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def printable(text: str) -> str:
@@ -673,9 +990,9 @@ def printable(text: str) -> str:
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-# --- handouts/submit/job_lines.py ---------------------------------------------------------
+# --- handouts/submit/ending_lines.py ------------------------------------------------------
 #
-# What is said of a job, each in one line.
+# What became of a job, each in one line.
 
 
 EXPLAINED = {
@@ -686,11 +1003,6 @@ EXPLAINED = {
     "runtime_timeout": "ran too long and was stopped",
     "memory_exceeded": "used too much memory and was stopped",
     "output_exceeded": "printed too much and was stopped",
-}
-WAITS = {
-    "paused": ", but the queue is paused",
-    "held": ", but the course staff hold it back",
-    "data": ", its data is on the way",
 }
 # As Linux numbers them; the student's system may have others.
 SIGNALS = {
@@ -707,57 +1019,6 @@ SIGNALS = {
 }
 
 
-def is_over(job: dict[str, Any]) -> bool:
-    """Whether nothing will happen to it any more."""
-    return job["state"] not in ("queued", "running")
-
-
-def status_line(job: dict[str, Any]) -> str:
-    """What the job is waiting for, in a line."""
-    head = f"Job {job['id']}: "
-    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
-    again = f" (again: {lost[-1]['executor']} was lost)" if lost else ""
-    if job["state"] == "queued":
-        place = job.get("queue_position")
-        ahead = "next in the queue" if place == 1 else f"position {place} in the queue"
-        return head + printable("waiting, " + ahead + what_it_waits_for(job)) + again
-    wanted = "its turn" if job.get("platform") == "cpu" else "a GPU"
-    doing = {
-        "compiling": "compiling",
-        "waiting": f"compiled, waiting for {wanted}",
-        "executing": "running",
-    }.get(job.get("phase"), "running")
-    place = job.get("queue_position")
-    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
-    stop = ", being cancelled" if job.get("cancel_requested_at") else ""
-    return head + doing + " on " + printable(str(job.get("executor"))) + later + stop + again
-
-
-def what_changes(job: dict[str, Any]) -> list[Any]:
-    """What a new status line is worth: all in it but the times."""
-    keys = ("id", "state", "phase", "executor", "queue_position", "waiting_for")
-    return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
-
-
-def what_it_waits_for(job: dict[str, Any]) -> str:
-    """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
-    if job.get("waiting_for") == "no-executor":
-        platform = str(job.get("platform") or "")
-        host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
-        since = since_in_words(job.get("no_executor_since"))
-        return f", but no {host} {'has been' if since else 'is'} connected{since}"
-    return WAITS.get(str(job.get("waiting_for")), "") + when_its_turn_comes(job)
-
-
-def when_its_turn_comes(job: dict[str, Any]) -> str:
-    """After how many jobs, and when, as far as the queue can tell."""
-    count = job.get("jobs_before")
-    if not isinstance(count, int) or count < 1:
-        return start_in_words(job)
-    first = "1 job ends" if count == 1 else f"{count} jobs end"
-    return f", {first} first{start_in_words(job)}"
-
-
 def attempt_line(attempt: dict[str, Any]) -> str:
     """How an attempt without a result ended."""
     ended = attempt.get("ending") or "open"
@@ -769,7 +1030,8 @@ def ending_line(job: dict[str, Any]) -> str:
     """What became of the job, in a line."""
     head = f"--- job {job['id']} "
     if job["state"] == "cancelled":
-        return head + "was cancelled ---"
+        by = job.get("replaced_by")
+        return head + (f"was replaced by your job {by} ---" if by else "was cancelled ---")
     if job["state"] == "failed":
         tries = len(job.get("attempts", []))
         return (
@@ -778,20 +1040,43 @@ def ending_line(job: dict[str, Any]) -> str:
         )
     result = job["result"]
     words = EXPLAINED.get(job["outcome"], str(job["outcome"])) + why_it_ended(result)
-    times = [
-        f"{verb} in {result[key]:.2f} s"
-        for verb, key in (("compiled", "compile_seconds"), ("ran", "execute_seconds"))
-        if result.get(key) is not None
-    ]
-    if (result.get("details") or {}).get("compiled_before"):
-        times[:1] = ["compiled before"]
-    where = "on " + printable(str(job.get("executor")))
-    return head + words + ": " + ", ".join([*times, where]) + " ---"
+    missing = what_is_left_out(job)
+    if missing:
+        words += (", but " if job["outcome"] == "succeeded" else ", and ") + missing
+    return head + printable(f"{words}: {', '.join(how_it_went(job))} ---")
+
+
+def how_it_went(job: dict[str, Any]) -> list[str]:
+    """How long it took, what it needed and where it ran, as far as the result says so."""
+    result = job["result"]
+    details = details_of(result)
+    compiled, ran = result.get("compile_seconds"), result.get("execute_seconds")
+    told = []
+    if job.get("cached") or details.get("compiled_before"):
+        told.append("compiled before (cached)")
+    elif compiled:
+        has_program = not job["outcome"].startswith("compile")
+        told.append(f"{'compiled in' if has_program else 'the compiler took'} {in_time(compiled)}")
+    if ran is not None:
+        told.append(f"ran in {in_time(ran)}")
+    memory = details.get("execute_memory_bytes")
+    if isinstance(memory, int) and memory > 0:
+        told.append(f"peak memory {in_size(memory)}")
+    gpu = details.get("gpu")
+    name = str(gpu.get("name") or "") if isinstance(gpu, dict) else ""
+    kind = f" ({name[7:] if name.startswith('NVIDIA ') else name})" if name else ""
+    return [*told, f"on {job.get('executor')}{kind}"]
+
+
+def details_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What else the executor said."""
+    details = result.get("details")
+    return details if isinstance(details, dict) else {}
 
 
 def why_it_ended(result: dict[str, Any]) -> str:
     """The limit, signal or exit status that a result has, in parentheses; "" if it has none."""
-    limit = (result.get("details") or {}).get("limit")
+    limit = details_of(result).get("limit")
     if limit:
         return f" (limit: {printable(str(limit))})"
     if result.get("signal"):
@@ -805,6 +1090,112 @@ def signal_name(number: int) -> str:
     """Such as ", SIGSEGV" for 11, as Linux numbers them; "" for a signal without a name here."""
     name = SIGNALS.get(number)
     return f", {name}" if name else ""
+
+
+# --- handouts/submit/job_lines.py ---------------------------------------------------------
+#
+# What is said of a job, each in one line.
+
+
+WAITS = {
+    "paused": "the queue is paused",
+    "held": "the course staff hold it back",
+    "data": "its data is on the way",
+}
+
+
+def is_over(job: dict[str, Any]) -> bool:
+    """Whether nothing will happen to it any more."""
+    return job["state"] not in ("queued", "running")
+
+
+def status_line(job: dict[str, Any]) -> str:
+    """What the job is waiting for, in a line."""
+    head = f"Job {job['id']}: "
+    lost = lost_before(job)
+    again = f" ({lost})" if lost else ""
+    if job["state"] == "queued":
+        place = place_in_words(job, "position {} in the queue")
+        return head + printable(f"waiting, {place}" + what_it_waits_for(job)) + printable(again)
+    doing = {
+        "compiling": "compiling",
+        "waiting": f"compiled, waiting for {wanted_place(job)}",
+        "executing": "running",
+    }.get(job.get("phase"), "running")
+    place = job.get("queue_position")
+    later = (f", position {place}" if place else "") + when_its_turn_comes(job)
+    stop = ", being cancelled" if job.get("cancel_requested_at") else ""
+    return head + printable(f"{doing} on {job.get('executor')}{later}{stop}{again}")
+
+
+def what_changes(job: dict[str, Any]) -> list[Any]:
+    """What a new status line is worth at once: all in it but the place and the times."""
+    keys = ("id", "state", "phase", "executor", "waiting_for")
+    return [*map(job.get, keys), job.get("cancel_requested_at"), len(job.get("attempts", []))]
+
+
+def lost_before(job: dict[str, Any]) -> str:
+    """Which host was lost with it, "" if none was."""
+    lost = [a for a in job.get("attempts", []) if a.get("ending") in ("expired", "released")]
+    return f"again: {lost[-1]['executor']} was lost" if lost else ""
+
+
+def wanted_place(job: dict[str, Any]) -> str:
+    """What a job waits for that is compiled."""
+    return "its turn" if job.get("platform") == "cpu" else "a GPU"
+
+
+def place_in_words(job: dict[str, Any], form: str = "") -> str:
+    """Its place among those that wait: "next in the queue" only if nothing runs before it either.
+
+    `form`: how another place is said; else as "4th of 9".
+    """
+    place, before, length = map(job.get, ("queue_position", "jobs_before", "queue_length"))
+    if place == 1 and not (isinstance(before, int) and before > 0):
+        return "next in the queue"
+    if form or not isinstance(place, int):
+        return (form or "place {} in the queue").format(place)
+    rest = f"of {max(place, length)}" if isinstance(length, int) else "in the queue"
+    return f"{ordinal(place)} {rest}"
+
+
+def ordinal(number: int) -> str:
+    """Such as "4th"."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10)
+    return f"{number}{ending or 'th'}"
+
+
+def what_it_waits_for(job: dict[str, Any]) -> str:
+    """Why a queued job does not run yet, to come after its place; "" for its turn alone."""
+    missing = missing_host(job, " has been connected")
+    if missing:
+        return f", but {missing}"
+    reason = WAITS.get(str(job.get("waiting_for")))
+    return (f", but {reason}" if reason else "") + when_its_turn_comes(job)
+
+
+def missing_host(job: dict[str, Any], how: str = "") -> str:
+    """That no host is there for it, and since when; "" if that is not why it waits."""
+    if job.get("waiting_for") != "no-executor":
+        return ""
+    platform = str(job.get("platform") or "")
+    host = "GPU host" if platform == "cuda" else f"host for {platform}" if platform else "host"
+    since = since_in_words(job.get("no_executor_since"))
+    return f"no {host}{how}{since}" if since else f"no {host} is connected"
+
+
+def when_its_turn_comes(job: dict[str, Any]) -> str:
+    """After how many jobs, and when, as far as the queue can tell."""
+    first = ends_first(job)
+    return (f", {first}" if first else "") + start_in_words(job)
+
+
+def ends_first(job: dict[str, Any]) -> str:
+    """How many jobs end before it runs; "" for none, or where the queue cannot tell."""
+    count = job.get("jobs_before")
+    if not isinstance(count, int) or count < 1:
+        return ""
+    return "1 job ends first" if count == 1 else f"{count} jobs end first"
 
 
 # --- handouts/submit/listing.py -----------------------------------------------------------
@@ -860,12 +1251,8 @@ def state_in_words(job: dict[str, Any]) -> str:
 
 
 def seconds_in_words(seconds: Any) -> str:
-    """Such as "60 s", "1.31 s" or "4 ms"; "" where there is no number."""
-    if not isinstance(seconds, (int, float)) or not seconds >= 0:
-        return ""
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"
+    """Such as "1.31 s"; "" where there is no number."""
+    return in_time(seconds) if isinstance(seconds, (int, float)) and seconds >= 0 else ""
 
 
 def ago(timestamp: Any) -> str:
@@ -937,7 +1324,7 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["ran in", *(seconds_in_words(r.get("execute_seconds")) for r in (one, other))],
         ["memory", memory_of(one), memory_of(other)],
         ["GPU", gpu_name(one), gpu_name(other)],
-        ["host", host_of(first), host_of(second)],
+        ["host", host_that_ran(first), host_that_ran(second)],
     ]
     rows = [[row[0], *(cell or "-" for cell in row[1:])] for row in rows if any(row[1:])]
     room = (terminal_width() - FIRST_COLUMN) // 2  # for each job
@@ -969,7 +1356,7 @@ def name_of(job: dict[str, Any]) -> str:
     return printable(" ".join(words)).replace("\n", " ")
 
 
-def host_of(job: dict[str, Any]) -> str:
+def host_that_ran(job: dict[str, Any]) -> str:
     return printable(str(job.get("executor") or ""))
 
 
@@ -1051,6 +1438,27 @@ def delays(minimum: float = 0.5, maximum: float = 10.0) -> Iterator[float]:
         jitter = os.urandom(1)[0] / 255  # to import random would take longer
         yield minimum * (0.5 + jitter / 2)
         minimum = min(maximum, minimum * 2)
+
+
+# --- handouts/submit/client_versions.py ---------------------------------------------------
+#
+# Which submit.py is newer: this one, or the one that the queue hands out.
+
+
+VERSION_HEADER = "telerun-client-version"
+
+
+def numbers_of(version: Any) -> tuple[int, ...]:
+    """To compare versions by; empty for what is none."""
+    found = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}", str(version))
+    return tuple(int(part) for part in str(version).split(".")) if found else ()
+
+
+def hint_at_newer(answer: Answer, server: str) -> str:
+    """A line about the newer submit.py that the queue has; "" if it has none."""
+    if numbers_of(answer.headers.get(VERSION_HEADER)) > numbers_of(VERSION):
+        return f"A newer submit.py is at {server}/submit.py"
+    return ""
 
 
 # --- handouts/submit/turns.py -------------------------------------------------------------
@@ -1308,21 +1716,385 @@ class Events:
         return parsed
 
 
+# --- handouts/submit/compile_log.py -------------------------------------------------------
+#
+# A compiler's log: with the student's own paths, and its errors in a line.
+
+
+# Every file is compiled as "./NAME", seen from the folder of the main one.
+OWN_PATH = re.compile(rb'^((?:In file included |  +)from |\d+ errors? .*?"|)\./', re.MULTILINE)
+NVCC_PLACE = re.compile(rb"^([^\n()]{1,4096})\((\d{1,9})\)(?=: )", re.MULTILINE)
+# With a place; of ptxas, nvlink and nvcc; of the linker; of another compiler as a whole.
+ERRORS = r"""
+      ^ (?P<place> (?: [A-Za-z] : )? [^\n:]{1,4096} : \d+ ) (?: :\d+ )? :[ ]
+        (?: catastrophic[ ] | internal[ ] | fatal[ ] )? error (?: [ ]\#[\w-]+ )? :[ ] (?P<words>.*)
+    | ^ (?: ptxas | nvlink | nvcc ) [ ] (?: [^\n;]* ;[ ] )? (?: error | fatal ) \s* :[ ]
+        (?! Ptx[ ]assembly[ ]aborted ) (?P<tool>.*)
+    | ^ [^\n]*? (?P<linker> undefined[ ]reference[ ]to .* | multiple[ ]definition[ ]of [^\n;]*
+        | cannot[ ]find[ ]-l .* )
+    | ^ (?: cc1\w* | [\w-]*\+\+ | gcc | cc | as | clang ) :[ ]
+        (?: fatal[ ] )? error:[ ] (?P<whole>.*)
+"""
+STOPPED = re.compile("^Error limit reached|too many errors", re.MULTILINE)
+
+
+class OwnPaths:
+    """Writes the paths as the student typed them, in pieces that may be cut anywhere."""
+
+    def __init__(self, folder: str = "") -> None:
+        """`folder`: what was typed before the main file's name, with its slash."""
+        self._folder = folder.encode("utf-8", "surrogateescape")
+        self._held = b""  # a line without an end
+
+    def take(self, data: bytes, is_last: bool = False) -> bytes:
+        """The next whole lines; at last what is left."""
+        lines, end, self._held = (self._held + data).rpartition(b"\n")
+        if is_last:
+            lines, self._held = lines + end + self._held, b""
+            return self.of(lines)
+        return self.of(lines + end)
+
+    def of(self, log: bytes) -> bytes:
+        """As "src/err1.cu:4: error: …", which terminals and editors open."""
+        log = OWN_PATH.sub(lambda found: found[1] + self._folder, log)
+        return NVCC_PLACE.sub(rb"\1:\2", log)
+
+
+def errors_in_a_line(log: str, paths: OwnPaths) -> str:
+    """How many errors a log has, and the first; "" if there is none that is known as one."""
+    text = paths.of(log.encode("utf-8", "surrogateescape")).decode("utf-8", "backslashreplace")
+    found = list(
+        dict.fromkeys(map(error_in_words, re.finditer(ERRORS, text, re.MULTILINE | re.VERBOSE)))
+    )
+    if len(found) < 2:
+        return f"✗ 1 error: {found[0]}" if found else ""
+    more = " or more" if STOPPED.search(text) else ""
+    return f"✗ {len(found)}{more} errors; the first: {found[0]}"
+
+
+def error_in_words(error: re.Match[str]) -> str:
+    """An error's place, if it has one, and its words."""
+    if error["place"]:
+        return f"{error['place']}: {error['words']}"
+    return str(error["tool"] or error["linker"] or error["whole"])
+
+
+# --- handouts/submit/notices.py -----------------------------------------------------------
+#
+# Lines on standard error that are no errors: --quiet leaves them out.
+
+
+_silenced: list[bool] = []
+
+
+def be_quiet() -> None:
+    """From now on only errors are said."""
+    _silenced.append(True)
+
+
+def is_quiet() -> bool:
+    return bool(_silenced)
+
+
+def notice(message: str) -> None:
+    """One line on standard error, unless nothing but errors is wanted there."""
+    if not _silenced:
+        warn(message)
+
+
+# --- handouts/submit/terminals.py ---------------------------------------------------------
+#
+# What an output can show: lines that are written anew, colours, more than ASCII.
+
+
+RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
+PLAIN = "\x1b[0m"
+USUAL_COLUMNS = 80
+WIDEST_TEXT = 100
+# What stands for characters of ours where the encoding has none of them; no wider than they are.
+IN_ASCII = {
+    "·": "-",
+    "…": "~",
+    "○": "o",
+    "◐": "+",
+    "●": "*",
+    "✗": "x",
+    "µ": "u",
+}
+SHOWS_ESCAPES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING of a console of Windows
+
+
+class Look:
+    """How lines of ours look on an output."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.is_terminal = bool(stream.isatty())
+        self.takes_escapes = self.is_terminal and takes_escapes(stream)
+        self.has_colours = self.takes_escapes and not os.environ.get("NO_COLOR")
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is at this moment."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
+        except (OSError, ValueError):
+            return USUAL_COLUMNS
+
+    def coloured(self, text: str, colour: str) -> str:
+        """The text in that colour, where colours are wanted."""
+        return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
+
+    def wrapped(self, text: str) -> str:
+        """The text in lines of whole words, on a terminal."""
+        if not self.is_terminal or width_of(text) <= self.columns:
+            return text
+        import textwrap  # only here, since it takes time to import
+
+        width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+
+    def encodable(self, text: str) -> str:
+        """The text in characters that the output has, as far as they are ours."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            for character, instead in IN_ASCII.items():
+                text = text.replace(character, instead)
+        return text
+
+    def encoded(self, text: str) -> bytes:
+        """The text in the output's encoding; what that lacks is spelled out."""
+        return self.encodable(text).encode(self.encoding, "backslashreplace")
+
+
+def takes_escapes(stream: Any) -> bool:
+    """Whether a terminal understands escape sequences."""
+    if os.name == "nt":
+        return os.environ.get("TERM") != "dumb" and turn_escapes_on(stream)
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def turn_escapes_on(stream: Any) -> bool:
+    """On Windows a console has to be told; whether it understands them now."""
+    import ctypes  # only here, since it takes time to import
+
+    try:
+        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+        kernel.GetStdHandle.restype = ctypes.c_void_p
+        handle = ctypes.c_void_p(kernel.GetStdHandle(-10 - stream.fileno()))
+        mode = ctypes.c_ulong()
+        return bool(
+            kernel.GetConsoleMode(handle, ctypes.byref(mode))
+            and kernel.SetConsoleMode(handle, mode.value | SHOWS_ESCAPES)
+        )
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def width_of(text: str) -> int:
+    """How many columns the text takes, if it has no control characters."""
+    if all(character < "\u0300" or character in IN_ASCII for character in text):
+        return len(text)
+    import unicodedata  # only here, since it takes time to import
+
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """The text, or as much of it as fits with an ellipsis at its end."""
+    if width_of(text) <= columns:
+        return text
+    while text and width_of(text) > columns - 1:
+        text = text[:-1]
+    return text + "…" if columns > 0 else ""
+
+
+# --- handouts/submit/status_line.py -------------------------------------------------------
+#
+# A line below all others that is written anew each second, while something is waited for.
+
+
+TICK_SECONDS = 0.5  # half of what it counts in, so that no second is passed over
+ERASE = "\r\x1b[K"
+
+
+class StatusLine:
+    """On standard error, if that is a terminal that can do it.
+
+    Who writes to the terminal holds `lock`, and erases the line first.
+    """
+
+    def __init__(self) -> None:
+        self.look = Look(sys.stderr)
+        self.is_used = self.look.takes_escapes and not is_quiet()
+        self.lock = _thread.RLock()
+        self.is_hidden = False  # the cursor stands in a line of the program's
+        self._words: Callable[[int], str] | None = None
+        self._drawn = ""
+        self._ticks = False
+
+    def show(self, words: Callable[[int], str]) -> None:
+        """From now on what `words` says, which is given the width of the terminal."""
+        with self.lock:
+            self._words = words
+            self.draw()
+            if self.is_used and not self._ticks:
+                self._ticks = True
+                _thread.start_new_thread(self._tick, ())
+
+    def end(self) -> None:
+        """There is nothing to wait for any more, or something else is to be said."""
+        with self.lock:
+            self._words = None
+            self.erase()
+
+    def erase(self) -> None:
+        """Leaves the cursor at the beginning of an empty line, if the line was drawn."""
+        if self._drawn:
+            self._drawn = ""
+            self._write(ERASE)
+
+    def draw(self) -> None:
+        """Draws the line, as far as it is to be seen and says something else than it does."""
+        if not self.is_used or self._words is None or self.is_hidden or not in_foreground():
+            return
+        text = self.look.encodable(self._words(self.look.columns))
+        if text != self._drawn:
+            self._drawn = text
+            self._write(f"\r{text}\x1b[K")
+
+    def _tick(self) -> None:
+        while True:
+            time.sleep(TICK_SECONDS)
+            with self.lock:
+                if self._words is None or not self.is_used:
+                    self._ticks = False
+                    return
+                self.draw()
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):  # nobody reads it
+            self.is_used = False
+
+
+def in_foreground() -> bool:
+    """Whether the terminal is this program's, not that of the shell that started it."""
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):  # Windows; or it is no terminal of its session
+        return True
+
+
+# --- handouts/submit/terminal_text.py -----------------------------------------------------
+#
+# What a program prints, made safe for a terminal.
+#
+# Colours pass (SGR, which changes no more than how the text that follows looks), and a carriage
+# return or backspace acts within the line. All else that would move the cursor, change the terminal
+# or turn the text around is spelled out.
+
+
+COLOUR = r"\x1b\[[0-9;:]{0,64}m"
+TOKEN = re.compile(f"({COLOUR})|([^{CONTROL.pattern[1:-1]}\n]+)|(.)", re.DOTALL)
+# What may go on to be one, at the end of a piece.
+BEGUN = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
+RESETS = re.compile(r"\x1b\[0*(?:[;:]|m)")
+MOST_COLOURS = 32  # changes in force at once; whoever makes more loses the first
+
+
+class TerminalText:
+    """The text of one log after another, in pieces that may be cut anywhere."""
+
+    def __init__(self, takes_escapes: bool) -> None:
+        """Where the terminal takes no escape sequences, all are spelled out."""
+        self._takes_escapes = takes_escapes
+        self.in_line = False  # the last line has no end yet
+        self.colours: list[str] = []  # the sequences that are in force at its end
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._held = ""  # the beginning of a sequence
+        self._cells = 0  # as far as a backspace may go back
+
+    def take(self, data: bytes, is_last: bool = False) -> str:
+        """The next piece as it may be shown; the last one leaves nothing half done."""
+        text = self._held + self._decoder.decode(data, is_last)
+        begun = None if is_last else BEGUN.search(text)
+        self._held = begun[0] if begun else ""
+        text = text[: len(text) - len(self._held)]
+        if not self._takes_escapes:
+            text = printable(text)
+        if CONTROL.search(text):
+            return TOKEN.sub(self._shown, text)
+        *before, line = text.split("\n")
+        if before:
+            self.begin_line()
+        self._add(line)
+        return text
+
+    def begin_line(self) -> None:
+        """The cursor stands at the beginning of a line."""
+        self.in_line, self._cells = False, 0
+
+    def _shown(self, token: re.Match[str]) -> str:
+        colour, run, single = token.groups()
+        if colour:
+            self._colour(colour)
+        elif run:
+            self._add(run)
+        elif single == "\n":
+            self.begin_line()
+        elif single == "\r":
+            self._cells = 0
+        elif single == "\b":
+            if not self._cells:
+                return ""
+            self._cells -= 1
+        else:
+            run = printable(single)
+            self._add(run)
+            return run
+        return token[0]
+
+    def _add(self, run: str) -> None:
+        if run:
+            # A character that takes two columns or a tab counts as one: a backspace less.
+            self._cells += len(run) if run.isascii() else min(len(run), width_of(run))
+            self.in_line = True
+
+    def _colour(self, sequence: str) -> None:
+        if RESETS.match(sequence):
+            self.colours = []
+        if not re.fullmatch(r"\x1b\[0*m", sequence):
+            self.colours = [*self.colours[1 - MOST_COLOURS :], sequence]
+
+
 # --- handouts/submit/screen.py ------------------------------------------------------------
 #
 # Standard output, to which goes what came of a job: byte for byte into a file or pipe, made safe
-# for a terminal.
+# for a terminal. And the lines on standard error while it is written.
 
 
 class Screen:
     """What is written is seen at once. That nobody reads it is no reason to stop."""
 
     def __init__(self) -> None:
-        self.is_terminal = sys.stdout.isatty()
+        self.look = Look(sys.stdout)
+        self.is_terminal = self.look.is_terminal
         self.has_failed = False  # something could not be written, and somebody wanted it
+        self.status = StatusLine()
         self._is_closed = False
         self._in_line = False  # the last line has no end yet
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._is_coloured = False  # by the program
+        self._text = TerminalText(self.look.takes_escapes) if self.is_terminal else None
 
     def mute(self) -> None:
         """Nothing more goes to standard output."""
@@ -1330,40 +2102,94 @@ class Screen:
 
     def write(self, data: bytes, is_last: bool = False) -> None:
         """A piece of a log; the last one leaves no character half done."""
-        if self.is_terminal:
-            text = printable(self._decoder.decode(data, is_last))
-            data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-        if data:
-            self._in_line = not data.endswith(b"\n")
-            self._put(sys.stdout.buffer.write, data)
+        with self.status.lock:
+            self._write(data, is_last)
+            self.status.draw()
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, colour: str = DIM) -> None:
         """A line of our own."""
-        self.end_line()
-        self._put(sys.stdout.write, text + "\n")
+        with self.status.lock:
+            self._end_line()
+            self._put(self.look.encoded(self.look.coloured(text, colour) + "\n"))
+            self.status.draw()
 
     def end_line(self) -> None:
         """What comes next begins a line, here and on standard error."""
-        self.write(b"", is_last=True)
-        if self._in_line:
-            self.write(b"\n")
+        with self.status.lock:
+            self._end_line()
 
     def begin_line(self) -> None:
-        """Before a line on standard error, which may be the same terminal."""
+        """Before lines on standard error, which may be the same terminal; ends the status line."""
+        with self.status.lock:
+            self.status.end()
+            self._begin_line()
+
+    def warn(self, message: str, colour: str = "") -> None:
+        """A line on standard error."""
+        with self.status.lock:
+            self.status.erase()
+            self._begin_line()
+            warn(self.status.look.coloured(self.status.look.encodable(message), colour))
+            self.status.draw()
+
+    def show_status(self, words: Callable[[int], str]) -> None:
+        """See StatusLine.show."""
+        self.status.show(words)
+
+    def _write(self, data: bytes, is_last: bool) -> None:
+        if self._text is None:
+            in_line = self._in_line if not data else not data.endswith(b"\n")
+        else:
+            data = self._shown(self._text, data, is_last)
+            in_line = self._text.in_line
+        self._put(data)
+        self._in_line = in_line
+        self.status.is_hidden = in_line and self.is_terminal
+
+    def _shown(self, text: TerminalText, data: bytes, is_last: bool) -> bytes:
+        """A piece as the terminal gets it. Where a line begins the terminal is in no colour, so
+        that lines of ours can come between; the program's then goes on in its own."""
+        before = text.colours
+        shown = text.take(data, is_last)
+        if not shown:
+            return b""
+        if not self._is_coloured:
+            shown = "".join(before) + shown
+        self._is_coloured = bool(text.colours) and text.in_line
+        if text.colours and not text.in_line:
+            shown += PLAIN
+        return shown.encode(self.look.encoding, "backslashreplace")
+
+    def _end_line(self) -> None:
+        self._write(b"", is_last=True)
+        self._uncolour()
+        if self._in_line:
+            self._put(b"\n")
+            self._in_line = self.status.is_hidden = False
+        if self._text is not None:
+            self._text.begin_line()
+            self._text.colours = []
+
+    def _begin_line(self) -> None:
         if self._in_line and self.is_terminal and sys.stderr.isatty():
-            self._in_line = False
+            self._uncolour()
+            self._in_line = self.status.is_hidden = False
+            if self._text is not None:
+                self._text.begin_line()
             warn("")
 
-    def warn(self, message: str) -> None:
-        """A line on standard error."""
-        self.begin_line()
-        warn(message)
+    def _uncolour(self) -> None:
+        if self._is_coloured:
+            self._is_coloured = False
+            self._put(PLAIN.encode())
 
-    def _put(self, write: Callable[[Any], Any], what: Any) -> None:
-        if self._is_closed:
+    def _put(self, data: bytes) -> None:
+        if self._is_closed or not data:
             return
+        if self.is_terminal:
+            self.status.erase()
         try:
-            write(what)
+            sys.stdout.buffer.write(data)
             sys.stdout.flush()
         except OSError as error:
             self._is_closed = True
@@ -1379,8 +2205,6 @@ class Screen:
 
 
 TITLES = {"compile": "compiler", "execute": "program"}
-NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
-FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
 
 
 class Shown:
@@ -1396,6 +2220,7 @@ class Live:
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
+        self.paths = OwnPaths()
         self._attempt = 0
         self._logs = {log: Shown() for log in TITLES}
         self._title = ""
@@ -1424,7 +2249,7 @@ class Live:
         note = NOTE % (offset - shown.end) if offset > shown.end else b""
         shown.end = offset + len(data)
         self._under(TITLES[log])
-        self.screen.write(note + data)
+        self._write(log, note + data)
 
     def look_at(self, job: dict[str, Any]) -> None:
         """Begins anew where the attempt that was shown has ended, and the job waits for another.
@@ -1447,6 +2272,7 @@ class Live:
             for log in TITLES:
                 text = str(logs.get(f"{log}_log") or "")
                 self._complete(log, text.encode("utf-8", "surrogateescape"))
+        self._end_title()
         self.screen.end_line()
 
     def _complete(self, log: str, data: bytes) -> None:
@@ -1458,9 +2284,19 @@ class Live:
             title = f"{title}, from byte {len(shown.whole)} on"
         if rest:
             self._under(title)
-            self.screen.write(rest)
+            self._write(log, rest)
+
+    def _write(self, log: str, data: bytes) -> None:
+        """On a terminal a compiler names files as their student does; a file gets its bytes."""
+        is_changed = log == "compile" and self.screen.is_terminal
+        self.screen.write(self.paths.take(data) if is_changed else data)
+
+    def _end_title(self) -> None:
+        """What was held back of the last line is shown."""
+        self.screen.write(self.paths.take(b"", is_last=True))
 
     def _begin(self, attempt: int) -> None:
+        self._end_title()
         if any(shown.end for shown in self._logs.values()):
             self.screen.line("--- the host was lost: what is above does not count ---")
         self._attempt, self._title = attempt, ""
@@ -1468,6 +2304,7 @@ class Live:
 
     def _under(self, title: str) -> None:
         if title != self._title:
+            self._end_title()
             self.screen.line(f"--- {title} ---")
             self._title = title
 
@@ -1508,29 +2345,6 @@ def rest_of(log: bytes, shown: bytes) -> bytes | None:
         if log.startswith(shown[missing or len(shown) :], end):
             return log[end - missing :]
     return None
-
-
-# --- handouts/submit/notices.py -----------------------------------------------------------
-#
-# Lines on standard error that are no errors: --quiet leaves them out.
-
-
-_silenced: list[bool] = []
-
-
-def be_quiet() -> None:
-    """From now on only errors are said."""
-    _silenced.append(True)
-
-
-def is_quiet() -> bool:
-    return bool(_silenced)
-
-
-def notice(message: str) -> None:
-    """One line on standard error, unless nothing but errors is wanted there."""
-    if not _silenced:
-        warn(message)
 
 
 # --- handouts/submit/stop.py --------------------------------------------------------------
@@ -2082,6 +2896,8 @@ def read_source(path: Path) -> str:
 def read_text(path: Path, shown: str) -> str:
     """The text of a file, which errors call `shown`. Raises Stop."""
     data = read_bytes(path, shown)
+    if is_utf_16(data):
+        raise Stop(WRONG_USAGE, about_utf_16(shown, str(path)))
     if b"\0" in data:
         place = data.index(b"\0")
         raise Stop(
@@ -2654,6 +3470,96 @@ def in_a_row(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
+# --- handouts/submit/waiting_line.py ------------------------------------------------------
+#
+# What a job is doing, in a line that is right each second.
+
+
+MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
+RUNNING = ("●", GREEN)
+WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
+
+
+class WaitingLine:
+    """Of the job that is looked at, since its phase began."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._job: dict[str, Any] = {}
+        self._phase: Any = None
+        self._phase_at: float | None = None  # when it began, if that was seen
+        self._came_at = 0.0  # when the queue said what is known
+
+    def look_at(self, job: dict[str, Any]) -> None:
+        """It is like that now."""
+        now = time.monotonic()
+        phase = phase_of(job), len(job.get("attempts") or [])
+        if phase != self._phase:
+            is_new = self._job or phase == ("queued", 0)  # else it may have begun long ago
+            self._phase, self._phase_at = phase, now if is_new else None
+        self._job, self._came_at = job, now
+
+    def words(self, columns: int) -> str:
+        """The line, no wider than that; what matters least is left out first."""
+        mark, colour = MARKS.get(phase_of(self._job), RUNNING)
+        parts = [printable(part) for part in self._parts() if part]
+        number, room = f"job {self._job['id']}", min(columns, WIDEST) - 1
+        while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
+            parts.pop()
+        line = cut(" · ".join(parts), room - 2)
+        gap = room - 2 - width_of(line) - len(number)
+        end = " " * gap + number if gap >= 3 else ""
+        return f"{self._look.coloured(mark, colour)} {line}{end}"
+
+    def _parts(self) -> list[str]:
+        """What is said of it, the most important first."""
+        job, phase = self._job, phase_of(self._job)
+        when = when_it_starts(job, time.monotonic() - self._came_at)
+        start = f"starts {when}" if when else ""
+        before = ends_first(job)
+        if phase == "queued":
+            missing = missing_host(job)
+            other = WAITS.get(str(job.get("waiting_for")), "")
+            return [
+                missing or other,
+                place_in_words(job),
+                "" if missing else start,
+                "" if missing else before,
+                self._since("waiting for "),
+                lost_before(job),
+            ]
+        stop = "being cancelled" if job.get("cancel_requested_at") else ""
+        where = f"on {job.get('executor')}"
+        if phase == "waiting":
+            head = f"compiled {where}, waits for {wanted_place(job)}"
+            return [head, stop, start, before, self._since("for "), lost_before(job)]
+        if phase == "compiling":
+            timer = self._timer("compile_seconds")
+            return [f"compiling {where}", stop, timer, start, before, lost_before(job)]
+        platform = str(job.get("platform") or "")
+        kind = f" ({platform})" if platform not in ("", "cuda", "cpu") else ""
+        timer = self._timer("execute_seconds")
+        return [f"running {where}{kind}", stop, timer, lost_before(job)]
+
+    def _since(self, words: str) -> str:
+        if self._phase_at is None:
+            return ""
+        return words + clock(time.monotonic() - self._phase_at)
+
+    def _timer(self, limit: str) -> str:
+        """How long the phase goes on, and how long it may."""
+        limits = self._job.get("limits")
+        most = limits.get(limit) if isinstance(limits, dict) else None
+        if not isinstance(most, (int, float)) or not 0 < most < 1e7:
+            return self._since("")
+        return f"{self._since('')} of {clock(most)}" if self._phase_at is not None else ""
+
+
+def phase_of(job: dict[str, Any]) -> str:
+    """Where the job is: "queued", or the phase of one that runs."""
+    return "queued" if job.get("state") == "queued" else str(job.get("phase") or "executing")
+
+
 # --- handouts/submit/job_client.py --------------------------------------------------------
 #
 # One job: submitting it, waiting for it, cancelling it.
@@ -2675,7 +3581,9 @@ class Client(Persistent):
         self.live = Live(self.screen)
         self.job: dict[str, Any] | None = None  # as it was seen last
         self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
+        self._line = WaitingLine(self.screen.status.look)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
+        self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
     def submit(
         self, submission: Submission, override: bool, wait_turn: bool = False
@@ -2700,7 +3608,13 @@ class Client(Persistent):
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
+        self.newer_script = hint_at_newer(answer, self.queue.server)
         return self._job(answer)
+
+    def say_newer_script(self) -> None:
+        """Where a newer submit.py is, if the queue said so: the last line of all."""
+        if self.newer_script:
+            self.screen.warn(self.newer_script)
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""
@@ -2729,11 +3643,18 @@ class Client(Persistent):
         path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
         return self.persist("GET", path, patience=self.patience)
 
+    def page_link(self) -> Answer:
+        """A link that opens one's page in a browser, logged in."""
+        return self.persist("POST", "/page-links", patience=SUBMIT_PATIENCE_SECONDS)
+
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):
             self._look_at(job)
-            job = self._follow(job)
+            try:
+                job = self._follow(job)
+            finally:
+                self.screen.status.end()
         return job
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -2805,7 +3726,12 @@ class Client(Persistent):
         """Says what a job that is not over waits for."""
         self.job = job
         self.live.look_at(job)
-        if not is_over(job):
+        if is_over(job):
+            self.screen.status.end()
+        elif self.screen.status.is_used:
+            self._line.look_at(job)
+            self.screen.show_status(self._line.words)
+        else:
             self.say(status_line(job), what_changes(job))
 
     def _job(self, answer: Answer) -> dict[str, Any]:
@@ -2922,9 +3848,83 @@ def dicts(items: Any) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
+# --- handouts/submit/web.py ---------------------------------------------------------------
+#
+# --web: one's page in a browser, logged in.
+
+
+# In the folder that a browser in a sandbox of its own may read: not a hidden one, not /tmp.
+FILE = Path("telerun-out", "open-page.html")
+FILE_TEXT = """<!doctype html>
+<meta charset="utf-8"><title>Telerun</title>
+<meta http-equiv="refresh" content="0; url={link}">
+<p><a href="{link}">Your page</a>, once, within a minute</p>
+"""
+
+
+def open_page(client: Client) -> int:
+    """Opens the page, or says where it is; the exit status. Raises Stop."""
+    page = client.queue.server.rstrip("/") + "/"
+    if can_open() and open_file(write_link(client)):
+        warn(f"Your page is {page} and a browser was asked to open it.")
+        warn("If none comes, log in there with the name and token in your auth.json.")
+    else:
+        warn(f"Your page is {page}")
+        warn("No browser can be opened from here; log in with the name and token in auth.json.")
+    return SUCCEEDED
+
+
+def can_open() -> bool:
+    """Whether a browser with windows can be started; one in the terminal would show little."""
+    if os.name == "nt" or sys.platform == "darwin":
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def write_link(client: Client) -> Path | None:
+    """A file that leads to the page. The link itself would be seen in the list of processes."""
+    import html  # only here, since it takes time to import
+
+    link = page_link(client)
+    try:
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        if FILE.is_symlink() or FILE.exists():
+            FILE.unlink()
+        descriptor = os.open(str(FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(FILE_TEXT.format(link=html.escape(link)))
+    except OSError as error:
+        warn(f"{FILE} cannot be written: {error.strerror}.")
+        return None
+    return FILE
+
+
+def page_link(client: Client) -> str:
+    """A link that logs in, once. Raises Stop."""
+    answer = client.page_link()
+    link = answer.body.get("url")
+    if answer.status == 404:
+        raise Stop(REFUSED, "This queue has no pages: it is older than this submit.py.")
+    if answer.status >= 400 or not isinstance(link, str) or not link.startswith("https://"):
+        raise Stop(REFUSED, refusal(answer))
+    return link
+
+
+def open_file(path: Path | None) -> bool:
+    """Asks for a browser; whether there is one."""
+    import webbrowser  # only here, since it takes time to import
+
+    if path is None:
+        return False
+    try:
+        return webbrowser.open(path.resolve().as_uri())
+    except (OSError, webbrowser.Error):
+        return False
+
+
 # --- handouts/submit/commands.py ----------------------------------------------------------
 #
-# What can be asked for beside a program's run: --list, --status, --cancel, --compare.
+# What can be asked for beside a program's run: --list, --status, --cancel, --compare, --web.
 
 
 def command(client: Client, options: argparse.Namespace) -> int | None:
@@ -2933,6 +3933,8 @@ def command(client: Client, options: argparse.Namespace) -> int | None:
         return cancel(client, options)
     if options.list is not None:
         return list_jobs(client, options)
+    if options.web:
+        return open_page(client)
     if options.status:
         return show_queue(client, options)
     if options.compare is not None:
@@ -3006,6 +4008,605 @@ def files_of(client: Client, number: int) -> dict[str, str] | None:
     return {name: str(text) for name, text in found.items()}
 
 
+# --- handouts/submit/pinned.py ------------------------------------------------------------
+#
+# The queue before it is known who asks: for a log-in code, and for looking at it from outside.
+
+
+class PinnedQueue(Queue):
+    """Trusts one certificate, by the beginning of its SHA-256; without one, what the system trusts.
+
+    Nothing is sent before that is checked, and never a token.
+    """
+
+    def __init__(self, server: str, pin: bytes) -> None:
+        self._pin = pin
+        self.certificate = b""  # that of the queue, in DER, once it is known to be the right one
+        super().__init__(Auth("", "", server, []))
+        del self._headers["Authorization"]
+
+    def _trust(self, system: bool) -> None:
+        super()._trust(system)
+        if self._pin:
+            self._context = without_trust()
+
+    def _open(self, timeout: float) -> http.client.HTTPSConnection:
+        connection = super()._open(timeout)
+        if self._pin:
+            found = connection.sock.getpeercert(binary_form=True)
+            if not is_pinned(found, self._pin):
+                self.close()
+                raise Untrusted(
+                    f"What answers at {self.server} is not the queue of this log-in code: its "
+                    "certificate is another one. The code was not sent. Ask the course staff."
+                )
+            self.certificate = found
+        return connection
+
+
+def is_pinned(certificate: bytes | None, pin: bytes) -> bool:
+    """Whether a certificate in DER is the one that the pin is of."""
+    import hashlib  # only here, since it takes time to import
+
+    return hashlib.sha256(certificate or b"").digest()[: len(pin)] == pin
+
+
+def without_trust() -> Any:
+    """For a connection over which no secret goes before the other side is known."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+# --- handouts/submit/wrong.py -------------------------------------------------------------
+#
+# What --doctor finds.
+
+
+class Wrong(Exception):
+    """Something is wrong: what, what mends it, and the exit status that it would lead to."""
+
+    def __init__(self, what: str, mend: str, status: int) -> None:
+        super().__init__(what)
+        self.mend = mend
+        self.status = status
+
+
+# --- handouts/submit/from_outside.py ------------------------------------------------------
+#
+# The queue as anyone finds it: nothing of who asks is sent, and nothing it says is trusted.
+
+
+class Outside:
+    """What was seen."""
+
+    def __init__(self, tls: str, certificate: bytes, seconds_ahead: Any) -> None:
+        self.tls = tls  # such as "TLSv1.3"
+        self.certificate = certificate  # in DER
+        self.seconds_ahead = seconds_ahead  # of this machine's clock; None if it is not known
+
+
+def connect(address: Address) -> str:
+    """Whether the host has an address and takes connections; which one. Raises Wrong."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Wrong(
+            f"no host of the name {address.host} is known to this machine.",
+            "Is it written as the course staff wrote it? Is the network, or the VPN, on?",
+            UNREACHABLE,
+        ) from None
+    try:
+        with socket.create_connection((address.host, address.port), CONNECT_SECONDS) as peer:
+            return f"{peer.getpeername()[0]}, port {address.port}"
+    except OSError as error:
+        raise Wrong(
+            f"{found[0][4][0]}, port {address.port}, does not answer: {in_words(error)}.",
+            "Is the port right? Is the network, or the VPN, on? A firewall may be in between.",
+            UNREACHABLE,
+        ) from None
+
+
+def look(address: Address) -> Outside:
+    """Its certificate and its clock. Raises Wrong."""
+    connection = http.client.HTTPSConnection(
+        address.host, address.port, timeout=CONNECT_SECONDS, context=without_trust()
+    )
+    try:
+        connection.connect()
+        version = connection.sock.version() or "TLS"
+        certificate = connection.sock.getpeercert(binary_form=True) or b""
+        began = time.time()
+        connection.request("GET", address.base + "/healthz")
+        answer = connection.getresponse()
+        return Outside(version, certificate, ahead(answer.getheader("Date"), began))
+    except LOST as error:
+        raise Wrong(
+            f"port {address.port} takes connections, but is no queue: {in_words(error)}.",
+            "Is the port right?",
+            UNREACHABLE,
+        ) from None
+    finally:
+        connection.close()
+
+
+def ahead(date: str | None, began: float) -> Any:
+    """How many seconds this machine's clock is before the one that wrote the date."""
+    import email.utils  # only here, since it takes time to import
+
+    try:
+        theirs = email.utils.parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError, IndexError):
+        return None
+    now = time.time()
+    if began - 1 <= theirs <= now + 1:
+        return 0.0
+    return began - theirs if theirs < began else now - theirs
+
+
+# --- handouts/submit/own_version.py -------------------------------------------------------
+#
+# Whether this is the submit.py that the queue hands out, for --doctor.
+
+
+def about_own_version(own: str, answer: Answer, server: str) -> str:
+    """Which of the two is newer, or whether this one was changed. Raises Wrong."""
+    if answer.status != 200:
+        return f"version {own}; which one this older queue has, it does not say"
+    theirs = answer.body.get("version")
+    address = f"{server}/submit.py"
+    if numbers_of(theirs) > numbers_of(own):
+        what = f"version {own} is older than the queue's, {theirs}."
+        raise Wrong(what, f"The newer one is at {address}", WRONG_USAGE)
+    if numbers_of(theirs) < numbers_of(own):
+        return f"version {own}; the queue is older, and may not know all that it can"
+    if answer.body.get("sha256") != own_digest():
+        return f"version {own}, not quite the one at {address}"
+    return f"version {own}, the same as the queue's"
+
+
+def own_digest() -> str:
+    """SHA-256 of this file."""
+    import hashlib  # only here, since it takes time to import
+
+    content = Path(__file__).read_bytes().replace(b"\r\n", b"\n")
+    return hashlib.sha256(content).hexdigest()
+
+
+# --- handouts/submit/queue_state.py -------------------------------------------------------
+#
+# How the queue is, for --doctor.
+
+
+def about_state(answer: Answer) -> str:
+    """Whether it takes and starts jobs. Raises Wrong."""
+    if answer.status == 404:
+        return "older than this submit.py; how it is, it does not say"
+    queue = answer.body
+    words = str(queue.get("message") or "")
+    if queue.get("accepting") is False:
+        raise Wrong("it takes no jobs now.", words or "Ask the course staff.", REFUSED)
+    if queue.get("starting") is False:
+        raise Wrong("it takes jobs, and starts none now.", words or "Wait.", REFUSED)
+    return f"open; {queue.get('queued', '?')} jobs wait, {queue.get('running', '?')} run"
+
+
+def about_hosts(answer: Answer) -> str:
+    """Which are there. Raises Wrong if there is none."""
+    if answer.status == 404:
+        return "the queue does not say"
+    platforms = answer.body.get("platforms")
+    there = [in_a_word(one) for one in platforms or [] if isinstance(one, dict) and is_there(one)]
+    if not there:
+        raise Wrong(
+            "none is connected: jobs wait until one is.", "The course staff see that too.", REFUSED
+        )
+    return ", ".join(there)
+
+
+def is_there(platform: dict[str, Any]) -> bool:
+    count = platform.get("executors")
+    return isinstance(count, int) and count > 0
+
+
+def in_a_word(platform: dict[str, Any]) -> str:
+    """Such as "h100: 2 hosts"."""
+    count = platform["executors"]
+    return f"{platform.get('name')}: {count} host{'' if count == 1 else 's'}"
+
+
+# --- handouts/submit/doctor.py ------------------------------------------------------------
+#
+# --doctor: whether everything is in place, a line each, and what mends what is not.
+
+
+MAX_CLOCK_SECONDS = 60
+SECONDS = 20.0  # for an answer
+OLDEST_PYTHON = (3, 8)
+
+
+def doctor(given: Path | None, server: str | None) -> int:
+    """Prints all checks; the exit status, 0 only if nothing is wrong."""
+    return Doctor(given, server).run()
+
+
+def say(line: str) -> None:
+    """That nobody reads it is no reason to stop."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        pass
+
+
+class Doctor:
+    """What one check finds out, the next ones need."""
+
+    def __init__(self, given: Path | None, server: str | None) -> None:
+        self._given = given
+        self._server = server
+        self._auth: Auth = None
+        self._address: Address = None
+        self._outside: Outside = None
+        self._queue: Queue = None
+        self._status = SUCCEEDED  # of the first thing that is wrong
+        self._wrong = 0
+        marks = "\u2713\u2717\u2192"
+        try:
+            marks.encode(sys.stdout.encoding or "ascii")
+        except (UnicodeError, LookupError):
+            marks = "+x>"
+        self._good, self._bad, self._arrow = marks
+
+    def run(self) -> int:
+        self._check("Python", self._python)
+        if self._check("auth.json", self._auth_json) and self._check("address", self._url):
+            self._over_the_network()
+        count = f"{self._wrong} thing{'' if self._wrong == 1 else 's'}"
+        say(f"\n{count} to mend." if self._wrong else "\nAll is well.")
+        say("This may be shown to others: there is no token in it.")
+        return self._status
+
+    def _over_the_network(self) -> None:
+        if not self._check("connection", self._connection):
+            return
+        self._check("clock", self._clock)
+        if not self._check("certificate", self._certificate):
+            return
+        if self._check("name and token", self._token):
+            self._check("submit.py", self._version)
+            self._check("queue", lambda: about_state(self._ask("/queue")))
+            self._check("hosts", lambda: about_hosts(self._ask("/queue")))
+
+    def _check(self, name: str, look_at: Callable[[], str]) -> bool:
+        """Prints what it finds; whether that is well."""
+        try:
+            say(f"{self._good} {name}: {look_at()}")
+            return True
+        except Wrong as wrong:
+            what, mend, status = str(wrong), wrong.mend, wrong.status
+        except BadSetup as error:
+            what, mend, status = str(error), "", WRONG_USAGE
+        except Untrusted as error:
+            what, mend, status = error.what, error.mend, UNREACHABLE
+        except Unreachable as error:
+            what, mend, status = str(error), "", UNREACHABLE
+        self._wrong += 1
+        self._status = self._status or status
+        say(f"{self._bad} {name}: {what}")
+        if mend:
+            say(f"  {self._arrow} {mend}")
+        return False
+
+    # --- On this machine ---
+
+    def _python(self) -> str:
+        import platform  # only here, since it takes time to import
+
+        found = f"{platform.python_version()} on {platform.system()} {platform.release()}"
+        if sys.version_info[:2] < OLDEST_PYTHON:
+            raise Wrong(found, "Install Python 3.8 or newer.", WRONG_USAGE)
+        return found
+
+    def _auth_json(self) -> str:
+        path = auth_file(self._given)
+        self._auth = read_auth(path, "username", self._server, False)
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            raise Wrong(
+                f"{path}, of {self._auth.name}, can be read by others on this machine.",
+                f"chmod 600 {path}",
+                WRONG_USAGE,
+            )
+        return f"{path}, of {self._auth.name}"
+
+    def _url(self) -> str:
+        self._address = read_address(self._auth.server)
+        certificates = " and ".join(map(str, self._auth.certificates))
+        self._queue = Queue(self._auth)
+        return f"{self._queue.server}, trusted by {certificates or 'what this system trusts'}"
+
+    # --- From outside, without a word about who asks ---
+
+    def _connection(self) -> str:
+        peer = connect(self._address)
+        self._outside = look(self._address)
+        return f"{peer}, which speaks {self._outside.tls}"
+
+    def _clock(self) -> str:
+        ahead = self._outside.seconds_ahead
+        if ahead is None:
+            return "the queue does not say what time it is"
+        if abs(ahead) > MAX_CLOCK_SECONDS:
+            way = "ahead of" if ahead > 0 else "behind"
+            raise Wrong(
+                f"this machine's is {abs(ahead):.0f} seconds {way} the queue's.",
+                "Set it by the network: certificates are valid between two dates.",
+                WRONG_USAGE,
+            )
+        return "as the queue's"
+
+    # --- As who one is ---
+
+    def _certificate(self) -> str:
+        self._ask("/queue")
+        return "trusted, and for this address"
+
+    def _token(self) -> str:
+        answer = self._ask("/user")
+        if answer.status == 404:  # an older queue
+            answer = self._ask("/queue")
+            self._refuse(answer)
+            return "the token is taken; whose it is, this older queue does not say"
+        self._refuse(answer)
+        return f"the token is that of {answer.body.get('username')}"
+
+    def _refuse(self, answer: Answer) -> None:
+        if answer.status >= 400:
+            mend = f"Ask the course staff for a log-in code, then: {as_typed('--login')}"
+            status = REFUSED if answer.status < 500 else UNREACHABLE
+            raise Wrong(answer.detail, mend if status == REFUSED else "", status)
+
+    def _version(self) -> str:
+        return about_own_version(VERSION, self._ask("/client"), self._queue.server)
+
+    def _ask(self, path: str) -> Answer:
+        return self._queue.request("GET", path, timeout=SECONDS)
+
+
+# --- handouts/submit/asking.py ------------------------------------------------------------
+#
+# Asking for what does not belong on a command line.
+
+
+def ask(words: str, is_secret: bool = False) -> str:
+    """A line from the terminal, a secret unseen; or of standard input, if that is none.
+
+    Raises Stop where there is nothing.
+    """
+    try:
+        line = (ask_unseen if is_secret else ask_aloud)(words).strip()
+    except (EOFError, OSError, UnicodeDecodeError):
+        line = ""
+    except KeyboardInterrupt:
+        warn("")  # ends the line of the question
+        raise
+    if not line:
+        raise Stop(WRONG_USAGE, "Nothing was given, and nothing is changed.")
+    return line
+
+
+def ask_aloud(words: str) -> str:
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        print(words, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
+
+
+def ask_unseen(words: str) -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        return ask_aloud(words)
+    import getpass  # only here, since it takes time to import
+
+    return getpass.getpass(words)
+
+
+# --- handouts/submit/login_code.py --------------------------------------------------------
+#
+# A log-in code: where the queue is, which certificate it has, and a secret, in one word.
+#
+# The queue makes it (accounts/login_code_text.py).
+
+
+CODE_BEGINNING = "tlrc_"
+SECRET_SIZE = PIN_SIZE = 16
+CHECK_SIZE = 3
+WITHOUT_PIN, WITH_PIN = 1, 2
+
+
+class LoginCode:
+    """The whole word; `server` is an address with https://, `pin` the beginning of the SHA-256 of
+    its certificate, empty where the system is to trust it."""
+
+    def __init__(self, text: str, server: str, pin: bytes) -> None:
+        self.text = text
+        self.server = server
+        self.pin = pin
+
+
+def read_code(text: str) -> LoginCode:
+    """Takes a code apart, however it was broken into lines. Raises Stop if it is mistyped."""
+    word = re.sub(r"\s+", "", text).lower()
+    body = checked_bytes(word[len(CODE_BEGINNING) :])
+    if not word.startswith(CODE_BEGINNING) or not body:
+        raise Stop(
+            WRONG_USAGE,
+            "This is no log-in code: it is mistyped or cut off. It begins with "
+            f"{CODE_BEGINNING} and is one word of about 100 letters and digits; copy it whole.",
+        )
+    place = 1 + SECRET_SIZE + (PIN_SIZE if body[0] == WITH_PIN else 0)
+    host = body[place + 1 : place + 1 + body[place]].decode("ascii")
+    return LoginCode(word, "https://" + host, body[1 + SECRET_SIZE : place])
+
+
+def checked_bytes(packed: str) -> bytes:
+    """What the letters stand for, without the sum at its end; empty if they are mistyped."""
+    import base64  # only here, since it takes time to import
+    import hashlib
+
+    try:
+        data = base64.b32decode(packed.upper() + "=" * (-len(packed) % 8))
+    except ValueError:
+        return b""
+    body, check = data[:-CHECK_SIZE], data[-CHECK_SIZE:]
+    is_whole = len(body) > 1 + SECRET_SIZE and hashlib.sha256(body).digest()[:CHECK_SIZE] == check
+    return body if is_whole and body[0] in (WITHOUT_PIN, WITH_PIN) else b""
+
+
+# --- handouts/submit/private_files.py -----------------------------------------------------
+#
+# Writing files that are for nobody else's eyes.
+
+
+def make_private_folder(folder: Path) -> None:
+    """Makes the folder, and those above it, for this user alone. Raises Stop."""
+    try:
+        for one in [*reversed(folder.parents), folder]:
+            if not one.is_dir():
+                one.mkdir(0o700)
+    except OSError as error:
+        raise Stop(WRONG_USAGE, f"{folder} cannot be made: {error.strerror}.") from None
+
+
+def write_private(path: Path, content: bytes) -> Path | None:
+    """Puts a file there, whole or not at all; where another was kept, if one had another content.
+
+    A link is replaced, and where it leads to is left alone. Raises Stop.
+    """
+    try:
+        before = content_of(path)
+        kept = None
+        if before not in (None, content):
+            kept = path.with_name(path.name + ".old")
+            write_whole(kept, before or b"")
+        write_whole(path, content)
+    except OSError as error:
+        raise Stop(WRONG_USAGE, f"{path} cannot be written: {error.strerror}.") from None
+    return kept
+
+
+def content_of(path: Path) -> bytes | None:
+    """Of a plain file; None if there is none."""
+    if os.path.lexists(path) and stat.S_ISREG(os.lstat(path).st_mode):
+        return path.read_bytes()
+    return None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes it beside, and moves it there."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(number)
+        os.replace(new, path)
+    finally:
+        if os.path.lexists(new):
+            os.unlink(new)
+
+
+# --- handouts/submit/login.py -------------------------------------------------------------
+#
+# --login: a log-in code, or a token, becomes the auth.json of this user.
+
+
+TOKEN_BEGINNING = "tlru_"  # noqa: S105  (no more of it)
+LOGIN_SECONDS = 20.0
+
+
+def login(given: Path | None, server: str | None) -> int:
+    """Asks, writes, tries it and says who one is; the exit status. Raises Stop and others."""
+    path = given or own_folder() / "auth.json"
+    secret = ask("Log-in code from the course staff (it is not shown): ", is_secret=True)
+    try:
+        if secret.startswith(TOKEN_BEGINNING):
+            content, certificate = with_token(secret, server)
+        else:
+            content, certificate = with_code(secret, server)
+        keep(path, content, certificate)
+        name = try_out(path)
+    except Unreachable as error:
+        raise Stop(UNREACHABLE, f"{error} Nothing is lost: say --login again.") from None
+    warn(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
+    if given is None and os.path.lexists(BESIDE):
+        warn(f"But {BESIDE} comes first: remove it, or that is who you are here.")
+    warn(f"Now: {as_typed('prog.cu')}")
+    return SUCCEEDED
+
+
+def with_code(text: str, server: str | None) -> tuple[dict[str, Any], bytes]:
+    """What auth.json is to hold, and the certificate in DER. Raises Stop and others."""
+    if text.startswith("tlre_"):
+        raise Stop(WRONG_USAGE, "This is a GPU host's token, not a student's.")
+    code = read_code(text)
+    queue = PinnedQueue(server or code.server, code.pin)
+    answer = queue.request("POST", "/login", {"code": code.text}, timeout=LOGIN_SECONDS)
+    queue.close()
+    if answer.status == 404:
+        raise Stop(REFUSED, "This queue is older than this submit.py: it knows no log-in codes.")
+    if answer.status != 200:
+        raise Stop(REFUSED if answer.status < 500 else UNREACHABLE, answer.detail)
+    content = {key: str(answer.body.get(key, "")) for key in ("username", "token")}
+    return {**content, "server": queue.server}, queue.certificate
+
+
+def with_token(token: str, server: str | None) -> tuple[dict[str, Any], bytes]:
+    """The same for somebody who has a token. Raises Stop and BadSetup."""
+    server = server or ask(f"Address of the queue, such as {DEFAULT_SERVER}: ")
+    read_address(server)
+    name = ask("Your username there: ")
+    return {"username": name, "token": token, "server": server}, b""
+
+
+def keep(path: Path, content: dict[str, Any], certificate: bytes) -> None:
+    """Writes auth.json and the certificate beside it; says what was there before. Raises Stop."""
+    make_private_folder(path.absolute().parent)
+    if certificate:
+        pem = ssl.DER_cert_to_PEM_cert(certificate).encode()
+        beside = path.with_name("server.cert")
+        say_what_was_there(beside, write_private(beside, pem))
+        content["certificate"] = beside.name
+    text = json.dumps(content, indent=1) + "\n"
+    say_what_was_there(path, write_private(path, text.encode()))
+
+
+def say_what_was_there(path: Path, kept: Path | None) -> None:
+    if kept:
+        warn(f"There was another {path}: it is {kept.name} now.")
+
+
+def try_out(path: Path) -> str:
+    """Whose token it is, by the first request with it. Raises Stop, Untrusted and Unreachable."""
+    auth = read_auth(path, "username", None)
+    answer = who(auth)
+    if answer.status == 200:
+        return str(answer.body.get("username"))
+    if answer.status == 404:  # an older queue
+        return auth.name
+    raise Stop(REFUSED, f"{path} is written, but the queue refuses it: {answer.detail}")
+
+
+def who(auth: Auth) -> Answer:
+    """The queue's answer to whose token it is."""
+    queue = Queue(auth)
+    answer = queue.request("GET", "/user", timeout=LOGIN_SECONDS)
+    queue.close()
+    return answer
+
+
 # --- handouts/submit/words_meant.py -------------------------------------------------------
 #
 # What somebody may have meant who wrote something else.
@@ -3053,6 +4654,8 @@ def nearest(word: str, options: list[str]) -> str:
 
 FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
 USUALLY_LISTED = 10
+IN_WORDS_ALONE = ("web", "login", "doctor")  # they have no answer in JSON
+OTHER_USES = ("list", "attach", "cancel", "compare", "status", *IN_WORDS_ALONE, "version")
 EPILOG = (
     "Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
     "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C."
@@ -3176,6 +4779,13 @@ def add_other_uses(group: Any) -> None:
         "--compare", nargs=2, metavar=("ID", "ID"), help="two jobs side by side: times, source"
     )
     group.add_argument("--status", action="store_true", help="how the queue is, with your jobs")
+    group.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
+    group.add_argument(
+        "--login", action="store_true", help="ask for a log-in code, and keep who you are"
+    )
+    group.add_argument(
+        "--doctor", action="store_true", help="say what is wrong with this set-up, if anything is"
+    )
     group.add_argument("--version", action="store_true", help="of this program, and of Python")
 
 
@@ -3183,22 +4793,21 @@ def add_who_and_where(group: Any) -> None:
     group.add_argument(
         "--auth",
         type=Path,
-        default=HERE / "auth.json",
         metavar="FILE",
-        help="who you are (default: auth.json beside this script)",
+        help="who you are (default: auth.json beside this script, or else what --login wrote)",
     )
     group.add_argument("--server", metavar="URL", help="https://host:port of the queue")
 
 
 def repeated(options: argparse.Namespace) -> list[str]:
     """The options that a hint has to repeat: who asks, and whom."""
-    words = ["--auth", str(options.auth)] if options.auth != HERE / "auth.json" else []
+    words = ["--auth", str(options.auth)] if options.auth else []
     return words + (["--server", options.server] if options.server else [])
 
 
 def other_use(options: argparse.Namespace) -> str:
     """The option that stands in place of a program; "" if none does."""
-    for name in ("list", "attach", "cancel", "compare", "status", "version"):
+    for name in OTHER_USES:
         if getattr(options, name) is not None and getattr(options, name) is not False:
             return "--" + name
     return ""
@@ -3208,7 +4817,7 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     """Raises Stop for options that do not go together."""
     other = other_use(options)
     if options.file is None and not other:
-        parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
+        parser.error("name one FILE.cu, or use --attach ID or --cancel ID; --help says more")
     if options.file is not None:
         meant = meant_by(options.file, options.args, known_options(parser))
         if meant and not other:
@@ -3216,19 +4825,27 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
         if other:
             parser.error(f"{other} stands alone, without {options.file}")
     check_jobs(parser, options)
-    if other not in ("", "--attach") and (options.out is not None or options.force):
-        parser.error(f"--out and --force go with FILE.cu or --attach ID, not with {other}")
+    if other:
+        check_other_use(parser, options, other)
     if options.force and options.out is None:
         parser.error("--force goes with --out DIR")
-    if other and (options.detach or options.wait_turn or options.override_pending):
-        parser.error(
-            f"--detach, --wait-turn and --override-pending go with FILE.cu, not with {other}"
-        )
     if options.wait_turn and options.override_pending:
         parser.error("--wait-turn waits for your job in the queue, --override-pending replaces it")
     about_source = options.flags or options.beside or options.platform is not None or options.asm
     if options.file is None and about_source:
         parser.error("--with, --flag, --platform and --asm go with FILE.cu")
+
+
+def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
+    """The options that do not go with one that stands in place of a program. Raises Stop."""
+    if other != "--attach" and (options.out is not None or options.force):
+        parser.error(f"--out and --force go with FILE.cu or --attach ID, not with {other}")
+    if options.detach or options.wait_turn or options.override_pending:
+        parser.error(
+            f"--detach, --wait-turn and --override-pending go with FILE.cu, not with {other}"
+        )
+    if options.json and other[2:] in IN_WORDS_ALONE:
+        parser.error(f"--json does not go with {other}")
 
 
 def check_jobs(parser: Parser, options: argparse.Namespace) -> None:
@@ -3240,6 +4857,25 @@ def check_jobs(parser: Parser, options: argparse.Namespace) -> None:
             setattr(options, name, job_number(getattr(options, name)))
     if options.compare is not None:
         options.compare = [job_number(text) for text in options.compare]
+
+
+# --- handouts/submit/typed_secrets.py -----------------------------------------------------
+#
+# Secrets that were typed where they do not belong.
+
+
+def refuse_secrets(words: list[str]) -> None:
+    """Raises Stop for a command that holds a secret, which its shell remembers now."""
+    for word in words[: words.index("--")] if "--" in words else words:
+        found = re.match(r"(?:--\w+=)?(tlr[cue])_\w{20}", word, re.IGNORECASE)
+        if found:
+            what = "log-in code" if found[1].lower() == "tlrc" else "token"
+            raise Stop(
+                WRONG_USAGE,
+                f"A {what} does not belong into a command: your shell's history has it now, and "
+                f"others on this machine may have seen it. Ask for a new one, say "
+                f"{as_typed('--login')}, and give it when asked.",
+            )
 
 
 # --- handouts/submit/hints.py -------------------------------------------------------------
@@ -3479,6 +5115,40 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+# --- handouts/submit/written_beside.py ----------------------------------------------------
+#
+# What a program wrote where nothing comes back from, in a line.
+
+
+def lost_beside(details: dict[str, Any]) -> str:
+    """Says which files were written beside the program, and what to do; "" if there are none."""
+    listed, more = details.get("files_beside"), details.get("more_files_beside")
+    files = [f for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
+    names = [str(file["name"]) for file in files if file.get("name")]
+    if not names:
+        return ""
+    if len(names) == 1 and not more:
+        is_folder = names[0].endswith("/")
+        where = "its files to out/" if is_folder else f"it to out/{names[0]}"
+        again = "them" if is_folder else "it"
+        words = f"was written beside the program and is lost: write {where} to get {again} back."
+    else:
+        words = "were written beside the program and are lost: write them to out/ to get them back."
+    return f"{in_a_list([with_size(file) for file in files if file.get('name')], more)} {words}"
+
+
+def with_size(file: dict[str, Any]) -> str:
+    """Such as "result.txt (12 KiB)"."""
+    size = file.get("size")
+    return f"{file['name']} ({in_size(size)})" if isinstance(size, int) else str(file["name"])
+
+
+def in_a_list(words: list[str], more: Any) -> str:
+    """Such as "a, b and 5 more"."""
+    words = [*words, f"{more} more"] if isinstance(more, int) and more > 0 else words
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 # --- handouts/submit/output_files.py ------------------------------------------------------
 #
 # Saving the output files of a job. Nothing of the student's is overwritten.
@@ -3495,7 +5165,10 @@ def save_files(
     `own`: those of the folder's files that may be replaced.
     """
     result = job["result"] or {}
-    say_left_out(result.get("details") or {})
+    details = result.get("details") or {}
+    say_left_out(details)
+    if lost := lost_beside(details):
+        warn(printable(lost))
     saved, told, size = True, [], 0
     for name, name_here in names_on_disk(result):
         path = folder / name_here
@@ -3684,6 +5357,160 @@ def waits_for_others(job: dict[str, Any]) -> bool:
     return is_next or job.get("phase") == "waiting"
 
 
+# --- handouts/submit/readings.py ----------------------------------------------------------
+#
+# What common failures mean, in plain words, and what to look at.
+
+
+READ_BYTES = 20_000  # of the end of a log
+# An outcome, a signal or an exit status, or nothing for a program that failed in any way; what must
+# stand in its log; what it means. The first that fits is said. It is one string, and read only when
+# something failed, because all of this script is compiled at each start.
+READINGS = r"""
+compile_error | undefined reference to|Undefined reference|Unresolved extern | A function is
+    declared and used, but its code was not found. Often the file that has it was not sent
+    (--with FILE), or a library is missing (--flag=-lNAME).
+compile_error | uses too much shared data | A kernel has more __shared__ memory than a block may
+    have (48 KiB). Make the array smaller, or use dynamic shared memory.
+compile_timeout | | Compiling took too long. Often templates or unrolled loops (#pragma unroll)
+    make too much code.
+output_exceeded | | The program printed without end, or far too much. Often a loop that does not
+    stop, or a print in each thread of a kernel.
+memory_exceeded | | The program used more memory on the host than it may. Look at the largest
+    arrays (malloc, new, std::vector), and at what a loop allocates and does not free.
+runtime_timeout | | The program did not end in time. Often a loop that does not stop, in a
+    kernel or on the host, or __syncthreads() that not all threads of a block reach.
+SIGXFSZ | | The program wrote a larger file than it may.
+| cudaErrorIllegalAddress|an illegal memory access was encountered|CUDA_ERROR_ILLEGAL_ADDRESS |
+    A kernel read or wrote outside of its arrays. Look at the index: does the last block check i
+    < n? Was the array allocated with as many bytes, and is it memory of the GPU?
+| cudaErrorMisalignedAddress|misaligned address | A kernel used an address that does not fit its
+    type. Often a float4 or int4 is read at an index that is no multiple of 4, or a pointer was
+    cast.
+| cudaErrorLaunchOutOfResources|too many resources requested for launch | A block needs more
+    registers or threads than the GPU has. Use fewer threads in a block, or __launch_bounds__.
+| cudaErrorInvalidConfiguration|invalid configuration argument | The launch <<<blocks,
+    threads>>> is not possible. Often more than 1024 threads in a block, no blocks at all (n /
+    256 is 0 for a small n), or too much shared memory.
+| cudaErrorNoKernelImageForDevice|no kernel image is available | The program was compiled for
+    another kind of GPU than it ran on. Often a flag such as --flag=-arch=… names one; leave it
+    out, or ask for that --platform.
+| cudaErrorUnsupportedPtxVersion|unsupported toolchain|cudaErrorInvalidPtx|a PTX JIT compilation
+    failed | The GPU's driver could not use the code that was compiled. Often a flag such as
+    --flag=-arch=… names a kind of GPU; leave it out. If there is none, tell the course staff.
+| cudaErrorInsufficientDriver|driver version is insufficient | The GPU host's driver is older
+    than the compiler. That is not your program's fault; tell the course staff.
+| cudaErrorNoDevice|no CUDA-capable device | The program found no GPU. Did it run on a host
+    without one (--platform cpu)? If not, tell the course staff.
+| cudaErrorAssert|device-side assert triggered | An assert() in a kernel was false; the line
+    above names it.
+| cudaErrorIllegalInstruction|an illegal instruction was encountered | A kernel met code that
+    the GPU does not have. Often the stack was overwritten, or a function pointer is wrong.
+| cudaErrorHardwareStackError|stack error|cudaErrorInvalidPc|invalid program counter | A
+    kernel's stack was overwritten. Often recursion that is too deep, or a local array written
+    outside of its bounds.
+| cudaErrorInvalidAddressSpace|operation not supported on global/shared address space | A kernel
+    used a pointer to another kind of memory than it took it for (shared, global, local).
+| cudaErrorInvalidDevicePointer|invalid device pointer | A pointer that is not the GPU's was
+    given to CUDA. Often memory of malloc is freed with cudaFree, or it is freed twice.
+| cudaErrorInvalidDeviceFunction|invalid device function | CUDA does not have this kernel for
+    this GPU. Often a flag such as --flag=-arch=… names another kind; leave it out.
+| cudaErrorInvalidResourceHandle|invalid resource handle | A stream or event is used that does
+    not exist: not created yet, or destroyed already.
+| cudaErrorLaunchTimeout|the launch timed out | A kernel took too long. Often a loop that does
+    not end.
+| cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED | The GPU's
+    memory was not enough. Look at the sizes given to cudaMalloc: bytes, not elements; is n * n
+    too large for an int?
+| out of memory | Memory was not enough. In a message of CUDA it is the GPU's: look at the sizes
+    given to cudaMalloc.
+| cudaErrorLaunchFailure|unspecified launch failure | A kernel was stopped by the GPU. Often it
+    uses a wrong pointer: memory of the host, or an address far outside of its arrays.
+| cudaErrorInvalidValue|CUDA[^\n]*invalid argument|cuda\w*[^\n]*invalid argument | A function of
+    CUDA was given a value that it does not take. Often the direction of cudaMemcpy, a size, or
+    a pointer that is not set.
+| ^ModuleNotFoundError: No module named '[^'\n]+' | A Python module was not found. Is it a file
+    of yours beside the program (--with FILE)? Others must be on the host.
+| ^SyntaxError: | Python cannot read the program; the line is named above.
+127 | error while loading shared libraries | A library that the program needs is not on the
+    host. Tell the course staff which.
+| terminate called[^\n]*\n?[^\n]*std::bad_alloc | The host's memory was not enough for an array
+    (std::bad_alloc). Often its size is negative or far too large.
+SIGABRT | double free|free\(\): |munmap_chunk|malloc\(\): |corrupted | The host's heap is
+    damaged: memory was freed twice, or an array was written outside of its bounds before that.
+SIGABRT | stack smashing detected | An array in a function of the host was written outside of
+    its bounds.
+SIGABRT | Assertion .* failed | An assert() of the host was false; the line above names it.
+SIGABRT | terminate called | A C++ exception was thrown and not caught; the lines above say
+    which.
+SIGABRT | | The program ended itself with abort(). Often an assert(), or an exception that was
+    not caught.
+SIGSEGV | | The host's part used a wrong address. Often a pointer to the GPU's memory is read on
+    the host (copy it with cudaMemcpy first), an index is outside of an array, or a large local
+    array does not fit the stack.
+SIGBUS | | The host's part used an address that has no memory behind it. Often a file that is
+    mapped and shorter than thought, or a misaligned pointer.
+SIGFPE | | The host's part divided a whole number by 0.
+SIGILL | | The processor of the host does not have an instruction that the program uses, such as
+    AVX-512. Leave out --flag=-march=…, or ask for another --platform.
+SIGKILL | | The program was killed. Often its memory was not enough.
+SIGSYS | | The program used a system call that is not allowed here.
+SIGPIPE | | The program wrote to a pipe that nobody reads any more.
+127 | | Exit status 127 often means that a program or library was not found.
+126 | | Exit status 126 often means that a file could not be executed.
+"""
+CUDA_NUMBERS = {
+    2: "cudaErrorMemoryAllocation",
+    9: "cudaErrorInvalidConfiguration",
+    35: "cudaErrorInsufficientDriver",
+    100: "cudaErrorNoDevice",
+    209: "cudaErrorNoKernelImageForDevice",
+    222: "cudaErrorUnsupportedPtxVersion",
+    700: "cudaErrorIllegalAddress",
+    701: "cudaErrorLaunchOutOfResources",
+    702: "cudaErrorLaunchTimeout",
+    710: "cudaErrorAssert",
+    714: "cudaErrorHardwareStackError",
+    715: "cudaErrorIllegalInstruction",
+    716: "cudaErrorMisalignedAddress",
+    717: "cudaErrorInvalidAddressSpace",
+    718: "cudaErrorInvalidPc",
+    719: "cudaErrorLaunchFailure",
+}
+# A number alone says nothing; at the end of such words it is CUDA's.
+CUDA_NUMBER = re.compile(
+    r"cuda[^\n]{0,80}?(?:error|code|status|failed|failure)"
+    r"[\s:=(#]*(?:code|status|number)?[\s:=(#]*(\d{1,3})(?=\)|\.?\s*$|\s*[(:,]\s*[a-z])",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def reading_of(job: dict[str, Any], signal: str) -> str:
+    """What it often means that the program failed so; "" where nothing is known, or it did not.
+
+    `signal`: the name of the one that ended it, or "".
+    """
+    result = job["result"]
+    if not result or job["outcome"] == "succeeded":
+        return ""
+    name = "compile_log" if job["outcome"].startswith("compile") else "execute_log"
+    log = with_names(str(result.get(name) or "")[-READ_BYTES:])
+    happened = {job["outcome"], signal, str(result.get("exit_code"))}
+    for line in READINGS.strip().replace("\n    ", " ").splitlines():
+        what, _, rest = line.partition("|")
+        pattern, _, words = rest.rpartition("|")
+        is_meant = what.strip() in happened if what.strip() else "runtime_error" in happened
+        if is_meant and re.search(pattern.strip(), log, re.MULTILINE):
+            return words.strip()
+    return ""
+
+
+def with_names(log: str) -> str:
+    """The log, and at its end the name of the error that it gives by CUDA's number."""
+    found = CUDA_NUMBER.search(log)
+    return f"{log}\n{CUDA_NUMBERS.get(int(found[1]), '')}" if found else log
+
+
 # --- handouts/submit/show.py --------------------------------------------------------------
 #
 # What the student sees of a job that is over.
@@ -3697,20 +5524,38 @@ def show(job: dict[str, Any], live: Live) -> int:
         live.screen.warn(attempt_line(attempt))
     live.finish(job)
     if result is None:
-        warn(ending_line(job))
+        live.screen.warn(ending_line(job), YELLOW)
         return NO_RESULT
-    live.screen.line(ending_line(job))
+    has_succeeded = job["outcome"] == "succeeded"
+    is_whole = not what_is_left_out(job)
+    line = live.screen.look.wrapped(ending_line(job))
+    live.screen.line(line, RED if not has_succeeded else GREEN if is_whole else YELLOW)
     if slowed_by_heat(result):
         notice(
             "The GPU was slowed down by heat when the program ended: "
             "its times may be longer than usual."
         )
-    return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
+    if not has_succeeded:
+        explain(job, live)
+        return PROGRAM_FAILED
+    return SUCCEEDED if is_whole else UNSAVED
+
+
+def explain(job: dict[str, Any], live: Live) -> None:
+    """Says what went wrong: how many errors a compile had, what a failure often means."""
+    if job["outcome"] == "compile_error":
+        errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
+        if errors:
+            live.screen.warn(live.screen.status.look.wrapped(printable(errors)), RED)
+    signal = SIGNALS.get(job["result"].get("signal"), "")
+    reading = reading_of(job, signal)
+    if reading:
+        live.screen.warn(live.screen.status.look.wrapped(f"What this often means: {reading}"))
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:
     """Whether the executor said that of the GPU."""
-    gpu = (result.get("details") or {}).get("gpu")
+    gpu = details_of(result).get("gpu")
     return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])
 
 
@@ -3784,6 +5629,7 @@ class Watch:
         saved = save_files(self.client, job, self.folder, own)
         if own:
             say_left_over(own, self.folder)
+        self.client.say_newer_script()
         has_all = saved and not self.client.screen.has_failed
         return UNSAVED if status == SUCCEEDED and not has_all else status
 
@@ -3881,9 +5727,13 @@ def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     if options.version:
         return show_version(options)
+    if options.login or options.doctor:
+        return (login if options.login else doctor)(options.auth, options.server)
     submission = prepare(options) if options.file else None
-    client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
+    client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
     client.turns.watch_signals()
+    if submission:
+        client.live.paths = OwnPaths(str(options.file)[: -len(submission.main)])
     try:
         status = command(client, options)
         return Watch(client, options, submission).run() if status is None else status
@@ -3908,6 +5758,7 @@ def main(argv: list[str] | None = None) -> int:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
     wants_json = "--json" in (sys.argv[1:] if argv is None else argv)
     try:
+        refuse_secrets(sys.argv[1:] if argv is None else argv)
         options = parse(argv)
         remember(*options.repeated)
         if options.quiet:
@@ -3917,7 +5768,7 @@ def main(argv: list[str] | None = None) -> int:
         status, message = stop.status, str(stop)
     except BadSetup as error:
         status, message = WRONG_USAGE, str(error)
-    except Untrusted as error:
+    except (Untrusted, Unreachable) as error:
         status, message = UNREACHABLE, str(error)
     except KeyboardInterrupt:
         warn("Interrupted.")

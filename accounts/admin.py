@@ -1,11 +1,13 @@
 """Users and executors in the admin. Tokens are issued here and shown once."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.contrib.humanize.templatetags.humanize import naturaltime
@@ -17,11 +19,16 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from accounts import operations
-from accounts.forms import NamesForm
+from accounts import login_codes, operations, questions
+from accounts.forms import NEW, REFUSED, THERE, NamesForm, Person
 from accounts.models import Executor, Gpu, Platform, User
+from accounts.public_address import public_address, public_url
 from accounts.signals import account_changed, platform_renamed
+from foundation import asking
 from foundation.admin import Subject, TelerunModelAdmin
+from foundation.asking import Question, is_answered
+
+MOST_SHOWN = 100  # new names of a roster, before they are added
 
 admin.site.unregister(Group)  # staff are staff; there are no finer roles
 
@@ -32,29 +39,66 @@ class BearerAdmin(TelerunModelAdmin):
     auth_key: str  # what auth.json calls the name
     actions = ("issue_token", "revoke_token")
 
-    def create(self, name: str, actor: str) -> tuple[Any, str]:
+    def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[Any, str]:
         """A new bearer and its token. Raises ValidationError."""
         raise NotImplementedError
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Takes one name or a whole roster, and answers with the tokens."""
+        """Takes one name or a whole roster, shows what was understood, and then adds them and
+        answers with the tokens."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = NamesForm(self.model, request.POST or None)
+        question = None
         if form.is_valid():
-            try:
-                issued = self._create_all(form.new_names, request.user.get_username())
-            except ValidationError as error:  # somebody else was faster
-                form.add_error("names", error.messages)
-            else:
-                return self._tokens_page(request, issued, form.names_there)
-        return self._page(request, "names.html", title=f"Add {self._plural}", form=form)
+            question = self._about_adding(form)
+            if _is_as_seen(request, form) and is_answered(request, question):
+                try:
+                    issued = self._create_all(form.those(NEW), request.user.get_username())
+                except ValidationError as error:  # somebody else was faster
+                    form.add_error("names", error.messages)
+                else:
+                    return self._tokens_page(request, issued, form.those(THERE))
+        return self._names_page(request, form, question)
+
+    def _about_adding(self, form: NamesForm) -> Question:
+        count = len(form.those(NEW))
+        what = self._plural if count > 1 else self.opts.verbose_name
+        return Question(f"Add {count:,} {what}, and show their tokens", count)
+
+    def _names_page(
+        self, request: HttpRequest, form: NamesForm, question: Question | None
+    ) -> HttpResponse:
+        there = form.those(THERE)
+        return self._page(
+            request,
+            "names.html",
+            title=f"Add {self._plural}",
+            form=form,
+            question=question,
+            is_untyped=_is_as_seen(request, form),
+            new=form.those(NEW)[:MOST_SHOWN],
+            more=max(0, len(form.those(NEW)) - MOST_SHOWN),
+            refused=form.those(REFUSED),
+            there=there,
+            there_chosen=self._chosen(there),
+        )
+
+    def _chosen(self, there: list[Person]) -> dict[str, Any]:
+        """What the button sends that issues new tokens for those who are there."""
+        keys = [person.key for person in there]
+        return asking.choice("issue_token", keys) if keys else {}
+
+    def question(self, request: HttpRequest, action: str, rows: QuerySet[Any]) -> Question | None:
+        if action in ("issue_token", "revoke_token") and (bearers := list(rows)):
+            return questions.about_tokens(request, action, bearers)
+        return super().question(request, action, rows)
 
     @transaction.atomic
-    def _create_all(self, names: list[str], actor: str) -> list[tuple[Any, str]]:
-        return [self.create(name, actor) for name in names]
+    def _create_all(self, people: list[Person], actor: str) -> list[tuple[Any, str]]:
+        return [self.create(actor, person.name, person.about) for person in people]
 
     @admin.action(
         description="Issue a new token (shown once; the old one ends)", permissions=["change"]
@@ -70,23 +114,22 @@ class BearerAdmin(TelerunModelAdmin):
         self._each(request, queryset, operations.revoke_token, "Without a token now")
 
     def _each(self, request: HttpRequest, bearers: Iterable[Any], operation: Any, now: str) -> None:
-        names = []
-        for bearer in bearers:
+        done = list(bearers)
+        for bearer in done:
             operation(bearer, actor=request.user.get_username())
-            names.append(str(bearer))
-        self.message_user(request, f"{now}: {', '.join(names) or 'none'}.")
+        self.message_user(request, f"{now}: {questions.named(done)}.")
 
     def _tokens_page(
-        self, request: HttpRequest, issued: list[tuple[Any, str]], names_there: Iterable[str] = ()
+        self, request: HttpRequest, issued: list[tuple[Any, str]], there: list[Person] | None = None
     ) -> HttpResponse:
         """The one sight of the tokens: a page itself, for a message would lie in a cookie."""
-        server = f"https://{request.get_host()}"
+        server = public_url() or f"https://{request.get_host()}"
         files = [
             (bearer, json.dumps({self.auth_key: str(bearer), "token": token, "server": server}))
             for bearer, token in issued
         ]
         return self._page(
-            request, "tokens.html", title="New tokens", files=files, names_there=names_there
+            request, "tokens.html", title="New tokens", files=files, there=there or []
         )
 
     def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
@@ -135,6 +178,7 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     """Students and staff. A student has a token and no password."""
 
     auth_key = "username"
+    actions = (*BearerAdmin.actions, "make_login_code")
     list_display = ("username", "first_name", "last_name", "is_active", "has_token", "last_login")
     list_filter = ("is_staff", "is_active")
     readonly_fields = ("token_issued_at", "last_login", "date_joined")
@@ -152,8 +196,25 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
 
-    def create(self, name: str, actor: str) -> tuple[User, str]:
-        return operations.create_user(name, actor)
+    def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[User, str]:
+        return operations.create_user(name, actor, **about)
+
+    @admin.action(
+        description="Make a log-in code (shown once; for submit.py --login)", permissions=["change"]
+    )
+    def make_login_code(
+        self, request: HttpRequest, queryset: QuerySet[User]
+    ) -> HttpResponse | None:
+        actor = request.user.get_username()
+        try:
+            address = public_address(public_url() or f"https://{request.get_host()}")
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+            return None
+        with transaction.atomic():
+            codes = [(user, login_codes.make(user, actor, address)) for user in queryset]
+        about = {"days": settings.TELERUN_LOGIN_CODE_DAYS, "server": f"https://{address.address}"}
+        return self._page(request, "codes.html", title="Log-in codes", codes=codes, **about)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if "is_staff" in form.changed_data:
@@ -215,7 +276,7 @@ class ExecutorAdmin(BearerAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Executor]:
         return super().get_queryset(request).prefetch_related("gpus")
 
-    def create(self, name: str, actor: str) -> tuple[Executor, str]:
+    def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[Executor, str]:
         return operations.create_executor(name, actor)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
@@ -257,10 +318,13 @@ class ExecutorAdmin(BearerAdmin):
         return str(executor.about.get("sandbox", "-")) if isinstance(executor.about, dict) else "-"
 
     @admin.display(description="GPUs")
-    def gpus(self, executor: Executor) -> str:
-        names = ", ".join(gpu.name or "?" for gpu in executor.gpus.all())
-        quarantined = len(executor.quarantined_gpus)
-        return (f"{names} ({quarantined} quarantined)" if quarantined else names) or "-"
+    def gpus(self, executor: Executor) -> SafeString | str:
+        counts = Counter(gpu.name or "?" for gpu in executor.gpus.all())
+        names = ", ".join(f"{n} {name}" if n > 1 else name for name, n in counts.items()) or "-"
+        if quarantined := len(executor.quarantined_gpus):
+            wrong = '{}, <span class="wrong">{} quarantined</span>'
+            return format_html(wrong, names, quarantined)
+        return names
 
     @admin.display(description="quarantined GPUs")
     def quarantined(self, executor: Executor) -> SafeString | str:
@@ -281,6 +345,11 @@ class ExecutorAdmin(BearerAdmin):
     @admin.display(description="what it told of itself")
     def report(self, executor: Executor) -> SafeString:
         return format_html('<pre class="text">{}</pre>', json.dumps(executor.about, indent=2))
+
+
+def _is_as_seen(request: HttpRequest, form: NamesForm) -> bool:
+    """Whether somebody who saw what will be added says that it shall be."""
+    return "look" not in request.POST and request.POST.get("seen") == form.digest()
 
 
 def _changed(part: dict[str, Any]) -> list[str]:

@@ -43,3 +43,23 @@ class WrongTokenKind(Problem):
     status = 403
     slug = "wrong-token-kind"
     title = "Wrong token kind"
+
+
+class LoginCodeRefused(Problem):
+    """The log-in code is not accepted."""
+
+    status = 403
+    slug = "login-code-refused"
+
+
+class UnknownLoginCode(LoginCodeRefused):
+    """This is no log-in code of this queue: it is mistyped, or a newer one took its place."""
+
+    title = LoginCodeRefused.title
+
+
+class WrongUser(Problem):
+    """The token is another user's."""
+
+    status = 403
+    slug = "wrong-user"

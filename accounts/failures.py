@@ -19,7 +19,7 @@ from django.shortcuts import resolve_url
 from django.utils import timezone
 from rest_framework.request import Request
 
-from accounts.errors import InvalidToken, TooManyWrongTokens
+from accounts.errors import TooManyWrongTokens
 from accounts.models import FailureCount
 from foundation.problems import Problem
 
@@ -112,8 +112,8 @@ def _net(address: str) -> str:
 # --- Tokens ------------------------------------------------------------------------------
 
 
-def count_wrong_token(request: Request, error: InvalidToken) -> Problem:
-    """Counts it; what to answer: `error`, or TooManyWrongTokens."""
+def count_wrong_token(request: Request, error: Problem) -> Problem:
+    """Counts it, a wrong log-in code too; what to answer: `error`, or TooManyWrongTokens."""
     maximum = settings.TELERUN_WRONG_TOKENS_PER_MINUTE
     wait = count(f"wrong tokens from {address_of(request)}", maximum, WRONG_TOKENS)
     if not wait:

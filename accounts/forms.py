@@ -1,15 +1,41 @@
-"""The form that takes a roster."""
+"""The log-in, and the form that takes a roster."""
 
-import re
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import ValidationError
 
-from accounts import failures
+from accounts import failures, roster
 from accounts.models import Executor, User
+from accounts.roster import Line, Roster
+
+NEW, THERE, REFUSED = "new", "there", "refused"
+MEANINGS = {
+    roster.NAME: "the name that they submit under",
+    roster.EMAIL: "e-mail address",
+    roster.FIRST: "first name",
+    roster.LAST: "last name",
+    roster.FULL: "first and last name",
+    "": "not used",
+}
+
+
+class Person(NamedTuple):
+    """What becomes of a line of the roster."""
+
+    line: int
+    name: str
+    fate: str  # NEW, THERE or REFUSED
+    why: str = ""
+    about: dict[str, str] = {}  # noqa: RUF012  (never changed)
+    key: int | None = None  # of the one who is there
+
+    def called(self) -> str:
+        """First and last name, as far as they are known."""
+        return " ".join(filter(None, map(self.about.get, (roster.FIRST, roster.LAST))))
 
 
 class LoginForm(AdminAuthenticationForm):
@@ -32,36 +58,101 @@ class LoginForm(AdminAuthenticationForm):
 
 
 class NamesForm(forms.Form):
-    """Names of new users or executors, one or hundreds. Who is there already is left alone.
+    """A roster of new users or executors: one name, or a table of hundreds.
 
-    After validation: `new_names` and `names_there`, both in the order given.
+    After validation: `roster`, `name_column` and `people`, in the order given.
     """
 
     names = forms.CharField(
-        widget=AdminTextareaWidget(attrs={"autofocus": True}),
-        help_text="One a line. Names that are there already are left as they are.",
+        widget=AdminTextareaWidget(attrs={"spellcheck": "false"}),
+        help_text="One name a line, or a table as a spreadsheet or the course's system gives it. "
+        "Nobody is added before you have seen what was understood.",
     )
+    column = forms.ChoiceField(label="Column of the names", required=False)
 
     def __init__(self, model: type[User | Executor], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._model = model
         self._name = model._meta.get_field("username" if model is User else "name")
+        self.roster: Roster | None = None
+        self.people: list[Person] = []
+        if not self.is_bound:
+            self.fields["names"].widget.attrs["autofocus"] = True
 
     def clean_names(self) -> str:
         text = self.cleaned_data["names"]
-        names = map(User.normalize_username, filter(None, re.split(r"[\s,;]+", text)))
-        names = list(dict.fromkeys(names))  # each once
-        there = set(self._name.model.objects.values_list(self._name.name, flat=True))
-        self.names_there = [name for name in names if name in there]
-        self.new_names = [name for name in names if name not in there]
-        if not self.new_names:
-            raise ValidationError("All of them are there already." if names else "No name in it.")
-        if errors := [error for name in self.new_names for error in self._wrong_with(name)]:
-            raise ValidationError(errors)
+        try:
+            self.roster = roster.read(text)
+        except roster.TooLong as error:
+            raise ValidationError(f"At most {roster.MOST_LINES:,} lines at once.") from error
+        if not self.roster.rows:
+            raise ValidationError("No name in it.")
+        self._offer_columns(self.roster)
         return text
 
-    def _wrong_with(self, name: str) -> list[str]:
+    def clean(self) -> None:
+        if self.roster is None or self.errors:
+            return
+        chosen = self.cleaned_data["column"]
+        self.name_column = int(chosen) if chosen else self.roster.name_column(self._is_name)
+        self.fields["column"].initial = self.name_column
+        self.people = self._sorted_out(self.roster.lines(self.name_column))
+        if not self.those(NEW):
+            there = not self.those(REFUSED)
+            raise ValidationError("All of them are there already." if there else "Nobody to add.")
+
+    def those(self, fate: str) -> list["Person"]:
+        return [person for person in self.people if person.fate == fate]
+
+    def columns(self) -> list[tuple[str, str]]:
+        """What each column is taken for, to be shown."""
+        if self.roster is None or not self.people:
+            return []
+        meanings = self.roster.meanings(self.name_column)
+        return [
+            (name, MEANINGS[meaning])
+            for name, meaning in zip(self.roster.column_names(), meanings, strict=True)
+        ]
+
+    def digest(self) -> str:
+        """Of whom to add and what is known of them: what was seen is what is done."""
+        return sha256(repr([(p.name, p.about) for p in self.those(NEW)]).encode()).hexdigest()
+
+    def _offer_columns(self, read: Roster) -> None:
+        names = enumerate(read.column_names())
+        self.fields["column"].choices = [("", "found by itself"), *((str(n), w) for n, w in names)]
+
+    def _sorted_out(self, lines: list[Line]) -> list["Person"]:
+        """Who is new, who is there, and who is refused and why; each once."""
+        names = self._model.objects.values_list("pk", self._name.name)
+        there = {name.casefold(): (pk, name) for pk, name in names}
+        people: dict[str, Person] = {}
+        refused = []
+        for line in lines:
+            name = User.normalize_username(line.name)
+            pk, as_there = there.get(name.casefold(), (None, ""))
+            if why := line.why_not or self._wrong_with(name, line.person):
+                refused.append(Person(line.number, name, REFUSED, why))
+            elif as_there == name:
+                people.setdefault(name, Person(line.number, name, THERE, key=pk))
+            elif as_there:
+                why = f"It differs only in capitals from {as_there}, who is there."
+                refused.append(Person(line.number, name, REFUSED, why))
+            else:
+                people.setdefault(name, Person(line.number, name, NEW, about=line.person))
+        return [*people.values(), *refused]
+
+    def _is_name(self, name: str) -> bool:
+        return bool(name) and not self._wrong_with(name, {})
+
+    def _wrong_with(self, name: str, about: dict[str, str]) -> str:
+        """Why it cannot be added; "" if it can."""
+        one = self._model(**{self._name.name: name}, **(about if self._model is User else {}))
+        if self._model is User:
+            one.set_unusable_password()
         try:
-            self._name.clean(name, None)
+            one.clean_fields()
+            one.clean()
         except ValidationError as error:
-            return [f"{name!r}: {message}" for message in error.messages]
-        return []
+            return " ".join(error.messages)
+        return ""

@@ -212,6 +212,21 @@ class Platform(models.Model):
         return self.name or self.reported
 
 
+class LoginCode(models.Model):
+    """A user's log-in code (accounts/login_codes.py): one each, the one made last."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="+")
+    digest = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+    token_digest = models.CharField(
+        max_length=64, unique=True, null=True, help_text="Of a token that nobody has used yet."
+    )
+
+    def __str__(self) -> str:
+        return f"the log-in code of {self.user_id}"
+
+
 class FailureCount(models.Model):
     """How often something failed in a while: wrong tokens, log-ins (accounts/failures.py)."""
 

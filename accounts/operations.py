@@ -8,16 +8,34 @@ from collections.abc import Callable
 
 from django.db import transaction
 
+from accounts import login_codes
 from accounts.models import Executor, User
+from accounts.public_address import PublicAddress
 from accounts.signals import account_changed
 from foundation.hooks import Hook
 
 
-def create_user(name: str, actor: str) -> tuple[User, str]:
-    """A student's account and its token. Raises ValidationError for a bad or taken name."""
-    user = User(username=name)
+def create_user(name: str, actor: str, **person: str) -> tuple[User, str]:
+    """A student's account and its token; `person`: email, first_name, last_name.
+
+    Raises ValidationError for a bad or taken name, and for an e-mail address that is none.
+    """
+    user = User(username=name, **person)
     user.set_unusable_password()
     return user, _create(user, "user-created", actor)
+
+
+@transaction.atomic
+def create_user_with_code(
+    name: str, actor: str, address: PublicAddress, days: int | None = None
+) -> tuple[User, str]:
+    """A student's account without a token, and its log-in code. Raises ValidationError."""
+    user = User(username=name)
+    user.set_unusable_password()
+    user.full_clean()
+    user.save()
+    _record("user-created", user, actor)
+    return user, login_codes.make(user, actor, address, days)
 
 
 def create_executor(name: str, actor: str) -> tuple[Executor, str]:
@@ -40,16 +58,18 @@ def create_staff(name: str, actor: str) -> tuple[User, str]:
 
 @transaction.atomic
 def issue_token(bearer: User | Executor, actor: str) -> str:
-    """A new token for `bearer`; the one before it is revoked by that."""
+    """A new token for `bearer`; the one before it is revoked by that, and so is a log-in code."""
     token = bearer.issue_token()
+    _end_login_code(bearer)
     _record("token-issued", bearer, actor)
     return token
 
 
 @transaction.atomic
 def revoke_token(bearer: User | Executor, actor: str) -> None:
-    """Takes the token of `bearer` away."""
+    """Takes the token of `bearer` away, and the log-in code."""
     bearer.revoke_token()
+    _end_login_code(bearer)
     _record("token-revoked", bearer, actor)
 
 
@@ -72,6 +92,11 @@ def delete(bearer: User | Executor, actor: str) -> None:
     name = str(bearer)
     bearer.delete()
     account_changed.send(delete, actor=actor, action=f"{kind}-deleted", name=name)
+
+
+def _end_login_code(bearer: User | Executor) -> None:
+    if isinstance(bearer, User):
+        login_codes.end(bearer)
 
 
 @transaction.atomic

@@ -39,7 +39,10 @@ class WatchedProgram:
     async def run(self, source: str) -> None:
         connection = self.student.connection
         body = {"source": source, "filename": "clock.cpp", "platform": "cpu"}
-        answer = await connection.request("POST", "/jobs", body, expect=(201,))
+        answer = await connection.request("POST", "/jobs", body, expect=(201, 422))
+        while answer.status == 422:  # the host has not said yet what it offers
+            await asyncio.sleep(0.1)
+            answer = await connection.request("POST", "/jobs", body, expect=(201, 422))
         offset, rest = 0, ""
 
         def note(answer: Answer) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m bench.profile [SECONDS]`: where the server's CPU time goes during row C.
+"""`python -m bench.profile [SECONDS] [--row L]`: where the server's CPU goes during row C, or L.
 
 py-spy looks at every server process while the lives run, without stopping it: some samples are
 lost. It prints functions by their own time and by the time with what they called, and keeps the
@@ -10,9 +10,11 @@ import asyncio
 import collections
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bench.live import PROGRAMS, Program, show
 from bench.lives import CONCURRENT, Lives
 from bench.measure import family
 from bench.place import (
@@ -23,6 +25,9 @@ from bench.place import (
     queue,
     students,
 )
+
+if TYPE_CHECKING:
+    from tests.support.processes import World
 
 WARM_UP_SECONDS = 3
 # py-spy takes some threads for busy that sleep here. One that waits for SQLite's lock cannot be
@@ -73,18 +78,52 @@ def top(stacks: collections.Counter[str], count: int) -> str:
     return "".join(parts)
 
 
+def whole_lives(world: "World", count: int) -> "Work":
+    """Row C."""
+    users, host = world.users(count), world.executor("host")
+
+    def work(seconds: int, meter: Meter) -> str:
+        run = Lives(students(world, users), executors(world, host, count))
+        asyncio.run(run.run(seconds, meter, warm_up=WARM_UP_SECONDS))
+        return (
+            f"{run.over / meter.seconds:.0f} lives/s under py-spy, {run.refused} answers of 503, "
+            f"{1000 * meter.cpu / run.over:.1f} ms of the server's CPU for a life\n"
+        )
+
+    return work
+
+
+def watched_programs(world: "World", count: int) -> "Work":
+    """Row L."""
+    users, host = world.users(count), world.executor("host")
+
+    def work(seconds: int, meter: Meter) -> str:
+        pairs = zip(students(world, users), executors(world, host, count), strict=True)
+        shown = asyncio.run(show([Program(*pair) for pair in pairs], seconds, meter))
+        return (
+            f"{count} watched programs under py-spy, {shown.requests / meter.seconds:.0f} "
+            f"requests/s, {100 * meter.cpu / meter.seconds:.1f} % of a core, "
+            f"{shown.errors} errors\n"
+        )
+
+    return work
+
+
+# What a row does for so many seconds, measured by the meter; it says what came of it.
+Work = Callable[[int, Meter], str]
+ROWS = {"C": (whole_lives, CONCURRENT), "L": (watched_programs, PROGRAMS)}
+
+
 def profile(options: argparse.Namespace) -> str:
+    prepared, count = ROWS[options.row]
     with queue() as world:
-        users = world.users(options.lives)
-        host = world.executor("host")
+        work = prepared(world, options.count or count)
         world.start_server()
-        run = Lives(students(world, users), executors(world, host, options.lives))
         meter = Meter(world.server.pid)
-        workers = family(world.server.pid)[1:]
         folder = world.folder / "stacks"
         folder.mkdir()
-        spies = spy_on(workers, options.seconds, folder)
-        asyncio.run(run.run(options.seconds, meter, warm_up=WARM_UP_SECONDS))
+        spies = spy_on(family(world.server.pid)[1:], options.seconds, folder)
+        told = work(options.seconds, meter)
         for spy in spies:
             spy.wait(60)
         stacks: collections.Counter[str] = collections.Counter()
@@ -95,18 +134,15 @@ def profile(options: argparse.Namespace) -> str:
                     stacks[stack] += int(samples)
         if options.stacks:
             options.stacks.write_text("".join(f"{stack} {n}\n" for stack, n in stacks.items()))
-    return (
-        f"{run.over / meter.seconds:.0f} lives/s under py-spy, {run.refused} answers of 503, "
-        f"{1000 * meter.cpu / run.over:.1f} ms of the server's CPU for a life\n"
-        + top(stacks, options.top)
-    )
+    return told + top(stacks, options.top)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     parser.add_argument("seconds", nargs="?", type=int, default=15)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--lives", type=int, default=CONCURRENT, metavar="N", help="at a time")
+    parser.add_argument("--row", choices=tuple(ROWS), default="C")
+    parser.add_argument("--count", type=int, metavar="N", help="lives, or programs, at a time")
     parser.add_argument("--top", type=int, default=40, metavar="N", help="functions to print")
     parser.add_argument("--stacks", type=Path, metavar="FILE", help="keep the collapsed stacks")
     options = parser.parse_args()

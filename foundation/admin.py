@@ -19,6 +19,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from foundation.asking import AsksFirst
 from foundation.hooks import Hook
 from foundation.text import printable
 
@@ -60,7 +61,7 @@ class ReadOnlyMixin:
         return False
 
 
-class TelerunModelAdmin(admin.ModelAdmin):
+class TelerunModelAdmin(AsksFirst, admin.ModelAdmin):
     """A page of one object has the list's actions as buttons; its history is the audit log's."""
 
     change_form_template = "admin/telerun_change_form.html"

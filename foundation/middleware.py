@@ -27,6 +27,19 @@ from foundation.serving.pages import BUSY, TOO_LARGE
 RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
+def content_security_policy(get_response: Any) -> Any:
+    """Tells browsers what a page may load and run. A view may answer with a stricter policy."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if not request.path_info.startswith((API_PREFIX, *settings.TELERUN_WITHOUT_POLICY)):
+            policy = settings.TELERUN_CONTENT_SECURITY_POLICY
+            response.headers.setdefault("Content-Security-Policy", policy)
+        return response
+
+    return middleware
+
+
 def refuse_bodies(get_response: Any) -> Any:
     """Refuses a body in chunks (411), which Django would take for an empty one, and one that is
     larger than its sender may send (413). Nothing of either was read."""

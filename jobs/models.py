@@ -9,9 +9,19 @@ from django.db.models import F, Q
 from accounts.models import CUDA, PLATFORM_LENGTH
 from foundation.database.statements import Parameter, Select
 from jobs.audit.models import AuditCounter, AuditEntry
+from jobs.bulk.models import BulkAction
 from jobs.states import FINAL, Ending, Outcome, Phase, State
 
-__all__ = ("Attempt", "AuditCounter", "AuditEntry", "Job", "OutputFile", "OutputPart")
+__all__ = (
+    "Attempt",
+    "AuditCounter",
+    "AuditEntry",
+    "BulkAction",
+    "FailuresSeen",
+    "Job",
+    "OutputFile",
+    "OutputPart",
+)
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -253,3 +263,13 @@ class OutputPart(models.Model):
 
     def __str__(self) -> str:
         return f"part {self.number} of {self.file}"
+
+
+class FailuresSeen(models.Model):
+    """Until when staff have looked at jobs that failed: one row (jobs/failures.py)."""
+
+    until = models.DateTimeField()
+    actor = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return f"seen by {self.actor}"

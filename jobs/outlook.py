@@ -56,6 +56,7 @@ class Outlook(NamedTuple):
     no_executor_since: datetime | None = None
     jobs_before: int | None = None
     start: Range | None = None
+    queue_length: int | None = None  # of one that waits: how many wait for its platform
 
 
 class PlatformNow(NamedTuple):
@@ -110,14 +111,17 @@ class Snapshot:
     def of(self, job: Job, place: int | None) -> Outlook:
         """All that is expected of the job; `place`: in the queue, if it is queued."""
         waits = placing.waits_for(job, self.offers)
+        length = None if place is None else max(place, self._queued.get(job.platform, 0))
         if waits == placing.NOBODY:
-            return Outlook(waits, placing.last_executor_at(job, self.offers))
+            since = placing.last_executor_at(job, self.offers)
+            return Outlook(waits, since, queue_length=length)
         start, others = self._start_of(job, place)
         if start is None:
-            return Outlook(waits)
+            return Outlook(waits, queue_length=length)
         # One that came since is counted from its place by now.
         age = (timezone.now() - self.now).total_seconds() if job.pk in self._known else 0.0
-        return Outlook(waits, None, start.jobs_before, start.as_range(others, max(0.0, age)))
+        expected = start.as_range(others, max(0.0, age))
+        return Outlook(waits, None, start.jobs_before, expected, length)
 
     def _start_of(self, job: Job, place: int | None) -> tuple[Start | None, Others | None]:
         """When it will run, and who may come before it yet; None of a job whose program runs or is

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from django.db.models import Count, Min
 
 from accounts.models import Executor
-from jobs.models import Attempt, Job
+from jobs import failures
+from jobs.models import Attempt, FailuresSeen, Job
 from jobs.states import State
 
 SHOWN_STATES = (State.QUEUED, State.RUNNING, State.FAILED)  # staff need not look at the others
@@ -19,10 +20,12 @@ class Overview(NamedTuple):
     waiting_since: datetime | None
     executors: list[tuple[Executor, list[int]]]  # each with the ids of the jobs that it runs
     nobody_serves: bool
+    seen: FailuresSeen | None
+    new_failures: int  # since then
 
 
 def now() -> Overview:
-    """As the database is at this moment; four queries, whatever the queue's length."""
+    """As the database is at this moment; six queries, whatever the queue's length."""
     jobs = Job.objects.filter(state__in=SHOWN_STATES).order_by()
     counts = dict(jobs.values_list("state").annotate(Count("pk")))
     running = _running_jobs()
@@ -34,6 +37,8 @@ def now() -> Overview:
         .aggregate(first=Min("submitted_at"))["first"],
         executors=[(executor, running.get(executor.pk, [])) for executor in executors],
         nobody_serves=not any(e.enabled and e.is_alive for e in executors),
+        seen=(seen := failures.seen()),
+        new_failures=failures.count_since(seen),
     )
 
 

@@ -3,20 +3,22 @@
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 
 from accounts import platforms
 from courses import limits
 from foundation.serving import waiting
 from jobs import audit
 from jobs.audit import Entry
-from jobs.models import Job
+from jobs.models import Attempt, Job
 from jobs.states import Ending, Event, State
 from jobs.transitions import end, end_without_result, locked, move
 
 
 @transaction.atomic
-def requeue(job_id: int, actor: str) -> Job:
-    """Has the job run (again), with all its attempts before it.
+def requeue(job_id: int, actor: str, *, behind: bool = False) -> Job:
+    """Has the job run (again), with all its attempts before it; in its old place, or `behind`
+    everyone who waits, as if its owner had just been served.
 
     A running attempt loses its lease; an earlier result stays in the history. A queued job
     is left as it is, and a running one whose cancel was asked for is cancelled.
@@ -41,10 +43,16 @@ def requeue(job_id: int, actor: str) -> Job:
         finished_at=None,
         cancel_requested_at=None,
         attempts_left=limits.max_attempts(),
+        **({"turn": _after_all_turns()} if behind else {}),
     )
     request = {"reason": f"by {actor}", "was_over": was_over}
     audit.record(Entry(actor, Event.REQUEUED, job.pk, request))
     return job
+
+
+def _after_all_turns() -> int:
+    """Behind whoever was served last too, and before whoever is served from now on."""
+    return Attempt.objects.aggregate(last=Max("pk", default=0))["last"] + 1
 
 
 def follow_new_name(actor: str, old: str, new: str, **_signal: Any) -> None:

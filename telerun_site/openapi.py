@@ -133,15 +133,22 @@ def apply_descriptions(endpoints: list[Any]) -> list[Any]:
             continue
         function = getattr(view, method.lower())
         notes = function.api_description
-        for_users = IsUser in view.permission_classes
+        kind, token = _whose(view.permission_classes)
         more = {
-            "tags": ["users" if for_users else "executors"],
-            "auth": [{"userToken" if for_users else "executorToken": []}],
+            "tags": [kind],
+            "auth": [{token: []}] if token else [{}],
             "parameters": [*notes.get("parameters", []), *PROBLEM_HEADERS],
         }
         extend_schema(**{"request": None, **notes, **more})(function)
         described.append((path, path_regex, method, callback))
     return described
+
+
+def _whose(permissions: tuple[Any, ...]) -> tuple[str, str]:
+    """For whom an address is, and the kind of token that it takes."""
+    if not permissions:
+        return "everyone", ""
+    return ("users", "userToken") if IsUser in permissions else ("executors", "executorToken")
 
 
 def complete(result: dict[str, Any], generator: Any, **_kwargs: Any) -> dict[str, Any]:
@@ -152,12 +159,17 @@ def complete(result: dict[str, Any], generator: Any, **_kwargs: Any) -> dict[str
         "userToken": {**bearer, "description": "A user's token, `tlru_...`"},
         "executorToken": {**bearer, "description": "An executor's token, `tlre_...`"},
     }
+    texts = {name: build_basic_type(str) for name in ("version", "sha256", "url")}
+    components["schemas"]["Client"] = build_object_type(properties=texts, required=list(texts))
     components["schemas"]["Health"] = build_object_type(
         properties={"status": {"type": "string", "const": "ok"}}, required=["status"]
     )
     result["info"]["description"] = ABOUT
     health = {"application/json": {"schema": {"$ref": "#/components/schemas/Health"}}}
     schema = {"application/vnd.oai.openapi+json": {"schema": {"type": "object"}}}
+    client = {"application/json": {"schema": {"$ref": "#/components/schemas/Client"}}}
+    about_client = "Which submit.py this queue hands out, and where."
+    result["paths"]["/api/v1/client"] = {"get": _open("client", about_client, client)}
     result["paths"]["/healthz"] = {"get": _open("health", "Whether it can serve.", health, 503)}
     result["paths"]["/api/v1/schema"] = {"get": _open("schema", "This document.", schema)}
     return result

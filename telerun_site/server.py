@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 # The addresses of every job's life. All else may take long: a native thread's.
 QUICK = re.compile(
     r"(GET|HEAD) /api/v1/(queue|jobs/\d+(/events)?)"
+    r"|(GET|HEAD) /jobs/\d+/events"
     r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|output|release))"
     r"|PUT /api/v1/(executor|attempts/\d+/(result|files/.*))"
 )
@@ -125,12 +126,14 @@ def _start_worker(worker: Any) -> None:
     from foundation.serving import greenlets, waiting
     from jobs import outlook, sweeper
     from jobs.audit import file as audit_file
+    from jobs.bulk import working
 
     sys.setswitchinterval(SWITCH_SECONDS)
     connections.begin_process()
     greenlets.spawn(_look_after_the_database, "database")
     audit_file.start_following()
     sweeper.start()
+    working.start()
     outlook.start()
 
     def stop(signum: int, frame: Any) -> None:

@@ -32,6 +32,7 @@ def _integer(name: str, default: int, *, minimum: int = 1, maximum: int = 2**53)
 TELERUN_DATA_DIR = Path(os.environ.get("TELERUN_DATA_DIR") or BASE_DIR / "queue").resolve()
 TELERUN_CERTIFICATE = TELERUN_DATA_DIR / "server.cert"
 TELERUN_KEY = TELERUN_DATA_DIR / "server.key"
+TELERUN_CLIENT_SCRIPT = BASE_DIR / "submit.py"  # handed out by the queue
 TELERUN_AUDIT_LOG = TELERUN_DATA_DIR / "audit_log.jsonl"
 TELERUN_SCRATCH = TELERUN_DATA_DIR / "live.sqlite3"  # what programs print; may be lost
 
@@ -48,6 +49,17 @@ TELERUN_SILENCE_SECONDS = _integer("TELERUN_SILENCE_SECONDS", 20)
 TELERUN_SUBMITS_PER_MINUTE = _integer("TELERUN_SUBMITS_PER_MINUTE", 30, minimum=0)  # of a user
 TELERUN_WRONG_TOKENS_PER_MINUTE = _integer("TELERUN_WRONG_TOKENS_PER_MINUTE", 60, minimum=0)
 TELERUN_FAILED_LOGINS = _integer("TELERUN_FAILED_LOGINS", 10, minimum=0)  # in ten minutes
+TELERUN_PAGE_HOURS = _integer("TELERUN_PAGE_HOURS", 10, maximum=24 * 30)  # of a log-in
+TELERUN_LOGIN_CODE_DAYS = _integer("TELERUN_LOGIN_CODE_DAYS", 7, maximum=366)
+# Where students reach the queue, and the certificate that they find there, if it is a proxy's.
+TELERUN_PUBLIC_URL = os.environ.get("TELERUN_PUBLIC_URL", "").rstrip("/")
+if TELERUN_PUBLIC_URL and not TELERUN_PUBLIC_URL.startswith("https://"):
+    raise ImproperlyConfigured("TELERUN_PUBLIC_URL must be of the form https://host:port.")
+TELERUN_PUBLIC_CERTIFICATE = (
+    Path(os.environ["TELERUN_PUBLIC_CERTIFICATE"]).resolve()
+    if os.environ.get("TELERUN_PUBLIC_CERTIFICATE")
+    else None
+)
 TELERUN_PROXIES = set(os.environ.get("TELERUN_PROXIES", "").replace(",", " ").split())
 TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # of all of a job's files: 413 source-too-large
 # The compiler's flags of every job in a language, before its own; one word each.
@@ -104,10 +116,12 @@ INSTALLED_APPS = [
     "accounts",
     "courses",
     "jobs",
+    "pages",
     "telerun_site.apps.TelerunSiteConfig",
 ]
 
 MIDDLEWARE = [
+    "foundation.middleware.content_security_policy",
     "foundation.middleware.refuse_bodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -234,6 +248,13 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W005",
     "security.W021",
 ]
+
+# What a page of ours may load and run: nothing but what this server hands out as a file.
+TELERUN_CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+TELERUN_WITHOUT_POLICY = ("/admin/",)  # how the paths begin of what has none
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # serves the admin's files from the packages: no collectstatic

@@ -8,9 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from django.views.generic import RedirectView
 
-from telerun_site import error_pages
+from telerun_site import error_pages, handed_out
 from telerun_site.health import healthz
 
 OPENAPI = Path(__file__).with_name("openapi.json")  # made by `make openapi`
@@ -30,11 +29,15 @@ def schema(_request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", include("pages.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("jobs.api.v1.urls")),
+    path("api/v1/", include("pages.api.urls")),
     path("api/v1/schema", schema, name="schema"),
+    path("api/v1/client", handed_out.client, name="client"),
+    path("submit.py", handed_out.submit_script, name="submit-script"),
+    path("server.cert", handed_out.server_certificate, name="server-certificate"),
     path("healthz", healthz),
 ]
 

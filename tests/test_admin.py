@@ -10,8 +10,10 @@ from django.utils import timezone
 
 from accounts import executors
 from accounts.models import Executor, User
+from jobs import submitting
 from jobs.models import AuditEntry, Job
 from jobs.states import Ending
+from jobs.submitting import Submission
 from tests.support.admin import (
     ACTIONS,
     AUDIT,
@@ -148,7 +150,9 @@ def test_an_executor_without_a_sandbox_is_seen(ta: Client, gpu1: Executor) -> No
     for sandbox, seen in (("none", True), ("bubblewrap", False)):
         Executor.objects.update(about={"sandbox": sandbox})
         assert (words in page(ta, "/admin/")) == seen
-        assert f">{sandbox}</" in page(ta, EXECUTORS)
+        listed = page(ta, EXECUTORS)
+        assert f">{sandbox}</" in listed
+        assert ('<span class="wrong">none</span>' in listed) == seen
 
 
 def test_a_quarantined_gpu_is_seen_on_every_page(ta: Client, gpu1: Executor) -> None:
@@ -158,7 +162,7 @@ def test_a_quarantined_gpu_is_seen_on_every_page(ta: Client, gpu1: Executor) -> 
     executors.seen(gpu1, {"gpus": [ready, failed]})
     front, listed = page(ta, "/admin/"), page(ta, EXECUTORS)
     assert "GPU 1 is quarantined</span>: Xid 79 (lost)" in front
-    assert "H100, H100 (1 quarantined)" in listed
+    assert '2 H100, <span class="wrong">1 quarantined</span>' in listed
     told = page(ta, f"{EXECUTORS}{gpu1.pk}/change/")
     assert "GPU 1 (H100): Xid 79 (lost), since 2026-09-01T12:00:00Z" in told
     gpu1.refresh_from_db()
@@ -227,10 +231,10 @@ def test_a_hundred_refusals_are_not_a_hundred_messages(
     ta: Client, alice: User, settings: Any
 ) -> None:
     settings.TELERUN_MAX_QUEUED_PER_USER = 20
-    jobs = [submit(alice).pk for _ in range(12)]
+    jobs = [submit(alice).pk for _ in range(10)]
     act(ta, JOBS, "cancel", *jobs)
     answer = act(ta, JOBS, "cancel", *jobs)
-    assert told(answer)[-2:] == ["And 7 more.", "0 jobs cancelled, or told to stop."]
+    assert told(answer)[-2:] == ["And 5 more.", "0 jobs cancelled, or told to stop."]
 
 
 def test_a_button_of_the_page_leads_back_to_it(ta: Client, every_state: dict[str, Job]) -> None:
@@ -250,3 +254,11 @@ def test_keys_that_are_none(ta: Client, where: str, key: str, every_state: dict[
         assert answer.status_code in (200, 302), answer.content
         assert answer.get("Location", "/admin/").startswith("/admin/")
     assert everything() == before
+
+
+def test_the_page_of_a_replaced_job_leads_to_the_other(ta: Client, alice: User) -> None:
+    first = submit(alice)
+    second, _ = submitting.submit(alice, Submission("y"), replace=True)
+    text = page(ta, f"{JOBS}{first.pk}/change/")
+    assert f'<a href="{JOBS}{second.pk}/change/">job {second.pk}</a>' in text
+    assert f'change/">job {first.pk}</a>' not in page(ta, f"{JOBS}{second.pk}/change/")

@@ -1,101 +1,32 @@
 """The admin site in a real browser, Chromium, against the real gunicorn over TLS."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.conftest import need
+from tests.support.browser import Browser, programs
 from tests.support.processes import World
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
 
-SWITCHES = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--ignore-certificate-errors", "--window-size=1400,1000",
-)  # fmt: skip
-
-
-class Browser:
-    """What a member of staff does with it: log in, look, click, type."""
-
-    def __init__(self, world: World, chromium: str, driver: str) -> None:
-        self._server = world.server_url
-        options = ChromeOptions()
-        options.binary_location = chromium
-        for switch in (*SWITCHES, f"--user-data-dir={world.folder}/chromium"):
-            options.add_argument(switch)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = Chrome(options, Service(driver))
-
-    def open(self, path: str) -> None:
-        self.driver.get(self._server + path)
-
-    def find(self, css: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, css)
-
-    def text(self, css: str = "body") -> str:
-        return self.find(css).text
-
-    def press(self, css: str) -> None:
-        """Presses what leads to another page, and returns once that page is there."""
-        here = self.find("html")
-        self.find(css).click()
-        WebDriverWait(self.driver, 20).until(lambda _: self._is_gone(here))
-
-    def _is_gone(self, element: WebElement) -> bool:
-        try:
-            element.is_enabled()
-        except StaleElementReferenceException:
-            return self.driver.execute_script("return document.readyState") == "complete"
-        return False
-
-    def log_in(self, name: str, password: str) -> None:
-        self.open("/")
-        self.find("[name=username]").send_keys(name)
-        self.find("[name=password]").send_keys(password)
-        self.press("[type=submit]")
-
-    def follow(self, words: str) -> None:
-        link = self.driver.find_element(By.LINK_TEXT, words).get_attribute("href")
-        self.driver.get(link)
-
-    def choose(self, action: str) -> None:
-        """Ticks the first row of a list and does `action` to it."""
-        self.find("tbody .action-select").click()
-        Select(self.find("select[name=action]")).select_by_visible_text(action)
-        self.press("button[name=index]")
-
-    def complaints(self) -> list[Any]:
-        """What the browser could not load or run, but for an icon that there is not."""
-        entries = self.driver.get_log("browser")
-        return [e for e in entries if e["level"] == "SEVERE" and "favicon" not in e["message"]]
-
 
 @pytest.fixture
 def staff(world: World) -> Iterator[Browser]:
     """A browser in which a new member of staff has logged in, with the password as printed."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    need("Chromium with its driver (chromium, chromium-driver)", chromium and driver)
+    need("Chromium with its driver (chromium, chromium-driver)", programs())
     password = world.manage("telerun_auth", "create-staff", "ta").out.split()[-1]
     world.start_server()
-    browser = Browser(world, str(chromium), str(driver))
-    try:
-        browser.log_in("ta", password)
+    with Browser(world) as browser:
+        browser.open("/admin/")
+        browser.find("[name=username]").send_keys("ta")
+        browser.find("[name=password]").send_keys(password)
+        browser.press("[type=submit]")
         yield browser
-    finally:
-        browser.driver.quit()
 
 
 def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser) -> None:
@@ -120,12 +51,17 @@ def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser
     assert output.value_of_css_property("overflow-y") == "auto"  # our own style sheet is there
 
     staff.press("button[value=requeue]")
+    assert "1 result is superseded." in staff.text("#question")
+    assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "finished"
+    staff.find("#count").send_keys("1")
+    staff.press("#question [type=submit]")
     assert "1 job queued." in staff.text(".messagelist")
     assert "Superseded" in staff.text("#attempts-group")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "queued"
 
     staff.open("/admin/jobs/job/?state__exact=queued")
     staff.choose("Cancel")
+    staff.press("#question [type=submit]")
     assert "1 job cancelled" in staff.text(".messagelist")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "cancelled"
 
@@ -142,13 +78,18 @@ def test_a_user_is_made_and_the_token_shown_works(world: World, staff: Browser) 
     staff.open("/admin/accounts/user/")
     staff.press(".addlink")
     staff.find("[name=names]").send_keys("bob\nerin")
-    staff.press(".submit-row [type=submit]")
+    staff.press("[name=look]")
+    assert "TO BE ADDED: 2" in staff.text().upper()
+    staff.press(".submit-row .default")
     first = token_of(world, staff, "bob")
     done = world.submit(first, world.source("echo made by hand"))
     assert (done.status, "made by hand\n" in done.out) == (0, True), done.err
 
     staff.open("/admin/accounts/user/?q=bob")
     staff.choose("Issue a new token (shown once; the old one ends)")
+    assert "Issue a new token for bob" in staff.text("h1")
+    assert world.request(first, "GET", "/jobs")[0] == 200  # so far nothing was done
+    staff.press("#question [type=submit]")
     second = token_of(world, staff, "bob", "second")
     assert world.request(first, "GET", "/jobs")[0] == 401
     assert world.request(second, "GET", "/jobs")[0] == 200
@@ -159,6 +100,8 @@ def test_a_user_is_made_and_the_token_shown_works(world: World, staff: Browser) 
 
     staff.follow("bob")
     staff.press("button[value=revoke_token]")
+    staff.press("#question [type=submit]")
+    assert "Without a token now: bob." in staff.text(".messagelist")
     assert world.request(second, "GET", "/jobs")[0] == 401
     assert staff.complaints() == []
 
@@ -184,3 +127,34 @@ def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> No
     staff.press("button[value=enable]")
     assert world.request(gpu1, "POST", "/claims", {})[0] == 204
     assert staff.complaints() == []
+
+
+REPORT = """
+from accounts import executors
+from accounts.models import Executor
+for executor in Executor.objects.all():
+    reason = "Xid 79 (GPU has fallen off the bus), " + "nvidia-smi:_Unknown_Error;" * 12
+    executors.seen(executor, {"sandbox": "none", "gpus": [
+        {"index": str(n), "uuid": str(n), "name": "NVIDIA H100 80GB HBM3",
+         "condition": "quarantined", "reason": reason} for n in range(8)]})
+"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_front_page_with_long_names_and_reasons(
+    world: World, staff: Browser, width: int
+) -> None:
+    """Nothing is wider than the screen, and no name stands a letter a line."""
+    world.executor("gpu-h100-rack7-node03.cluster.cs.example-university.edu")
+    world.executor("a-name-without-any-dot-in-it-for-whoever-likes-them-long")
+    world.manage("shell", "-v0", "-c", REPORT)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    staff.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for path in ("/admin/", "/admin/accounts/executor/"):
+        staff.open(path)
+        wide = staff.driver.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width, path
+    staff.open("/admin/")
+    names = staff.driver.find_elements(By.CSS_SELECTOR, "#queue .executors th a")
+    assert len(names) == 2
+    assert all(name.size["height"] < 80 for name in names)

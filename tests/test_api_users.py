@@ -8,6 +8,7 @@ import pytest
 
 from accounts.models import User
 from foundation import parsers
+from jobs import staff
 from jobs.models import Job
 from tests.support.api import SOURCE, Api, problem
 
@@ -313,3 +314,60 @@ def test_a_finished_job_shows_its_result_and_its_history(as_alice: Api, as_gpu1:
 def test_unknown_addresses_and_methods_are_problems_too(as_alice: Api) -> None:
     assert problem(as_alice.get("/nothing")) == (404, "not-found")
     assert problem(as_alice.put("/jobs", {})) == (405, "method-not-allowed")
+
+
+# --- Members that say what became of it --------------------------------------------------
+
+
+def test_a_job_that_made_way_says_for_which(as_alice: Api, as_bob: Api) -> None:
+    first = as_alice.submit()
+    second = as_alice.post("/jobs?override_pending=1", {"source": SOURCE}).json()
+    third = as_alice.post("/jobs?override_pending=1", {"source": SOURCE}).json()
+    shown = {job["id"]: as_alice.get(f"/jobs/{job['id']}").json() for job in (first, second, third)}
+    assert [job["replaced_by"] for job in shown.values()] == [second["id"], third["id"], None]
+    events = b"".join(as_alice.get(f"/jobs/{first['id']}/events").streaming_content).decode()
+    assert f'"replaced_by":{second["id"]}' in events.replace('": ', '":')
+    as_alice.post(f"/jobs/{third['id']}/cancel")
+    assert as_alice.get(f"/jobs/{third['id']}").json()["replaced_by"] is None
+    assert problem(as_bob.get(f"/jobs/{first['id']}")) == (404, "not-found")
+
+
+def test_a_replaced_job_that_staff_had_run_again_is_not_replaced_any_more(as_alice: Api) -> None:
+    first = as_alice.submit()
+    as_alice.post("/jobs?override_pending=1", {"source": SOURCE})
+    staff.requeue(first["id"], "ta")
+    assert as_alice.get(f"/jobs/{first['id']}").json()["replaced_by"] is None
+    as_alice.post(f"/jobs/{first['id']}/cancel")
+    assert as_alice.get(f"/jobs/{first['id']}").json()["replaced_by"] is None
+
+
+@pytest.mark.parametrize(
+    ("report", "cached"),
+    [
+        ({"compile_seconds": 1.5}, False),
+        ({"compile_seconds": 0.01, "compiled_before": True}, True),
+        ({"compile_seconds": 0.0, "python": "3.12"}, None),
+        ({}, None),
+    ],
+)
+def test_whether_a_program_was_compiled_before(
+    report: dict[str, Any], cached: bool | None, as_alice: Api, as_gpu1: Api
+) -> None:
+    job = as_alice.submit()
+    assert job["cached"] is None
+    assert as_gpu1.finish(as_gpu1.claim(), **report).status_code == 200
+    assert as_alice.get(f"/jobs/{job['id']}").json()["cached"] is cached
+
+
+def test_how_many_wait_and_how_long_a_program_may_take(
+    as_alice: Api, as_bob: Api, as_gpu1: Api, settings: Any
+) -> None:
+    settings.TELERUN_LIMITS = {**settings.TELERUN_LIMITS, "execute_seconds": 7}
+    assert as_alice.submit()["queue_length"] == 1
+    job = as_bob.submit()
+    assert (job["queue_position"], job["queue_length"]) == (2, 2)
+    assert job["limits"]["execute_seconds"] == 7
+    assert set(job["limits"]) == {"compile_seconds", "execute_seconds"}
+    as_gpu1.claim()
+    as_gpu1.claim()
+    assert as_bob.get(f"/jobs/{job['id']}").json()["queue_length"] is None

@@ -61,6 +61,9 @@ ARROWS_UP = {
     "a table in an f-string": ("foundation/bell.py", 'f"SELECT id FROM jobs_{name}"\n'),
     "SQL in capitals": ("foundation/bell.py", 'SQL = "SELECT ID FROM JOBS_JOB"\n'),
     "a path": ("accounts/forms.py", 'PATH = "/api/v1/jobs/1"\n'),
+    "an address of a page": ("jobs/claiming.py", 'reverse("page-job")\n'),
+    "a path of a page": ("jobs/outputs.py", 'PATH = "/logout"\n'),
+    "an address of the pages' API": ("jobs/api/v1/users.py", 'PATH = "/api/v1/page-links"\n'),
     "a path of the roof": ("jobs/outputs.py", 'PATH = "/healthz"\n'),
     "a command": ("accounts/operations.py", 'call_command("telerun_db", "check")\n'),
     "a command in words": ("foundation/text.py", 'SAY = "Say submission_queue.db init-db."\n'),
@@ -166,7 +169,7 @@ def test_the_quick_addresses_are_addresses() -> None:
                 raise AssertionError(f"{path} is no address") from None
             assert hasattr(view, method.lower()) or method == "HEAD", (method, path)
             found += 1
-    assert found == 18
+    assert found == 20
 
 
 def expanded(pattern: str, examples: dict[str, str]) -> list[tuple[str, str]]:

@@ -98,6 +98,38 @@ def test_what_does_not_come_back_is_told(tmp_path: Path, sandbox: str | None) ->
         }
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("sandbox", [None, "none"])
+def test_what_is_written_beside_the_program_is_told(world: World, sandbox: str | None) -> None:
+    alice = world.user("alice")
+    world.start_server()
+    python = ("--python", "/usr/bin/python3")
+    world.start_executor(world.executor("gpu1"), *python, sandbox=sandbox)
+    source = r"""#include <cstdio>
+    int main() {
+        FILE *file = fopen("results.txt", "w");
+        for (int n = 0; n < 12288; n++) fputc('x', file);
+        FILE *odd = fopen("\x1b[2J", "w"), *input = fopen("input.txt", "a");
+        return fputs("more", input) + fflush(NULL) < 0 || !odd;
+    }
+    """
+    world.source("1 2 3", "input.txt")
+    done = world.submit(alice, world.source(source), "--with", world.folder / "input.txt")
+    assert done.no_traceback().status == 0, done.err
+    assert (
+        "\\x1b[2J (0 bytes) and results.txt (12 KiB) were written beside the program and are lost: "
+        "write them to out/ to get them back.\n"
+    ) in done.err
+    world.source("", "helper.py")
+    script = world.source("import helper; open('plot.png', 'w').write('x')", "plots.py")
+    done = world.submit(alice, script, "--platform", "cuda")
+    assert done.no_traceback().status == 0, done.err
+    assert (
+        "plot.png (1 bytes) was written beside the program and is lost: "
+        "write it to out/plot.png to get it back.\n"
+    ) in done.err
+
+
 # --- The student's side ------------------------------------------------------------------
 
 

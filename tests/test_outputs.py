@@ -35,6 +35,7 @@ class Place:
         self.sandbox = sandbox
         self.folder = folder
         self.slot = executor.Slot(sandbox)
+        self.given: dict[str, str] = {}  # what the program finds beside it
         (folder / "run" / "out").mkdir(parents=True)
         (folder / "tmp").mkdir()
 
@@ -44,11 +45,14 @@ class Place:
         program, archive = self.folder / "program", self.folder / "archive"
         program.write_text("#!/bin/bash\n" + script)
         program.chmod(0o755)
-        command = self.sandbox.program(self.folder, [], "/usr/bin/true", None, archive, limits)
+        command = self.sandbox.program(
+            self.folder, [], "/usr/bin/true", None, archive, limits, self.given
+        )
         ended = self.slot.run(command, 60, limits, lambda: True)
         assert ended.why == "ended", ended
         assert ended.log == b"", ended.log
-        outputs = executor.Outputs(self.sandbox.outputs(self.folder, archive, limits), limits)
+        found = self.sandbox.outputs(self.folder, archive, limits, self.given)
+        outputs = executor.Outputs(found, limits)
         whole = archive.read_bytes() if archive.exists() else b""
         contents = {f["name"]: whole[f["offset"] :][: f["size"]] for f in outputs.files}
         return outputs.report(), contents
@@ -80,7 +84,14 @@ def test_files_come_back_in_order_of_their_names(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["true", "rmdir out", "rmdir out; mkdir out", "kill -9 $$", "echo x >not-in-out"]
+    "script",
+    [
+        "true",
+        "rmdir out",
+        "rmdir out; mkdir out",
+        "kill -9 $$",
+        "mkdir __pycache__; mkfifo pipe; ln -s /etc/passwd link; ln -s /dev/zero device",
+    ],
 )
 def test_nothing_is_said_of_nothing(place: Place, script: str) -> None:
     assert place.run(script) == ({}, {})
@@ -154,6 +165,68 @@ def test_odd_names_are_spelled_out(place: Place) -> None:
     assert reasons(report) == dict.fromkeys(["\\x1b[2J", "\\n", "a\\b", "\\xff"], why)
 
 
+# --- Beside out/ -------------------------------------------------------------------------
+
+
+def test_what_was_written_beside_it_is_told(place: Place) -> None:
+    place.given = {"points.txt": "1 2", "data/more.txt": "3"}
+    report, contents = place.run(
+        "mkdir -p results/inner; printf 12345 >result.txt; : >empty; echo 1 >points.txt;"
+        "echo 2 >data/new; mkfifo pipe; ln -s result.txt link; printf x >out/a"
+    )
+    assert contents == {"a": b"x"}
+    beside = [
+        {"name": "empty", "size": 0},
+        {"name": "result.txt", "size": 5},
+        {"name": "results/"},
+    ]
+    assert report == {"files": [{"name": "a", "size": 1}], "files_beside": beside}
+
+
+def test_it_is_told_where_there_is_no_out(place: Place) -> None:
+    report, _ = place.run("rmdir out; echo x >a; exit 3")
+    assert report == {"files_beside": [{"name": "a", "size": 2}]}
+
+
+def test_a_core_is_never_left(place: Place) -> None:
+    assert place.run("ulimit -c unlimited 2>/dev/null; kill -ABRT $$")[0] == {}
+
+
+def test_of_a_hundred_thousand_beside_it_eight_are_named(place: Place) -> None:
+    place.given = {f"{n:06}": "" for n in range(100_000, 100_250)}
+    report, _ = place.run("seq -f %06.0f 100000 199999 | xargs touch; mkdir $(seq 200000 200024)")
+    names = [file["name"] for file in report["files_beside"]]
+    assert names == [f"{n:06}" for n in range(100_250, 100_258)]
+    assert len(names) + report["more_files_beside"] == 100_000 + 25 - 250
+
+
+def test_odd_names_beside_it_are_spelled_out(place: Place) -> None:
+    report, _ = place.run(
+        r"mkdir $'\e[2J'; : >$'\n'; : >$'\xff'; : >$'\u202e'; : >$(printf %0255d 7)"
+    )
+    names = [file["name"] for file in report["files_beside"]]
+    assert names == ["\\n", "\\x1b[2J/", "0" * 100, "\\u202e", "\\xff"]
+
+
+def test_a_large_file_beside_it_is_told_and_not_read(place: Place) -> None:
+    report, _ = place.run("truncate -s 1G large; chmod 000 large")
+    assert report == {"files_beside": [{"name": "large", "size": 1 << 30}]}
+
+
+def test_a_folder_that_is_taken_away_tells_nothing_wrong(place: Place) -> None:
+    report, _ = place.run('run=$PWD; cd ..; rm -r "$run"; mkdir "$run"; echo x >"$run/a"')
+    assert report in ({}, {"files_beside": [{"name": "a", "size": 2}]})
+
+
+def test_a_folder_that_cannot_be_read_tells_nothing(place: Place) -> None:
+    report, _ = place.run("rmdir out; echo x >a; chmod 000 .")
+    may_read_all = isinstance(place.sandbox, executor.NoSandbox) and os.geteuid() == 0
+    assert ("files_beside" in report) == may_read_all
+
+
+# --- Archives and their results ----------------------------------------------------------
+
+
 def test_an_archive_stays_as_long_as_its_result(tmp_path: Path) -> None:
     spool = executor.Spool(tmp_path)
     spool.archive(1).write_bytes(b"of a run that was killed")
@@ -206,6 +279,9 @@ def test_limits_hold_whatever_an_archive_says() -> None:
     assert "files" not in report
     assert len(report["files_left_out"]) == 6
     assert report["more_files_left_out"] == 7
+    many = executor.Outputs(found(b"w 9 1\na" * 20 + b"v 0 1\nbx 5 0\n"), LIMITS).report()
+    assert many["files_beside"] == [{"name": "a", "size": 9}] * executor.NAMED_BESIDE
+    assert many["more_files_beside"] == 12 + 1 + 5
 
 
 @pytest.mark.parametrize(
@@ -261,6 +337,45 @@ def test_a_queue_that_sends_no_list(files: Any, tmp_path: Path) -> None:
     job = {"id": 1, "result": {"files": files, "details": {"files_left_out": files}}}
     assert load("submit").save_files(None, job, tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("beside", "more", "line"),
+    [
+        (
+            [{"name": "a.txt", "size": 12288}],
+            None,
+            "a.txt (12 KiB) was written beside the program and is lost: "
+            "write it to out/a.txt to get it back.",
+        ),
+        (
+            [{"name": "results/"}],
+            None,
+            "results/ was written beside the program and is lost: "
+            "write its files to out/ to get them back.",
+        ),
+        (
+            [{"name": "a", "size": 0}, {"name": "b/"}],
+            5,
+            "a (0 bytes), b/ and 5 more were written beside the program and are lost: "
+            "write them to out/ to get them back.",
+        ),
+        (
+            [{"name": "a", "size": "x"}, {"name": "b", "size": 2}, {}, 7],
+            "many",
+            "a and b (2 bytes) were written beside the program and are lost: "
+            "write them to out/ to get them back.",
+        ),
+        (None, None, ""),
+        ("a", 3, ""),
+        ([None, {}, {"name": ""}], 3, ""),
+    ],
+)
+def test_what_was_written_beside_the_program_is_said_in_a_line(
+    beside: Any, more: Any, line: str
+) -> None:
+    details = {"files_beside": beside, "more_files_beside": more}
+    assert load("submit").lost_beside(details) == line
 
 
 def test_half_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from accounts.models import Executor
 from accounts.tokens import USER_PREFIX, make
 from foundation import problems
 from jobs.api.v1 import urls
+from pages.api import urls as page_urls
 from tests.support.admin import Https
 from tests.support.api import SOURCE, Api
 from tests.support.openapi import DOCUMENT, faults, strict_document
@@ -36,7 +37,8 @@ def test_it_is_there_for_everyone() -> None:
     assert Https(enforce_csrf_checks=True).post("/api/v1/schema").status_code == 405
 
 
-PATTERNS = [*account_urls.urlpatterns, *urls.urlpatterns]
+FOR_EVERYONE = ("/api/v1/schema", "/api/v1/client", "/healthz")
+PATTERNS = [*account_urls.urlpatterns, *urls.urlpatterns, *page_urls.urlpatterns]
 
 
 def problem_classes(kind: type[problems.Problem]) -> list[type[problems.Problem]]:
@@ -54,7 +56,7 @@ def test_the_document_is_what_the_code_makes(tmp_path: Path) -> None:
 
 def test_every_address_of_the_api_is_in_it() -> None:
     routes = {re.sub(r"<\w+:(\w+)>", r"{\1}", f"/api/v1/{p.pattern}") for p in PATTERNS}
-    assert set(strict_document()["paths"]) == {*routes, "/api/v1/schema", "/healthz"}
+    assert set(strict_document()["paths"]) == {*routes, *FOR_EVERYONE}
     assert get_resolver().resolve("/healthz")
 
 

@@ -8,6 +8,8 @@ import resource
 import signal
 import sqlite3
 import ssl
+import subprocess
+import sys
 import threading
 import urllib.parse
 import urllib.request
@@ -31,6 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "a session's key": (DATABASE,),  # Django's own; who reads the database can read everything
     "the secret key": ("queue/secret_key",),
     "a token": (),
+    "a log-in code": (),
     "a password": (),
 }
 
@@ -138,6 +141,7 @@ class Run:
         world.start_server()
         self.programs()
         self.wrong_tokens()
+        self.codes()
         self.admin()
         self.crash()
         self.kill()
@@ -165,6 +169,21 @@ class Run:
             connection.sock.sendall(f"GET / HTTP/1.1\r\nBearer {token}\r\n\r\n".encode())
             assert b" 400 " in connection.sock.recv(4096)
 
+    def codes(self) -> None:
+        """One that is redeemed and used, and one that is refused."""
+        world = self.world
+        words = ("telerun_auth", "create-user", "frank", "--code", "--server", world.server_url)
+        code = world.aside(*words).out.split()[-1]
+        self.secrets.append(("a log-in code", code.partition("_")[2]))
+        auth = world.folder / "frank.json"
+        for given, status in ((code, 0), (code, 3), (code[:-9] + "aaaaaaaaa", 2)):
+            argv = [sys.executable, ROOT / "submit.py", "--login", "--auth", auth]
+            with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as login:
+                told = login.communicate(given.encode(), 60)[1].decode()
+            assert login.returncode == status, told
+            assert code.partition("_")[2] not in told
+        self.token(auth)
+
     def admin(self) -> None:
         staff = Staff(self.world)
         wrong = "a wrong password of prof"
@@ -180,6 +199,10 @@ class Run:
         found = re.search(r'/user/(\d+)/change/">alice', staff.get(users))
         assert found
         page += staff.post(users, action="issue_token", _selected_action=found[1])
+        page += staff.post(users, action="make_login_code", _selected_action=found[1])
+        codes = re.findall(r"<code>tlrc_(\w+)</code>", page)
+        assert len(codes) == 1
+        self.secrets.append(("a log-in code", codes[0]))
         tokens = re.findall(rf"{USER_PREFIX}(\w{{36}})", page)
         assert len(set(tokens)) == 3
         self.secrets += [("a token", token) for token in tokens]

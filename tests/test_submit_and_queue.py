@@ -54,6 +54,7 @@ class Student:
         self._patch = patch
         self._capsys = capsys
         patch.chdir(folder)
+        patch.setattr(submit, "auth_file", lambda given: given)
         patch.setattr(submit, "read_auth", lambda *_: None)
 
     def write(self, **files: str) -> None:
@@ -358,7 +359,7 @@ def test_when_a_job_will_start(seconds: tuple[Any, Any], words: str) -> None:
 @pytest.mark.parametrize(
     ("shown", "begin"),
     [
-        ({"state": "queued", "queue_position": 1}, "Job 7: waiting, next in the queue"),
+        ({"state": "queued", "queue_position": 1}, "Job 7: waiting, {next} in the queue"),
         (
             {"state": "queued", "queue_position": 9, "waiting_for": "turn"},
             "Job 7: waiting, position 9 in the queue",
@@ -374,7 +375,8 @@ def test_when_a_job_will_start(seconds: tuple[Any, Any], words: str) -> None:
     ],
 )
 def test_how_many_jobs_end_first(shown: dict[str, Any], begin: str, count: Any, words: str) -> None:
-    """S13: "next in the queue" may be behind many that run, in each phase."""
+    """In each phase; and next in the queue is only who has nobody before, not one that runs."""
+    begin = begin.format(next="position 1" if words else "next")
     later = {"expected_start": {"from_seconds": 5, "to_seconds": 40}}
     waiting = {"id": 7, "jobs_before": count, **shown}
     assert submit.status_line(waiting) == begin + words

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.http import HttpRequest
 
 from accounts.models import Executor, User
@@ -161,6 +161,29 @@ def test_news_of_a_job_wakes_its_own_waiters_alone(
     cancelling.cancel(jobs["bob"].pk, "ta")
     for thread in threads:
         thread.join()
+
+
+def test_a_stream_looks_at_its_job_for_a_change_and_not_for_each_comment(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand that send a comment each five seconds would look 200 times a second."""
+    monkeypatch.setattr(waiters, "MINIMUM_LOOK_SECONDS", 60.0)
+
+    def fail() -> None:
+        raise OperationalError
+
+    with waiting.begin(HttpRequest(), 7, reads_output=True) as wait:
+        assert wait.is_due()
+        assert wait.sleep(0.01)  # until a comment
+        assert not wait.is_due()
+        waiting.wake_readers(7)  # more output
+        assert not wait.is_due()
+        waiting.wake([7])
+        assert wait.is_due()
+        assert not wait.is_due()
+        with pytest.raises(OperationalError):
+            wait.look(fail)
+        wait_for(wait.is_due, "it looks again soon, for nothing was seen", 5)
 
 
 def test_a_new_job_wakes_one_idle_executor_and_one_who_leaves_passes_it_on(db: None) -> None:

@@ -38,7 +38,7 @@ class ProblemAnswer(TypedDict):
 PROBLEMS = {
     400: "`invalid-request`, `malformed-request`",
     401: "`not-authenticated`, `invalid-token`",
-    403: "`wrong-token-kind`; to a claim also `executor-disabled`",
+    403: "`wrong-token-kind`, `wrong-user`; to a claim also `executor-disabled`",
     404: "`not-found`: somebody else's, too",
     406: "`not-acceptable`: `Accept` does not allow JSON",
     411: "`length-required`: the body came in chunks",

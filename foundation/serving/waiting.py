@@ -6,6 +6,7 @@ few seconds. While it waits it has no transaction and no connection to the datab
 """
 
 import contextlib
+import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeVar
@@ -16,7 +17,13 @@ from django.http import HttpRequest
 from foundation.database import connections
 from foundation.serving import greenlets
 from foundation.serving.feeds import Change, announce
-from foundation.serving.waiters import QUEUE, Waiter, Waiters, stopping
+from foundation.serving.waiters import (
+    MINIMUM_LOOK_SECONDS,
+    QUEUE,
+    Waiter,
+    Waiters,
+    stopping,
+)
 from foundation.serving.watcher import Watcher
 
 __all__ = [
@@ -111,20 +118,19 @@ class Wait:
 
     def __init__(self, waiter: Waiter) -> None:
         self._waiter = waiter
-        self._woken = False
-        self._looked_at = 0.0
+        self._due_at = 0.0
 
     def is_due(self) -> bool:
         """Whether to look at the topic: it changed since this was asked, or that is long ago.
 
-        Otherwise it was woken for output alone.
+        Those who came at the same moment do not go on looking at the same moment.
         """
         now = time.monotonic()
         changed, self._waiter.changed = self._waiter.changed, False
-        seconds = min(_waiters.look_seconds(), MAX_LOOK_SECONDS)
-        if self._woken and not changed and now - self._looked_at < seconds:
+        if not changed and now < self._due_at:
             return False
-        self._woken, self._looked_at = True, now
+        seconds = min(_waiters.look_seconds(), MAX_LOOK_SECONDS)
+        self._due_at = now + seconds * random.uniform(0.75, 1.0)  # noqa: S311
         return True
 
     def look(self, look: Callable[[], T | None], platform_of: Callable[[T], str] = str) -> T | None:
@@ -136,6 +142,9 @@ class Wait:
         found = None
         try:
             found = look()
+        except Exception:
+            self._due_at = time.monotonic() + MINIMUM_LOOK_SECONDS  # what changed is not seen yet
+            raise
         finally:
             if found is not None and woken_for:
                 woken_for.discard(platform_of(found))
@@ -145,7 +154,9 @@ class Wait:
     def sleep(self, seconds: float) -> bool:
         """Until it is time to look, or `seconds` are over; False when nobody waits any longer."""
         connections.release()
-        self._woken = self._waiter.woken.wait(min(seconds, _waiters.look_seconds()))
+        until_due = self._due_at - time.monotonic()
+        pause = until_due if until_due > 0 else _waiters.look_seconds()
+        self._waiter.woken.wait(min(seconds, pause))
         return not (stopping.is_set() or self._waiter.hung_up)
 
 

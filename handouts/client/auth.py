@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from handouts.client.errors import BadSetup
+from handouts.client.text_encoding import about_utf_16, is_utf_16
 from handouts.client.words import warn
 
 HERE = Path(__file__).resolve().parent
@@ -18,16 +19,29 @@ DEFAULT_SERVER = "https://localhost:4443"
 class Auth:
     """What auth.json says."""
 
-    def __init__(self, name: str, token: str, server: str, certificates: list[Path]) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        server: str,
+        certificates: list[Path],
+        is_user: bool = False,
+    ) -> None:
+        self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
         self.server = server
         self.certificates = certificates  # PEM files to trust beside the system's
 
 
-def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
-    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup."""
+def read_auth(path: Path, name_key: str, server: str | None, warns: bool = True) -> Auth:
+    """Reads auth.json; `name_key` is "username" or "executor". Raises BadSetup.
+
+    `warns`: it says so if others can read the file.
+    """
     content = read_object(path, name_key)
+    if warns and os.name == "posix" and path.stat().st_mode & 0o077:
+        warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
@@ -42,16 +56,18 @@ def read_auth(path: Path, name_key: str, server: str | None) -> Auth:
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
-    address = server or content.get("server") or DEFAULT_SERVER
-    return Auth(content[name_key].strip(), token, address, certificates)
+    address = content.get("server", DEFAULT_SERVER) if server is None else server
+    name = content[name_key].strip()
+    return Auth(name, token, address, certificates, name_key == "username")
 
 
 def read_object(path: Path, name_key: str) -> dict[str, Any]:
     """The JSON object in the file, {} if it holds something else. Raises BadSetup."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            warn(f"{path} can be read by others; chmod 600 it.")
+        data = path.read_bytes()
+        if is_utf_16(data):
+            raise BadSetup(about_utf_16(str(path), str(path)))
+        content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadSetup(
             f"There is no {path}. Put the file from the course staff there: "

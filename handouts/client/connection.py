@@ -12,11 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from handouts.client.answer import Answer
-from handouts.client.auth import Auth
+from handouts.client.auth import HERE, Auth
+from handouts.client.distrust import why_untrusted
 from handouts.client.errors import BadSetup, Unreachable, Untrusted
+from handouts.client.server_address import read_address
 from handouts.client.words import in_words
 
-VERSION = "1"
+VERSION = "1.1"
+PARTIAL_CHAIN = 0x80000  # OpenSSL's; Python has a name for it from 3.10 on
 CONNECT_SECONDS = 10.0
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
@@ -26,21 +29,16 @@ class Queue:
 
     def __init__(self, auth: Auth) -> None:
         """Opens nothing yet. Raises BadSetup for a bad address or certificate file."""
-        url = urllib.parse.urlsplit(auth.server)
-        try:
-            self._port = url.port or 443
-        except ValueError:
-            self._port = 0
-        if url.scheme != "https" or not url.hostname or not self._port:
-            raise BadSetup(f"The server {auth.server!r} is not of the form https://host:port.")
-        self.server = auth.server
-        self._host = url.hostname
-        self._base = url.path.rstrip("/") + "/api/v1"
+        self.address = read_address(auth.server)
+        self.server = auth.server.strip().rstrip("/")
+        self._base = self.address.base + "/api/v1"
         self._headers = {
             "Authorization": "Bearer " + auth.token,
             "Content-Type": "application/json",
             "User-Agent": f"telerun/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}",
         }
+        if auth.is_user:  # the queue refuses a token that is somebody else's
+            self._headers["Telerun-User"] = urllib.parse.quote(auth.name)
         self._certificates = auth.certificates
         self._trust(system=not auth.certificates)
         self._connection: http.client.HTTPSConnection | None = None
@@ -59,6 +57,8 @@ class Queue:
                 self._context.load_verify_locations(str(certificate))
             except (OSError, ssl.SSLError):
                 raise BadSetup(f"{certificate} is not a readable certificate in PEM.") from None
+        if self._certificates:  # each is trusted by itself, whoever signed it
+            self._context.verify_flags |= PARTIAL_CHAIN
 
     def request(
         self,
@@ -103,9 +103,9 @@ class Queue:
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             self.close()
+            what, mend = why_untrusted(error, self._certificates, HERE)
             raise Untrusted(
-                f"The certificate of {self.server} is not trusted: {error.verify_message}. "
-                "Is server.cert the one from the course staff, and the server's name right?"
+                f"The certificate of {self.server} is not trusted: {what} {mend}", what, mend
             ) from None
         except LOST as error:
             raise self._lost(error, is_open) from None
@@ -136,7 +136,10 @@ class Queue:
             self._connection.sock.settimeout(timeout)
             return self._connection
         self._connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=min(timeout, CONNECT_SECONDS), context=self._context
+            self.address.host,
+            self.address.port,
+            timeout=min(timeout, CONNECT_SECONDS),
+            context=self._context,
         )
         try:
             self._connection.connect()  # the token is sent when this has checked the certificate

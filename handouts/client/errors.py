@@ -18,3 +18,8 @@ class Unreachable(Exception):
 
 class Untrusted(Exception):
     """What answered is not the queue that auth.json means; the token was not sent."""
+
+    def __init__(self, message: str, what: str = "", mend: str = "") -> None:
+        super().__init__(message)
+        self.what = what or message  # is wrong with the certificate
+        self.mend = mend

@@ -1,4 +1,4 @@
-"""What can be asked for beside a program's run: --list, --status, --cancel, --compare."""
+"""What can be asked for beside a program's run: --list, --status, --cancel, --compare, --web."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from handouts.submit.notices import notice
 from handouts.submit.own_jobs import jobs_of, number_of, unfinished_jobs
 from handouts.submit.queue_status import queue_lines
 from handouts.submit.stop import SUCCEEDED, Stop
+from handouts.submit.web import open_page
 
 
 def command(client: Client, options: argparse.Namespace) -> int | None:
@@ -22,6 +23,8 @@ def command(client: Client, options: argparse.Namespace) -> int | None:
         return cancel(client, options)
     if options.list is not None:
         return list_jobs(client, options)
+    if options.web:
+        return open_page(client)
     if options.status:
         return show_queue(client, options)
     if options.compare is not None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from handouts.client.words import in_size
 from handouts.submit.answers_in_json import TIMES
-from handouts.submit.job_lines import EXPLAINED, is_over
+from handouts.submit.ending_lines import EXPLAINED
+from handouts.submit.job_lines import is_over
 from handouts.submit.listing import seconds_in_words, shortened, table, terminal_width
 from handouts.submit.printable import printable
 
@@ -26,7 +27,7 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["ran in", *(seconds_in_words(r.get("execute_seconds")) for r in (one, other))],
         ["memory", memory_of(one), memory_of(other)],
         ["GPU", gpu_name(one), gpu_name(other)],
-        ["host", host_of(first), host_of(second)],
+        ["host", host_that_ran(first), host_that_ran(second)],
     ]
     rows = [[row[0], *(cell or "-" for cell in row[1:])] for row in rows if any(row[1:])]
     room = (terminal_width() - FIRST_COLUMN) // 2  # for each job
@@ -58,7 +59,7 @@ def name_of(job: dict[str, Any]) -> str:
     return printable(" ".join(words)).replace("\n", " ")
 
 
-def host_of(job: dict[str, Any]) -> str:
+def host_that_ran(job: dict[str, Any]) -> str:
     return printable(str(job.get("executor") or ""))
 
 

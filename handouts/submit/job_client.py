@@ -10,6 +10,7 @@ from typing import Any
 from handouts.client.answer import Answer
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
+from handouts.submit.client_versions import hint_at_newer
 from handouts.submit.job_events import Events
 from handouts.submit.job_lines import is_over, status_line, what_changes
 from handouts.submit.live import Live
@@ -19,6 +20,7 @@ from handouts.submit.screen import Screen
 from handouts.submit.stop import REFUSED, UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import Submission
+from handouts.submit.waiting_line import WaitingLine
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
 SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
@@ -36,7 +38,9 @@ class Client(Persistent):
         self.live = Live(self.screen)
         self.job: dict[str, Any] | None = None  # as it was seen last
         self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
+        self._line = WaitingLine(self.screen.status.look)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
+        self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
     def submit(
         self, submission: Submission, override: bool, wait_turn: bool = False
@@ -61,7 +65,13 @@ class Client(Persistent):
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
+        self.newer_script = hint_at_newer(answer, self.queue.server)
         return self._job(answer)
+
+    def say_newer_script(self) -> None:
+        """Where a newer submit.py is, if the queue said so: the last line of all."""
+        if self.newer_script:
+            self.screen.warn(self.newer_script)
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""
@@ -90,11 +100,18 @@ class Client(Persistent):
         path = f"/jobs/{job_id}/files/{urllib.parse.quote(name, safe='')}"
         return self.persist("GET", path, patience=self.patience)
 
+    def page_link(self) -> Answer:
+        """A link that opens one's page in a browser, logged in."""
+        return self.persist("POST", "/page-links", patience=SUBMIT_PATIENCE_SECONDS)
+
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
         if not is_over(job):
             self._look_at(job)
-            job = self._follow(job)
+            try:
+                job = self._follow(job)
+            finally:
+                self.screen.status.end()
         return job
 
     def _follow(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +183,12 @@ class Client(Persistent):
         """Says what a job that is not over waits for."""
         self.job = job
         self.live.look_at(job)
-        if not is_over(job):
+        if is_over(job):
+            self.screen.status.end()
+        elif self.screen.status.is_used:
+            self._line.look_at(job)
+            self.screen.show_status(self._line.words)
+        else:
             self.say(status_line(job), what_changes(job))
 
     def _job(self, answer: Answer) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from handouts.submit.job_lines import is_over
+from handouts.submit.moments import in_time
 from handouts.submit.printable import printable
 
 SHORT = {
@@ -57,12 +58,8 @@ def state_in_words(job: dict[str, Any]) -> str:
 
 
 def seconds_in_words(seconds: Any) -> str:
-    """Such as "60 s", "1.31 s" or "4 ms"; "" where there is no number."""
-    if not isinstance(seconds, (int, float)) or not seconds >= 0:
-        return ""
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"
+    """Such as "1.31 s"; "" where there is no number."""
+    return in_time(seconds) if isinstance(seconds, (int, float)) and seconds >= 0 else ""
 
 
 def ago(timestamp: Any) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from handouts.submit.compile_log import OwnPaths
+from handouts.submit.left_out import FOUND_NOTE, NOTE
 from handouts.submit.screen import Screen
 
 TITLES = {"compile": "compiler", "execute": "program"}
-NOTE = b"\n[... %d bytes left out ...]\n"  # as executors write it, where a log is too long
-FOUND_NOTE = re.compile(rb"\n\[\.\.\. (\d{1,15}) bytes left out \.\.\.\](?=\n)")
 
 
 class Shown:
@@ -25,6 +24,7 @@ class Live:
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
+        self.paths = OwnPaths()
         self._attempt = 0
         self._logs = {log: Shown() for log in TITLES}
         self._title = ""
@@ -53,7 +53,7 @@ class Live:
         note = NOTE % (offset - shown.end) if offset > shown.end else b""
         shown.end = offset + len(data)
         self._under(TITLES[log])
-        self.screen.write(note + data)
+        self._write(log, note + data)
 
     def look_at(self, job: dict[str, Any]) -> None:
         """Begins anew where the attempt that was shown has ended, and the job waits for another.
@@ -76,6 +76,7 @@ class Live:
             for log in TITLES:
                 text = str(logs.get(f"{log}_log") or "")
                 self._complete(log, text.encode("utf-8", "surrogateescape"))
+        self._end_title()
         self.screen.end_line()
 
     def _complete(self, log: str, data: bytes) -> None:
@@ -87,9 +88,19 @@ class Live:
             title = f"{title}, from byte {len(shown.whole)} on"
         if rest:
             self._under(title)
-            self.screen.write(rest)
+            self._write(log, rest)
+
+    def _write(self, log: str, data: bytes) -> None:
+        """On a terminal a compiler names files as their student does; a file gets its bytes."""
+        is_changed = log == "compile" and self.screen.is_terminal
+        self.screen.write(self.paths.take(data) if is_changed else data)
+
+    def _end_title(self) -> None:
+        """What was held back of the last line is shown."""
+        self.screen.write(self.paths.take(b"", is_last=True))
 
     def _begin(self, attempt: int) -> None:
+        self._end_title()
         if any(shown.end for shown in self._logs.values()):
             self.screen.line("--- the host was lost: what is above does not count ---")
         self._attempt, self._title = attempt, ""
@@ -97,6 +108,7 @@ class Live:
 
     def _under(self, title: str) -> None:
         if title != self._title:
+            self._end_title()
             self.screen.line(f"--- {title} ---")
             self._title = title
 

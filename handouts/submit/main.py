@@ -36,18 +36,23 @@ from pathlib import Path
 
 from handouts.client.auth import read_auth
 from handouts.client.connection import VERSION
-from handouts.client.errors import BadSetup, Untrusted
+from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
 from handouts.submit.answers_in_json import put_json, put_lines
 from handouts.submit.as_typed import remember
+from handouts.submit.auth_place import auth_file
 from handouts.submit.commands import command
+from handouts.submit.compile_log import OwnPaths
+from handouts.submit.doctor import doctor
 from handouts.submit.job_client import Client
+from handouts.submit.login import login
 from handouts.submit.notices import be_quiet
 from handouts.submit.options import parse
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import prepare
+from handouts.submit.typed_secrets import refuse_secrets
 from handouts.submit.watching import Watch
 
 
@@ -55,9 +60,13 @@ def run(options: argparse.Namespace) -> int:
     """Does what the command line asks for; the exit status. Raises Stop, BadSetup, Untrusted."""
     if options.version:
         return show_version(options)
+    if options.login or options.doctor:
+        return (login if options.login else doctor)(options.auth, options.server)
     submission = prepare(options) if options.file else None
-    client = Client(StreamingQueue(read_auth(options.auth, "username", options.server)))
+    client = Client(StreamingQueue(read_auth(auth_file(options.auth), "username", options.server)))
     client.turns.watch_signals()
+    if submission:
+        client.live.paths = OwnPaths(str(options.file)[: -len(submission.main)])
     try:
         status = command(client, options)
         return Watch(client, options, submission).run() if status is None else status
@@ -82,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
     wants_json = "--json" in (sys.argv[1:] if argv is None else argv)
     try:
+        refuse_secrets(sys.argv[1:] if argv is None else argv)
         options = parse(argv)
         remember(*options.repeated)
         if options.quiet:
@@ -91,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         status, message = stop.status, str(stop)
     except BadSetup as error:
         status, message = WRONG_USAGE, str(error)
-    except Untrusted as error:
+    except (Untrusted, Unreachable) as error:
         status, message = UNREACHABLE, str(error)
     except KeyboardInterrupt:
         warn("Interrupted.")

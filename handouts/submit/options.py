@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from handouts.client.auth import HERE
 from handouts.submit.as_typed import as_typed
 from handouts.submit.own_jobs import job_number
 from handouts.submit.source_options import add_source_options, formatter, with_joined_flags
@@ -16,6 +15,8 @@ from handouts.submit.words_meant import meant_by, nearest
 
 FLAG_BEGINNINGS = ("-l", "-I", "-D", "-X", "-O", "-std", "-arch", "-gencode", "--std", "--expt")
 USUALLY_LISTED = 10
+IN_WORDS_ALONE = ("web", "login", "doctor")  # they have no answer in JSON
+OTHER_USES = ("list", "attach", "cancel", "compare", "status", *IN_WORDS_ALONE, "version")
 EPILOG = (
     "Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
     "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C."
@@ -139,6 +140,13 @@ def add_other_uses(group: Any) -> None:
         "--compare", nargs=2, metavar=("ID", "ID"), help="two jobs side by side: times, source"
     )
     group.add_argument("--status", action="store_true", help="how the queue is, with your jobs")
+    group.add_argument("--web", action="store_true", help="open your page in a browser, logged in")
+    group.add_argument(
+        "--login", action="store_true", help="ask for a log-in code, and keep who you are"
+    )
+    group.add_argument(
+        "--doctor", action="store_true", help="say what is wrong with this set-up, if anything is"
+    )
     group.add_argument("--version", action="store_true", help="of this program, and of Python")
 
 
@@ -146,22 +154,21 @@ def add_who_and_where(group: Any) -> None:
     group.add_argument(
         "--auth",
         type=Path,
-        default=HERE / "auth.json",
         metavar="FILE",
-        help="who you are (default: auth.json beside this script)",
+        help="who you are (default: auth.json beside this script, or else what --login wrote)",
     )
     group.add_argument("--server", metavar="URL", help="https://host:port of the queue")
 
 
 def repeated(options: argparse.Namespace) -> list[str]:
     """The options that a hint has to repeat: who asks, and whom."""
-    words = ["--auth", str(options.auth)] if options.auth != HERE / "auth.json" else []
+    words = ["--auth", str(options.auth)] if options.auth else []
     return words + (["--server", options.server] if options.server else [])
 
 
 def other_use(options: argparse.Namespace) -> str:
     """The option that stands in place of a program; "" if none does."""
-    for name in ("list", "attach", "cancel", "compare", "status", "version"):
+    for name in OTHER_USES:
         if getattr(options, name) is not None and getattr(options, name) is not False:
             return "--" + name
     return ""
@@ -171,7 +178,7 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     """Raises Stop for options that do not go together."""
     other = other_use(options)
     if options.file is None and not other:
-        parser.error("name one FILE.cu, or use --attach ID or --cancel ID")
+        parser.error("name one FILE.cu, or use --attach ID or --cancel ID; --help says more")
     if options.file is not None:
         meant = meant_by(options.file, options.args, known_options(parser))
         if meant and not other:
@@ -179,19 +186,27 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
         if other:
             parser.error(f"{other} stands alone, without {options.file}")
     check_jobs(parser, options)
-    if other not in ("", "--attach") and (options.out is not None or options.force):
-        parser.error(f"--out and --force go with FILE.cu or --attach ID, not with {other}")
+    if other:
+        check_other_use(parser, options, other)
     if options.force and options.out is None:
         parser.error("--force goes with --out DIR")
-    if other and (options.detach or options.wait_turn or options.override_pending):
-        parser.error(
-            f"--detach, --wait-turn and --override-pending go with FILE.cu, not with {other}"
-        )
     if options.wait_turn and options.override_pending:
         parser.error("--wait-turn waits for your job in the queue, --override-pending replaces it")
     about_source = options.flags or options.beside or options.platform is not None or options.asm
     if options.file is None and about_source:
         parser.error("--with, --flag, --platform and --asm go with FILE.cu")
+
+
+def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
+    """The options that do not go with one that stands in place of a program. Raises Stop."""
+    if other != "--attach" and (options.out is not None or options.force):
+        parser.error(f"--out and --force go with FILE.cu or --attach ID, not with {other}")
+    if options.detach or options.wait_turn or options.override_pending:
+        parser.error(
+            f"--detach, --wait-turn and --override-pending go with FILE.cu, not with {other}"
+        )
+    if options.json and other[2:] in IN_WORDS_ALONE:
+        parser.error(f"--json does not go with {other}")
 
 
 def check_jobs(parser: Parser, options: argparse.Namespace) -> None:

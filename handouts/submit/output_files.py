@@ -15,6 +15,7 @@ from handouts.submit.notices import notice
 from handouts.submit.own_files import RECORD, OwnFiles, replace
 from handouts.submit.printable import printable
 from handouts.submit.stop import REFUSED, UNREACHABLE, UNSAVED, Stop
+from handouts.submit.written_beside import lost_beside
 
 MOST_NAMED = 4  # more files are counted
 
@@ -27,7 +28,10 @@ def save_files(
     `own`: those of the folder's files that may be replaced.
     """
     result = job["result"] or {}
-    say_left_out(result.get("details") or {})
+    details = result.get("details") or {}
+    say_left_out(details)
+    if lost := lost_beside(details):
+        warn(printable(lost))
     saved, told, size = True, [], 0
     for name, name_here in names_on_disk(result):
         path = folder / name_here

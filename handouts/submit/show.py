@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from handouts.client.words import warn
-from handouts.submit.job_lines import attempt_line, ending_line
+from handouts.submit.compile_log import errors_in_a_line
+from handouts.submit.ending_lines import SIGNALS, attempt_line, details_of, ending_line
+from handouts.submit.left_out import what_is_left_out
 from handouts.submit.live import Live
 from handouts.submit.notices import notice
-from handouts.submit.stop import NO_RESULT, PROGRAM_FAILED, SUCCEEDED
+from handouts.submit.printable import printable
+from handouts.submit.readings import reading_of
+from handouts.submit.stop import NO_RESULT, PROGRAM_FAILED, SUCCEEDED, UNSAVED
+from handouts.submit.terminals import GREEN, RED, YELLOW
 
 
 def show(job: dict[str, Any], live: Live) -> int:
@@ -19,18 +23,36 @@ def show(job: dict[str, Any], live: Live) -> int:
         live.screen.warn(attempt_line(attempt))
     live.finish(job)
     if result is None:
-        warn(ending_line(job))
+        live.screen.warn(ending_line(job), YELLOW)
         return NO_RESULT
-    live.screen.line(ending_line(job))
+    has_succeeded = job["outcome"] == "succeeded"
+    is_whole = not what_is_left_out(job)
+    line = live.screen.look.wrapped(ending_line(job))
+    live.screen.line(line, RED if not has_succeeded else GREEN if is_whole else YELLOW)
     if slowed_by_heat(result):
         notice(
             "The GPU was slowed down by heat when the program ended: "
             "its times may be longer than usual."
         )
-    return SUCCEEDED if job["outcome"] == "succeeded" else PROGRAM_FAILED
+    if not has_succeeded:
+        explain(job, live)
+        return PROGRAM_FAILED
+    return SUCCEEDED if is_whole else UNSAVED
+
+
+def explain(job: dict[str, Any], live: Live) -> None:
+    """Says what went wrong: how many errors a compile had, what a failure often means."""
+    if job["outcome"] == "compile_error":
+        errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
+        if errors:
+            live.screen.warn(live.screen.status.look.wrapped(printable(errors)), RED)
+    signal = SIGNALS.get(job["result"].get("signal"), "")
+    reading = reading_of(job, signal)
+    if reading:
+        live.screen.warn(live.screen.status.look.wrapped(f"What this often means: {reading}"))
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:
     """Whether the executor said that of the GPU."""
-    gpu = (result.get("details") or {}).get("gpu")
+    gpu = details_of(result).get("gpu")
     return isinstance(gpu, dict) and "heat" in (gpu.get("throttled") or [])

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from handouts.client.job_file_names import trouble_with
+from handouts.client.text_encoding import about_utf_16, is_utf_16
 from handouts.submit.stop import WRONG_USAGE, Stop
 
 MAX_SOURCE_BYTES = 1024 * 1024
@@ -27,6 +28,8 @@ def read_source(path: Path) -> str:
 def read_text(path: Path, shown: str) -> str:
     """The text of a file, which errors call `shown`. Raises Stop."""
     data = read_bytes(path, shown)
+    if is_utf_16(data):
+        raise Stop(WRONG_USAGE, about_utf_16(shown, str(path)))
     if b"\0" in data:
         place = data.index(b"\0")
         raise Stop(

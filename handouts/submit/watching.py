@@ -9,10 +9,11 @@ from typing import Any
 from handouts.client.words import warn
 from handouts.submit.answers_in_json import put_json
 from handouts.submit.as_typed import as_typed
+from handouts.submit.ending_lines import ending_line
 from handouts.submit.hints import hint_at_arguments, hint_at_missing
 from handouts.submit.interrupting import Interrupts, say_what_became, stop_job
 from handouts.submit.job_client import INTERRUPT_PATIENCE_SECONDS, Client
-from handouts.submit.job_lines import ending_line, is_over
+from handouts.submit.job_lines import is_over
 from handouts.submit.log_files import save_logs
 from handouts.submit.notices import notice
 from handouts.submit.older_queue import call_off, is_wrong_without, left_out, older_queue
@@ -90,6 +91,7 @@ class Watch:
         saved = save_files(self.client, job, self.folder, own)
         if own:
             say_left_over(own, self.folder)
+        self.client.say_newer_script()
         has_all = saved and not self.client.screen.has_failed
         return UNSAVED if status == SUCCEEDED and not has_all else status
 

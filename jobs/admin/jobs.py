@@ -1,22 +1,29 @@
 """Jobs in the admin: to read, to requeue and to cancel; never to edit."""
 
 import json
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import path, reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json, as_text
+from foundation.asking import FEW, Question
 from foundation.problems import Problem
 from foundation.text import printable
 from jobs import cancelling, outputs, staff
+from jobs.admin.questions import about_jobs
+from jobs.bulk import working
+from jobs.bulk.models import Kind
 from jobs.models import Attempt, Job, OutputFile
+from jobs.replacing import replaced_by
 from jobs.states import State
 
 MAX_COMPLAINTS = 5  # messages about jobs that an action could not be done to
@@ -74,6 +81,10 @@ class AttemptInline(ReadOnlyMixin, admin.StackedInline):
         return as_json({k: v for k, v in attempt.details.items() if k != "files"})
 
 
+def _job_url(number: int) -> str:
+    return reverse("admin:jobs_job_change", args=[number])
+
+
 def _file_url(attempt: Attempt, name: str) -> str:
     return reverse("admin:jobs_job_file", args=[attempt.job_id, attempt.number, name])
 
@@ -103,11 +114,18 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
         ("platform", "compiler_flags", "asm"),
         ("state", "phase", "outcome", "place_in_queue"),
         ("submitted_at", "started_at", "finished_at"),
-        ("cancel_requested_at", "attempts_left"),
+        ("cancel_requested_at", "replacement", "attempts_left"),
         "program",
         "other_files",
     )
-    readonly_fields = ("arguments", "compiler_flags", "place_in_queue", "program", "other_files")
+    readonly_fields = (
+        "arguments",
+        "compiler_flags",
+        "place_in_queue",
+        "replacement",
+        "program",
+        "other_files",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Without the sources, which the one page that shows one reads for itself."""
@@ -162,6 +180,13 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     def place_in_queue(self, job: Job) -> str:
         return str(job.queue_position or "-")
 
+    @admin.display(description="replaced by")
+    def replacement(self, job: Job) -> SafeString | str:
+        number = replaced_by(job)
+        if number is None:
+            return "-"
+        return format_html('<a href="{}">job {}</a>', _job_url(number), number)
+
     @admin.display
     def arguments(self, job: Job) -> str:
         return printable(json.dumps(job.args, ensure_ascii=False).encode()) if job.args else "-"
@@ -184,18 +209,32 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     def program(self, job: Job) -> SafeString | str:
         return as_text(job.source.encode())
 
+    def question(self, request: HttpRequest, action: str, rows: QuerySet[Job]) -> Question | None:
+        return about_jobs(action, rows) if rows.exists() else None
+
     @admin.action(description="Run again (requeue)", permissions=["act"])
-    def requeue(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, staff.requeue, "queued")
+    def requeue(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
+        return self._act(request, queryset, Kind.REQUEUE)
 
     @admin.action(description="Cancel", permissions=["act"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, cancelling.cancel, "cancelled, or told to stop")
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
+        return self._act(request, queryset, Kind.CANCEL)
 
-    def _each(self, request: HttpRequest, queryset: Any, operation: Any, done: str) -> None:
+    def _act(self, request: HttpRequest, queryset: QuerySet[Job], kind: Kind) -> Any:
+        """Does it to a few jobs at once, to many in the background."""
+        jobs = list(queryset.order_by("pk").values_list("pk", flat=True))
+        if len(jobs) > FEW:
+            bulk = working.begin(kind, jobs, request.user.get_username())
+            return redirect("admin:jobs_bulkaction_change", bulk.pk)
+        if kind == Kind.CANCEL:
+            return self._each(request, jobs, cancelling.cancel, "cancelled, or told to stop")
+        requeue = partial(staff.requeue, behind=len(jobs) > 1)
+        return self._each(request, jobs, requeue, "queued")
+
+    def _each(self, request: HttpRequest, jobs: list[int], operation: Any, done: str) -> None:
         """Applies the operation to each job, oldest first, and says what came of it."""
         count, complaints = 0, []
-        for job_id in queryset.order_by("pk").values_list("pk", flat=True):
+        for job_id in jobs:
             try:
                 operation(job_id, request.user.get_username())
                 count += 1

@@ -14,6 +14,7 @@ JOBS = "/admin/jobs/job/"
 AUDIT = "/admin/jobs/auditentry/"
 USERS = "/admin/accounts/user/"
 EXECUTORS = "/admin/accounts/executor/"
+BULK = "/admin/jobs/bulkaction/"
 
 
 class Https(Client):
@@ -53,17 +54,58 @@ def page(client: Client, url: str, **data: Any) -> str:
     return answer.content.decode()
 
 
+def found(client: Client, where: str, **query: Any) -> set[int]:
+    """The keys of the rows that a list shows."""
+    answer = client.get(where, query)
+    assert answer.status_code == 200, answer.get("Location")
+    return {row.pk for row in answer.context["cl"].result_list}
+
+
 def act(client: Client, where: str, action: str, *pks: Any, **more: Any) -> Any:
+    """Does the action, as somebody who says yes to what is asked first."""
+    answer = ask(client, where, action, *pks, **more)
+    return confirm(client, answer) if is_question(answer) else answer
+
+
+def ask(client: Client, where: str, action: str, *pks: Any, **more: Any) -> Any:
+    """Chooses the action in the list, or presses its button."""
     return client.post(where, {"action": action, "_selected_action": list(pks), **more})
+
+
+def is_question(answer: Any) -> bool:
+    return answer.status_code == 200 and bool((answer.context or {}).get("question"))
+
+
+def confirm(client: Client, answer: Any, **typed: Any) -> Any:
+    """Sends the form of a question, with its count typed in if it asks for one."""
+    question = answer.context["question"]
+    count = {"count": str(question.count)} if question.is_typed else {}
+    where = answer.wsgi_request.get_full_path()
+    return client.post(where, {**answer.context["hidden"], **count, **typed})
 
 
 def told(answer: Any) -> list[str]:
     return [str(message) for message in answer.wsgi_request._messages]
 
 
+def add(client: Client, where: str, names: str, **more: Any) -> Any:
+    """Adds a roster, as somebody who says yes to what was understood."""
+    answer = client.post(f"{where}add/", {"names": names, **more})
+    question = (answer.context or {}).get("question")
+    return add_seen(client, where, names, answer, **more) if question else answer
+
+
+def add_seen(client: Client, where: str, names: str, answer: Any, **more: Any) -> Any:
+    """Sends the form of the page that shows what was understood."""
+    question = answer.context["question"]
+    count = {"count": str(question.count)} if question.is_typed else {}
+    seen = {"confirmed": "1", "seen": answer.context["form"].digest()}
+    return client.post(f"{where}add/", {"names": names, **seen, **count, **more})
+
+
 ACTIONS = {
     JOBS: ("requeue", "cancel"),
-    USERS: ("issue_token", "revoke_token"),
+    USERS: ("issue_token", "revoke_token", "make_login_code"),
     EXECUTORS: ("issue_token", "revoke_token", "enable", "disable"),
 }
 

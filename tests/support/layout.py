@@ -282,7 +282,7 @@ def url_paths(root: Path) -> dict[str, str]:
     """How the paths of addresses begin, and the packages that give them."""
     found = {}
     for package, path in _below(root, "urls.py"):
-        prefix = "/" if package == PACKAGES[-1] else "/api/v1/"
+        prefix = "/api/v1/" if "api" in path.parts else "/"
         for first in re.findall(r"path\(\s*\"([\w-]+)", path.read_text()):
             if first != "api":
                 found[prefix + first] = package

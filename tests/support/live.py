@@ -65,7 +65,7 @@ class StubExecutor:
         return self._report("POST", "output", log=log, offset=offset, text=text)["watched"]
 
     def finish(self, **members: Any) -> None:
-        self._report("PUT", "result", outcome="succeeded", **members)
+        self._report("PUT", "result", **{"outcome": "succeeded", **members})
 
     def _report(self, method: str, what: str, **members: Any) -> Any:
         body = {"lease_token": self.attempt["lease_token"], **members}

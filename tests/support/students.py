@@ -13,6 +13,11 @@ from typing import Any
 from tests.support.processes import ROOT, World, wait_for
 
 
+def take_terminal() -> None:
+    """Its standard error becomes the terminal of its session."""
+    fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+
+
 class Student:
     """`submit.py` with its output in a pipe, or on a terminal of so many columns."""
 
@@ -24,13 +29,18 @@ class Student:
         columns: int = 0,
         python: str = sys.executable,
         patch: str = "",
+        stdout: Any = None,
+        program: list[Any] | None = None,
+        owns_terminal: bool = False,
         **environment: str,
     ) -> None:
-        """`patch` is Python code that changes the module `submit` before it begins."""
-        program = [ROOT / "submit.py"]
+        """`patch` is Python code that changes the module `submit` before it begins. `stdout`: a
+        file, beside a terminal. `program`: what runs it, instead of this Python. `owns_terminal`:
+        the terminal is that of its session, as a shell's is."""
+        program = program or [python, ROOT / "submit.py"]
         if patch:
             run = f"import submit; {patch}; submit.run_and_exit()"
-            program = ["-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {run}"]
+            program = [python, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {run}"]
         self.folder = world.folder
         self._errors = world.folder / f"errors-{id(self)}"
         if columns:
@@ -40,17 +50,18 @@ class Student:
             ours, theirs = os.pipe()
         with self._errors.open("wb") as errors:
             self.popen = subprocess.Popen(
-                [python, *map(str, [*program, "--auth", auth, *arguments])],
+                [str(word) for word in [*program, "--auth", auth, *arguments]],
                 stdin=subprocess.DEVNULL,
-                stdout=theirs,
+                stdout=stdout or theirs,
                 stderr=theirs if columns else errors,
                 cwd=world.folder,
                 env={**world.environment, "LANG": "C.UTF-8", "TERM": "dumb", **environment},
                 start_new_session=True,
+                preexec_fn=take_terminal if owns_terminal else None,  # noqa: PLW1509
             )
         os.close(theirs)
         self.out = b""
-        self._ours = ours
+        self.terminal = self._ours = ours
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 

@@ -4,14 +4,17 @@ import argparse
 import json
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
-from accounts import failures, operations
+from accounts import failures, login_codes, operations
 from accounts.models import Executor, User
+from accounts.public_address import PublicAddress, public_address
 from foundation.commands import TelerunCommand
 
 ACTOR = "command"  # who the audit log says did it
+MAX_DAYS = 366  # that a log-in code is valid
 
 
 class Command(TelerunCommand):
@@ -25,20 +28,70 @@ class Command(TelerunCommand):
             command = commands.add_parser(name, help=about, description=about)
             if takes_name:
                 command.add_argument("name", metavar="NAME")
+            if name in GIVE_CODES:
+                _add_code_arguments(command, is_choice=name == "create-user")
 
     def run(self, **options: Any) -> str:
         function, _, takes_name = COMMANDS[options["command"]]
         try:
+            if options["command"] == "login-code" or options.get("code"):
+                return GIVE_CODES[options["command"]](options)
             return function(options["name"]) if takes_name else function()
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
 
 
-def create_user(name: str) -> str:
-    if User.objects.filter(username=name).exists():
-        raise CommandError(
-            f"There is a user {name!r} already; reset-user-token {name} gives a new token."
+def _add_code_arguments(command: argparse.ArgumentParser, is_choice: bool) -> None:
+    if is_choice:
+        command.add_argument(
+            "--code", action="store_true", help="print a log-in code instead of a token"
         )
+    command.add_argument(
+        "--days",
+        type=_days,
+        default=settings.TELERUN_LOGIN_CODE_DAYS,
+        metavar="N",
+        help="how long the log-in code is valid (default: %(default)s)",
+    )
+    command.add_argument(
+        "--server",
+        default="",
+        metavar="URL",
+        help="the queue's address for students (default: TELERUN_PUBLIC_URL, "
+        "or the first name in the certificate)",
+    )
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_DAYS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, 1 to {MAX_DAYS}")
+    return int(text)
+
+
+def login_code(options: dict[str, Any]) -> str:
+    user, address = _user(options["name"]), public_address(options["server"])
+    code = login_codes.make(user, ACTOR, address, options["days"])
+    return _with_code(f"Made user {user}", address, options["days"], code)
+
+
+def create_user_with_code(options: dict[str, Any]) -> str:
+    _refuse_a_taken_name(options["name"], "login-code {} gives a log-in code.")
+    address = public_address(options["server"])
+    user, code = operations.create_user_with_code(options["name"], ACTOR, address, options["days"])
+    return _with_code(f"Created user {user} with", address, options["days"], code)
+
+
+def _with_code(done: str, address: PublicAddress, days: int, code: str) -> str:
+    return f"{done} a log-in code for https://{address.address}, valid {days} days: {code}"
+
+
+def _refuse_a_taken_name(name: str, instead: str) -> None:
+    if User.objects.filter(username=name).exists():
+        raise CommandError(f"There is a user {name!r} already; {instead.format(name)}")
+
+
+def create_user(name: str) -> str:
+    _refuse_a_taken_name(name, "reset-user-token {} gives a new token.")
     _, token = operations.create_user(name, ACTOR)
     return f"Created user {name} with token {token}"
 
@@ -126,9 +179,13 @@ def forget_failures() -> str:
     return "Forgot all failed log-ins and wrong tokens: everyone may try again"
 
 
+# What prints a log-in code, given all options.
+GIVE_CODES = {"login-code": login_code, "create-user": create_user_with_code}
+
 # name: (function, what it does, whether it takes a NAME)
 COMMANDS: dict[str, tuple[Any, str, bool]] = {
     "create-user": (create_user, "Create a student's account; prints its token, once.", True),
+    "login-code": (login_code, "Make a user a log-in code, for submit.py --login.", True),
     "create-executor": (create_executor, "Create an executor; prints its token, once.", True),
     "create-staff": (
         create_staff,

@@ -19,7 +19,8 @@ from foundation.serving import greenlets
 _MAX_CONNECTIONS = 32  # of the hub: each costs PostgreSQL a process
 _TRUSTED_SECONDS = 1.0  # what was used just now is not asked whether it still is a connection
 _USES_UNTIL_PREPARED = 5
-_WAIT_SECONDS = 2.0  # for one; past it the answer is 503, try again
+# For one; past it the answer is 503, try again. A thousand streams that begin at once take less.
+_WAIT_SECONDS = 5.0
 
 # Idle ones, of the hub and of native threads: either may only wait in its own way. None are kept
 # before a server forks its processes: they would share them.

@@ -63,7 +63,8 @@ class Runner:
         found: list[Found] = []
         if not has_hit_limit(attempt, ended, "execute"):
             attempt.report["outcome"] = "succeeded" if ended.exit_code == 0 else "runtime_error"
-            found = host.sandbox.outputs(attempt.folder, archive, attempt.limits)
+            given = attempt.beside
+            found = host.sandbox.outputs(attempt.folder, archive, attempt.limits, given)
         if attempt.asm_files:
             found = [*append(attempt.asm_files, attempt.asm_archive, archive), *found]
         outputs = Outputs(found, attempt.limits, len(attempt.asm_files))

@@ -14,13 +14,13 @@ from handouts.executor.pipeline.room import Room
 from handouts.executor.pipeline.shutdown import Shutdown
 
 PHASE_SECONDS = 0.05  # how long a job must be in a phase before that is reported
-WATCHED_BEAT_SECONDS = 2.0  # between two of a job that somebody watches, who may cancel it
 IDLE_BEAT_SECONDS = 30.0  # as the lease of a job, while there is none
+CANCEL_SECONDS = 2.0  # after which a job that its student stops knows of it
 
 
 class Heartbeat:
-    """One thread for all jobs: three times a lease, more often while somebody watches, and at every
-    change."""
+    """One thread for all jobs: at every change, and so often that a lease has time for three, and
+    nobody waits long for a job to stop."""
 
     def __init__(self, host: Host, in_hand: JobsInHand, shutdown: Shutdown, room: Room) -> None:
         self._host = host
@@ -57,7 +57,8 @@ class Heartbeat:
                     self._renew(attempt)
             if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
-            if self._beat_now.wait(seconds_between(attempts)):
+            pauses = [min(one.lease_seconds / 3, CANCEL_SECONDS) for one in attempts]
+            if self._beat_now.wait(min(pauses, default=IDLE_BEAT_SECONDS / 3)):
                 time.sleep(PHASE_SECONDS)  # a short program is over before anyone could see it run
             self._beat_now.clear()
         self._connection.close()
@@ -93,11 +94,3 @@ class Heartbeat:
             return
         if answer.status == 401:
             self._shutdown.refused(answer)
-
-
-def seconds_between(attempts: list[Attempt]) -> float:
-    """Until the next heartbeat of these: a cancelled job goes on until then."""
-    seconds = min([attempt.lease_seconds for attempt in attempts] or [IDLE_BEAT_SECONDS]) / 3
-    if any(attempt.live is not None and attempt.live.is_watched for attempt in attempts):
-        return min(seconds, WATCHED_BEAT_SECONDS)
-    return seconds

@@ -10,17 +10,21 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 RECORD = re.compile(rb"([a-z]) (\d{1,20}) (\d{1,3})\n")
 
+BESIDE = ("w", "v", "x")  # beside out/: a file, a folder, `size` more of them
+
 
 class Found(NamedTuple):
-    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there."""
+    """An entry of ./out/: a file ("f") whose bytes are in the archive, or why it is not there; or
+    something that was written beside ./out/."""
 
-    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries
+    kind: str  # "f", a key of REASONS, "c" or "b": over a limit, "m": `size` more entries; BESIDE
     size: int
     name: bytes
     offset: int = 0
@@ -54,6 +58,29 @@ def gather(folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
             return list(copy_entries(opened, file, limits))
     finally:
         os.close(opened)
+
+
+def written_beside(folder: Path, given: Iterable[str], maximum: int) -> Iterator[Found]:
+    """What is in `folder` beside out/, and was not `given`: the first `maximum` by name."""
+    passed_over = {name.split("/")[0] for name in given} | {"out", "__pycache__"}
+    try:
+        with os.scandir(str(folder)) as entries:
+            found = {os.fsencode(e.name): e for e in entries if e.name not in passed_over}
+    except OSError:
+        return
+    names = [name for name, entry in sorted(found.items()) if is_file_or_folder(entry)]
+    for name in names[:maximum]:
+        with suppress(OSError):  # without a sandbox, something may still run
+            about = os.stat(folder / os.fsdecode(name), follow_symlinks=False)
+            is_file = stat.S_ISREG(about.st_mode)
+            yield Found("w" if is_file else "v", about.st_size if is_file else 0, name)
+    if len(names) > maximum:
+        yield Found("x", len(names) - maximum, b"")
+
+
+def is_file_or_folder(entry: Any) -> bool:
+    """Whether an entry of os.scandir is one, and no link to one."""
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
 
 
 def copy_entries(folder: int, archive: Any, limits: dict[str, int]) -> Iterator[Found]:

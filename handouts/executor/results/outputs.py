@@ -1,11 +1,11 @@
-"""Which of the files in ./out/ come back to the student."""
+"""Which of the files in ./out/ come back to the student, and what was written beside it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from handouts.client.words import in_size
-from handouts.executor.results.archive import Found
+from handouts.executor.results.archive import BESIDE, Found
 
 REASONS = {
     "d": "it is a folder; only files in out/ itself come back",
@@ -16,6 +16,7 @@ REASONS = {
     "o": "it is no folder that can be read",
 }
 NAMED = 20  # of the files that do not come back, this many are named
+NAMED_BESIDE = 8  # of those that were written beside out/
 
 
 class Outputs:
@@ -31,19 +32,27 @@ class Outputs:
         self._bytes = self._room = limits["output_file_bytes"]
         self._left_out: list[dict[str, str]] = []
         self._unnamed = 0
+        self._beside: list[dict[str, Any]] = []
+        self._unnamed_beside = 0
         for number, entry in enumerate(entries):
             self._add(entry, number < listings)
 
     def report(self) -> dict[str, Any]:
-        """Members of the result that are not empty: what comes back, what does not and why."""
+        """Members of the result that are not empty: what comes back, what does not and why, and
+        what does not because it was written beside ./out/."""
         members = {
             "files": [{"name": f["name"], "size": f["size"]} for f in self.files],
             "files_left_out": self._left_out,
             "more_files_left_out": self._unnamed,
+            "files_beside": self._beside,
+            "more_files_beside": self._unnamed_beside,
         }
         return {name: value for name, value in members.items() if value}
 
     def _add(self, entry: Found, is_listing: bool) -> None:
+        if entry.kind in BESIDE:
+            self._add_beside(entry)
+            return
         why = self._why_not(entry, is_listing)
         if not why:
             if is_listing:
@@ -57,6 +66,14 @@ class Outputs:
             self._unnamed += entry.size if entry.kind == "m" else 1
         else:
             self._left_out.append({"name": spelled_out(entry.name), "reason": why})
+
+    def _add_beside(self, entry: Found) -> None:
+        if entry.kind == "x" or len(self._beside) >= NAMED_BESIDE:
+            self._unnamed_beside += entry.size if entry.kind == "x" else 1
+        elif entry.kind == "v":
+            self._beside.append({"name": spelled_out(entry.name) + "/"})
+        else:
+            self._beside.append({"name": spelled_out(entry.name), "size": entry.size})
 
     def _why_not(self, entry: Found, is_listing: bool) -> str:
         if entry.kind not in "fbc":

@@ -13,7 +13,7 @@ from handouts.executor.machine.driver_library import DRIVER_LIBRARY, leads_to
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.interpreter import Interpreter
 from handouts.executor.machine.libraries import NO_LIBRARIES, Libraries
-from handouts.executor.results.archive import Found, unpack
+from handouts.executor.results.archive import BESIDE, Found, unpack
 from handouts.executor.sandbox.bundle import NO_FILES, pack, placed
 from handouts.executor.sandbox.bwrap_program import find_bwrap, isolation, options_of
 from handouts.executor.sandbox.command import Command, Places, environment
@@ -152,14 +152,21 @@ class Bubblewrap:
         inside = Inside(into="/tmp", is_python=True)
         return self._command(argv, setup, opened, argv[0], gpu, limits, inside)
 
-    def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
-        """What the program left in ./out/, as its archive says."""
+    def outputs(
+        self,
+        folder: Path,
+        archive: Path,
+        limits: dict[str, int],
+        given: Mapping[str, str] = NO_FILES,
+    ) -> list[Found]:
+        """What the program left in ./out/ and beside it, as its archive says. The first process
+        knows by itself what was `given`."""
         with archive.open("rb") as file:
             return list(unpack(file))
 
     def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the compiler left to be read, as its archive says."""
-        return self.outputs(folder, archive, limits)
+        return [one for one in self.outputs(folder, archive, limits) if one.kind not in BESIDE]
 
     def check(
         self, auth: Path, scratch: Path, nvcc: str, gpu: Gpu | None, python: str = ""

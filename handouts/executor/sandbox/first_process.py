@@ -16,7 +16,7 @@ from typing import NamedTuple
 from handouts.executor.sandbox.init_c import INIT_C
 
 from handouts.client.errors import BadSetup
-from handouts.executor.results.outputs import NAMED
+from handouts.executor.results.outputs import NAMED, NAMED_BESIDE
 
 LIMITS_FOR_INIT = (  # in the order of init.c's arguments
     "output_files",
@@ -33,7 +33,8 @@ def compile_init(path: Path, wished: str = "") -> None:
     `wished`: the operator's, for hosts whose system has none.
     """
     source = path.with_suffix(".c")
-    source.write_text(INIT_C.replace("@NAMED@", str(NAMED)))
+    counted = INIT_C.replace("@NAMED@", str(NAMED)).replace("@NAMED_BESIDE@", str(NAMED_BESIDE))
+    source.write_text(counted)
     complaint = ""
     for compiler in filter(None, ("gcc", "g++", "cc", "clang", wished)):
         argv = [compiler, "-O1", "-x", "c", "-o", str(path), str(source)]

@@ -45,8 +45,9 @@ static const char *hand_out(const char *path, int to) {
 }
 
 /* The archive of out/ has a record for each entry: a line "KIND SIZE NAME_BYTES", the name, and after
-   kind f, a file that comes back, its bytes. The other kinds say why one does not (REASONS). */
-enum { NAMED = @NAMED@ };
+   kind f, a file that comes back, its bytes. The other kinds say why one does not (REASONS). Before them
+   comes what was written beside out/: w is a file, v a folder, x says how many more there are. */
+enum { NAMED = @NAMED@, NAMED_BESIDE = @NAMED_BESIDE@ };
 
 static int record(int to, char kind, unsigned long long size, const char *name) {
     char line[64];
@@ -87,6 +88,56 @@ static int keep(char **names, long *count, long maximum, const char *name) {
     if (!(names[place] = strdup(name))) _exit(125);
     *count += !full;
     return full;
+}
+
+/* The names of what was in the command's folder before it ran, in order. */
+static char **given;
+static size_t given_count;
+
+static int in_order(const void *one, const void *other) {
+    return strcmp(*(char *const *)one, *(char *const *)other);
+}
+
+static int is_given(const char *name) {
+    return bsearch(&name, given, given_count, sizeof *given, in_order) != NULL;
+}
+
+static DIR *opened_anew(int folder) {
+    int opened = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return opened < 0 ? NULL : fdopendir(opened);
+}
+
+static void remember_given(int run) {
+    DIR *folder = opened_anew(run);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        given = (char **)realloc(given, (given_count + 1) * sizeof *given);
+        if (!given || !(given[given_count++] = strdup(entry->d_name))) _exit(125);
+    }
+    qsort(given, given_count, sizeof *given, in_order);
+    if (folder) closedir(folder);
+}
+
+/* Tells of what the command made beside out/, and opens none of it. */
+static int tell_of_beside(int run, int to) {
+    char *names[NAMED_BESIDE];
+    long count = 0;
+    unsigned long long unnamed = 0;
+    int failed = 0;
+    struct stat about;
+    DIR *folder = opened_anew(run);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        int type = entry->d_type;
+        if (type != DT_REG && type != DT_DIR && type != DT_UNKNOWN) continue;
+        if (is_given(entry->d_name) || !strcmp(entry->d_name, "out") || !strcmp(entry->d_name, "__pycache__")) continue;
+        unnamed += keep(names, &count, NAMED_BESIDE, entry->d_name);
+    }
+    if (folder) closedir(folder);
+    for (long n = 0; n < count && !failed; n++) {
+        if (fstatat(run, names[n], &about, AT_SYMLINK_NOFOLLOW)) continue;
+        if (S_ISREG(about.st_mode)) failed = record(to, 'w', about.st_size, names[n]);
+        if (S_ISDIR(about.st_mode)) failed = record(to, 'v', 0, names[n]);
+    }
+    return failed || (unnamed && record(to, 'x', unnamed, ""));
 }
 
 static const char *hand_out_folder(int run, int to, long files, long long bytes) {
@@ -146,8 +197,8 @@ static int take_in(int from, const char *into) {
 }
 
 /* init REPORT PRODUCT PATH ARCHIVE OUT_OF BUNDLE INTO FILES BYTES PROCESSES FILE_BYTES MEMORY_BYTES COMMAND...
-   A descriptor that is -1 stands for none. What is in OUT_OF/out goes to the archive, what is in the bundle
-   to INTO. */
+   A descriptor that is -1 stands for none. What is in OUT_OF/out goes to the archive, with the names of what
+   was written beside it; what is in the bundle goes to INTO. */
 int main(int argc, char **argv) {
     if (argc < 14) return 125;
     int report = atoi(argv[1]), product = atoi(argv[2]), archive = atoi(argv[4]), bundle = atoi(argv[6]);
@@ -167,6 +218,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "the job's files cannot be written: %s\n", strerror(errno));
         return 125;
     }
+    if (archive >= 0) remember_given(run);
     int go[2];
     if (pipe2(go, O_CLOEXEC) != 0) return 125;
     dprintf(report, "started\n");
@@ -199,7 +251,8 @@ int main(int argc, char **argv) {
     if (archive >= 0 || (product >= 0 && status == 0)) {
         kill(-1, SIGKILL); /* no process is left that could change what is handed out */
         while (wait(NULL) > 0 || errno == EINTR) ;
-        if (archive >= 0) made = hand_out_folder(run, archive, atol(argv[8]), atoll(argv[9]));
+        if (archive >= 0)
+            made = tell_of_beside(run, archive) ? "unwritten" : hand_out_folder(run, archive, atol(argv[8]), atoll(argv[9]));
         if (product >= 0 && status == 0 && strcmp(made, "unwritten")) made = hand_out(argv[3], product);
     }
     getrusage(RUSAGE_CHILDREN, &used);

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from handouts.executor.machine.gpu import Gpu
 from handouts.executor.machine.libraries import NO_LIBRARIES, Libraries
-from handouts.executor.results.archive import Found, gather
+from handouts.executor.results.archive import Found, gather, written_beside
+from handouts.executor.results.outputs import NAMED_BESIDE
 from handouts.executor.sandbox.bundle import NO_FILES, lay_out
 from handouts.executor.sandbox.command import Command, Places, environment
 
@@ -75,9 +76,17 @@ class NoSandbox:
         env = self._environment(folder, argv[0], (), gpu)
         return Command([], argv, str(folder / "run"), env, {})
 
-    def outputs(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
-        """What the program left in ./out/, copied to the archive."""
-        return gather(folder / "run", archive, limits)
+    def outputs(
+        self,
+        folder: Path,
+        archive: Path,
+        limits: dict[str, int],
+        given: Mapping[str, str] = NO_FILES,
+    ) -> list[Found]:
+        """What the program left in ./out/, copied to the archive, and what it left beside it that
+        was not `given`."""
+        run = folder / "run"
+        return [*written_beside(run, given, NAMED_BESIDE), *gather(run, archive, limits)]
 
     def asm(self, folder: Path, archive: Path, limits: dict[str, int]) -> list[Found]:
         """What the compiler left to be read, copied to the archive."""

@@ -14,6 +14,7 @@ from foundation.database.statements import Parameter, Select
 from jobs import leases
 from jobs.models import Attempt, Job
 from jobs.outlook import Outlook
+from jobs.replacing import replaced_by
 from jobs.states import Ending, Outcome, Phase, State
 
 WaitingFor = Annotated[
@@ -118,13 +119,32 @@ class _Waits(TypedDict):
         int | None, "How many end first on the hosts that may run it; 0: one has a free place."
     ]
     expected_start: Annotated[ExpectedStart | None, "null where it would be a guess."]
+    queue_length: Annotated[
+        int | None,
+        "Of a job that waits for its turn: how many wait for its platform, a moment ago.",
+    ]
 
 
-class JobAnswer(JobSummaryAnswer, _Waits):
-    """A job with its attempts and, if it is finished, its result."""
+class TimeLimits(TypedDict):
+    """How long the compiler and the program may take."""
 
+    compile_seconds: int
+    execute_seconds: int
+
+
+class _More(_Waits):
+    """What else lists leave out."""
+
+    limits: TimeLimits
     attempts: list[AttemptAnswer]
     executor: str | None
+    cached: Annotated[bool | None, "Whether it was compiled before; null where nothing was."]
+    replaced_by: Annotated[int | None, "The user's job that took its place in the queue."]
+
+
+class JobAnswer(JobSummaryAnswer, _More):
+    """A job with its attempts and, if it is finished, its result."""
+
     result: ResultAnswer | None
 
 
@@ -139,11 +159,9 @@ class ResultWithoutLogs(TypedDict):
     details: dict[str, Any]
 
 
-class JobEvent(JobSummaryAnswer, _Waits):
+class JobEvent(JobSummaryAnswer, _More):
     """A job as an event shows it."""
 
-    attempts: list[AttemptAnswer]
-    executor: str | None
     result: ResultWithoutLogs | None
 
 
@@ -303,9 +321,8 @@ def whole(job: Job, position: int | None, expected: Outlook) -> JobAnswer:
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        **_waits(expected),
+        **_more(job, expected, attempts, result),
         "attempts": _with_partial_logs(attempts),
-        "executor": _executor(job, attempts),
         "result": _result(result) if result else None,
     }
 
@@ -320,19 +337,24 @@ def event(job: Job, position: int | None, expected: Outlook, attempts: list[Atte
     result = _that_finished(job, attempts)
     return {
         **summary(job, position),
-        **_waits(expected),
-        "attempts": [_attempt(attempt) for attempt in attempts],
-        "executor": _executor(job, attempts),
+        **_more(job, expected, attempts, result),
         "result": _result_without_logs(result) if result else None,
     }
 
 
-def _waits(expected: Outlook) -> _Waits:
+def _more(job: Job, expected: Outlook, attempts: list[Attempt], result: Attempt | None) -> _More:
+    limit = limits.of_a_job()
     return {
+        "limits": {key: limit[key] for key in ("compile_seconds", "execute_seconds")},
+        "attempts": [_attempt(attempt) for attempt in attempts],
+        "executor": _executor(job, attempts),
+        "cached": _cached(result) if result else None,
+        "replaced_by": replaced_by(job),
         "waiting_for": expected.waiting_for,
         "no_executor_since": expected.no_executor_since,
         "jobs_before": expected.jobs_before,
         "expected_start": expected.start and expected.start._asdict(),
+        "queue_length": expected.queue_length,
     }
 
 
@@ -386,6 +408,11 @@ def _that_finished(job: Job, attempts: list[Attempt]) -> Attempt | None:
     if job.state != State.FINISHED:
         return None
     return next((a for a in attempts if a.ending == Ending.FINISHED), None)
+
+
+def _cached(result: Attempt) -> bool | None:
+    """Whether its program was there from an earlier compile; scripts are not compiled."""
+    return bool(result.details.get("compiled_before")) if result.compile_seconds else None
 
 
 def _attempt(attempt: Attempt) -> AttemptAnswer:

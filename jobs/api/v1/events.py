@@ -15,12 +15,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import DatabaseError, InterfaceError
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from rest_framework import status
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from accounts.api.views import UserView
 from accounts.models import User
@@ -118,27 +117,43 @@ class JobEvents(UserView):
     )
     def get(self, request: Request, job_id: int) -> Any:
         user, known = request.user, EventId.parse(request.headers.get("Last-Event-ID", ""))
-        job = own_job_of(user, job_id)
-        if job.state in FINAL and (known.status, known.version) == (1, job.version):
-            return Response(status=status.HTTP_204_NO_CONTENT)
-        if request.method == "HEAD":
-            return HttpResponse(content_type=EVENTS_TYPE)
-        return StreamingHttpResponse(
-            _Events(request._request, user, job_id, known),
-            content_type=EVENTS_TYPE,
-            headers={
-                "Cache-Control": "no-cache",
-                "X-Accel-Buffering": "no",
-                PROMISE: str(math.ceil(COMMENT_SECONDS)),
-            },
-        )
+
+        def look() -> Job | None:
+            return _JOB_OF_BEARER.first(job=job_id, user=user.pk, digest=user.token_digest)
+
+        return stream(request._request, own_job_of(user, job_id), known, look)
+
+
+def stream(
+    request: HttpRequest, job: Job, known: EventId, look: Callable[[], Job | None]
+) -> HttpResponseBase:
+    """The answer with a job's events after the known one; 204 if there will be none.
+
+    `look` finds the job as it is, and None once its reader may look at it no longer: it ends the
+    stream. It is called on the hub. Raises TooMuchAtOnce.
+    """
+    if job.state in FINAL and (known.status, known.version) == (1, job.version):
+        return HttpResponse(status=status.HTTP_204_NO_CONTENT)
+    if request.method == "HEAD":
+        return HttpResponse(content_type=EVENTS_TYPE)
+    return StreamingHttpResponse(
+        _Events(request, job, known, look),
+        content_type=EVENTS_TYPE,
+        headers={
+            "Cache-Control": "no-cache",
+            "X-Accel-Buffering": "no",
+            PROMISE: str(math.ceil(COMMENT_SECONDS)),
+        },
+    )
 
 
 class _Events:
     """The bytes of a stream, an event at a time. Raises TooMuchAtOnce as it is made."""
 
-    def __init__(self, request: Any, user: User, job_id: int, known: EventId) -> None:
-        self._user, self._job_id, self._known = user, job_id, known
+    def __init__(
+        self, request: HttpRequest, job: Job, known: EventId, find: Callable[[], Job | None]
+    ) -> None:
+        self._job_id, self._known, self._find = job.pk, known, find
         self._told, self._expected, self._is_news = Told(), Outlook(None), False
         self._over = False
         self._goes_on = True  # there may be more to say at once
@@ -151,7 +166,7 @@ class _Events:
         self._reader: Reader | None = None  # of the latest attempt
         self._has_warned = False
         self._stack = contextlib.ExitStack()
-        wait = waiting.begin(request, job_id, user.pk, reads_output=True)
+        wait = waiting.begin(request, job.pk, job.user_id, reads_output=True)
         self._wait = self._stack.enter_context(wait)
 
     def __iter__(self) -> "_Events":
@@ -214,8 +229,7 @@ class _Events:
 
     def _seen(self) -> Job | None:
         """The job as it is now. Nothing of it is kept: thousands may wait."""
-        user = self._user
-        job = _JOB_OF_BEARER.first(job=self._job_id, user=user.pk, digest=user.token_digest)
+        job = self._find()
         if job is None:
             return None
         self._place = job.queue_position or 0

@@ -21,7 +21,7 @@ from foundation.serving.greenlets import in_a_thread
 from jobs import outputs, reporting
 from jobs.api.v1.answers import FileAnswer
 from jobs.api.v1.users import own_job
-from jobs.models import OutputFile
+from jobs.models import Job, OutputFile
 from jobs.states import Ending
 
 
@@ -59,9 +59,13 @@ class JobFile(UserView):
         problems=(404,),
     )
     def get(self, request: Request, job_id: int, name: str) -> StreamingHttpResponse:
-        job = own_job(request, job_id)
-        listed = OutputFile.objects.filter(attempt__job=job, attempt__ending=Ending.FINISHED)
-        file = listed.filter(name=name).first() if outputs.is_name(name) else None
-        if file is None:
-            raise NotFound(f"Job {job_id} has no such output file.")
-        return outputs.download(file)
+        return outputs.download(listed_file(own_job(request, job_id), name))
+
+
+def listed_file(job: Job, name: str) -> OutputFile:
+    """The output file of that name that the job's result lists. Raises NotFound."""
+    listed = OutputFile.objects.filter(attempt__job=job, attempt__ending=Ending.FINISHED)
+    file = listed.filter(name=name).first() if outputs.is_name(name) else None
+    if file is None:
+        raise NotFound(f"Job {job.pk} has no such output file.")
+    return file

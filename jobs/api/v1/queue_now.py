@@ -18,15 +18,19 @@ class QueueNow(UserView):
         responses={200: answer("As it was up to a second ago.", answers.QueueAnswer)},
     )
     def get(self, request: Request) -> Response:
-        now = outlook.current().whole()
-        document: answers.QueueAnswer = {
-            # What staff say of the course comes from `courses`, once they can pause and announce.
-            "accepting": True,
-            "starting": True,
-            "message": "",
-            "queued": now.queued,
-            "running": now.running,
-            "platforms": [platform._asdict() for platform in now.platforms],
-            "announcements": [],
-        }
-        return Response(document)
+        return Response(document())
+
+
+def document() -> answers.QueueAnswer:
+    """The queue as it was up to a second ago. Raises DatabaseError."""
+    now = outlook.current().whole()
+    return {
+        # What staff say of the course comes from `courses`, once they can pause and announce.
+        "accepting": True,
+        "starting": True,
+        "message": "",
+        "queued": now.queued,
+        "running": now.running,
+        "platforms": [platform._asdict() for platform in now.platforms],
+        "announcements": [],
+    }

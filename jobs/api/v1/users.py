@@ -19,6 +19,7 @@ from foundation.api.description import (
 )
 from foundation.api.inputs import validated
 from foundation.api.views import LARGE_BYTES, LargeAnswer
+from foundation.client_script import VERSION_HEADER, client_script
 from foundation.database.statements import Parameter, Select
 from foundation.problems import NotFound
 from foundation.serving import waiting
@@ -83,6 +84,7 @@ class Jobs(UserView):
             KEY,
             header("ETag", _ETAG, 201),
             header("Location", "The job's address.", 201),
+            header(VERSION_HEADER, "Of the submit.py that `GET /submit.py` gives.", 201),
         ],
         responses={201: answer("The job.", answers.JobAnswer)},
         problems=WITH_BODY,
@@ -99,8 +101,9 @@ class Jobs(UserView):
             idempotency_key(request),
             replace=is_set(request, "override_pending"),
         )
-        location = reverse("job", args=[job.pk])
-        return _response(_Look(job), status.HTTP_201_CREATED, Location=location)
+        headers = {"Location": reverse("job", args=[job.pk])}
+        headers[VERSION_HEADER] = client_script().version
+        return _response(_Look(job), status.HTTP_201_CREATED, **headers)
 
     @extend_schema(
         operation_id="list_jobs",

@@ -1,0 +1,79 @@
+"""--web: one's page in a browser, logged in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from handouts.client.words import warn
+from handouts.submit.job_client import Client, refusal
+from handouts.submit.stop import REFUSED, SUCCEEDED, Stop
+
+# In the folder that a browser in a sandbox of its own may read: not a hidden one, not /tmp.
+FILE = Path("telerun-out", "open-page.html")
+FILE_TEXT = """<!doctype html>
+<meta charset="utf-8"><title>Telerun</title>
+<meta http-equiv="refresh" content="0; url={link}">
+<p><a href="{link}">Your page</a>, once, within a minute</p>
+"""
+
+
+def open_page(client: Client) -> int:
+    """Opens the page, or says where it is; the exit status. Raises Stop."""
+    page = client.queue.server.rstrip("/") + "/"
+    if can_open() and open_file(write_link(client)):
+        warn(f"Your page is {page} and a browser was asked to open it.")
+        warn("If none comes, log in there with the name and token in your auth.json.")
+    else:
+        warn(f"Your page is {page}")
+        warn("No browser can be opened from here; log in with the name and token in auth.json.")
+    return SUCCEEDED
+
+
+def can_open() -> bool:
+    """Whether a browser with windows can be started; one in the terminal would show little."""
+    if os.name == "nt" or sys.platform == "darwin":
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def write_link(client: Client) -> Path | None:
+    """A file that leads to the page. The link itself would be seen in the list of processes."""
+    import html  # only here, since it takes time to import
+
+    link = page_link(client)
+    try:
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        if FILE.is_symlink() or FILE.exists():
+            FILE.unlink()
+        descriptor = os.open(str(FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(FILE_TEXT.format(link=html.escape(link)))
+    except OSError as error:
+        warn(f"{FILE} cannot be written: {error.strerror}.")
+        return None
+    return FILE
+
+
+def page_link(client: Client) -> str:
+    """A link that logs in, once. Raises Stop."""
+    answer = client.page_link()
+    link = answer.body.get("url")
+    if answer.status == 404:
+        raise Stop(REFUSED, "This queue has no pages: it is older than this submit.py.")
+    if answer.status >= 400 or not isinstance(link, str) or not link.startswith("https://"):
+        raise Stop(REFUSED, refusal(answer))
+    return link
+
+
+def open_file(path: Path | None) -> bool:
+    """Asks for a browser; whether there is one."""
+    import webbrowser  # only here, since it takes time to import
+
+    if path is None:
+        return False
+    try:
+        return webbrowser.open(path.resolve().as_uri())
+    except (OSError, webbrowser.Error):
+        return False

@@ -1,0 +1,61 @@
+"""Bulk actions in the admin: how far they are; to stop."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import Truncator
+
+from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin
+from jobs.bulk import working
+from jobs.models import BulkAction
+
+MOST_CHARACTERS = 1000  # of the jobs' numbers; the audit log has all
+
+
+@admin.register(BulkAction)
+class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
+    """What staff do to many jobs at once, newest first."""
+
+    list_display = ("id", "what", "actor", "begun_at", "standing", "done", "refused", "left")
+    actions = ("stop",)
+    fields = (
+        ("what", "actor", "begun_at"),
+        ("standing", "ended_at"),
+        ("count", "done", "refused", "left"),
+        "numbers",
+    )
+    readonly_fields = ("what", "standing", "left", "numbers")
+
+    def subject(self, obj: BulkAction) -> Subject:
+        return Subject("account", str(obj))
+
+    def applies(self, action: str, obj: BulkAction) -> bool:
+        return action == "stop" and obj.ended_at is None
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whoever may begin one may stop one."""
+        return request.user.has_perm("jobs.change_job")
+
+    @admin.display(description="what")
+    def what(self, bulk: BulkAction) -> str:
+        return f"{bulk.get_kind_display().capitalize()}: {bulk.count:,} jobs"
+
+    @admin.display(description="state")
+    def standing(self, bulk: BulkAction) -> str:
+        if bulk.ended_at is None:
+            return "At work, or waits until the queue is short"
+        return f"Stopped by {bulk.stopped_by}" if bulk.stopped_by else "Done"
+
+    @admin.display(description="left")
+    def left(self, bulk: BulkAction) -> int:
+        return bulk.left
+
+    @admin.display(description="jobs")
+    def numbers(self, bulk: BulkAction) -> str:
+        return Truncator(bulk.jobs).chars(MOST_CHARACTERS)
+
+    @admin.action(description="Stop: what is left stays as it is", permissions=["act"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[BulkAction]) -> None:
+        actor = request.user.get_username()
+        stopped = [str(bulk) for bulk in queryset if working.stop(bulk.pk, actor)]
+        self.message_user(request, f"Stopped: {', '.join(stopped) or 'none'}.")

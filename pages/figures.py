@@ -1,0 +1,41 @@
+"""Figures in units that are read at a glance."""
+
+_MIB = 1024 * 1024
+_UNITS = ((1, "s"), (60, "min"), (3600, "h"))
+
+
+def duration(seconds: float) -> str:
+    """ "633 ms", "1.93 s", "3 min 20 s"."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def size(count: int) -> str:
+    """ "812 bytes", "14.2 KiB", "2.75 MiB"."""
+    for unit, name in ((1024 * _MIB, "GiB"), (_MIB, "MiB"), (1024, "KiB")):
+        if count >= unit:
+            number = count / unit
+            return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
+    return "1 byte" if count == 1 else f"{count} bytes"
+
+
+def start(from_seconds: int, to_seconds: int) -> str:
+    """ "within 40 s", "in about 2-4 min"."""
+    unit, name = next((u for u in _UNITS if to_seconds < 100 * u[0]), _UNITS[-1])
+    first, last = from_seconds // unit, max(1, -(-to_seconds // unit))
+    if first == 0:
+        return f"within {last} {name}"
+    return f"in about {first} {name}" if first == last else f"in about {first}-{last} {name}"
+
+
+def ordinal(number: int) -> str:
+    """ "1st", "2nd", "13th"."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"

@@ -1,0 +1,145 @@
+"""What a page says of a job, from what the API answers of it."""
+
+from typing import Any, NamedTuple
+
+from jobs.api.v1.answers import AttemptAnswer
+from jobs.states import Ending, Outcome, State
+from pages import figures
+
+OUTCOMES = {
+    Outcome.SUCCEEDED: "succeeded",
+    Outcome.COMPILE_ERROR: "did not compile",
+    Outcome.COMPILE_TIMEOUT: "took too long to compile",
+    Outcome.RUNTIME_ERROR: "failed",
+    Outcome.RUNTIME_TIMEOUT: "ran too long and was stopped",
+    Outcome.MEMORY_EXCEEDED: "used too much memory and was stopped",
+    Outcome.OUTPUT_EXCEEDED: "printed too much and was stopped",
+}
+ENDINGS = {
+    Ending.FINISHED: "brought the result",
+    Ending.SUPERSEDED: "brought a result; the course staff had it run again",
+    Ending.EXPIRED: "the host was lost",
+    Ending.RELEASED: "the host gave it back",
+    Ending.REQUEUED: "the course staff had it run again",
+    Ending.CANCELLED: "was cancelled",
+}
+PHASES = {"compiling": "compiling", "waiting": "compiled, waiting for {}", "executing": "running"}
+# As Linux numbers them, which is where programs run.
+SIGNALS = {
+    4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV",
+    13: "SIGPIPE", 15: "SIGTERM", 25: "SIGXFSZ", 31: "SIGSYS",
+}  # fmt: skip
+
+
+class Standing(NamedTuple):
+    """How a job stands."""
+
+    kind: str  # "good", "bad", "busy" or "quiet": how it looks
+    mark: str
+    words: str
+
+    @property
+    def title(self) -> str:
+        """For a tab, which shows a few letters."""
+        return f"{self.mark} {self.words}"
+
+
+def standing(job: Any) -> Standing:
+    """`job` as a list or an event shows it."""
+    if job["state"] == State.QUEUED:
+        place = job["queue_position"]
+        return Standing("quiet", "…", f"waiting, {figures.ordinal(place)} in the queue"
+                        if place and place > 1 else "waiting, next in the queue")  # fmt: skip
+    if job["state"] == State.RUNNING:
+        wanted = "its turn" if job["platform"] == "cpu" else "a GPU"
+        words = PHASES.get(job["phase"], "running").format(wanted)
+        return Standing("busy", "▶", words + (", being cancelled" if is_ending(job) else ""))
+    if job["state"] == State.CANCELLED:
+        other = job.get("replaced_by")
+        return Standing("quiet", "■", f"replaced by job {other}" if other else "cancelled")
+    if job["state"] == State.FAILED:
+        return Standing("bad", "!", "could not be run")
+    if job["outcome"] == Outcome.SUCCEEDED:
+        return Standing("good", "✓", "succeeded")
+    return Standing("bad", "✗", OUTCOMES.get(job["outcome"], job["outcome"]))
+
+
+def is_ending(job: Any) -> bool:
+    """Whether it is to be stopped, and is not yet."""
+    return job["state"] == State.RUNNING and job["cancel_requested_at"] is not None
+
+
+def waiting(job: Any) -> list[str]:
+    """Why a job does not run yet, and when it will: a sentence each."""
+    if job["waiting_for"] == "no-executor":
+        host = "GPU host" if job["platform"] == "cuda" else f"host for {job['platform']}"
+        return [f"No {host} is connected. The job stays here and runs when one is back."]
+    said = {
+        "paused": "The queue is paused.",
+        "held": "The course staff hold it back.",
+        "data": "Its data is on the way.",
+    }
+    words = [said[job["waiting_for"]]] if job["waiting_for"] in said else []
+    if count := job["jobs_before"]:
+        words.append("1 job ends first." if count == 1 else f"{count} jobs end first.")
+    if start := job["expected_start"]:
+        words.append(f"Starts {figures.start(**start)}.")
+    return words
+
+
+def why(job: Any) -> str:
+    """What more there is to say of how a job ended."""
+    if job["state"] == State.FAILED:
+        return f"{len(job['attempts'])} hosts were lost with it. Not your fault; tell the staff."
+    result = job["result"] or {}
+    if limit := (result.get("details") or {}).get("limit"):
+        return f"It reached the limit of {limit}."
+    if number := result.get("signal"):
+        name = f", {SIGNALS[number]}" if number in SIGNALS else ""
+        return f"It was killed by signal {number}{name}."
+    return f"Its exit status was {code}." if (code := result.get("exit_code")) else ""
+
+
+def attempt(attempt: AttemptAnswer) -> str:
+    """How an attempt went."""
+    words = ENDINGS.get(attempt["ending"], "is at work") if attempt["ending"] else "is at work"
+    return f"{words}: {attempt['reason']}" if attempt["reason"] else words
+
+
+def facts(job: Any) -> list[tuple[str, str]]:
+    """A result's figures, by what they are called."""
+    result = job["result"]
+    if result is None:
+        return []
+    details, found = result["details"], []
+    if (seconds := result["compile_seconds"]) is not None:
+        before = " (compiled before)" if details.get("compiled_before") or job.get("cached") else ""
+        found.append(("Compiled in", figures.duration(seconds) + before))
+    if (seconds := result["execute_seconds"]) is not None:
+        found.append(("Ran in", figures.duration(seconds)))
+    found += _on(job["executor"], details.get("gpu"))
+    if isinstance(memory := details.get("execute_memory_bytes"), int):
+        found.append(("Peak memory", figures.size(memory)))
+    return found
+
+
+def _on(executor: str | None, gpu: Any) -> list[tuple[str, str]]:
+    """Where it ran."""
+    found = [("Host", executor)] if executor else []
+    if isinstance(gpu, dict) and isinstance(name := gpu.get("name"), str) and name:
+        throttled = gpu.get("throttled")
+        is_hot = isinstance(throttled, list) and "heat" in throttled
+        heat = ", slowed down by heat" if is_hot else ""
+        found.append(("GPU", name + heat))
+    return found
+
+
+def left_out(job: Any) -> list[str]:
+    """Files that the program wrote and that are not kept, with the reason."""
+    details = (job["result"] or {}).get("details") or {}
+    listed = details.get("files_left_out")
+    files = [f for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
+    words = [f"{f.get('name')}: {f.get('reason')}" for f in files]
+    if isinstance(more := details.get("more_files_left_out"), int) and more > 0:
+        words.append(f"and {more} more")
+    return words

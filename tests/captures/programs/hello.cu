@@ -1,0 +1,5 @@
+#include <cstdio>
+
+int main() {
+    printf("hello from a GPU host\n");
+}

@@ -1,0 +1,2 @@
+#define TILE 32
+static int unused_width = TILE;

@@ -1,0 +1,176 @@
+"""A roster as it is pasted, and what the page for new users makes of it."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts import roster
+from accounts.models import Executor, User
+from jobs.models import AuditEntry
+from tests.support.admin import EXECUTORS, USERS, add, add_seen, confirm, everything, is_question
+
+pytestmark = pytest.mark.django_db
+
+# The same four people, as different systems give them.
+ROSTERS = {
+    "a name a line": "jdoe9\nkroe1\nlmoe2\nmpoe3\n",
+    "the queue's own example": (
+        "login,name,section\njdoe9,John Doe,2\nkroe1,Karl Roe,2\nlmoe2,Lea Moe,1\nmpoe3,Mia Poe,1\n"
+    ),
+    "netid in the third column": (
+        "name,email,netid,section\r\nJohn Doe,john@x.edu,jdoe9,2\r\nKarl Roe,karl@x.edu,kroe1,2\r\n"
+        "Lea Moe,lea@x.edu,lmoe2,1\r\nMia Poe,mia@x.edu,mpoe3,1\r\n"
+    ),
+    "semicolons, quotes and a byte order mark": (
+        '\ufeff"Student";"SIS Login ID";"E-Mail"\r\n"Doe, John";jdoe9;john@x.edu\r\n'
+        '"Roe, Karl";kroe1;karl@x.edu\r\n"Moe, Lea";"lmoe2";lea@x.edu\r\n"Poe, Mia";mpoe3;\r\n'
+    ),
+    "tabs without headings": (
+        "20230001\tDoe, John\tjdoe9\t2\n20230002\tRoe, Karl\tkroe1\t2\n"
+        "20230003\tMoe, Lea\tlmoe2\t1\n20230004\tPoe, Mia\tmpoe3\t1"
+    ),
+    "numbers, tabs and old line ends": (
+        "1\tjdoe9\tjohn@x.edu\r2\tkroe1\tkarl@x.edu\r3\tlmoe2\tlea@x.edu\r4\tmpoe3\tmia@x.edu\r"
+    ),
+    "blanks and empty lines": (
+        "\n  jdoe9 , John Doe,\n\n kroe1 ,Karl Roe,\n,,\nlmoe2,Lea Moe\nmpoe3,"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ROSTERS)
+def test_a_roster_is_understood(ta: Client, how: str) -> None:
+    answer = ta.post(f"{USERS}add/", {"names": ROSTERS[how]})
+    assert names_of(answer) == ["jdoe9", "kroe1", "lmoe2", "mpoe3"]
+    assert set(User.objects.values_list("username", flat=True)) == {"ta"}  # so far
+    made = add_seen(ta, USERS, ROSTERS[how], answer)
+    assert [str(bearer) for bearer, _ in made.context["files"]] == names_of(answer)
+    assert User.objects.count() == 5
+
+
+def names_of(answer: Any) -> list[str]:
+    """Who would be added, as the page shows it."""
+    text = answer.content.decode()
+    assert "Nobody has been added yet." in text
+    names = [person.name for person in answer.context["new"]]
+    assert all(f'<th scope="row">{name}</th>' in text for name in names)
+    return names
+
+
+def test_what_is_known_of_a_person_is_kept(ta: Client) -> None:
+    for how in ("netid in the third column", "semicolons, quotes and a byte order mark"):
+        add(ta, USERS, ROSTERS[how])
+        john = User.objects.get(username="jdoe9")
+        assert (john.first_name, john.last_name, john.email) == ("John", "Doe", "john@x.edu")
+        User.objects.exclude(username="ta").delete()
+
+
+def test_the_page_says_which_column_is_what_and_another_can_be_chosen(ta: Client) -> None:
+    text = ROSTERS["netid in the third column"]
+    answer = ta.post(f"{USERS}add/", {"names": text})
+    assert answer.context["form"].columns() == [
+        ("name", "first and last name"),
+        ("email", "e-mail address"),
+        ("netid", "the name that they submit under"),
+        ("section", "not used"),
+    ]
+    other = ta.post(f"{USERS}add/", {"names": text, "column": "1", "look": "1"})
+    assert names_of(other)[0] == "john@x.edu"
+    add_seen(ta, USERS, text, other, column="1")
+    assert User.objects.filter(username="john@x.edu").exists()
+
+
+def test_each_line_that_is_refused_says_why(ta: Client, alice: User) -> None:
+    names = "alice\nALICE\nbob\nbob\ncarol dave\na/b\nerin, frank\nsystem\ngrace\n"
+    answer = ta.post(f"{USERS}add/", {"names": names})
+    assert names_of(answer) == ["bob", "grace"]
+    assert [person.name for person in answer.context["there"]] == ["alice"]
+    refused = {person.line: person.why for person in answer.context["refused"]}
+    assert set(refused) == {2, 5, 6, 7, 8}
+    assert refused[2] == "It differs only in capitals from alice, who is there."
+    assert refused[7] == "It has 2 fields; one name a line."
+    assert "own name" in refused[8]
+    for why in refused.values():
+        assert why.split(";")[0] in answer.content.decode().replace("&#x27;", "'")
+
+
+def test_an_e_mail_address_that_is_none_is_refused(ta: Client) -> None:
+    answer = ta.post(f"{USERS}add/", {"names": "login,email\nbob,bob@x.edu\neve,nowhere\n"})
+    assert names_of(answer) == ["bob"]
+    assert [person.why for person in answer.context["refused"]] == ["Enter a valid email address."]
+
+
+def test_more_than_ten_are_added_only_when_their_number_is_typed_in(ta: Client) -> None:
+    names = "\n".join(f"student{n}" for n in range(200))
+    before = everything()
+    seen = ta.post(f"{USERS}add/", {"names": names})
+    text = seen.content.decode()
+    assert "Type the number <strong>200</strong>" in text
+    assert "And 100 more." in text
+    for typed in ("", "20"):
+        answer = add_seen(ta, USERS, names, seen, count=typed)
+        assert "Type 200." in answer.content.decode()
+    assert everything() == before
+    assert len(add_seen(ta, USERS, names, seen).context["files"]) == 200
+    assert AuditEntry.objects.filter(action="user-created", username="ta").count() == 200
+
+
+def test_what_was_not_seen_is_not_added(ta: Client) -> None:
+    """The text was changed after the look, or somebody else was faster."""
+    seen = ta.post(f"{USERS}add/", {"names": "bob\ncarol"})
+    before = everything()
+    assert names_of(add_seen(ta, USERS, "bob\ndave", seen)) == ["bob", "dave"]
+    assert names_of(add_seen(ta, USERS, "bob\ncarol", seen, look="1")) == ["bob", "carol"]
+    assert everything() == before
+    User.objects.create_user("bob")
+    assert names_of(add_seen(ta, USERS, "bob\ncarol", seen)) == ["carol"]
+    assert not User.objects.filter(username="carol").exists()
+
+
+def test_tokens_that_were_lost_with_their_page_can_be_had_anew(ta: Client) -> None:
+    """The page was loaded again, or closed: the queue cannot show them a second time."""
+    text = ROSTERS["the queue's own example"]
+    seen = ta.post(f"{USERS}add/", {"names": text})
+    first = add_seen(ta, USERS, text, seen).context["files"]
+    again = add_seen(ta, USERS, text, seen)
+    assert "All of them are there already." in again.content.decode()
+    assert "Issue new tokens for these 4" in again.content.decode()
+    question = ta.post(USERS, again.context["there_chosen"])
+    assert is_question(question)
+    second = confirm(ta, question).context["files"]
+    assert [str(bearer) for bearer, _ in second] == [str(bearer) for bearer, _ in first]
+    assert not {auth for _, auth in second} & {auth for _, auth in first}
+
+
+def test_executors_are_added_like_users(ta: Client) -> None:
+    answer = ta.post(f"{EXECUTORS}add/", {"names": "host\ngpu-1\n../x\n"})
+    assert names_of(answer) == ["gpu-1"]
+    add_seen(ta, EXECUTORS, "host\ngpu-1\n../x\n", answer)
+    assert Executor.objects.get().name == "gpu-1"
+
+
+def test_the_address_of_the_tokens_is_the_queue_s_own(ta: Client, settings: Any) -> None:
+    settings.TELERUN_PUBLIC_URL = "https://queue.example.edu"
+    ((_, auth),) = add(ta, USERS, "bob").context["files"]
+    assert '"server": "https://queue.example.edu"' in auth
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"', '"a', 'a"b"c', ",", ";;;", "\t", "name,name\n", "a,b\nc,d,e,f\n", "x" * 200_000,
+     "é" * 40, "\u202egnp", "'a','b'", "=1+1", "name\n\nname\n", "a\x1b[2J"],
+)  # fmt: skip
+def test_odd_rosters(ta: Client, text: str) -> None:
+    before = everything()
+    answer = ta.post(f"{USERS}add/", {"names": text})
+    assert answer.status_code == 200
+    shown = re.sub(r"<textarea.*?</textarea>", "", answer.content.decode(), flags=re.DOTALL)
+    assert not set("\x1b\u202e") & set(shown)
+    assert everything() == before
+
+
+def test_a_roster_that_is_too_long(ta: Client) -> None:
+    answer = ta.post(f"{USERS}add/", {"names": "x\n" * (roster.MOST_LINES + 1)})
+    assert "At most 5,000 lines at once." in answer.content.decode()
