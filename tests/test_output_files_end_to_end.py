@@ -26,12 +26,13 @@ int main() {
 """
 
 
-LOGS = ("compile-log.txt", "execute-log.txt")
+NOT_THE_PROGRAMS = ("compile-log.txt", "execute-log.txt", ".telerun")
 
 
 def saved(folder: Path) -> dict[str, bytes]:
-    """What is there, but for the logs."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in LOGS}
+    """What is there, but for the logs, and the record of what was saved."""
+    paths = [path for path in folder.iterdir() if path.name not in NOT_THE_PROGRAMS]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 @pytest.mark.parametrize(("sandbox", "python"), [(None, pythons()[0]), ("none", pythons()[-1])])
@@ -191,7 +192,7 @@ def test_a_program_without_files_leaves_its_logs(world: World) -> None:
 def test_a_job_that_is_cancelled_has_no_files_to_save(world: World) -> None:
     done = world.submit(world.user("alice"), "--cancel", 1, "--out", "x").no_traceback()
     assert done.status == 2
-    assert "a job that is cancelled leaves no files" in done.err
+    assert "--out and --force go with FILE.cu or --attach ID, not with --cancel." in done.err
 
 
 # --- Faults ------------------------------------------------------------------------------

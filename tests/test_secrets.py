@@ -19,6 +19,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from accounts.tokens import USER_PREFIX, make
 from tests.support.processes import HELLO, ROOT, World, wait_for
@@ -196,11 +197,13 @@ class Run:
         assert "Log out" in staff.post(login, username="prof", password=self.password)
         sessions = [c.value for c in staff.cookies if c.name == "sessionid"]
         self.secrets += [("a session's key", str(key)) for key in sessions]
-        page = staff.post("/admin/accounts/user/add/", names="bob\ncarol")
+        page = staff.post("/admin/accounts/user/add/", names="bob\ncarol", confirmed="1")
         users = "/admin/accounts/user/"
         found = re.search(r'/user/(\d+)/change/">alice', staff.get(users))
         assert found
-        page += staff.post(users, action="issue_token", _selected_action=found[1])
+        now = timezone.now().isoformat()
+        one = {"action": "issue_token", "_selected_action": found[1]}
+        page += staff.post(users, **one, confirmed="1", shown_at=now)
         page += staff.post(users, action="make_login_code", _selected_action=found[1])
         codes = re.findall(r"<code>tlrc_(\w+)</code>", page)
         assert len(codes) == 1

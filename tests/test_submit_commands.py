@@ -95,7 +95,9 @@ def test_jobs_that_are_over(course: Course) -> None:
     same = course.answers(quick, "2")["job"]["id"]
     status, out, _ = course.types("--compare", "1", "last")
     assert status == 0
-    assert re.match(r"quick\.cu 2   [\d.]+ m?s → [\d.]+ m?s   \([\d.]+ \u00d7 as fast\)\n", out)
+    assert re.match(
+        r"quick\.cu 2   [\d.]+ m?s → [\d.]+ m?s   \([\d.]+ \u00d7 as (?:fast|long)\)\n", out
+    )
     assert "The same source." in out
     compared = course.answers("--compare", 1, same)
     assert compared["same_source"] is True

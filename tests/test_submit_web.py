@@ -75,6 +75,6 @@ def test_it_goes_with_nothing_else(world: World) -> None:
     environment = {**os.environ, **NO_SCREEN}
     done = run([*pythons()[:1], "submit.py", "--web", "prog.cu"], env=environment)
     assert done.status == 2
-    assert "name one FILE.cu, or use" in done.err
+    assert "--web stands alone, without prog.cu" in done.err
     done = run([*pythons()[:1], "submit.py", "--web", "--attach", "1"], env=environment)
     assert (done.status, "not allowed with argument" in done.err) == (2, True)

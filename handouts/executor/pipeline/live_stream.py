@@ -51,12 +51,6 @@ class LiveStream(LiveOutput):
         self._pauses: Iterator[float] = delays()
         self.rests_until = 0.0  # on the monotonic clock
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether somebody reads it, as far as the queue has said."""
-        with self._lock:
-            return self._watched and not self._is_closed
-
     def begin(self, ask: Callable[[int], Any]) -> None:
         """A command runs: before `compiled` the compiler, then the program."""
         with self._lock:
