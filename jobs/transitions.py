@@ -3,7 +3,7 @@
 The modules of those who act call these, inside a transaction that holds the job's row:
 `submitting`, `claiming`, `reporting`, `cancelling`, `staff`, `leases`. Each of their operations
 is one transaction, with its audit entry. Locks are taken in one order, so that no two operations
-wait for each other: user, job, attempt, and the audit counter last.
+wait for each other: bulk action, user, job, attempt, and the audit counter last.
 """
 
 import logging

@@ -147,7 +147,7 @@ def barriers(staff: Browser) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("colours", ["light", pytest.param("dark", marks=pytest.mark.hardening)])
 def test_no_page_keeps_anybody_out(world: World, staff: Browser, colours: str) -> None:
     """Nor does the browser refuse anything on it by the policy that comes with it."""
     world.executor("gpu1")
