@@ -139,8 +139,8 @@ class Run:
         world.start_server()
         self.programs()
         self.wrong_tokens()
-        self.admin()
         self.page()
+        self.admin()
         self.crash()
         self.kill()
 
