@@ -174,32 +174,32 @@ PARTS = (
     (3759, "handouts/submit/own_jobs.py", 11),
     (3807, "handouts/submit/queue_status.py", 11),
     (3854, "handouts/submit/web.py", 13),
-    (3928, "handouts/submit/commands.py", 20),
-    (4014, "handouts/submit/pinned.py", 14),
-    (4065, "handouts/submit/wrong.py", 6),
-    (4079, "handouts/submit/from_outside.py", 18),
-    (4151, "handouts/submit/own_version.py", 13),
-    (4180, "handouts/submit/queue_state.py", 12),
-    (4222, "handouts/submit/doctor.py", 25),
-    (4381, "handouts/submit/asking.py", 11),
-    (4421, "handouts/submit/login_code.py", 12),
-    (4471, "handouts/submit/private_files.py", 12),
-    (4525, "handouts/submit/login.py", 25),
-    (4614, "handouts/submit/words_meant.py", 10),
-    (4654, "handouts/submit/options.py", 16),
-    (4866, "handouts/submit/typed_secrets.py", 11),
-    (4885, "handouts/submit/hints.py", 15),
-    (4920, "handouts/submit/interrupting.py", 16),
-    (5018, "handouts/submit/file_names.py", 14),
-    (5048, "handouts/submit/own_files.py", 15),
-    (5122, "handouts/submit/written_beside.py", 10),
-    (5156, "handouts/submit/output_files.py", 20),
-    (5283, "handouts/submit/log_files.py", 18),
-    (5319, "handouts/submit/own_job_ahead.py", 15),
-    (5364, "handouts/submit/readings.py", 8),
-    (5518, "handouts/submit/show.py", 18),
-    (5566, "handouts/submit/watching.py", 29),
-    (5725, "handouts/submit/main.py", 59),
+    (3933, "handouts/submit/commands.py", 20),
+    (4019, "handouts/submit/pinned.py", 14),
+    (4070, "handouts/submit/wrong.py", 6),
+    (4084, "handouts/submit/from_outside.py", 18),
+    (4156, "handouts/submit/own_version.py", 13),
+    (4185, "handouts/submit/queue_state.py", 12),
+    (4227, "handouts/submit/doctor.py", 25),
+    (4386, "handouts/submit/asking.py", 11),
+    (4426, "handouts/submit/login_code.py", 12),
+    (4476, "handouts/submit/private_files.py", 12),
+    (4530, "handouts/submit/login.py", 25),
+    (4619, "handouts/submit/words_meant.py", 10),
+    (4659, "handouts/submit/options.py", 16),
+    (4871, "handouts/submit/typed_secrets.py", 11),
+    (4890, "handouts/submit/hints.py", 15),
+    (4925, "handouts/submit/interrupting.py", 16),
+    (5023, "handouts/submit/file_names.py", 14),
+    (5053, "handouts/submit/own_files.py", 15),
+    (5127, "handouts/submit/written_beside.py", 10),
+    (5161, "handouts/submit/output_files.py", 20),
+    (5288, "handouts/submit/log_files.py", 18),
+    (5324, "handouts/submit/own_job_ahead.py", 15),
+    (5369, "handouts/submit/readings.py", 8),
+    (5523, "handouts/submit/show.py", 18),
+    (5571, "handouts/submit/watching.py", 29),
+    (5730, "handouts/submit/main.py", 59),
 )
 
 
@@ -3860,9 +3860,14 @@ FILE_TEXT = """<!doctype html>
 """
 
 
+def page_of(client: Client) -> str:
+    """Its address, by the one that the queue is reached at."""
+    return client.queue.server.rstrip("/") + "/"
+
+
 def open_page(client: Client) -> int:
     """Opens the page, or says where it is; the exit status. Raises Stop."""
-    page = client.queue.server.rstrip("/") + "/"
+    page = page_of(client)
     if can_open() and open_file(write_link(client)):
         warn(f"Your page is {page} and a browser was asked to open it.")
         warn("If none comes, log in there with the name and token in your auth.json.")
@@ -3900,12 +3905,12 @@ def write_link(client: Client) -> Path | None:
 def page_link(client: Client) -> str:
     """A link that logs in, once. Raises Stop."""
     answer = client.page_link()
-    link = answer.body.get("url")
     if answer.status == 404:
         raise Stop(REFUSED, "This queue has no pages: it is older than this submit.py.")
-    if answer.status >= 400 or not isinstance(link, str) or not link.startswith("https://"):
+    if answer.status >= 400:
         raise Stop(REFUSED, refusal(answer))
-    return link
+    # Only what comes after the queue's address: a proxy may call the queue otherwise than we do.
+    return page_of(client) + str(answer.body.get("url")).rpartition("/")[2]
 
 
 def open_file(path: Path | None) -> bool:

@@ -144,8 +144,8 @@ class Run:
         self.programs()
         self.wrong_tokens()
         self.codes()
-        self.admin()
         self.page()
+        self.admin()
         self.crash()
         self.kill()
 

@@ -19,9 +19,14 @@ FILE_TEXT = """<!doctype html>
 """
 
 
+def page_of(client: Client) -> str:
+    """Its address, by the one that the queue is reached at."""
+    return client.queue.server.rstrip("/") + "/"
+
+
 def open_page(client: Client) -> int:
     """Opens the page, or says where it is; the exit status. Raises Stop."""
-    page = client.queue.server.rstrip("/") + "/"
+    page = page_of(client)
     if can_open() and open_file(write_link(client)):
         warn(f"Your page is {page} and a browser was asked to open it.")
         warn("If none comes, log in there with the name and token in your auth.json.")
@@ -59,12 +64,12 @@ def write_link(client: Client) -> Path | None:
 def page_link(client: Client) -> str:
     """A link that logs in, once. Raises Stop."""
     answer = client.page_link()
-    link = answer.body.get("url")
     if answer.status == 404:
         raise Stop(REFUSED, "This queue has no pages: it is older than this submit.py.")
-    if answer.status >= 400 or not isinstance(link, str) or not link.startswith("https://"):
+    if answer.status >= 400:
         raise Stop(REFUSED, refusal(answer))
-    return link
+    # Only what comes after the queue's address: a proxy may call the queue otherwise than we do.
+    return page_of(client) + str(answer.body.get("url")).rpartition("/")[2]
 
 
 def open_file(path: Path | None) -> bool:
