@@ -248,7 +248,7 @@ def test_a_queue_that_takes_nothing() -> None:
 
 
 def test_python_without_authorities_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S26, by simulation: python.org's Python before "Install Certificates.command" was run."""
+    """By simulation: python.org's Python before "Install Certificates.command" was run."""
     error = submit.ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = 20, "unable to get local issuer certificate"
     monkeypatch.setattr(submit.sys, "platform", "darwin")

@@ -309,7 +309,6 @@ def test_ones_own_name_beside_the_token(as_alice: Api, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bob", "", "alice2", "%ff", "a%00", "%E2%80%AEalice", "x" * 9999])
 def test_another_name_beside_the_token_is_refused(as_alice: Api, bob: User, name: str) -> None:
-    """S22."""
     for answer in (as_alice.get("/user", Telerun_User=name),
                    as_alice.post("/jobs", {"source": "x"}, Telerun_User=name)):  # fmt: skip
         assert problem(answer) == (403, "wrong-user")

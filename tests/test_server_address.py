@@ -1,4 +1,4 @@
-"""Addresses of the queue, right ones and odd ones, as both scripts take them (B6)."""
+"""Addresses of the queue, right ones and odd ones, as both scripts take them."""
 
 import json
 import os

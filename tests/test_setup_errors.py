@@ -39,7 +39,6 @@ def submit(folder: Path, *arguments: Any, python: str = sys.executable) -> Done:
 def test_a_certificate_that_is_not_beside_the_script(
     world: World, tmp_path: Path, python: str
 ) -> None:
-    """S20."""
     world.start_server(TELERUN_WORKERS=1)
     folder = tmp_path / "laptop"
     folder.mkdir()
@@ -63,7 +62,7 @@ def test_a_certificate_that_is_not_beside_the_script(
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
 def test_a_source_in_utf_16(tmp_path: Path, encoding: str, python: str) -> None:
-    """S21: `echo ... > b.cu` in PowerShell."""
+    """`echo ... > b.cu` in PowerShell."""
     auth_in(tmp_path)
     (tmp_path / "b.cu").write_bytes(CODE.encode(encoding))
     done = submit(tmp_path, "b.cu", python=python)
@@ -91,7 +90,7 @@ def test_what_only_looks_like_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
 def test_an_auth_json_in_utf_16(tmp_path: Path, encoding: str, python: str) -> None:
-    """S21, for both scripts."""
+    """For both scripts."""
     auth = auth_in(tmp_path)
     auth.write_bytes(auth.read_bytes().decode().encode(encoding))
     executor = [python, ROOT / "executor.py", "--nproc-compile", 1, "--nproc-execute", 1,
@@ -107,7 +106,7 @@ def test_an_auth_json_in_utf_16(tmp_path: Path, encoding: str, python: str) -> N
 
 
 def test_anothers_name_beside_the_token(world: World) -> None:
-    """S22: refused before there is a job, in submit.py's own words for a refusal."""
+    """Refused before there is a job, in submit.py's own words for a refusal."""
     alice = json.loads(world.user("alice").read_text())["token"]
     world.user("bob")
     world.start_server(TELERUN_WORKERS=1)
