@@ -84,26 +84,26 @@ PARTS = (
     (1700, "handouts/submit/job_events.py", 14),
     (1779, "handouts/submit/moments.py", 7),
     (1852, "handouts/submit/job_lines.py", 10),
-    (1958, "handouts/submit/left_out.py", 10),
-    (2006, "handouts/submit/terminals.py", 8),
-    (2120, "handouts/submit/status_line.py", 13),
-    (2203, "handouts/submit/terminal_text.py", 16),
-    (2282, "handouts/submit/screen.py", 17),
-    (2399, "handouts/submit/live.py", 11),
-    (2547, "handouts/submit/persistent.py", 16),
-    (2624, "handouts/submit/older_queue.py", 13),
-    (2683, "handouts/submit/refusals.py", 12),
-    (2731, "handouts/submit/job_client.py", 23),
-    (2870, "the builder", 1),
-    (2879, "handouts/submit/waiting_line.py", 20),
-    (2972, "handouts/submit/file_names.py", 14),
-    (2999, "handouts/submit/output_files.py", 18),
-    (3080, "handouts/submit/log_files.py", 16),
-    (3113, "handouts/submit/ending_lines.py", 12),
-    (3215, "handouts/submit/readings.py", 8),
-    (3368, "handouts/submit/show.py", 18),
-    (3410, "the builder", 1),
-    (3421, "handouts/submit/main.py", 53),
+    (1960, "handouts/submit/left_out.py", 10),
+    (2008, "handouts/submit/terminals.py", 8),
+    (2122, "handouts/submit/status_line.py", 13),
+    (2205, "handouts/submit/terminal_text.py", 16),
+    (2284, "handouts/submit/screen.py", 17),
+    (2401, "handouts/submit/live.py", 11),
+    (2549, "handouts/submit/persistent.py", 16),
+    (2626, "handouts/submit/older_queue.py", 13),
+    (2685, "handouts/submit/refusals.py", 12),
+    (2733, "handouts/submit/job_client.py", 23),
+    (2872, "the builder", 1),
+    (2881, "handouts/submit/waiting_line.py", 20),
+    (2974, "handouts/submit/file_names.py", 14),
+    (3001, "handouts/submit/output_files.py", 18),
+    (3082, "handouts/submit/log_files.py", 16),
+    (3115, "handouts/submit/ending_lines.py", 12),
+    (3217, "handouts/submit/readings.py", 8),
+    (3370, "handouts/submit/show.py", 18),
+    (3412, "the builder", 1),
+    (3423, "handouts/submit/main.py", 53),
 )
 
 
@@ -1906,7 +1906,9 @@ def place_in_words(job: dict[str, Any], form: str = "") -> str:
     if place == 1 and not (isinstance(before, int) and before > 0):
         return "next in the queue"
     if form or not isinstance(place, int):
-        return (form or "place {} in the queue").format(place)
+        return (form or "in the queue").format(place)
+    if place == 1:
+        return "first in the queue"
     rest = f"of {max(place, length)}" if isinstance(length, int) else "in the queue"
     return f"{ordinal(place)} {rest}"
 
@@ -3412,7 +3414,7 @@ def slowed_by_heat(result: dict[str, Any]) -> bool:
 def load_late():
     global LATE_PARTS
     text, LATE_PARTS = LATE_PARTS, ""
-    exec(compile("\n" * 2871 + text, __file__, "exec"), globals())
+    exec(compile("\n" * 2873 + text, __file__, "exec"), globals())
 
 
 # --- handouts/submit/main.py --------------------------------------------------------------

@@ -81,6 +81,24 @@ def terminal(world: World, queue: StubLiveQueue) -> Iterator[Callable[..., Termi
 # --- The line that is written anew -------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        ({"queue_position": 1, "queue_length": 1}, "next in the queue"),
+        ({"queue_position": 1, "queue_length": 3, "jobs_before": 0}, "next in the queue"),
+        ({"queue_position": 1, "queue_length": 3, "jobs_before": 2}, "first in the queue"),
+        ({"queue_position": 2, "queue_length": 3}, "2nd of 3"),
+        ({"queue_position": 3, "queue_length": 1}, "3rd of 3"),
+        ({"queue_position": 111, "queue_length": None}, "111th in the queue"),
+        ({"queue_position": 22}, "22nd in the queue"),
+        ({"queue_position": None}, "in the queue"),
+    ],
+)
+def test_its_place(shown: dict[str, Any], words: str) -> None:
+    """S13: next is only who has nobody before, not even a job that runs."""
+    assert submit.place_in_words(shown) == words
+
+
 def test_one_line_says_what_the_job_waits_for(terminal: Any, queue: StubLiveQueue) -> None:
     alice = terminal()
     start = {"from_seconds": 120, "to_seconds": 240}
