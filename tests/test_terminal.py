@@ -3,6 +3,7 @@
 submit.py runs on a real pty; what that gets is drawn by a real emulator. A stub for the queue.
 """
 
+import ctypes
 import fcntl
 import random
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import ROOT, World, wait_for
+from tests.support.processes import ROOT, World, pythons, wait_for
 from tests.support.rendered import Rendered
 from tests.support.scripts import load
 from tests.support.stub_live_queue import StubLiveQueue
@@ -78,6 +79,24 @@ def terminal(world: World, queue: StubLiveQueue) -> Iterator[Callable[..., Termi
 
 
 # --- The line that is written anew -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        ({"queue_position": 1, "queue_length": 1}, "next in the queue"),
+        ({"queue_position": 1, "queue_length": 3, "jobs_before": 0}, "next in the queue"),
+        ({"queue_position": 1, "queue_length": 3, "jobs_before": 2}, "first in the queue"),
+        ({"queue_position": 2, "queue_length": 3}, "2nd of 3"),
+        ({"queue_position": 3, "queue_length": 1}, "3rd of 3"),
+        ({"queue_position": 111, "queue_length": None}, "111th in the queue"),
+        ({"queue_position": 22}, "22nd in the queue"),
+        ({"queue_position": None}, "in the queue"),
+    ],
+)
+def test_its_place(shown: dict[str, Any], words: str) -> None:
+    """S13: next is only who has nobody before, not even a job that runs."""
+    assert submit.place_in_words(shown) == words
 
 
 def test_one_line_says_what_the_job_waits_for(terminal: Any, queue: StubLiveQueue) -> None:
@@ -243,6 +262,34 @@ def test_it_stays_away_from_the_terminal_of_a_shell(world: World, queue: StubLiv
     assert Rendered(alice.out).lines[1:3] == ["--- program ---", "one"]
 
 
+class StubKernel:
+    """Of Windows, with a console that knows escape sequences or does not."""
+
+    def __init__(self, knows_them: bool) -> None:
+        self.knows_them = knows_them
+        self.mode = 3
+        self.GetStdHandle = type("Function", (), {"__call__": lambda _, n: {-11: 70, -12: 71}[n]})()
+
+    def GetConsoleMode(self, handle: Any, mode: Any) -> bool:  # noqa: N802
+        mode._obj.value = self.mode
+        return handle.value in (70, 71)
+
+    def SetConsoleMode(self, _handle: Any, mode: int) -> bool:  # noqa: N802
+        self.mode = mode if self.knows_them else self.mode
+        return self.knows_them
+
+
+@pytest.mark.parametrize("knows_them", [True, False])
+def test_a_console_of_windows_is_told(monkeypatch: pytest.MonkeyPatch, knows_them: bool) -> None:
+    """By simulation: there is no Windows here."""
+    kernel = StubKernel(knows_them)
+    windll = type("Windll", (), {"kernel32": kernel})
+    assert not submit.turn_escapes_on(sys.__stderr__)  # nor is this one
+    monkeypatch.setattr(ctypes, "windll", windll, raising=False)
+    assert submit.turn_escapes_on(sys.__stderr__) == knows_them
+    assert kernel.mode == (7 if knows_them else 3)
+
+
 # --- What became of it -------------------------------------------------------------------
 
 ERRORS = b"""\
@@ -355,7 +402,8 @@ def test_a_job_that_was_replaced_says_by_which(terminal: Any, queue: StubLiveQue
 # --- The program's output ----------------------------------------------------------------
 
 
-def test_colours_and_progress_bars(terminal: Any, queue: StubLiveQueue) -> None:
+@pytest.mark.parametrize("python", [pythons()[0], pythons()[-1]])
+def test_colours_and_progress_bars(terminal: Any, queue: StubLiveQueue, python: str) -> None:
     """Colours go on over lines, and over lines of ours; those are in none of them."""
     log = (
         b"\x1b[32mPASS\x1b[0m first\n"
@@ -363,7 +411,7 @@ def test_colours_and_progress_bars(terminal: Any, queue: StubLiveQueue) -> None:
         + b"".join(b"\r%3d %%" % n for n in range(101))
         + b"\n12\b3\tx\n\x1b[1;35mend"
     )
-    alice = terminal()
+    alice = terminal(python=python)
     queue.runs()
     first = log.index(b"still")
     queue.prints(log[:first])

@@ -64,7 +64,9 @@ def place_in_words(job: dict[str, Any], form: str = "") -> str:
     if place == 1 and not (isinstance(before, int) and before > 0):
         return "next in the queue"
     if form or not isinstance(place, int):
-        return (form or "place {} in the queue").format(place)
+        return (form or "in the queue").format(place)
+    if place == 1:
+        return "first in the queue"
     rest = f"of {max(place, length)}" if isinstance(length, int) else "in the queue"
     return f"{ordinal(place)} {rest}"
 
