@@ -197,7 +197,12 @@ class Run:
         assert "Log out" in staff.post(login, username="prof", password=self.password)
         sessions = [c.value for c in staff.cookies if c.name == "sessionid"]
         self.secrets += [("a session's key", str(key)) for key in sessions]
-        page = staff.post("/admin/accounts/user/add/", names="bob\ncarol", confirmed="1")
+        seen = staff.post("/admin/accounts/user/add/", names="bob\ncarol")
+        digest = re.search(r'name="seen" value="(\w+)"', seen)
+        assert digest
+        page = staff.post(
+            "/admin/accounts/user/add/", names="bob\ncarol", confirmed="1", seen=digest[1]
+        )
         users = "/admin/accounts/user/"
         found = re.search(r'/user/(\d+)/change/">alice', staff.get(users))
         assert found
