@@ -61,7 +61,7 @@ def new_folder(otherwise: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def capture(
@@ -76,7 +76,7 @@ def capture(
     stage.number_jobs_from(10 * place + 1)
     try:
         play(scene, 10 * place + 1, stage, browser, options)
-    except AssertionError as error:
+    except (AssertionError, OSError) as error:
         print(f"{scene.name}: FAILED: {error}")
         return False
     finally:
@@ -149,7 +149,7 @@ def capture_one(page: Page, stage: Stage, browser: Browser, options: argparse.Na
     stage.number_jobs_from(1000 + 10 * PAGES.index(page))
     try:
         kept = capture_page(page, browser, stage, options.into)
-    except AssertionError as error:
+    except (AssertionError, OSError) as error:
         print(f"page-{page.name}: FAILED: {error}")
         return False
     finally:
