@@ -148,58 +148,58 @@ PARTS = (
     (1724, "handouts/submit/compile_log.py", 7),
     (1787, "handouts/submit/notices.py", 7),
     (1810, "handouts/submit/terminals.py", 8),
-    (1924, "handouts/submit/status_line.py", 14),
-    (2007, "handouts/submit/terminal_text.py", 16),
-    (2086, "handouts/submit/screen.py", 17),
-    (2207, "handouts/submit/live.py", 11),
-    (2355, "handouts/submit/stop.py", 5),
-    (2378, "handouts/submit/persistent.py", 17),
-    (2457, "handouts/submit/c_includes.py", 8),
-    (2512, "handouts/submit/older_queue.py", 13),
-    (2571, "handouts/submit/wishes.py", 8),
-    (2612, "handouts/submit/refusals.py", 12),
-    (2660, "handouts/submit/relative_names.py", 11),
-    (2697, "handouts/submit/compiler_flags.py", 10),
-    (2769, "handouts/client/job_file_names.py", 8),
-    (2811, "handouts/submit/python_imports.py", 13),
-    (2880, "handouts/submit/source_file.py", 12),
-    (2954, "handouts/submit/gather.py", 19),
-    (3066, "handouts/submit/together.py", 12),
-    (3103, "handouts/submit/data_files.py", 16),
-    (3136, "handouts/submit/source_options.py", 13),
-    (3221, "handouts/submit/directives.py", 18),
-    (3371, "handouts/submit/submission.py", 22),
-    (3478, "handouts/submit/waiting_line.py", 20),
-    (3568, "handouts/submit/job_client.py", 25),
-    (3761, "handouts/submit/own_jobs.py", 11),
-    (3809, "handouts/submit/queue_status.py", 11),
-    (3856, "handouts/submit/web.py", 13),
-    (3935, "handouts/submit/commands.py", 20),
-    (4021, "handouts/submit/pinned.py", 14),
-    (4072, "handouts/submit/wrong.py", 6),
-    (4086, "handouts/submit/from_outside.py", 18),
-    (4158, "handouts/submit/own_version.py", 13),
-    (4187, "handouts/submit/queue_state.py", 12),
-    (4229, "handouts/submit/doctor.py", 25),
-    (4388, "handouts/submit/asking.py", 11),
-    (4428, "handouts/submit/login_code.py", 12),
-    (4478, "handouts/submit/private_files.py", 12),
-    (4532, "handouts/submit/login.py", 25),
-    (4621, "handouts/submit/words_meant.py", 10),
-    (4661, "handouts/submit/options.py", 16),
-    (4873, "handouts/submit/typed_secrets.py", 11),
-    (4892, "handouts/submit/hints.py", 15),
-    (4927, "handouts/submit/interrupting.py", 16),
-    (5025, "handouts/submit/file_names.py", 14),
-    (5055, "handouts/submit/own_files.py", 15),
-    (5129, "handouts/submit/written_beside.py", 10),
-    (5163, "handouts/submit/output_files.py", 20),
-    (5290, "handouts/submit/log_files.py", 18),
-    (5326, "handouts/submit/own_job_ahead.py", 15),
-    (5371, "handouts/submit/readings.py", 8),
-    (5525, "handouts/submit/show.py", 18),
-    (5573, "handouts/submit/watching.py", 29),
-    (5732, "handouts/submit/main.py", 59),
+    (1929, "handouts/submit/status_line.py", 14),
+    (2012, "handouts/submit/terminal_text.py", 16),
+    (2091, "handouts/submit/screen.py", 17),
+    (2212, "handouts/submit/live.py", 11),
+    (2360, "handouts/submit/stop.py", 5),
+    (2383, "handouts/submit/persistent.py", 17),
+    (2462, "handouts/submit/c_includes.py", 8),
+    (2517, "handouts/submit/older_queue.py", 13),
+    (2576, "handouts/submit/wishes.py", 8),
+    (2617, "handouts/submit/refusals.py", 12),
+    (2665, "handouts/submit/relative_names.py", 11),
+    (2702, "handouts/submit/compiler_flags.py", 10),
+    (2774, "handouts/client/job_file_names.py", 8),
+    (2816, "handouts/submit/python_imports.py", 13),
+    (2885, "handouts/submit/source_file.py", 12),
+    (2959, "handouts/submit/gather.py", 19),
+    (3071, "handouts/submit/together.py", 12),
+    (3108, "handouts/submit/data_files.py", 16),
+    (3141, "handouts/submit/source_options.py", 13),
+    (3226, "handouts/submit/directives.py", 18),
+    (3376, "handouts/submit/submission.py", 22),
+    (3483, "handouts/submit/waiting_line.py", 20),
+    (3574, "handouts/submit/job_client.py", 25),
+    (3767, "handouts/submit/own_jobs.py", 11),
+    (3815, "handouts/submit/queue_status.py", 11),
+    (3862, "handouts/submit/web.py", 13),
+    (3941, "handouts/submit/commands.py", 20),
+    (4027, "handouts/submit/pinned.py", 14),
+    (4078, "handouts/submit/wrong.py", 6),
+    (4092, "handouts/submit/from_outside.py", 18),
+    (4164, "handouts/submit/own_version.py", 13),
+    (4193, "handouts/submit/queue_state.py", 12),
+    (4235, "handouts/submit/doctor.py", 25),
+    (4394, "handouts/submit/asking.py", 11),
+    (4434, "handouts/submit/login_code.py", 12),
+    (4484, "handouts/submit/private_files.py", 12),
+    (4538, "handouts/submit/login.py", 25),
+    (4627, "handouts/submit/words_meant.py", 10),
+    (4667, "handouts/submit/options.py", 16),
+    (4879, "handouts/submit/typed_secrets.py", 11),
+    (4898, "handouts/submit/hints.py", 15),
+    (4933, "handouts/submit/interrupting.py", 16),
+    (5031, "handouts/submit/file_names.py", 14),
+    (5061, "handouts/submit/own_files.py", 15),
+    (5135, "handouts/submit/written_beside.py", 10),
+    (5169, "handouts/submit/output_files.py", 20),
+    (5296, "handouts/submit/log_files.py", 18),
+    (5332, "handouts/submit/own_job_ahead.py", 15),
+    (5377, "handouts/submit/readings.py", 8),
+    (5531, "handouts/submit/show.py", 18),
+    (5579, "handouts/submit/watching.py", 29),
+    (5738, "handouts/submit/main.py", 59),
 )
 
 
@@ -1847,13 +1847,18 @@ class Look:
         return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
 
     def wrapped(self, text: str) -> str:
-        """The text in lines of whole words, on a terminal."""
+        """The text in lines of whole words, on a terminal. What stands between commas stays
+        together, where it can."""
         if not self.is_terminal or width_of(text) <= self.columns:
             return text
         import textwrap  # only here, since it takes time to import
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
-        return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        parts = text.split(", ")
+        if max(map(width_of, parts)) < width:
+            text = ", ".join(part.replace(" ", "\xa0") for part in parts)
+        lines = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        return lines.replace("\xa0", " ")
 
     def encodable(self, text: str) -> str:
         """The text in characters that the output has, as far as they are ours."""
@@ -3478,6 +3483,7 @@ def in_a_row(names: list[str]) -> str:
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
+ECHO = 3  # columns that stay free, for the ^C that a terminal echoes
 
 
 class WaitingLine:
@@ -3503,7 +3509,7 @@ class WaitingLine:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
         parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns, WIDEST) - 1
+        number, room = f"job {self._job['id']}", min(columns, WIDEST) - ECHO
         while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
             parts.pop()
         line = cut(" · ".join(parts), room - 2)

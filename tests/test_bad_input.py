@@ -231,7 +231,7 @@ def test_a_certificate_that_is_not_trusted_gets_no_token(world: World, python: s
     token = json.loads(alice.read_text())["token"]
     auth = world.auth("username", "alice", token, certificate=str(world.folder / "other.pem"))
     done = world.submit(auth, world.source(HELLO), f"python={python}")
-    clear(done, 4, "not trusted", "server.cert")
+    clear(done, 4, "not trusted", "is another one than that in")
 
 
 def test_the_name_must_be_the_certificates(world: World) -> None:

@@ -53,7 +53,9 @@ def test_what_is_shown_stands_in_the_picture(terminal: Any) -> None:
 
 
 def test_it_is_a_terminal_of_its_width(terminal: Any) -> None:
-    one = terminal("tput cols; test -t 0 && test -t 1 && test -t 2 && echo yes", columns=33)
+    one = terminal(
+        "stty size | cut -d' ' -f2; test -t 0 && test -t 1 && test -t 2 && echo yes", columns=33
+    )
     one.wait_until_over()
     assert one.text().splitlines()[-2:] == ["33", "yes"]
 

@@ -269,7 +269,7 @@ def test_override_pending_replaces_the_queued_job(world: World) -> None:
     assert "--override-pending" in refused.err
     second = world.start_submit(alice, world.folder / "second.cu", "--override-pending")
     assert first.popen.wait(30) == 5
-    assert "was cancelled" in first.told()
+    assert "was replaced by your job 2" in first.told()
     world.start_executor(world.executor("gpu1"), nvcc=fake_nvcc(world.folder, AS_SHELL))
     assert second.popen.wait(30) == 0
     assert "second\n" in second.told()

@@ -359,6 +359,5 @@ def test_nothing_in_a_page_needs_more_than_the_policy_allows(
         assert not re.search(r'(src|href)="(?!/|#)', page), path
 
 
-def test_the_admin_is_as_it_was(db: None) -> None:
-    assert "Content-Security-Policy" not in Https().get("/admin/login/")
+def test_what_is_for_programs_has_no_policy(db: None) -> None:
     assert "Content-Security-Policy" not in Api(None).get("/jobs")

@@ -45,13 +45,18 @@ class Look:
         return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
 
     def wrapped(self, text: str) -> str:
-        """The text in lines of whole words, on a terminal."""
+        """The text in lines of whole words, on a terminal. What stands between commas stays
+        together, where it can."""
         if not self.is_terminal or width_of(text) <= self.columns:
             return text
         import textwrap  # only here, since it takes time to import
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
-        return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        parts = text.split(", ")
+        if max(map(width_of, parts)) < width:
+            text = ", ".join(part.replace(" ", "\xa0") for part in parts)
+        lines = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        return lines.replace("\xa0", " ")
 
     def encodable(self, text: str) -> str:
         """The text in characters that the output has, as far as they are ours."""

@@ -20,6 +20,7 @@ from handouts.submit.terminals import CYAN, GREEN, YELLOW, Look, cut, width_of
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
+ECHO = 3  # columns that stay free, for the ^C that a terminal echoes
 
 
 class WaitingLine:
@@ -45,7 +46,7 @@ class WaitingLine:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
         parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns, WIDEST) - 1
+        number, room = f"job {self._job['id']}", min(columns, WIDEST) - ECHO
         while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
             parts.pop()
         line = cut(" · ".join(parts), room - 2)
