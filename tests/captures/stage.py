@@ -135,8 +135,12 @@ class Stage:
         return auth["username"], auth["token"]
 
     def login_code(self) -> bytes:
-        """A new one for her, as she types it."""
-        return self.world.aside("telerun_auth", "login-code", "alice").out.split()[-1].encode()
+        """Of somebody new, as it is typed: her own token would end."""
+        return (
+            self.world.aside("telerun_auth", "create-user", "zoe", "--code")
+            .out.split()[-1]
+            .encode()
+        )
 
     def cancel_newest(self) -> None:
         """From another terminal of hers."""
