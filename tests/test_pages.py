@@ -174,7 +174,25 @@ def test_a_source_is_cut_where_it_would_be_too_much(as_alice: Api, alice: User) 
     job = as_alice.submit("\n" * 6000 + "x" * 9000)
     page = text_of(log_in(alice).get(f"/jobs/{job['id']}/source"))
     assert page.count('class="line"') == 5000
-    assert "5000 lines of 2000 characters are shown" in page
+    assert "5000 lines of 2000 characters, at most" in page
+
+
+def test_many_files_are_no_longer_page_than_one(as_alice: Api, alice: User) -> None:
+    files = {f"{number:03}.h": "\n" * 3000 for number in range(100)}
+    job = as_alice.submit("int main() {}", includes=files)
+    page = text_of(log_in(alice).get(f"/jobs/{job['id']}/source"))
+    assert page.count('class="line"') == 5000
+    assert page.count("Not all of it is shown") == 99, "but of the main one and the first"
+    assert page.count(">Download<") == 101
+
+
+def test_long_arguments_are_cut_on_pages(as_alice: Api, alice: User) -> None:
+    job = as_alice.submit("int main() {}", args=["a" * 4096, *["\U0001f600" * 4096] * 99])
+    browser = log_in(alice)
+    for path, most in (("/", 300), (f"/jobs/{job['id']}", 2500)):
+        page = text_of(browser.get(path))
+        assert 100 < page.count("a" * 10) * 10 + page.count("\U0001f600") < most
+        assert "…" in page
 
 
 # --- What programs print -----------------------------------------------------------------
