@@ -112,6 +112,16 @@ def test_a_name_is_shown_again_as_text(db: None) -> None:
     assert "&lt;script&gt;x" in answer.content.decode()
 
 
+@pytest.mark.parametrize("path", ["/login", "/admin/login/"])
+def test_a_form_in_another_encoding_is_refused(db: None, path: str) -> None:
+    kind = "application/x-www-form-urlencoded; charset=utf-16"
+    browser = Https(enforce_csrf_checks=True)
+    browser.get("/login")  # for the cookie: without it nobody looks into the form
+    origin = {"Origin": "https://testserver:80"}
+    answer = browser.post(path, b"a=b", content_type=kind, headers=origin)
+    assert (answer.status_code, "malformed" in answer.content.decode()) == (400, True)
+
+
 def test_a_form_from_elsewhere_is_refused(alice: User) -> None:
     token = alice.issue_token()
     browser = Https(enforce_csrf_checks=True)
