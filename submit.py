@@ -153,7 +153,7 @@ PARTS = (
     (2086, "handouts/submit/screen.py", 17),
     (2207, "handouts/submit/live.py", 11),
     (2355, "handouts/submit/stop.py", 5),
-    (2378, "handouts/submit/persistent.py", 17),
+    (2378, "handouts/submit/persistent.py", 18),
     (2457, "handouts/submit/c_includes.py", 8),
     (2512, "handouts/submit/older_queue.py", 13),
     (2571, "handouts/submit/wishes.py", 8),
@@ -183,23 +183,23 @@ PARTS = (
     (4229, "handouts/submit/doctor.py", 25),
     (4388, "handouts/submit/asking.py", 11),
     (4428, "handouts/submit/login_code.py", 12),
-    (4478, "handouts/submit/private_files.py", 12),
-    (4532, "handouts/submit/login.py", 25),
-    (4621, "handouts/submit/words_meant.py", 10),
-    (4661, "handouts/submit/options.py", 16),
-    (4873, "handouts/submit/typed_secrets.py", 11),
-    (4892, "handouts/submit/hints.py", 15),
-    (4927, "handouts/submit/interrupting.py", 16),
-    (5025, "handouts/submit/file_names.py", 14),
-    (5055, "handouts/submit/own_files.py", 15),
-    (5129, "handouts/submit/written_beside.py", 10),
-    (5163, "handouts/submit/output_files.py", 20),
-    (5290, "handouts/submit/log_files.py", 18),
-    (5326, "handouts/submit/own_job_ahead.py", 15),
-    (5371, "handouts/submit/readings.py", 8),
-    (5525, "handouts/submit/show.py", 18),
-    (5573, "handouts/submit/watching.py", 29),
-    (5732, "handouts/submit/main.py", 59),
+    (4484, "handouts/submit/private_files.py", 12),
+    (4538, "handouts/submit/login.py", 26),
+    (4628, "handouts/submit/words_meant.py", 10),
+    (4668, "handouts/submit/options.py", 16),
+    (4880, "handouts/submit/typed_secrets.py", 11),
+    (4899, "handouts/submit/hints.py", 15),
+    (4934, "handouts/submit/interrupting.py", 16),
+    (5032, "handouts/submit/file_names.py", 14),
+    (5062, "handouts/submit/own_files.py", 15),
+    (5136, "handouts/submit/written_beside.py", 10),
+    (5170, "handouts/submit/output_files.py", 20),
+    (5297, "handouts/submit/log_files.py", 18),
+    (5333, "handouts/submit/own_job_ahead.py", 15),
+    (5378, "handouts/submit/readings.py", 8),
+    (5532, "handouts/submit/show.py", 18),
+    (5580, "handouts/submit/watching.py", 29),
+    (5739, "handouts/submit/main.py", 60),
 )
 
 
@@ -2420,7 +2420,7 @@ class Persistent:
                 if not is_retryable(answer):
                     self._say_it_is_back()
                     return answer
-                trouble, pause = answer.detail, max(delay, answer.retry_after)
+                trouble, pause = printable(answer.detail), max(delay, answer.retry_after)
                 if answer.status == 429:  # it is there, and says when to come again
                     deadline += pause
                 else:
@@ -4445,15 +4445,21 @@ def read_code(text: str) -> LoginCode:
     """Takes a code apart, however it was broken into lines. Raises Stop if it is mistyped."""
     word = re.sub(r"[\s\ufeff]+", "", text).lower()
     body = checked_bytes(word[len(CODE_BEGINNING) :])
-    if not word.startswith(CODE_BEGINNING) or not body:
+    place = 1 + SECRET_SIZE + (PIN_SIZE if body[:1] == bytes([WITH_PIN]) else 0)
+    host = host_in(body[place:])
+    if not word.startswith(CODE_BEGINNING) or not host:
         raise Stop(
             WRONG_USAGE,
             "This is no log-in code: it is mistyped or cut off. It begins with "
             f"{CODE_BEGINNING} and is one word of about 100 letters and digits; copy it whole.",
         )
-    place = 1 + SECRET_SIZE + (PIN_SIZE if body[0] == WITH_PIN else 0)
-    host = body[place + 1 : place + 1 + body[place]].decode("ascii")
     return LoginCode(word, "https://" + host, body[1 + SECRET_SIZE : place])
+
+
+def host_in(packed: bytes) -> str:
+    """The address that stands there, after a byte with its length; empty if it is not just that."""
+    host = packed[1:]
+    return host.decode("ascii") if host.isascii() and packed[:1] == bytes([len(host)]) else ""
 
 
 def checked_bytes(packed: str) -> bytes:
@@ -4545,7 +4551,8 @@ def login(given: Path | None, server: str | None) -> int:
         keep(path, content, certificate)
         name = try_out(path)
     except Unreachable as error:
-        raise Stop(UNREACHABLE, f"{error} Nothing is lost: say --login again.") from None
+        words = str(error).rstrip(".")
+        raise Stop(UNREACHABLE, f"{words}. Nothing is lost: say --login again.") from None
     warn(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
     if given is None and os.path.lexists(BESIDE):
         warn(f"But {BESIDE} comes first: remove it, or that is who you are here.")
@@ -4599,7 +4606,7 @@ def try_out(path: Path) -> str:
     auth = read_auth(path, "username", None)
     answer = who(auth)
     if answer.status == 200:
-        return str(answer.body.get("username"))
+        return printable(str(answer.body.get("username")))
     if answer.status == 404:  # an older queue
         return auth.name
     raise Stop(REFUSED, f"{path} is written, but the queue refuses it: {answer.detail}")
@@ -5780,7 +5787,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("Interrupted.")
         return INTERRUPTED
-    warn(f"submit.py: {message}")
+    # Some of it may be what an answer says, from whoever gave it.
+    warn(f"submit.py: {printable(message)}")
     if wants_json:
         put_json(status, error=message)
     return status
