@@ -189,9 +189,9 @@ def test_many_files_are_no_longer_page_than_one(as_alice: Api, alice: User) -> N
 def test_long_arguments_are_cut_on_pages(as_alice: Api, alice: User) -> None:
     job = as_alice.submit("int main() {}", args=["a" * 4096, *["\U0001f600" * 4096] * 99])
     browser = log_in(alice)
-    for path, most in (("/", 300), (f"/jobs/{job['id']}", 2500)):
+    for path in ("/", f"/jobs/{job['id']}"):
         page = text_of(browser.get(path))
-        assert 100 < page.count("a" * 10) * 10 + page.count("\U0001f600") < most
+        assert 100 < page.count("a" * 10) * 10 + page.count("\U0001f600") < 250
         assert "…" in page
 
 
@@ -377,6 +377,6 @@ def test_nothing_in_a_page_needs_more_than_the_policy_allows(
         assert not re.search(r'(src|href)="(?!/|#)', page), path
 
 
-def test_the_admin_is_as_it_was(db: None) -> None:
-    assert "Content-Security-Policy" not in Https().get("/admin/login/")
+def test_only_the_api_has_no_policy(db: None) -> None:
+    assert "default-src 'self'" in Https().get("/admin/login/")["Content-Security-Policy"]
     assert "Content-Security-Policy" not in Api(None).get("/jobs")
