@@ -23,7 +23,8 @@ HOSTILE = (
 
 def text_of(answer: Any) -> str:
     assert answer.status_code == 200, (answer.status_code, answer.content)
-    return answer.content.decode()
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return content.decode()
 
 
 def pages_of(job: Job) -> list[str]:
@@ -195,6 +196,25 @@ def test_long_arguments_are_cut_on_pages(as_alice: Api, alice: User) -> None:
         assert "…" in page
 
 
+def test_large_answers_are_counted_until_they_are_taken(
+    alice: User, gpu1: Executor, settings: Any
+) -> None:
+    settings.TELERUN_MAX_BODY_BYTES = 100_000
+    job = submit(alice)
+    run(gpu1, execute_log=b"x" * 90_000)
+    browser = log_in(alice)
+    path = f"/jobs/{job.pk}/attempts/1/execute-log.txt"
+    first, second, refused = (browser.get(path) for _ in range(3))
+    assert (refused.status_code, "too much at once" in refused.content.decode()) == (429, True)
+    assert browser.get("/").status_code == 200
+    assert first["Content-Length"] == "90000"
+    assert b"".join(first.streaming_content) == b"x" * 90_000
+    third = browser.get(path)
+    assert third.status_code == 200
+    for answer in (second, third):
+        assert b"".join(answer.streaming_content) == b"x" * 90_000
+
+
 # --- What programs print -----------------------------------------------------------------
 
 
@@ -236,7 +256,7 @@ def test_a_long_log_is_shown_from_its_end_and_downloaded_whole(alice: User, gpu1
     assert page.count("are left out: see the raw log") == 2
     assert len(page) < 400_000
     answer = browser.get(f"/jobs/{job.pk}/attempts/1/execute-log.txt")
-    assert answer.content == content
+    assert b"".join(answer.streaming_content) == content
 
 
 def test_downloads_are_never_shown(as_alice: Api, as_gpu1: Api, alice: User) -> None:
