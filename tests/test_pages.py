@@ -101,6 +101,8 @@ def test_a_result(alice: User, gpu1: Executor) -> None:
     job = submit(alice)
     gpu = {"name": "NVIDIA H100", "throttled": ["heat"]}
     more = {"gpu": gpu, "execute_memory_bytes": 5 << 20, "compiled_before": True}
+    beside = [{"name": "results.txt", "size": 12 << 10}, {"name": "frames/"}, "nonsense"]
+    more |= {"files_beside": beside, "more_files_beside": 5}
     run(
         gpu1,
         outcome="runtime_error",
@@ -113,6 +115,8 @@ def test_a_result(alice: User, gpu1: Executor) -> None:
     for words in (
         "failed", "It was killed by signal 11, SIGSEGV.", "1.93 s (compiled before)", "42.1 ms",
         "NVIDIA H100, slowed down by heat", "gpu1", "5 MiB", "Not kept: big.bin: too large",
+        "Not kept: results.txt (12 KiB): written beside the program", "Not kept: frames/: written",
+        "Not kept: and 5 more",
     ):  # fmt: skip
         assert words in page
 
