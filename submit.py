@@ -153,7 +153,7 @@ PARTS = (
     (2091, "handouts/submit/screen.py", 17),
     (2212, "handouts/submit/live.py", 11),
     (2360, "handouts/submit/stop.py", 5),
-    (2383, "handouts/submit/persistent.py", 17),
+    (2383, "handouts/submit/persistent.py", 18),
     (2462, "handouts/submit/c_includes.py", 8),
     (2517, "handouts/submit/older_queue.py", 13),
     (2576, "handouts/submit/wishes.py", 8),
@@ -183,23 +183,23 @@ PARTS = (
     (4235, "handouts/submit/doctor.py", 25),
     (4394, "handouts/submit/asking.py", 11),
     (4434, "handouts/submit/login_code.py", 12),
-    (4484, "handouts/submit/private_files.py", 12),
-    (4538, "handouts/submit/login.py", 25),
-    (4627, "handouts/submit/words_meant.py", 10),
-    (4667, "handouts/submit/options.py", 16),
-    (4879, "handouts/submit/typed_secrets.py", 11),
-    (4898, "handouts/submit/hints.py", 15),
-    (4933, "handouts/submit/interrupting.py", 16),
-    (5031, "handouts/submit/file_names.py", 14),
-    (5061, "handouts/submit/own_files.py", 15),
-    (5135, "handouts/submit/written_beside.py", 10),
-    (5169, "handouts/submit/output_files.py", 20),
-    (5296, "handouts/submit/log_files.py", 18),
-    (5332, "handouts/submit/own_job_ahead.py", 15),
-    (5377, "handouts/submit/readings.py", 8),
-    (5531, "handouts/submit/show.py", 18),
-    (5579, "handouts/submit/watching.py", 29),
-    (5738, "handouts/submit/main.py", 59),
+    (4490, "handouts/submit/private_files.py", 12),
+    (4544, "handouts/submit/login.py", 26),
+    (4634, "handouts/submit/words_meant.py", 10),
+    (4674, "handouts/submit/options.py", 16),
+    (4886, "handouts/submit/typed_secrets.py", 11),
+    (4905, "handouts/submit/hints.py", 15),
+    (4940, "handouts/submit/interrupting.py", 16),
+    (5038, "handouts/submit/file_names.py", 14),
+    (5068, "handouts/submit/own_files.py", 15),
+    (5142, "handouts/submit/written_beside.py", 10),
+    (5176, "handouts/submit/output_files.py", 20),
+    (5303, "handouts/submit/log_files.py", 18),
+    (5339, "handouts/submit/own_job_ahead.py", 15),
+    (5384, "handouts/submit/readings.py", 8),
+    (5538, "handouts/submit/show.py", 18),
+    (5586, "handouts/submit/watching.py", 29),
+    (5745, "handouts/submit/main.py", 60),
 )
 
 
@@ -2425,7 +2425,7 @@ class Persistent:
                 if not is_retryable(answer):
                     self._say_it_is_back()
                     return answer
-                trouble, pause = answer.detail, max(delay, answer.retry_after)
+                trouble, pause = printable(answer.detail), max(delay, answer.retry_after)
                 if answer.status == 429:  # it is there, and says when to come again
                     deadline += pause
                 else:
@@ -4451,15 +4451,21 @@ def read_code(text: str) -> LoginCode:
     """Takes a code apart, however it was broken into lines. Raises Stop if it is mistyped."""
     word = re.sub(r"[\s\ufeff]+", "", text).lower()
     body = checked_bytes(word[len(CODE_BEGINNING) :])
-    if not word.startswith(CODE_BEGINNING) or not body:
+    place = 1 + SECRET_SIZE + (PIN_SIZE if body[:1] == bytes([WITH_PIN]) else 0)
+    host = host_in(body[place:])
+    if not word.startswith(CODE_BEGINNING) or not host:
         raise Stop(
             WRONG_USAGE,
             "This is no log-in code: it is mistyped or cut off. It begins with "
             f"{CODE_BEGINNING} and is one word of about 100 letters and digits; copy it whole.",
         )
-    place = 1 + SECRET_SIZE + (PIN_SIZE if body[0] == WITH_PIN else 0)
-    host = body[place + 1 : place + 1 + body[place]].decode("ascii")
     return LoginCode(word, "https://" + host, body[1 + SECRET_SIZE : place])
+
+
+def host_in(packed: bytes) -> str:
+    """The address that stands there, after a byte with its length; empty if it is not just that."""
+    host = packed[1:]
+    return host.decode("ascii") if host.isascii() and packed[:1] == bytes([len(host)]) else ""
 
 
 def checked_bytes(packed: str) -> bytes:
@@ -4551,7 +4557,8 @@ def login(given: Path | None, server: str | None) -> int:
         keep(path, content, certificate)
         name = try_out(path)
     except Unreachable as error:
-        raise Stop(UNREACHABLE, f"{error} Nothing is lost: say --login again.") from None
+        words = str(error).rstrip(".")
+        raise Stop(UNREACHABLE, f"{words}. Nothing is lost: say --login again.") from None
     warn(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
     if given is None and os.path.lexists(BESIDE):
         warn(f"But {BESIDE} comes first: remove it, or that is who you are here.")
@@ -4605,7 +4612,7 @@ def try_out(path: Path) -> str:
     auth = read_auth(path, "username", None)
     answer = who(auth)
     if answer.status == 200:
-        return str(answer.body.get("username"))
+        return printable(str(answer.body.get("username")))
     if answer.status == 404:  # an older queue
         return auth.name
     raise Stop(REFUSED, f"{path} is written, but the queue refuses it: {answer.detail}")
@@ -5786,7 +5793,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("Interrupted.")
         return INTERRUPTED
-    warn(f"submit.py: {message}")
+    # Some of it may be what an answer says, from whoever gave it.
+    warn(f"submit.py: {printable(message)}")
     if wants_json:
         put_json(status, error=message)
     return status

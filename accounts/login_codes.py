@@ -12,15 +12,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import login_code_text, tokens
-from accounts.errors import LoginCodeRefused, UnknownLoginCode
+from accounts.errors import InvalidToken, LoginCodeRefused, UnknownLoginCode
 from accounts.models import LoginCode, User
 from accounts.public_address import PublicAddress
 from accounts.signals import account_changed
 from foundation.database.statements import Parameter, Select, update
 
+_UNUSED_LASTS = timedelta(hours=1)  # of a token, beyond its code: it was given in time
 _DIGEST = Parameter("digest")
 _OF_TOKEN = Select(
-    LoginCode.objects.filter(token_digest=_DIGEST, used_at=None).only("user_id", "token_digest")
+    LoginCode.objects.filter(token_digest=_DIGEST, used_at=None).only(
+        "user_id", "token_digest", "expires_at"
+    )
 )
 _USER = Select(User.objects.filter(pk=Parameter("user")).only("username", "is_active"))
 
@@ -88,11 +91,17 @@ def refuse_what_is_over(code: LoginCode) -> None:
 def user_of_new_token(digest: str) -> User | None:
     """The user whose code gave the token, which from now on is theirs; the one before ends.
 
-    None if no code gave it, or a later one took its place.
+    None if no code gave it, or a later one took its place. Raises InvalidToken for one that was
+    not used by an hour after its code expired: kept for later it would outlive every code.
     """
     code = _OF_TOKEN.first(digest=digest)
     if code is None or not secrets.compare_digest(code.token_digest, digest):
         return None
+    if code.expires_at + _UNUSED_LASTS <= timezone.now():
+        raise InvalidToken(
+            "The log-in code of this token expired before the token was first used. "
+            "Ask the course staff for a new code."
+        )
     user = _USER.first(user=code.user_id)
     if user is None or not user.is_active:
         return user

@@ -3,6 +3,7 @@
 A session ends with the working day, at log-out, and when its user's token is replaced or revoked.
 """
 
+import re
 import secrets
 from datetime import timedelta
 
@@ -17,7 +18,7 @@ from accounts.tokens import digest
 from foundation.database.statements import Parameter, Select
 from pages.models import Session
 
-COOKIE = "__Host-telerun"  # browsers take it from this host alone, over TLS, for every path
+_COOKIE = "__Host-telerun"  # browsers take it from this host alone, over TLS, for every path
 MAX_OF_USER = 20  # sessions; one more ends the oldest
 _SECRET_BYTES = 32
 
@@ -29,9 +30,16 @@ _USER = Select(
 )
 
 
+def cookie_of(request: HttpRequest) -> str:
+    """The name of the cookie. Browsers send a host's cookies to all of its ports, and each port may
+    be the queue of another course."""
+    port = re.search(r":(\d+)$", request.get_host())
+    return f"{_COOKIE}-{port[1] if port else 443}"
+
+
 def user_of(request: HttpRequest) -> User | None:
     """Who is logged in. A kept statement, which may run on the hub. Raises DatabaseError."""
-    secret = request.COOKIES.get(COOKIE, "")
+    secret = request.COOKIES.get(cookie_of(request), "")
     return _USER.first(digest=digest(secret), now=timezone.now()) if secret else None
 
 
@@ -51,18 +59,20 @@ def begin(request: HttpRequest, response: HttpResponse, user: User) -> None:
             ends_at=ends_at,
         )
     rotate_token(request)  # of its forms, so that nobody who knew it before can send one
-    response.set_cookie(COOKIE, secret, secure=True, httponly=True, samesite="Lax")
+    name = cookie_of(request)
+    response.set_cookie(name, secret, secure=True, httponly=True, samesite="Lax")
 
 
 def end(request: HttpRequest) -> None:
     """Ends the browser's session, if there is one."""
-    if secret := request.COOKIES.get(COOKIE, ""):
+    if secret := request.COOKIES.get(cookie_of(request), ""):
         Session.objects.filter(pk=digest(secret)).delete()
 
 
-def forget(response: HttpResponse) -> None:
+def forget(request: HttpRequest, response: HttpResponse) -> None:
     """The browser forgets its cookie."""
-    response.set_cookie(COOKIE, "", max_age=0, secure=True, httponly=True, samesite="Lax")
+    name = cookie_of(request)
+    response.set_cookie(name, "", max_age=0, secure=True, httponly=True, samesite="Lax")
 
 
 def _end_oldest(user: User) -> None:

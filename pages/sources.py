@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from jobs.models import Job
 
-MAX_LINES = 5000  # of a file on a page; the whole of it can be downloaded
+MAX_LINES = 5000  # of all files together on a page; the whole of each can be downloaded
 MAX_LINE = 2000  # characters
 
 
@@ -14,21 +14,29 @@ class SourceText(NamedTuple):
     name: str
     text: str
 
-    def lines(self) -> list[str]:
-        """As far as a page shows them."""
-        return [line[:MAX_LINE] for line in self._lines()[:MAX_LINES]]
 
-    def is_cut(self) -> bool:
-        """Whether there is more."""
-        lines = self._lines()
-        return len(lines) > MAX_LINES or any(len(line) > MAX_LINE for line in lines)
+class ShownSource(NamedTuple):
+    """As much of a file as a page shows."""
 
-    def _lines(self) -> list[str]:
-        """All of them; what a last newline ends begins no other."""
-        return self.text.removesuffix("\n").split("\n")
+    name: str
+    lines: list[str]
+    is_cut: bool
 
 
 def sources_of(job: Job) -> list[SourceText]:
     """The main one first, then what is compiled with it, then what stands beside it."""
     texts = {job.filename: job.source, **job.sources, **job.includes}
     return [SourceText(name, text) for name, text in texts.items()]
+
+
+def shown_sources(job: Job) -> list[ShownSource]:
+    """The same as a page shows it. A line costs the queue and the browser some work, and 256 files
+    may have a million of them: what is shown is counted over all."""
+    shown, room = [], MAX_LINES
+    for file in sources_of(job):
+        # What a last newline ends begins no other line; one beyond the room says that it is cut.
+        lines = file.text.removesuffix("\n").split("\n", room)
+        is_cut = len(lines) > room or any(len(line) > MAX_LINE for line in lines)
+        shown.append(ShownSource(file.name, [line[:MAX_LINE] for line in lines[:room]], is_cut))
+        room -= len(shown[-1].lines)
+    return shown

@@ -137,9 +137,24 @@ def _on(executor: str | None, gpu: Any) -> list[tuple[str, str]]:
 def left_out(job: Any) -> list[str]:
     """Files that the program wrote and that are not kept, with the reason."""
     details = (job["result"] or {}).get("details") or {}
-    listed = details.get("files_left_out")
-    files = [f for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
-    words = [f"{f.get('name')}: {f.get('reason')}" for f in files]
-    if isinstance(more := details.get("more_files_left_out"), int) and more > 0:
-        words.append(f"and {more} more")
-    return words
+    words = [
+        f"{file.get('name')}: {file.get('reason')}" for file in _files(details, "files_left_out")
+    ]
+    words += _more(details, "more_files_left_out")
+    for file in _files(details, "files_beside"):
+        size = file.get("size")
+        shown = f" ({figures.size(size)})" if isinstance(size, int) else ""
+        words.append(
+            f"{file.get('name')}{shown}: written beside the program; what it writes to out/ is kept"
+        )
+    return words + _more(details, "more_files_beside")
+
+
+def _files(details: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    listed = details.get(name)
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
+
+def _more(details: dict[str, Any], name: str) -> list[str]:
+    more = details.get(name)
+    return [f"and {more} more"] if isinstance(more, int) and more > 0 else []

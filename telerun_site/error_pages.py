@@ -1,7 +1,11 @@
-"""400, 404 and 500: a problem document under /api/, Django's page elsewhere."""
+"""400, 404 and 500: a problem document under /api/, a page elsewhere.
 
-from django.http import HttpRequest, HttpResponseBase
-from django.views import defaults
+Django's own views for them look into a form for its token, and fail once more where the form is
+what is wrong.
+"""
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
 
 from foundation.problems import API_PREFIX, document, plain_response
 
@@ -9,7 +13,7 @@ from foundation.problems import API_PREFIX, document, plain_response
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """400."""
     if not _is_for_programs(request):
-        return defaults.bad_request(request, exception)
+        return _page(400)
     detail = "The request is malformed."
     return plain_response(document(400, "malformed-request", "Bad request", detail))
 
@@ -17,7 +21,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """404."""
     if not _is_for_programs(request):
-        return defaults.page_not_found(request, exception)
+        return _page(404)
     detail = "There is nothing at this address; this server speaks /api/v1."
     return plain_response(document(404, "not-found", "Not found", detail))
 
@@ -25,9 +29,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """500; the traceback is in the log alone."""
     if not _is_for_programs(request):
-        return defaults.server_error(request)
+        return _page(500)
     detail = "The queue failed; see its log."
     return plain_response(document(500, "internal-error", "Internal error", detail))
+
+
+def _page(status: int) -> HttpResponse:
+    return HttpResponse(render_to_string(f"{status}.html"), status=status)
 
 
 def _is_for_programs(request: HttpRequest) -> bool:

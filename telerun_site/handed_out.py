@@ -1,5 +1,7 @@
 """What the queue hands out to everyone: its submit.py, and the certificate to trust."""
 
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
@@ -24,11 +26,15 @@ def submit_script(_request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @require_safe
 def server_certificate(_request: HttpRequest) -> HttpResponse:
-    """`/server.cert`. It is no secret. That it is the right one is for others to say."""
+    """`/server.cert`. It is no secret. That it is the right one is for others to say.
+
+    Of the file nothing but the certificates: some proxies keep the key in the same one.
+    """
     try:
-        content = certificate_file().read_bytes()
-    except OSError:
+        certificates = x509.load_pem_x509_certificates(certificate_file().read_bytes())
+    except (OSError, ValueError):
         raise Http404 from None
+    content = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
     return _attachment(content, "application/x-pem-file", "server.cert")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from foundation.client_script import client_script
+from telerun_site.certificates import make_self_signed
 from tests.support.admin import Https
 from tests.support.api import SOURCE, Api
 from tests.support.openapi import faults
@@ -51,11 +52,29 @@ def test_which_one_it_is(db: None) -> None:
 def test_everyone_may_have_the_certificate(db: None, tmp_path: Path, settings: Any) -> None:
     settings.TELERUN_CERTIFICATE = tmp_path / "server.cert"
     assert Https().get("/server.cert").status_code == 404
-    settings.TELERUN_CERTIFICATE.write_text("the queue's")
-    assert Https().get("/server.cert").content == b"the queue's"
+    settings.TELERUN_CERTIFICATE.write_text("no certificate")
+    assert Https().get("/server.cert").status_code == 404
+    settings.TELERUN_CERTIFICATE.unlink()
+    make_self_signed(["localhost"], settings.TELERUN_CERTIFICATE, tmp_path / "server.key")
+    own = settings.TELERUN_CERTIFICATE.read_bytes()
+    assert Https().get("/server.cert").content == own
     settings.TELERUN_PUBLIC_CERTIFICATE = tmp_path / "proxy.pem"
-    settings.TELERUN_PUBLIC_CERTIFICATE.write_text("the proxy's")
-    assert Https().get("/server.cert").content == b"the proxy's"
+    make_self_signed(["proxy"], settings.TELERUN_PUBLIC_CERTIFICATE, tmp_path / "proxy.key")
+    assert Https().get("/server.cert").content == settings.TELERUN_PUBLIC_CERTIFICATE.read_bytes()
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "last"])
+def test_a_key_in_the_same_file_is_not_handed_out(
+    db: None, tmp_path: Path, settings: Any, is_first: bool
+) -> None:
+    certificate, key = tmp_path / "server.cert", tmp_path / "server.key"
+    make_self_signed(["localhost"], certificate, key)
+    parts = [key.read_bytes(), certificate.read_bytes(), certificate.read_bytes()]
+    settings.TELERUN_PUBLIC_CERTIFICATE = tmp_path / "together.pem"
+    settings.TELERUN_PUBLIC_CERTIFICATE.write_bytes(b"".join(parts if is_first else parts[::-1]))
+    answer = Https().get("/server.cert").content
+    assert b"PRIVATE" not in answer
+    assert answer == 2 * certificate.read_bytes()
 
 
 def test_who_submits_is_told_the_newest_version(as_alice: Api) -> None:

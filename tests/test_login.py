@@ -215,17 +215,31 @@ def test_a_secret_in_the_command_is_refused(world: World, laptop: Laptop) -> Non
 
 
 class StubQueue(http.server.BaseHTTPRequestHandler):
-    """Keeps what it is told."""
+    """Keeps what it is told, and answers what it has: statuses and documents, in turn."""
 
     def do_POST(self) -> None:
         self.server.told.append(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_error(404)
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        if not self.server.answers:
+            self.send_error(404)
+            return
+        status, document = self.server.answers.pop(0)
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None: ...
 
 
 @contextmanager
-def another_server(folder: Path, *names: str) -> Iterator[tuple[int, list[bytes], list[bool]]]:
+def another_server(
+    folder: Path, *names: str, answers: tuple[tuple[int, Any], ...] = ()
+) -> Iterator[tuple[int, list[bytes], list[bool]]]:
     """Its port, what it is told, and whether each that connected completed the handshake."""
     certificate, key = folder / "other.cert", folder / "other.key"
     make_self_signed(names or ("localhost",), certificate, key)
@@ -234,6 +248,7 @@ def another_server(folder: Path, *names: str) -> Iterator[tuple[int, list[bytes]
     port = free_port()
     with http.server.HTTPServer(("127.0.0.1", port), StubQueue) as server:
         server.told, connected = [], []
+        server.answers = list(answers)
 
         def get_request() -> Any:
             peer, address = server.socket.accept()
@@ -267,6 +282,37 @@ def code_for(world: World, port: int) -> str:
     """One of the world's queue, which is said to be at another port."""
     world.user("alice")
     return code(world, server=f"https://localhost:{port}")
+
+
+ESCAPES = "\x1b]0;harm\x07\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([(403, {"detail": f"no{ESCAPES}"})], r"no\x1b]0;harm\x07\x1b[2J"),
+        (
+            [(200, {"username": "a", "token": "t"}), (401, {"detail": f"no{ESCAPES}"})],
+            r"no\x1b]0;harm\x07\x1b[2J",
+        ),
+        (
+            [(200, {"username": f"a{ESCAPES}", "token": "t"}), (200, {"username": f"a{ESCAPES}"})],
+            r"as a\x1b]0;harm\x07\x1b[2J.",
+        ),
+    ],
+    ids=["refused", "its token refused", "a name"],
+)
+def test_what_it_answers_is_text(
+    world: World, laptop: Laptop, answers: list[Any], words: str
+) -> None:
+    """A code may come from anybody, and lead anywhere; the terminal acts on nothing from there."""
+    with another_server(world.folder, answers=tuple(answers)) as (port, _, _):
+        pem = (world.folder / "other.cert").read_text()
+        pin = login_code_text.pin_of(ssl.PEM_cert_to_DER_cert(pem))
+        word = login_code_text.encode(bytes(16), f"localhost:{port}", pin)
+        done = laptop.submit("--login", given=word)
+    assert words in done.err
+    assert "\x1b" not in done.err
 
 
 def test_without_a_pin_the_system_decides(world: World, laptop: Laptop) -> None:

@@ -1,5 +1,6 @@
 """Log-in codes at the queue: what they hold, what they give, and when they end."""
 
+import base64
 import hashlib
 import re
 import ssl
@@ -80,6 +81,23 @@ def test_a_mistyped_code_is_told_apart() -> None:
             submit.read_code(word)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        bytes([2]) + bytes(18),  # no room for a pin
+        bytes([2]) + bytes(32),  # no address
+        bytes([1]) + bytes(16) + b"\x00",
+        bytes([1]) + bytes(16) + b"\x05q:1",  # too short
+        bytes([1]) + bytes(16) + b"\x03q:1q",  # too long
+        bytes([1]) + bytes(16) + b"\x03\xff:1",
+    ],
+)
+def test_a_right_sum_over_nonsense_is_no_code(body: bytes) -> None:
+    packed = base64.b32encode(body + hashlib.sha256(body).digest()[:3]).decode()
+    with pytest.raises(submit.Stop, match="mistyped or cut off"):
+        submit.read_code("tlrc_" + packed.rstrip("=").lower())
+
+
 # --- What it gives -----------------------------------------------------------------------
 
 
@@ -124,6 +142,16 @@ def test_a_code_expires(alice: User) -> None:
     LoginCode.objects.update(expires_at=timezone.now())
     assert "expired on" in refused(code)
     assert works(token)  # it was given in time
+
+
+def test_a_token_that_nobody_used_expires_too(alice: User) -> None:
+    before = alice.issue_token()
+    token = token_of(made(alice))
+    LoginCode.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    answer = Api(token).get("/user")
+    assert problem(answer) == (401, "invalid-token")
+    assert "expired before the token was first used" in answer.json()["detail"]
+    assert works(before)
 
 
 def test_a_new_code_ends_the_one_before(alice: User) -> None:

@@ -15,7 +15,7 @@ from tests.support.admin import Https, staff
 from tests.support.api import Api, problem
 from tests.support.pages import csrf_of, log_in, problem_on, sign_in
 
-COOKIE = "__Host-telerun"
+COOKIE = "__Host-telerun-80"
 
 
 # --- With name and token -----------------------------------------------------------------
@@ -53,6 +53,21 @@ def test_the_cookie(alice: User) -> None:
     row = Session.objects.get()
     assert row.pk == digest(cookie.value) != cookie.value
     assert token not in str(answer.headers) + answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("q.example", "443"), ("q.example:4443", "4443"), ("[::1]:4444", "4444"), ("[::1]", "443")],
+)
+def test_each_port_has_a_cookie_of_its_own(alice: User, host: str, name: str) -> None:
+    """Another course's queue may be at another port of the same host."""
+    browser = log_in(alice)
+    answer = browser.post(
+        "/login", {"username": "alice", "token": alice.issue_token()}, headers={"Host": host}
+    )
+    assert [one for one in answer.cookies if "telerun" in one] == [f"__Host-telerun-{name}"]
+    assert browser.get("/", headers={"Host": host}).status_code == 200
+    assert browser.get("/", headers={"Host": "q.example:1"})["Location"] == "/login"
 
 
 def test_it_is_no_log_in_to_the_admin_and_the_admins_is_none_to_it(alice: User) -> None:
@@ -110,6 +125,16 @@ def test_a_name_is_shown_again_as_text(db: None) -> None:
     answer = sign_in(Https(), '"><script>x</script>', "no token")
     assert "<script>x" not in answer.content.decode()
     assert "&lt;script&gt;x" in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/login", "/admin/login/"])
+def test_a_form_in_another_encoding_is_refused(db: None, path: str) -> None:
+    kind = "application/x-www-form-urlencoded; charset=utf-16"
+    browser = Https(enforce_csrf_checks=True)
+    browser.get("/login")  # for the cookie: without it nobody looks into the form
+    origin = {"Origin": "https://testserver:80"}
+    answer = browser.post(path, b"a=b", content_type=kind, headers=origin)
+    assert (answer.status_code, "malformed" in answer.content.decode()) == (400, True)
 
 
 def test_a_form_from_elsewhere_is_refused(alice: User) -> None:

@@ -132,8 +132,9 @@ def test_it_is_refused_to_outsiders(world: World, alice: Path) -> None:
     token = json.loads(alice.read_text())["token"]
     assert bob.get(f"/jobs/{job}/events", Authorization=f"Bearer {token}").status == 403
     with world.connection() as connection:
-        session = Page(world, alice).cookies["__Host-telerun"]
-        connection.request("GET", "/api/v1/jobs", headers={"Cookie": f"__Host-telerun={session}"})
+        name = f"__Host-telerun-{world.port}"
+        session = Page(world, alice).cookies[name]
+        connection.request("GET", "/api/v1/jobs", headers={"Cookie": f"{name}={session}"})
         assert connection.getresponse().status == 401, "the API takes no session"
 
 

@@ -23,7 +23,8 @@ HOSTILE = (
 
 def text_of(answer: Any) -> str:
     assert answer.status_code == 200, (answer.status_code, answer.content)
-    return answer.content.decode()
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return content.decode()
 
 
 def pages_of(job: Job) -> list[str]:
@@ -100,6 +101,8 @@ def test_a_result(alice: User, gpu1: Executor) -> None:
     job = submit(alice)
     gpu = {"name": "NVIDIA H100", "throttled": ["heat"]}
     more = {"gpu": gpu, "execute_memory_bytes": 5 << 20, "compiled_before": True}
+    beside = [{"name": "results.txt", "size": 12 << 10}, {"name": "frames/"}, "nonsense"]
+    more |= {"files_beside": beside, "more_files_beside": 5}
     run(
         gpu1,
         outcome="runtime_error",
@@ -112,6 +115,8 @@ def test_a_result(alice: User, gpu1: Executor) -> None:
     for words in (
         "failed", "It was killed by signal 11, SIGSEGV.", "1.93 s (compiled before)", "42.1 ms",
         "NVIDIA H100, slowed down by heat", "gpu1", "5 MiB", "Not kept: big.bin: too large",
+        "Not kept: results.txt (12 KiB): written beside the program", "Not kept: frames/: written",
+        "Not kept: and 5 more",
     ):  # fmt: skip
         assert words in page
 
@@ -174,7 +179,44 @@ def test_a_source_is_cut_where_it_would_be_too_much(as_alice: Api, alice: User) 
     job = as_alice.submit("\n" * 6000 + "x" * 9000)
     page = text_of(log_in(alice).get(f"/jobs/{job['id']}/source"))
     assert page.count('class="line"') == 5000
-    assert "5000 lines of 2000 characters are shown" in page
+    assert "5000 lines of 2000 characters, at most" in page
+
+
+def test_many_files_are_no_longer_page_than_one(as_alice: Api, alice: User) -> None:
+    files = {f"{number:03}.h": "\n" * 3000 for number in range(100)}
+    job = as_alice.submit("int main() {}", includes=files)
+    page = text_of(log_in(alice).get(f"/jobs/{job['id']}/source"))
+    assert page.count('class="line"') == 5000
+    assert page.count("Not all of it is shown") == 99, "but of the main one and the first"
+    assert page.count(">Download<") == 101
+
+
+def test_long_arguments_are_cut_on_pages(as_alice: Api, alice: User) -> None:
+    job = as_alice.submit("int main() {}", args=["a" * 4096, *["\U0001f600" * 4096] * 99])
+    browser = log_in(alice)
+    for path in ("/", f"/jobs/{job['id']}"):
+        page = text_of(browser.get(path))
+        assert 100 < page.count("a" * 10) * 10 + page.count("\U0001f600") < 250
+        assert "…" in page
+
+
+def test_large_answers_are_counted_until_they_are_taken(
+    alice: User, gpu1: Executor, settings: Any
+) -> None:
+    settings.TELERUN_MAX_BODY_BYTES = 100_000
+    job = submit(alice)
+    run(gpu1, execute_log=b"x" * 90_000)
+    browser = log_in(alice)
+    path = f"/jobs/{job.pk}/attempts/1/execute-log.txt"
+    first, second, refused = (browser.get(path) for _ in range(3))
+    assert (refused.status_code, "too much at once" in refused.content.decode()) == (429, True)
+    assert browser.get("/").status_code == 200
+    assert first["Content-Length"] == "90000"
+    assert b"".join(first.streaming_content) == b"x" * 90_000
+    third = browser.get(path)
+    assert third.status_code == 200
+    for answer in (second, third):
+        assert b"".join(answer.streaming_content) == b"x" * 90_000
 
 
 # --- What programs print -----------------------------------------------------------------
@@ -218,7 +260,7 @@ def test_a_long_log_is_shown_from_its_end_and_downloaded_whole(alice: User, gpu1
     assert page.count("are left out: see the raw log") == 2
     assert len(page) < 400_000
     answer = browser.get(f"/jobs/{job.pk}/attempts/1/execute-log.txt")
-    assert answer.content == content
+    assert b"".join(answer.streaming_content) == content
 
 
 def test_downloads_are_never_shown(as_alice: Api, as_gpu1: Api, alice: User) -> None:
@@ -359,5 +401,6 @@ def test_nothing_in_a_page_needs_more_than_the_policy_allows(
         assert not re.search(r'(src|href)="(?!/|#)', page), path
 
 
-def test_what_is_for_programs_has_no_policy(db: None) -> None:
+def test_only_the_api_has_no_policy(db: None) -> None:
+    assert "default-src 'self'" in Https().get("/admin/login/")["Content-Security-Policy"]
     assert "Content-Security-Policy" not in Api(None).get("/jobs")

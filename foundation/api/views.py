@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,14 +10,9 @@ from rest_framework.views import APIView
 from foundation.api import reference_cycles
 from foundation.problems import TooMuchAtOnce
 from foundation.serving.greenlets import in_a_thread
-from foundation.serving.memory import Bearer, Budget, bearer
+from foundation.serving.memory import Bearer, answers, bearer
 
 LARGE_BYTES = 128 * 1024  # what takes longer to write as JSON than to hand to another thread
-
-_answers = Budget(
-    lambda: 2 * settings.TELERUN_MAX_BODY_BYTES,  # two of the largest
-    "You are fetching too much at once. Try again in 2 seconds.",
-)
 
 
 class LargeAnswer(Response):
@@ -32,7 +26,7 @@ class LargeAnswer(Response):
         super().close()
         taken, self.taken = self.taken, 0
         if taken:
-            _answers.give_back(self.whose, taken)
+            answers.give_back(self.whose, taken)
 
 
 class ApiView(APIView):
@@ -55,16 +49,16 @@ class ApiView(APIView):
         """
         whose = bearer(self.request.user)
         try:
-            _answers.take(whose, response.maximum)
+            answers.take(whose, response.maximum)
         except TooMuchAtOnce as error:
             return self._refusal(error, request)
         try:
             in_a_thread(response.render)
             size = min(len(response.content), response.maximum)
         except BaseException:
-            _answers.give_back(whose, response.maximum)
+            answers.give_back(whose, response.maximum)
             raise
-        _answers.give_back(whose, response.maximum - size)
+        answers.give_back(whose, response.maximum - size)
         response.whose, response.taken = whose, size
         return response
 

@@ -4,6 +4,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+from django.conf import settings
+
 from foundation.problems import TooMuchAtOnce
 
 Bearer = tuple[str, int]
@@ -36,3 +38,10 @@ class Budget:
             self._taken[whose] -= size
             if not self._taken[whose]:
                 del self._taken[whose]
+
+
+# What a user's clients fetch, on pages and by the API, until they have taken it.
+answers = Budget(
+    lambda: 2 * settings.TELERUN_MAX_BODY_BYTES,  # two of the largest
+    "You are fetching too much at once. Try again in 2 seconds.",
+)

@@ -19,6 +19,7 @@ from handouts.submit.asking import ask
 from handouts.submit.auth_place import BESIDE, own_folder
 from handouts.submit.login_code import read_code
 from handouts.submit.pinned import PinnedQueue
+from handouts.submit.printable import printable
 from handouts.submit.private_files import make_private_folder, write_private
 from handouts.submit.stop import REFUSED, SUCCEEDED, UNREACHABLE, WRONG_USAGE, Stop
 
@@ -38,7 +39,8 @@ def login(given: Path | None, server: str | None) -> int:
         keep(path, content, certificate)
         name = try_out(path)
     except Unreachable as error:
-        raise Stop(UNREACHABLE, f"{error} Nothing is lost: say --login again.") from None
+        words = str(error).rstrip(".")
+        raise Stop(UNREACHABLE, f"{words}. Nothing is lost: say --login again.") from None
     warn(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
     if given is None and os.path.lexists(BESIDE):
         warn(f"But {BESIDE} comes first: remove it, or that is who you are here.")
@@ -92,7 +94,7 @@ def try_out(path: Path) -> str:
     auth = read_auth(path, "username", None)
     answer = who(auth)
     if answer.status == 200:
-        return str(answer.body.get("username"))
+        return printable(str(answer.body.get("username")))
     if answer.status == 404:  # an older queue
         return auth.name
     raise Stop(REFUSED, f"{path} is written, but the queue refuses it: {answer.detail}")

@@ -29,15 +29,21 @@ def read_code(text: str) -> LoginCode:
     """Takes a code apart, however it was broken into lines. Raises Stop if it is mistyped."""
     word = re.sub(r"[\s\ufeff]+", "", text).lower()
     body = checked_bytes(word[len(CODE_BEGINNING) :])
-    if not word.startswith(CODE_BEGINNING) or not body:
+    place = 1 + SECRET_SIZE + (PIN_SIZE if body[:1] == bytes([WITH_PIN]) else 0)
+    host = host_in(body[place:])
+    if not word.startswith(CODE_BEGINNING) or not host:
         raise Stop(
             WRONG_USAGE,
             "This is no log-in code: it is mistyped or cut off. It begins with "
             f"{CODE_BEGINNING} and is one word of about 100 letters and digits; copy it whole.",
         )
-    place = 1 + SECRET_SIZE + (PIN_SIZE if body[0] == WITH_PIN else 0)
-    host = body[place + 1 : place + 1 + body[place]].decode("ascii")
     return LoginCode(word, "https://" + host, body[1 + SECRET_SIZE : place])
+
+
+def host_in(packed: bytes) -> str:
+    """The address that stands there, after a byte with its length; empty if it is not just that."""
+    host = packed[1:]
+    return host.decode("ascii") if host.isascii() and packed[:1] == bytes([len(host)]) else ""
 
 
 def checked_bytes(packed: str) -> bytes:

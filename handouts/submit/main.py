@@ -49,6 +49,7 @@ from handouts.submit.job_client import Client
 from handouts.submit.login import login
 from handouts.submit.notices import be_quiet
 from handouts.submit.options import parse
+from handouts.submit.printable import printable
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import prepare
@@ -107,7 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("Interrupted.")
         return INTERRUPTED
-    warn(f"submit.py: {message}")
+    # Some of it may be what an answer says, from whoever gave it.
+    warn(f"submit.py: {printable(message)}")
     if wants_json:
         put_json(status, error=message)
     return status

@@ -10,6 +10,7 @@ from handouts.client.answer import Answer, is_retryable
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
 from handouts.submit.notices import is_quiet
+from handouts.submit.printable import printable
 from handouts.submit.screen import Screen
 from handouts.submit.stop import UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
@@ -59,7 +60,7 @@ class Persistent:
                 if not is_retryable(answer):
                     self._say_it_is_back()
                     return answer
-                trouble, pause = answer.detail, max(delay, answer.retry_after)
+                trouble, pause = printable(answer.detail), max(delay, answer.retry_after)
                 if answer.status == 429:  # it is there, and says when to come again
                     deadline += pause
                 else:

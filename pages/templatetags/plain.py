@@ -13,3 +13,15 @@ register = template.Library()
 def plain(text: Any) -> str:
     """Every control character and change of direction spelled out; Django escapes the rest."""
     return printable(str(text).encode("utf-8", "backslashreplace"))
+
+
+@register.filter
+def within(words: list[str], most: int) -> list[str]:
+    """As much of the words as has so many characters, one counted for each word; then "…"."""
+    shown = []
+    for word in words:
+        if most < len(word):
+            return [*shown, word[:most] + "…"]
+        shown.append(word)
+        most -= len(word) + 1
+    return shown

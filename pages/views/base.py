@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from accounts.models import User
 from foundation.problems import NotFound, Problem
 from pages import sessions
+from pages.large import counted
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -37,7 +38,7 @@ class Page(AnyonesPage):
             return ask_to_log_in(request)
         self.user = user
         try:
-            return super().dispatch(request, *args, **kwargs)
+            return counted(user, super().dispatch(request, *args, **kwargs))
         except NotFound as error:
             raise Http404(str(error)) from None
         except Problem as error:

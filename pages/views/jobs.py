@@ -11,7 +11,7 @@ from jobs.api.v1 import queue_now
 from jobs.api.v1.users import own_job_of
 from jobs.errors import AlreadyOver
 from pages import showing
-from pages.sources import MAX_LINE, MAX_LINES, sources_of
+from pages.sources import MAX_LINE, MAX_LINES, shown_sources
 from pages.views.base import Page
 
 
@@ -85,4 +85,4 @@ class Source(Page):
     def get(self, request: HttpRequest, job_id: int) -> HttpResponse:
         job = own_job_of(self.user, job_id)
         cut: dict[str, Any] = {"max_lines": MAX_LINES, "max_line": MAX_LINE}
-        return self.render("source.html", job=job, files=sources_of(job), **cut)
+        return self.render("source.html", job=job, files=shown_sources(job), **cut)

@@ -76,7 +76,7 @@ class LogOut(AnyonesPage):
     def post(self, request: HttpRequest) -> HttpResponse:
         sessions.end(request)
         response = redirect("page-login")
-        sessions.forget(response)
+        sessions.forget(request, response)
         return response
 
 

@@ -10,7 +10,7 @@ const BEGUN = /(?:\x1b(?:\[[0-9;]*)?|\r)$/; // may go on in what comes next
 // As foundation/text.py spells them: control characters, changes of direction, and bytes that are
 // no UTF-8 (U+DC80 to U+DCFF). With `u` half of a pair is none of them.
 const UNSEEN =
-  /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]/gu;
+  /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/gu;
 
 function spelled(text) {
   return text.replace(UNSEEN, (character) => {
