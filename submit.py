@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# -*- coding: utf-8 -*-
 """Submit a program to Telerun's queue and print what came of it.
 
     python3 submit.py program.cu
@@ -26,17 +27,15 @@ Exit status:
   130  interrupted with Ctrl-C
 """
 
-# Ctrl-C ends this program at once until it has begun: there is nothing yet to be undone. What is
-# compiled is kept where Python keeps a module's code: compiling it each time would take a quarter
-# of a student's wait for a short program.
-import _imp  # these, and no others: they take no time to import
-import _signal
-import marshal
-import os
+# Ctrl-C ends this program at once until it has begun: there is nothing yet to be undone.
+import os  # these, and no others: they take no time to import
 import sys
-from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
 
-PROGRAM_LINE = 92  # where its text begins in this file
+if sys.version_info < (3, 8):  # noqa: UP036  (so all here is what Python 2 can read)
+    about = (sys.executable or "python", sys.version_info[0], sys.version_info[1])
+    sys.stderr.write("submit.py: it needs Python 3.8 or newer; %s is Python %d.%d.\n" % about)
+    sys.exit(2)
+import _signal
 
 
 def end_at_once(*_):
@@ -44,11 +43,23 @@ def end_at_once(*_):
     os._exit(130)
 
 
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, end_at_once)
+
+# What is compiled is kept where Python keeps a module's code: compiling it each time would take a
+# quarter of a student's wait for a short program.
+import _imp
+import marshal
+from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
+
+PROGRAM_LINE = 99  # where its text begins in this file
+
+
 def code_of(program):
     """The compiled program, from the cache if it is there. Else it is put there, if that can be."""
     place = cache_from_source(os.path.splitext(__file__)[0] + "-program.py")
-    about = f"{__file__}:{PROGRAM_LINE}:{sys.flags.optimize}:{program}".encode()
-    key = MAGIC_NUMBER + _imp.source_hash(0, about)
+    about = "%s:%d:%d:%s" % (__file__, PROGRAM_LINE, sys.flags.optimize, program)
+    key = MAGIC_NUMBER + _imp.source_hash(0, about.encode())
     try:
         with open(place, "rb") as file:
             if is_ours(file) and file.read(len(key)) == key:
@@ -72,7 +83,7 @@ def is_ours(file):
 
 def keep(place, data):
     """Makes the file, whole or not at all. Where that cannot be, nothing is lost but time."""
-    part = f"{place}.{os.getpid()}"
+    part = "%s.%d" % (place, os.getpid())
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(part, "xb") as file:
@@ -83,10 +94,6 @@ def keep(place, data):
             os.remove(part)
         except OSError:
             pass
-
-
-if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-    _signal.signal(_signal.SIGINT, end_at_once)
 
 
 PROGRAM = r'''
@@ -121,85 +128,85 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (211, "handouts/client/errors.py", 6),
-    (238, "handouts/client/text_encoding.py", 6),
-    (262, "handouts/client/words.py", 10),
-    (298, "handouts/client/auth.py", 15),
-    (375, "handouts/client/answer.py", 8),
-    (424, "handouts/client/distrust.py", 10),
-    (490, "handouts/client/server_address.py", 10),
-    (562, "handouts/client/connection.py", 21),
-    (725, "handouts/client/tracebacks.py", 12),
-    (758, "handouts/submit/answers_in_json.py", 10),
-    (800, "handouts/submit/as_typed.py", 9),
-    (836, "handouts/submit/auth_place.py", 10),
-    (860, "handouts/submit/left_out.py", 10),
-    (908, "handouts/submit/moments.py", 7),
-    (981, "handouts/submit/printable.py", 7),
-    (996, "handouts/submit/ending_lines.py", 12),
-    (1098, "handouts/submit/job_lines.py", 10),
-    (1206, "handouts/submit/listing.py", 13),
-    (1311, "handouts/submit/comparing.py", 14),
-    (1434, "handouts/client/retries.py", 9),
-    (1448, "handouts/submit/client_versions.py", 11),
-    (1472, "handouts/submit/turns.py", 17),
-    (1570, "handouts/submit/streams.py", 15),
-    (1645, "handouts/submit/job_events.py", 14),
-    (1724, "handouts/submit/compile_log.py", 7),
-    (1787, "handouts/submit/notices.py", 7),
-    (1810, "handouts/submit/terminals.py", 8),
-    (1924, "handouts/submit/status_line.py", 14),
-    (2007, "handouts/submit/terminal_text.py", 16),
-    (2086, "handouts/submit/screen.py", 17),
-    (2207, "handouts/submit/live.py", 11),
-    (2355, "handouts/submit/stop.py", 5),
-    (2378, "handouts/submit/persistent.py", 17),
-    (2457, "handouts/submit/c_includes.py", 8),
-    (2512, "handouts/submit/older_queue.py", 13),
-    (2571, "handouts/submit/wishes.py", 8),
-    (2612, "handouts/submit/refusals.py", 12),
-    (2660, "handouts/submit/relative_names.py", 11),
-    (2697, "handouts/submit/compiler_flags.py", 10),
-    (2769, "handouts/client/job_file_names.py", 8),
-    (2811, "handouts/submit/python_imports.py", 13),
-    (2880, "handouts/submit/source_file.py", 12),
-    (2954, "handouts/submit/gather.py", 19),
-    (3066, "handouts/submit/together.py", 12),
-    (3103, "handouts/submit/data_files.py", 16),
-    (3136, "handouts/submit/source_options.py", 13),
-    (3221, "handouts/submit/directives.py", 18),
-    (3371, "handouts/submit/submission.py", 22),
-    (3478, "handouts/submit/waiting_line.py", 20),
-    (3568, "handouts/submit/job_client.py", 25),
-    (3761, "handouts/submit/own_jobs.py", 11),
-    (3809, "handouts/submit/queue_status.py", 11),
-    (3856, "handouts/submit/web.py", 13),
-    (3935, "handouts/submit/commands.py", 20),
-    (4021, "handouts/submit/pinned.py", 14),
-    (4072, "handouts/submit/wrong.py", 6),
-    (4086, "handouts/submit/from_outside.py", 18),
-    (4158, "handouts/submit/own_version.py", 13),
-    (4187, "handouts/submit/queue_state.py", 12),
-    (4229, "handouts/submit/doctor.py", 25),
-    (4388, "handouts/submit/asking.py", 11),
-    (4428, "handouts/submit/login_code.py", 12),
-    (4478, "handouts/submit/private_files.py", 12),
-    (4532, "handouts/submit/login.py", 25),
-    (4621, "handouts/submit/words_meant.py", 10),
-    (4661, "handouts/submit/options.py", 16),
-    (4873, "handouts/submit/typed_secrets.py", 11),
-    (4892, "handouts/submit/hints.py", 15),
-    (4927, "handouts/submit/interrupting.py", 16),
-    (5025, "handouts/submit/file_names.py", 14),
-    (5055, "handouts/submit/own_files.py", 15),
-    (5129, "handouts/submit/written_beside.py", 10),
-    (5163, "handouts/submit/output_files.py", 20),
-    (5290, "handouts/submit/log_files.py", 18),
-    (5326, "handouts/submit/own_job_ahead.py", 15),
-    (5371, "handouts/submit/readings.py", 8),
-    (5525, "handouts/submit/show.py", 18),
-    (5573, "handouts/submit/watching.py", 29),
-    (5732, "handouts/submit/main.py", 59),
+    (218, "handouts/client/errors.py", 6),
+    (245, "handouts/client/text_encoding.py", 6),
+    (269, "handouts/client/words.py", 10),
+    (305, "handouts/client/auth.py", 15),
+    (382, "handouts/client/answer.py", 8),
+    (431, "handouts/client/distrust.py", 10),
+    (497, "handouts/client/server_address.py", 10),
+    (569, "handouts/client/connection.py", 21),
+    (732, "handouts/client/tracebacks.py", 12),
+    (765, "handouts/submit/answers_in_json.py", 10),
+    (807, "handouts/submit/as_typed.py", 9),
+    (843, "handouts/submit/auth_place.py", 10),
+    (867, "handouts/submit/left_out.py", 10),
+    (915, "handouts/submit/moments.py", 7),
+    (988, "handouts/submit/printable.py", 7),
+    (1003, "handouts/submit/ending_lines.py", 12),
+    (1105, "handouts/submit/job_lines.py", 10),
+    (1213, "handouts/submit/listing.py", 13),
+    (1318, "handouts/submit/comparing.py", 14),
+    (1441, "handouts/client/retries.py", 9),
+    (1455, "handouts/submit/client_versions.py", 11),
+    (1479, "handouts/submit/turns.py", 17),
+    (1577, "handouts/submit/streams.py", 15),
+    (1652, "handouts/submit/job_events.py", 14),
+    (1731, "handouts/submit/compile_log.py", 7),
+    (1794, "handouts/submit/notices.py", 7),
+    (1817, "handouts/submit/terminals.py", 8),
+    (1931, "handouts/submit/status_line.py", 14),
+    (2014, "handouts/submit/terminal_text.py", 16),
+    (2093, "handouts/submit/screen.py", 17),
+    (2214, "handouts/submit/live.py", 11),
+    (2362, "handouts/submit/stop.py", 5),
+    (2385, "handouts/submit/persistent.py", 17),
+    (2464, "handouts/submit/c_includes.py", 8),
+    (2519, "handouts/submit/older_queue.py", 13),
+    (2578, "handouts/submit/wishes.py", 8),
+    (2619, "handouts/submit/refusals.py", 12),
+    (2667, "handouts/submit/relative_names.py", 11),
+    (2704, "handouts/submit/compiler_flags.py", 10),
+    (2776, "handouts/client/job_file_names.py", 8),
+    (2818, "handouts/submit/python_imports.py", 13),
+    (2887, "handouts/submit/source_file.py", 12),
+    (2961, "handouts/submit/gather.py", 19),
+    (3073, "handouts/submit/together.py", 12),
+    (3110, "handouts/submit/data_files.py", 16),
+    (3143, "handouts/submit/source_options.py", 13),
+    (3228, "handouts/submit/directives.py", 18),
+    (3378, "handouts/submit/submission.py", 22),
+    (3485, "handouts/submit/waiting_line.py", 20),
+    (3575, "handouts/submit/job_client.py", 25),
+    (3768, "handouts/submit/own_jobs.py", 11),
+    (3816, "handouts/submit/queue_status.py", 11),
+    (3863, "handouts/submit/web.py", 13),
+    (3942, "handouts/submit/commands.py", 20),
+    (4028, "handouts/submit/pinned.py", 14),
+    (4079, "handouts/submit/wrong.py", 6),
+    (4093, "handouts/submit/from_outside.py", 18),
+    (4165, "handouts/submit/own_version.py", 13),
+    (4194, "handouts/submit/queue_state.py", 12),
+    (4236, "handouts/submit/doctor.py", 25),
+    (4395, "handouts/submit/asking.py", 11),
+    (4435, "handouts/submit/login_code.py", 12),
+    (4485, "handouts/submit/private_files.py", 12),
+    (4539, "handouts/submit/login.py", 25),
+    (4628, "handouts/submit/words_meant.py", 10),
+    (4668, "handouts/submit/options.py", 16),
+    (4880, "handouts/submit/typed_secrets.py", 11),
+    (4899, "handouts/submit/hints.py", 15),
+    (4934, "handouts/submit/interrupting.py", 16),
+    (5032, "handouts/submit/file_names.py", 14),
+    (5062, "handouts/submit/own_files.py", 15),
+    (5136, "handouts/submit/written_beside.py", 10),
+    (5170, "handouts/submit/output_files.py", 20),
+    (5297, "handouts/submit/log_files.py", 18),
+    (5333, "handouts/submit/own_job_ahead.py", 15),
+    (5378, "handouts/submit/readings.py", 8),
+    (5532, "handouts/submit/show.py", 18),
+    (5580, "handouts/submit/watching.py", 29),
+    (5739, "handouts/submit/main.py", 59),
 )
 
 
@@ -5790,7 +5797,7 @@ def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
     if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # see first.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # see start.py
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
     os._exit(main())

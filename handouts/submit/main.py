@@ -117,7 +117,7 @@ def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
     if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # see first.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # see start.py
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
     os._exit(main())
