@@ -137,76 +137,76 @@ PARTS = (
     (497, "handouts/client/server_address.py", 10),
     (569, "handouts/client/connection.py", 21),
     (732, "handouts/client/tracebacks.py", 12),
-    (765, "handouts/submit/answers_in_json.py", 10),
-    (807, "handouts/submit/as_typed.py", 9),
-    (843, "handouts/submit/auth_place.py", 10),
-    (867, "handouts/submit/left_out.py", 10),
-    (915, "handouts/submit/moments.py", 7),
-    (988, "handouts/submit/printable.py", 7),
-    (1003, "handouts/submit/ending_lines.py", 12),
-    (1105, "handouts/submit/job_lines.py", 10),
-    (1213, "handouts/submit/listing.py", 13),
-    (1318, "handouts/submit/comparing.py", 14),
-    (1441, "handouts/client/retries.py", 9),
-    (1455, "handouts/submit/client_versions.py", 11),
-    (1479, "handouts/submit/turns.py", 17),
-    (1577, "handouts/submit/streams.py", 15),
-    (1652, "handouts/submit/job_events.py", 14),
-    (1731, "handouts/submit/compile_log.py", 7),
-    (1794, "handouts/submit/notices.py", 7),
-    (1817, "handouts/submit/terminals.py", 8),
-    (1931, "handouts/submit/status_line.py", 14),
-    (2014, "handouts/submit/terminal_text.py", 16),
-    (2093, "handouts/submit/screen.py", 17),
-    (2214, "handouts/submit/live.py", 11),
-    (2362, "handouts/submit/stop.py", 5),
-    (2385, "handouts/submit/persistent.py", 17),
-    (2464, "handouts/submit/c_includes.py", 8),
-    (2519, "handouts/submit/older_queue.py", 13),
-    (2578, "handouts/submit/wishes.py", 8),
-    (2619, "handouts/submit/refusals.py", 12),
-    (2667, "handouts/submit/relative_names.py", 11),
-    (2704, "handouts/submit/compiler_flags.py", 10),
-    (2776, "handouts/client/job_file_names.py", 8),
-    (2818, "handouts/submit/python_imports.py", 13),
-    (2887, "handouts/submit/source_file.py", 12),
-    (2961, "handouts/submit/gather.py", 19),
-    (3073, "handouts/submit/together.py", 12),
-    (3110, "handouts/submit/data_files.py", 16),
-    (3143, "handouts/submit/source_options.py", 13),
-    (3228, "handouts/submit/directives.py", 18),
-    (3378, "handouts/submit/submission.py", 22),
-    (3485, "handouts/submit/waiting_line.py", 20),
-    (3575, "handouts/submit/job_client.py", 25),
-    (3768, "handouts/submit/own_jobs.py", 11),
-    (3816, "handouts/submit/queue_status.py", 11),
-    (3863, "handouts/submit/web.py", 13),
-    (3942, "handouts/submit/commands.py", 20),
-    (4028, "handouts/submit/pinned.py", 14),
-    (4079, "handouts/submit/wrong.py", 6),
-    (4093, "handouts/submit/from_outside.py", 18),
-    (4165, "handouts/submit/own_version.py", 13),
-    (4194, "handouts/submit/queue_state.py", 12),
-    (4236, "handouts/submit/doctor.py", 25),
-    (4395, "handouts/submit/asking.py", 11),
-    (4435, "handouts/submit/login_code.py", 12),
-    (4485, "handouts/submit/private_files.py", 12),
-    (4539, "handouts/submit/login.py", 25),
-    (4628, "handouts/submit/words_meant.py", 10),
-    (4668, "handouts/submit/options.py", 16),
-    (4880, "handouts/submit/typed_secrets.py", 11),
-    (4899, "handouts/submit/hints.py", 15),
-    (4934, "handouts/submit/interrupting.py", 16),
-    (5032, "handouts/submit/file_names.py", 14),
-    (5062, "handouts/submit/own_files.py", 15),
-    (5136, "handouts/submit/written_beside.py", 10),
-    (5170, "handouts/submit/output_files.py", 20),
-    (5297, "handouts/submit/log_files.py", 18),
-    (5333, "handouts/submit/own_job_ahead.py", 15),
-    (5378, "handouts/submit/readings.py", 8),
-    (5532, "handouts/submit/show.py", 18),
-    (5580, "handouts/submit/watching.py", 29),
-    (5739, "handouts/submit/main.py", 59),
+    (765, "handouts/submit/answers_in_json.py", 13),
+    (825, "handouts/submit/as_typed.py", 9),
+    (861, "handouts/submit/auth_place.py", 10),
+    (885, "handouts/submit/left_out.py", 10),
+    (933, "handouts/submit/moments.py", 7),
+    (1006, "handouts/submit/printable.py", 7),
+    (1021, "handouts/submit/ending_lines.py", 12),
+    (1123, "handouts/submit/job_lines.py", 10),
+    (1231, "handouts/submit/listing.py", 13),
+    (1336, "handouts/submit/comparing.py", 14),
+    (1459, "handouts/client/retries.py", 9),
+    (1473, "handouts/submit/client_versions.py", 11),
+    (1497, "handouts/submit/turns.py", 17),
+    (1595, "handouts/submit/streams.py", 15),
+    (1670, "handouts/submit/job_events.py", 14),
+    (1749, "handouts/submit/compile_log.py", 7),
+    (1815, "handouts/submit/notices.py", 7),
+    (1838, "handouts/submit/terminals.py", 8),
+    (1955, "handouts/submit/status_line.py", 14),
+    (2038, "handouts/submit/terminal_text.py", 16),
+    (2117, "handouts/submit/screen.py", 16),
+    (2235, "handouts/submit/live.py", 11),
+    (2383, "handouts/submit/stop.py", 5),
+    (2406, "handouts/submit/persistent.py", 17),
+    (2485, "handouts/submit/c_includes.py", 8),
+    (2540, "handouts/submit/older_queue.py", 13),
+    (2599, "handouts/submit/wishes.py", 8),
+    (2640, "handouts/submit/refusals.py", 12),
+    (2688, "handouts/submit/relative_names.py", 11),
+    (2725, "handouts/submit/compiler_flags.py", 10),
+    (2797, "handouts/client/job_file_names.py", 8),
+    (2839, "handouts/submit/python_imports.py", 13),
+    (2908, "handouts/submit/source_file.py", 12),
+    (2982, "handouts/submit/gather.py", 19),
+    (3094, "handouts/submit/together.py", 12),
+    (3131, "handouts/submit/data_files.py", 16),
+    (3164, "handouts/submit/source_options.py", 13),
+    (3249, "handouts/submit/directives.py", 18),
+    (3399, "handouts/submit/submission.py", 22),
+    (3506, "handouts/submit/waiting_line.py", 20),
+    (3597, "handouts/submit/job_client.py", 25),
+    (3790, "handouts/submit/own_jobs.py", 11),
+    (3838, "handouts/submit/queue_status.py", 11),
+    (3885, "handouts/submit/web.py", 13),
+    (3964, "handouts/submit/commands.py", 20),
+    (4050, "handouts/submit/pinned.py", 14),
+    (4101, "handouts/submit/wrong.py", 6),
+    (4115, "handouts/submit/from_outside.py", 18),
+    (4187, "handouts/submit/own_version.py", 13),
+    (4216, "handouts/submit/queue_state.py", 12),
+    (4258, "handouts/submit/doctor.py", 25),
+    (4417, "handouts/submit/asking.py", 11),
+    (4457, "handouts/submit/login_code.py", 12),
+    (4507, "handouts/submit/private_files.py", 12),
+    (4561, "handouts/submit/login.py", 25),
+    (4650, "handouts/submit/words_meant.py", 10),
+    (4690, "handouts/submit/options.py", 18),
+    (4919, "handouts/submit/typed_secrets.py", 11),
+    (4938, "handouts/submit/hints.py", 15),
+    (4973, "handouts/submit/interrupting.py", 16),
+    (5071, "handouts/submit/file_names.py", 14),
+    (5101, "handouts/submit/own_files.py", 15),
+    (5175, "handouts/submit/written_beside.py", 10),
+    (5209, "handouts/submit/output_files.py", 20),
+    (5336, "handouts/submit/log_files.py", 18),
+    (5373, "handouts/submit/own_job_ahead.py", 15),
+    (5418, "handouts/submit/readings.py", 8),
+    (5572, "handouts/submit/show.py", 18),
+    (5624, "handouts/submit/watching.py", 29),
+    (5783, "handouts/submit/main.py", 59),
 )
 
 
@@ -293,7 +293,7 @@ def in_mib(size: float) -> str:
 def in_size(size: int) -> str:
     """A size, however small."""
     if size < 1 << 10:
-        return f"{size} bytes"
+        return "1 byte" if size == 1 else f"{size} bytes"
     return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
 
 
@@ -785,13 +785,31 @@ def put_lines(lines: list[str]) -> None:
     put(data)
 
 
+_unwritten: list[bool] = []
+
+
+def is_unwritten() -> bool:
+    """Whether something could not be written, and somebody wanted it."""
+    return bool(_unwritten)
+
+
 def put(data: bytes) -> None:
     """That nobody reads it is no reason to stop."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        give_up_output(error)
+
+
+def give_up_output(error: OSError) -> bool:
+    """Nothing more can be written to standard output. Whether somebody wanted it: says so then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
+        return False
+    _unwritten.append(True)
+    warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+    return True
 
 
 def without_etag(job: dict[str, Any]) -> dict[str, Any]:
@@ -1742,6 +1760,7 @@ ERRORS = r"""
     | ^ (?: cc1\w* | [\w-]*\+\+ | gcc | cc | as | clang ) :[ ]
         (?: fatal[ ] )? error:[ ] (?P<whole>.*)
 """
+COUNTED = re.compile(r"^(\d{1,6}) errors? detected in the compilation of ", re.MULTILINE)
 STOPPED = re.compile("^Error limit reached|too many errors", re.MULTILINE)
 
 
@@ -1773,10 +1792,12 @@ def errors_in_a_line(log: str, paths: OwnPaths) -> str:
     found = list(
         dict.fromkeys(map(error_in_words, re.finditer(ERRORS, text, re.MULTILINE | re.VERBOSE)))
     )
-    if len(found) < 2:
+    # Two of the same words in one line are two to the compiler, which has the last word.
+    count = max(len(found), sum(map(int, COUNTED.findall(text))))
+    if not found or count < 2:
         return f"✗ 1 error: {found[0]}" if found else ""
     more = " or more" if STOPPED.search(text) else ""
-    return f"✗ {len(found)}{more} errors; the first: {found[0]}"
+    return f"✗ {count}{more} errors; the first: {found[0]}"
 
 
 def error_in_words(error: re.Match[str]) -> str:
@@ -1860,7 +1881,10 @@ class Look:
         import textwrap  # only here, since it takes time to import
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
-        return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        # The dashes at both ends of a last line stay with the words beside them.
+        text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        return text.replace("\xa0", " ")
 
     def encodable(self, text: str) -> str:
         """The text in characters that the output has, as far as they are ours."""
@@ -2200,10 +2224,7 @@ class Screen:
             sys.stdout.flush()
         except OSError as error:
             self._is_closed = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if error.errno not in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
-                self.has_failed = True
-                warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+            self.has_failed = give_up_output(error)
 
 
 # --- handouts/submit/live.py --------------------------------------------------------------
@@ -3484,6 +3505,7 @@ def in_a_row(names: list[str]) -> str:
 
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
+KEY_COLUMNS = 2  # for the ^C that a terminal shows where the cursor is: it must not break the line
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
 
 
@@ -3510,7 +3532,7 @@ class WaitingLine:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
         parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns, WIDEST) - 1
+        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 1
         while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
             parts.pop()
         line = cut(" · ".join(parts), room - 2)
@@ -4683,10 +4705,15 @@ FIRST_STEPS = (
 )
 
 
+NO_JOB = re.compile(r"^argument (--attach|--cancel): expected one argument$")
+SAY_A_JOB = "say the job's number, as in 17, or last for your newest"
+
+
 class Parser(argparse.ArgumentParser):
     """Says in a line what is wrong, and what to do. Raises Stop."""
 
     def error(self, message: str) -> Any:
+        message = NO_JOB.sub(rf"\1: {SAY_A_JOB}", message)
         if message.startswith("unrecognized arguments: "):
             words = message.partition(": ")[2].split()
             found = nearest(words[0], known_options(self))
@@ -4749,7 +4776,6 @@ def add_ways(group: Any) -> None:
     """How a program is submitted, and what is done with what comes of it."""
     group.add_argument(
         "--out",
-        type=Path,
         metavar="DIR",
         help="save its logs, and the files that the program writes to ./out/, here; those of the "
         "last run there are replaced (default: telerun-out/JOB)",
@@ -4779,8 +4805,7 @@ def add_other_uses(group: Any) -> None:
     group.add_argument(
         "--list",
         nargs="?",
-        type=int,
-        const=USUALLY_LISTED,
+        const=str(USUALLY_LISTED),
         metavar="N",
         help=f"your latest jobs, {USUALLY_LISTED} unless you say how many",
     )
@@ -4837,9 +4862,12 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
             parser.error(f"there is no file {options.file}. Did you mean: {meant}")
         if other:
             parser.error(f"{other} stands alone, without {options.file}")
+        if str(options.file)[0] == "-" and not os.path.lexists(options.file):
+            parser.error(f"unrecognized arguments: {options.file}")
     check_jobs(parser, options)
     if other:
         check_other_use(parser, options, other)
+    check_folder(parser, options)
     if options.force and options.out is None:
         parser.error("--force goes with --out DIR")
     if options.wait_turn and options.override_pending:
@@ -4847,6 +4875,15 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     about_source = options.flags or options.beside or options.platform is not None or options.asm
     if options.file is None and about_source:
         parser.error("--with, --flag, --platform and --asm go with FILE.cu")
+
+
+def check_folder(parser: Parser, options: argparse.Namespace) -> None:
+    """That --out can be one is known before a program runs for it. Raises Stop."""
+    out = options.out
+    if out is not None:
+        if not out or (os.path.lexists(out) and not os.path.isdir(out)):
+            parser.error(f"--out names a folder, which {out or 'an empty word'} is not")
+        options.out = Path(out)
 
 
 def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
@@ -4863,8 +4900,10 @@ def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> 
 
 def check_jobs(parser: Parser, options: argparse.Namespace) -> None:
     """The numbers of jobs, in one form. Raises Stop."""
-    if options.list is not None and options.list < 1:
-        parser.error(f"--list {options.list}: say how many jobs, 1 or more")
+    if options.list is not None:
+        if not re.fullmatch("0{0,9}[1-9][0-9]{0,8}", options.list):
+            parser.error(f"--list {options.list}: say how many jobs, 1 or more")
+        options.list = int(options.list)
     for name in ("attach", "cancel"):
         if getattr(options, name) is not None:
             setattr(options, name, job_number(getattr(options, name)))
@@ -5312,7 +5351,8 @@ def save_logs(job: dict[str, Any], folder: Path, own: OwnFiles | None = None) ->
         warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
         if all(saved):
-            notice(printable(f"The logs are in {folder}."))
+            where = "this folder" if folder == Path() else folder
+            notice(printable(f"The logs are in {where}."))
 
 
 def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:
@@ -5533,10 +5573,14 @@ def show(job: dict[str, Any], live: Live) -> int:
     """Prints what is not shown yet of a job that is over; returns the exit status."""
     result = job["result"]
     attempts = job.get("attempts", [])
-    for attempt in attempts if result is None else attempts[:-1]:
-        live.screen.warn(attempt_line(attempt))
-    live.finish(job)
     if result is None:
+        live.finish(job)
+    for attempt in attempts if result is None else attempts[:-1]:
+        if attempt.get("ending") != "cancelled":  # the last line says that
+            live.screen.warn(attempt_line(attempt))
+    if result is not None:
+        live.finish(job)
+    else:
         live.screen.warn(ending_line(job), YELLOW)
         return NO_RESULT
     has_succeeded = job["outcome"] == "succeeded"
@@ -5777,7 +5821,8 @@ def main(argv: list[str] | None = None) -> int:
         remember(*options.repeated)
         if options.quiet:
             be_quiet()
-        return run(options)
+        status = run(options)
+        return UNSAVED if status == SUCCEEDED and is_unwritten() else status
     except Stop as stop:
         status, message = stop.status, str(stop)
     except BadSetup as error:

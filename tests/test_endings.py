@@ -264,7 +264,7 @@ def test_each_reading_is_whole() -> None:
 
 def test_options_that_are_named_exist() -> None:
     options = set(re.findall(r"--[a-z-]+", submit.READINGS))
-    source = (ROOT / "handouts/submit/options.py").read_text()
+    source = (ROOT / "handouts/submit/source_options.py").read_text()
     assert options
     assert all(f'"{option}"' in source for option in options)
 
@@ -334,6 +334,9 @@ def test_paths_are_as_they_were_typed(size: int) -> None:
         ("".join(f'./m.cu({n}): error: identifier "u{n}" is undefined\n' for n in range(100))
          + "Error limit reached.\n",
          '✗ 100 or more errors; the first: src/m.cu:0: identifier "u0" is undefined'),
+        (2 * './m.cu(3): error: expected a ";"\n'
+         + '2 errors detected in the compilation of "./m.cu".\n',
+         '✗ 2 errors; the first: src/m.cu:3: expected a ";"'),
         ("./m.cu(3): warning #177-D: variable\n", ""),
         ("This host has no nvcc, so it compiles no CUDA programs.\n", ""),
         ("", ""),

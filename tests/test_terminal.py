@@ -5,6 +5,7 @@ submit.py runs on a real pty; what that gets is drawn by a real emulator. A stub
 
 import ctypes
 import fcntl
+import os
 import random
 import re
 import struct
@@ -164,18 +165,49 @@ def test_a_narrow_terminal(terminal: Any, queue: StubLiveQueue, columns: int) ->
     alice = terminal(columns=columns)
     start = {"from_seconds": 120, "to_seconds": 240}
     queue.becomes(queue_position=4, queue_length=9, jobs_before=6, expected_start=start)
-    right = {20: "○ 4th of 9    job 7", 40: r"○ 4th of 9 · starts in about \d-\d min"}
+    right = {20: "○ 4th of 9", 40: r"○ 4th of 9 · starts in about \d-\d min"}
     alice.wait_until_last(right[columns])
     queue.becomes(waiting_for="no-executor", no_executor_since="2026-01-01T00:00:00Z")
-    alice.wait_until_last({20: "○ no GPU host sinc…", 40: r"○ no GPU host since .*"}[columns])
+    alice.wait_until_last({20: "○ no GPU host si…", 40: r"○ no GPU host since .*"}[columns])
     queue.runs(executor="a-host-of-a-name-that-is-rather-long")
-    alice.wait_until_last({20: "● running on a-hos…", 40: "● running on a-host-of-a-name-that-is.*"}
+    alice.wait_until_last({20: "● running on a-h…", 40: "● running on a-host-of-a-name-that-.*"}
                           [columns])  # fmt: skip
     queue.finishes(b"one\n", executor="gpu1")
     assert alice.student.wait() == 0
     words = " ".join(alice.seen.lines)
     assert words.count("running") == words.count("4th") == 0
     assert "one --- job 7 succeeded: compiled in 1.00 s, ran in 2.00 s, on gpu1 ---" in words
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_the_key_that_a_terminal_shows_does_not_break_the_line(
+    terminal: Any, queue: StubLiveQueue, columns: int
+) -> None:
+    """A terminal shows ^C where the cursor is: behind the line, which is then erased whole."""
+    alice = terminal(columns=columns, owns_terminal=True)
+    start = {"from_seconds": 120, "to_seconds": 240}
+    queue.becomes(queue_position=4, queue_length=9, jobs_before=6, expected_start=start)
+    alice.wait_until_last("○ 4th of 9.*")
+    os.write(alice.student.terminal, b"\x03")
+    alice.wait_until(lambda seen: "Ctrl-C again" in " ".join(seen.lines))
+    alice.wait_until_last("○ 4th of 9.*")
+    assert sum("4th of 9" in line for line in alice.seen.lines) == 1
+    queue.runs()
+    queue.finishes(b"")
+    assert alice.student.wait() == 0
+
+
+@pytest.mark.parametrize("columns", range(30, 100))
+def test_the_dashes_of_a_last_line_stay_with_its_words(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    look = submit.Look(sys.stdout)
+    look.is_terminal = True
+    monkeypatch.setattr(submit.Look, "columns", columns)
+    line = "--- job 7 did not compile (exit status 2): the compiler took 2.67 s, on gpu1 ---"
+    wrapped = look.wrapped(line).split("\n")
+    assert "---" not in wrapped
+    assert " ".join(wrapped) == line
 
 
 def test_a_terminal_that_is_resized(terminal: Any, queue: StubLiveQueue) -> None:
@@ -220,7 +252,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal: Any, queue: StubLiveQueue) -
 def test_a_terminal_without_our_characters(terminal: Any, queue: StubLiveQueue) -> None:
     alice = terminal(PYTHONIOENCODING="ascii", columns=40)
     queue.runs(executor="a-host-of-a-name-that-is-rather-long")
-    alice.wait_until_last(r"\* running on a-host-of-a-name-that-is-.*")
+    alice.wait_until_last(r"\* running on a-host-of-a-name-that-.*")
     queue.finishes("größer\n".encode())
     assert alice.student.wait() == 0
     assert b"gr\\xf6\\xdfer\r\n" in alice.student.out
@@ -385,7 +417,7 @@ def test_what_is_left_out_is_exit_status_6(terminal: Any, queue: StubLiveQueue) 
         seen.lines
     )
     assert seen.look("--- job 7").fg == "brown"  # as that emulator calls yellow
-    assert "Not saved: a.ppm: no more than 16 files come back." in seen.lines
+    assert "Not saved: a.ppm and 1 more: no more than 16 files come back." in seen.lines
 
 
 def test_a_job_that_was_replaced_says_by_which(terminal: Any, queue: StubLiveQueue) -> None:

@@ -39,7 +39,7 @@ from handouts.client.connection import VERSION
 from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
-from handouts.submit.answers_in_json import put_json, put_lines
+from handouts.submit.answers_in_json import is_unwritten, put_json, put_lines
 from handouts.submit.as_typed import as_typed, remember
 from handouts.submit.auth_place import auth_file
 from handouts.submit.commands import command
@@ -49,7 +49,7 @@ from handouts.submit.job_client import Client
 from handouts.submit.login import login
 from handouts.submit.notices import be_quiet
 from handouts.submit.options import parse
-from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, WRONG_USAGE, Stop
+from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import prepare
 from handouts.submit.typed_secrets import refuse_secrets
@@ -97,7 +97,8 @@ def main(argv: list[str] | None = None) -> int:
         remember(*options.repeated)
         if options.quiet:
             be_quiet()
-        return run(options)
+        status = run(options)
+        return UNSAVED if status == SUCCEEDED and is_unwritten() else status
     except Stop as stop:
         status, message = stop.status, str(stop)
     except BadSetup as error:

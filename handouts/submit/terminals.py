@@ -51,7 +51,10 @@ class Look:
         import textwrap  # only here, since it takes time to import
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
-        return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        # The dashes at both ends of a last line stay with the words beside them.
+        text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        return text.replace("\xa0", " ")
 
     def encodable(self, text: str) -> str:
         """The text in characters that the output has, as far as they are ours."""

@@ -19,6 +19,7 @@ from handouts.submit.terminals import CYAN, GREEN, YELLOW, Look, cut, width_of
 
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
+KEY_COLUMNS = 2  # for the ^C that a terminal shows where the cursor is: it must not break the line
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
 
 
@@ -45,7 +46,7 @@ class WaitingLine:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
         parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns, WIDEST) - 1
+        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 1
         while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
             parts.pop()
         line = cut(" · ".join(parts), room - 2)
