@@ -278,7 +278,7 @@ def in_mib(size: float) -> str:
 def in_size(size: int) -> str:
     """A size, however small."""
     if size < 1 << 10:
-        return f"{size} bytes"
+        return "1 byte" if size == 1 else f"{size} bytes"
     return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
 
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# -*- coding: utf-8 -*-
 """Submit a program to Telerun's queue and print what came of it.
 
     python3 submit.py program.cu
@@ -26,17 +27,15 @@ Exit status:
   130  interrupted with Ctrl-C
 """
 
-# Ctrl-C ends this program at once until it has begun: there is nothing yet to be undone. What is
-# compiled is kept where Python keeps a module's code: compiling it each time would take a quarter
-# of a student's wait for a short program.
-import _imp  # these, and no others: they take no time to import
-import _signal
-import marshal
-import os
+# Ctrl-C ends this program at once until it has begun: there is nothing yet to be undone.
+import os  # these, and no others: they take no time to import
 import sys
-from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
 
-PROGRAM_LINE = 92  # where its text begins in this file
+if sys.version_info < (3, 8):  # noqa: UP036  (so all here is what Python 2 can read)
+    about = (sys.executable or "python", sys.version_info[0], sys.version_info[1])
+    sys.stderr.write("submit.py: it needs Python 3.8 or newer; %s is Python %d.%d.\n" % about)
+    sys.exit(2)
+import _signal
 
 
 def end_at_once(*_):
@@ -44,11 +43,23 @@ def end_at_once(*_):
     os._exit(130)
 
 
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, end_at_once)
+
+# What is compiled is kept where Python keeps a module's code: compiling it each time would take a
+# quarter of a student's wait for a short program.
+import _imp
+import marshal
+from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
+
+PROGRAM_LINE = 99  # where its text begins in this file
+
+
 def code_of(program):
     """The compiled program, from the cache if it is there. Else it is put there, if that can be."""
     place = cache_from_source(os.path.splitext(__file__)[0] + "-program.py")
-    about = f"{__file__}:{PROGRAM_LINE}:{sys.flags.optimize}:{program}".encode()
-    key = MAGIC_NUMBER + _imp.source_hash(0, about)
+    about = "%s:%d:%d:%s" % (__file__, PROGRAM_LINE, sys.flags.optimize, program)
+    key = MAGIC_NUMBER + _imp.source_hash(0, about.encode())
     try:
         with open(place, "rb") as file:
             if is_ours(file) and file.read(len(key)) == key:
@@ -72,7 +83,7 @@ def is_ours(file):
 
 def keep(place, data):
     """Makes the file, whole or not at all. Where that cannot be, nothing is lost but time."""
-    part = f"{place}.{os.getpid()}"
+    part = "%s.%d" % (place, os.getpid())
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(part, "xb") as file:
@@ -83,10 +94,6 @@ def keep(place, data):
             os.remove(part)
         except OSError:
             pass
-
-
-if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-    _signal.signal(_signal.SIGINT, end_at_once)
 
 
 PROGRAM = r'''
@@ -121,85 +128,85 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (211, "handouts/client/errors.py", 6),
-    (238, "handouts/client/text_encoding.py", 6),
-    (262, "handouts/client/words.py", 10),
-    (298, "handouts/client/auth.py", 15),
-    (375, "handouts/client/answer.py", 8),
-    (424, "handouts/client/distrust.py", 10),
-    (490, "handouts/client/server_address.py", 10),
-    (562, "handouts/client/connection.py", 21),
-    (725, "handouts/client/tracebacks.py", 12),
-    (758, "handouts/submit/answers_in_json.py", 10),
-    (800, "handouts/submit/as_typed.py", 9),
-    (836, "handouts/submit/auth_place.py", 10),
-    (860, "handouts/submit/left_out.py", 10),
-    (908, "handouts/submit/moments.py", 7),
-    (981, "handouts/submit/printable.py", 7),
-    (996, "handouts/submit/ending_lines.py", 12),
-    (1098, "handouts/submit/job_lines.py", 10),
-    (1206, "handouts/submit/listing.py", 13),
-    (1311, "handouts/submit/comparing.py", 14),
-    (1434, "handouts/client/retries.py", 9),
-    (1448, "handouts/submit/client_versions.py", 11),
-    (1472, "handouts/submit/turns.py", 17),
-    (1570, "handouts/submit/streams.py", 15),
-    (1645, "handouts/submit/job_events.py", 14),
-    (1724, "handouts/submit/compile_log.py", 7),
-    (1787, "handouts/submit/notices.py", 7),
-    (1810, "handouts/submit/terminals.py", 8),
-    (1929, "handouts/submit/status_line.py", 14),
-    (2012, "handouts/submit/terminal_text.py", 16),
-    (2091, "handouts/submit/screen.py", 17),
-    (2212, "handouts/submit/live.py", 11),
-    (2360, "handouts/submit/stop.py", 5),
-    (2383, "handouts/submit/persistent.py", 18),
-    (2462, "handouts/submit/c_includes.py", 8),
-    (2517, "handouts/submit/older_queue.py", 13),
-    (2576, "handouts/submit/wishes.py", 8),
-    (2617, "handouts/submit/refusals.py", 12),
-    (2665, "handouts/submit/relative_names.py", 11),
-    (2702, "handouts/submit/compiler_flags.py", 10),
-    (2774, "handouts/client/job_file_names.py", 8),
-    (2816, "handouts/submit/python_imports.py", 13),
-    (2885, "handouts/submit/source_file.py", 12),
-    (2959, "handouts/submit/gather.py", 19),
-    (3071, "handouts/submit/together.py", 12),
-    (3108, "handouts/submit/data_files.py", 16),
-    (3141, "handouts/submit/source_options.py", 13),
-    (3226, "handouts/submit/directives.py", 18),
-    (3376, "handouts/submit/submission.py", 22),
-    (3483, "handouts/submit/waiting_line.py", 20),
-    (3574, "handouts/submit/job_client.py", 25),
-    (3767, "handouts/submit/own_jobs.py", 11),
-    (3815, "handouts/submit/queue_status.py", 11),
-    (3862, "handouts/submit/web.py", 13),
-    (3941, "handouts/submit/commands.py", 20),
-    (4027, "handouts/submit/pinned.py", 14),
-    (4078, "handouts/submit/wrong.py", 6),
-    (4092, "handouts/submit/from_outside.py", 18),
-    (4164, "handouts/submit/own_version.py", 13),
-    (4193, "handouts/submit/queue_state.py", 12),
-    (4235, "handouts/submit/doctor.py", 25),
-    (4394, "handouts/submit/asking.py", 11),
-    (4434, "handouts/submit/login_code.py", 12),
-    (4490, "handouts/submit/private_files.py", 12),
-    (4544, "handouts/submit/login.py", 26),
-    (4634, "handouts/submit/words_meant.py", 10),
-    (4674, "handouts/submit/options.py", 16),
-    (4886, "handouts/submit/typed_secrets.py", 11),
-    (4905, "handouts/submit/hints.py", 15),
-    (4940, "handouts/submit/interrupting.py", 16),
-    (5038, "handouts/submit/file_names.py", 14),
-    (5068, "handouts/submit/own_files.py", 15),
-    (5142, "handouts/submit/written_beside.py", 10),
-    (5176, "handouts/submit/output_files.py", 20),
-    (5303, "handouts/submit/log_files.py", 18),
-    (5339, "handouts/submit/own_job_ahead.py", 15),
-    (5384, "handouts/submit/readings.py", 8),
-    (5538, "handouts/submit/show.py", 18),
-    (5586, "handouts/submit/watching.py", 29),
-    (5745, "handouts/submit/main.py", 60),
+    (218, "handouts/client/errors.py", 6),
+    (245, "handouts/client/text_encoding.py", 6),
+    (269, "handouts/client/words.py", 10),
+    (305, "handouts/client/auth.py", 15),
+    (382, "handouts/client/answer.py", 8),
+    (431, "handouts/client/distrust.py", 10),
+    (497, "handouts/client/server_address.py", 10),
+    (569, "handouts/client/connection.py", 21),
+    (732, "handouts/client/tracebacks.py", 12),
+    (765, "handouts/submit/answers_in_json.py", 13),
+    (825, "handouts/submit/as_typed.py", 9),
+    (861, "handouts/submit/auth_place.py", 10),
+    (885, "handouts/submit/left_out.py", 10),
+    (933, "handouts/submit/moments.py", 7),
+    (1006, "handouts/submit/printable.py", 7),
+    (1021, "handouts/submit/ending_lines.py", 12),
+    (1123, "handouts/submit/job_lines.py", 10),
+    (1231, "handouts/submit/listing.py", 13),
+    (1336, "handouts/submit/comparing.py", 14),
+    (1459, "handouts/client/retries.py", 9),
+    (1473, "handouts/submit/client_versions.py", 11),
+    (1497, "handouts/submit/turns.py", 17),
+    (1595, "handouts/submit/streams.py", 15),
+    (1670, "handouts/submit/job_events.py", 14),
+    (1749, "handouts/submit/compile_log.py", 7),
+    (1815, "handouts/submit/notices.py", 7),
+    (1838, "handouts/submit/terminals.py", 8),
+    (1959, "handouts/submit/status_line.py", 14),
+    (2042, "handouts/submit/terminal_text.py", 16),
+    (2121, "handouts/submit/screen.py", 16),
+    (2239, "handouts/submit/live.py", 11),
+    (2387, "handouts/submit/stop.py", 5),
+    (2410, "handouts/submit/persistent.py", 18),
+    (2489, "handouts/submit/c_includes.py", 8),
+    (2544, "handouts/submit/older_queue.py", 13),
+    (2603, "handouts/submit/wishes.py", 8),
+    (2644, "handouts/submit/refusals.py", 12),
+    (2692, "handouts/submit/relative_names.py", 11),
+    (2729, "handouts/submit/compiler_flags.py", 10),
+    (2801, "handouts/client/job_file_names.py", 8),
+    (2843, "handouts/submit/python_imports.py", 13),
+    (2912, "handouts/submit/source_file.py", 12),
+    (2986, "handouts/submit/gather.py", 19),
+    (3098, "handouts/submit/together.py", 12),
+    (3135, "handouts/submit/data_files.py", 16),
+    (3168, "handouts/submit/source_options.py", 13),
+    (3253, "handouts/submit/directives.py", 18),
+    (3403, "handouts/submit/submission.py", 22),
+    (3510, "handouts/submit/waiting_line.py", 20),
+    (3601, "handouts/submit/job_client.py", 25),
+    (3794, "handouts/submit/own_jobs.py", 11),
+    (3842, "handouts/submit/queue_status.py", 11),
+    (3889, "handouts/submit/web.py", 13),
+    (3968, "handouts/submit/commands.py", 20),
+    (4054, "handouts/submit/pinned.py", 14),
+    (4105, "handouts/submit/wrong.py", 6),
+    (4119, "handouts/submit/from_outside.py", 18),
+    (4191, "handouts/submit/own_version.py", 13),
+    (4220, "handouts/submit/queue_state.py", 12),
+    (4262, "handouts/submit/doctor.py", 25),
+    (4421, "handouts/submit/asking.py", 11),
+    (4461, "handouts/submit/login_code.py", 12),
+    (4517, "handouts/submit/private_files.py", 12),
+    (4571, "handouts/submit/login.py", 26),
+    (4661, "handouts/submit/words_meant.py", 10),
+    (4701, "handouts/submit/options.py", 18),
+    (4930, "handouts/submit/typed_secrets.py", 11),
+    (4949, "handouts/submit/hints.py", 15),
+    (4984, "handouts/submit/interrupting.py", 16),
+    (5082, "handouts/submit/file_names.py", 14),
+    (5112, "handouts/submit/own_files.py", 15),
+    (5186, "handouts/submit/written_beside.py", 10),
+    (5220, "handouts/submit/output_files.py", 20),
+    (5347, "handouts/submit/log_files.py", 18),
+    (5384, "handouts/submit/own_job_ahead.py", 15),
+    (5429, "handouts/submit/readings.py", 8),
+    (5583, "handouts/submit/show.py", 18),
+    (5635, "handouts/submit/watching.py", 29),
+    (5794, "handouts/submit/main.py", 60),
 )
 
 
@@ -286,7 +293,7 @@ def in_mib(size: float) -> str:
 def in_size(size: int) -> str:
     """A size, however small."""
     if size < 1 << 10:
-        return f"{size} bytes"
+        return "1 byte" if size == 1 else f"{size} bytes"
     return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
 
 
@@ -778,13 +785,31 @@ def put_lines(lines: list[str]) -> None:
     put(data)
 
 
+_unwritten: list[bool] = []
+
+
+def is_unwritten() -> bool:
+    """Whether something could not be written, and somebody wanted it."""
+    return bool(_unwritten)
+
+
 def put(data: bytes) -> None:
     """That nobody reads it is no reason to stop."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        give_up_output(error)
+
+
+def give_up_output(error: OSError) -> bool:
+    """Nothing more can be written to standard output. Whether somebody wanted it: says so then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
+        return False
+    _unwritten.append(True)
+    warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+    return True
 
 
 def without_etag(job: dict[str, Any]) -> dict[str, Any]:
@@ -1735,6 +1760,7 @@ ERRORS = r"""
     | ^ (?: cc1\w* | [\w-]*\+\+ | gcc | cc | as | clang ) :[ ]
         (?: fatal[ ] )? error:[ ] (?P<whole>.*)
 """
+COUNTED = re.compile(r"^(\d{1,6}) errors? detected in the compilation of ", re.MULTILINE)
 STOPPED = re.compile("^Error limit reached|too many errors", re.MULTILINE)
 
 
@@ -1766,10 +1792,12 @@ def errors_in_a_line(log: str, paths: OwnPaths) -> str:
     found = list(
         dict.fromkeys(map(error_in_words, re.finditer(ERRORS, text, re.MULTILINE | re.VERBOSE)))
     )
-    if len(found) < 2:
+    # Two of the same words in one line are two to the compiler, which has the last word.
+    count = max(len(found), sum(map(int, COUNTED.findall(text))))
+    if not found or count < 2:
         return f"✗ 1 error: {found[0]}" if found else ""
     more = " or more" if STOPPED.search(text) else ""
-    return f"✗ {len(found)}{more} errors; the first: {found[0]}"
+    return f"✗ {count}{more} errors; the first: {found[0]}"
 
 
 def error_in_words(error: re.Match[str]) -> str:
@@ -1854,11 +1882,13 @@ class Look:
         import textwrap  # only here, since it takes time to import
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        # The dashes at both ends of a last line stay with the words beside them.
+        text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
         parts = text.split(", ")
         if max(map(width_of, parts)) < width:
             text = ", ".join(part.replace(" ", "\xa0") for part in parts)
-        lines = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-        return lines.replace("\xa0", " ")
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        return text.replace("\xa0", " ")
 
     def encodable(self, text: str) -> str:
         """The text in characters that the output has, as far as they are ours."""
@@ -2198,10 +2228,7 @@ class Screen:
             sys.stdout.flush()
         except OSError as error:
             self._is_closed = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if error.errno not in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
-                self.has_failed = True
-                warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+            self.has_failed = give_up_output(error)
 
 
 # --- handouts/submit/live.py --------------------------------------------------------------
@@ -3482,8 +3509,8 @@ def in_a_row(names: list[str]) -> str:
 
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
+KEY_COLUMNS = 2  # for the ^C that a terminal shows where the cursor is: it must not break the line
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
-ECHO = 3  # columns that stay free, for the ^C that a terminal echoes
 
 
 class WaitingLine:
@@ -3509,7 +3536,7 @@ class WaitingLine:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
         parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns, WIDEST) - ECHO
+        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 1
         while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
             parts.pop()
         line = cut(" · ".join(parts), room - 2)
@@ -4689,10 +4716,15 @@ FIRST_STEPS = (
 )
 
 
+NO_JOB = re.compile(r"^argument (--attach|--cancel): expected one argument$")
+SAY_A_JOB = "say the job's number, as in 17, or last for your newest"
+
+
 class Parser(argparse.ArgumentParser):
     """Says in a line what is wrong, and what to do. Raises Stop."""
 
     def error(self, message: str) -> Any:
+        message = NO_JOB.sub(rf"\1: {SAY_A_JOB}", message)
         if message.startswith("unrecognized arguments: "):
             words = message.partition(": ")[2].split()
             found = nearest(words[0], known_options(self))
@@ -4755,7 +4787,6 @@ def add_ways(group: Any) -> None:
     """How a program is submitted, and what is done with what comes of it."""
     group.add_argument(
         "--out",
-        type=Path,
         metavar="DIR",
         help="save its logs, and the files that the program writes to ./out/, here; those of the "
         "last run there are replaced (default: telerun-out/JOB)",
@@ -4785,8 +4816,7 @@ def add_other_uses(group: Any) -> None:
     group.add_argument(
         "--list",
         nargs="?",
-        type=int,
-        const=USUALLY_LISTED,
+        const=str(USUALLY_LISTED),
         metavar="N",
         help=f"your latest jobs, {USUALLY_LISTED} unless you say how many",
     )
@@ -4843,9 +4873,12 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
             parser.error(f"there is no file {options.file}. Did you mean: {meant}")
         if other:
             parser.error(f"{other} stands alone, without {options.file}")
+        if str(options.file)[0] == "-" and not os.path.lexists(options.file):
+            parser.error(f"unrecognized arguments: {options.file}")
     check_jobs(parser, options)
     if other:
         check_other_use(parser, options, other)
+    check_folder(parser, options)
     if options.force and options.out is None:
         parser.error("--force goes with --out DIR")
     if options.wait_turn and options.override_pending:
@@ -4853,6 +4886,15 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     about_source = options.flags or options.beside or options.platform is not None or options.asm
     if options.file is None and about_source:
         parser.error("--with, --flag, --platform and --asm go with FILE.cu")
+
+
+def check_folder(parser: Parser, options: argparse.Namespace) -> None:
+    """That --out can be one is known before a program runs for it. Raises Stop."""
+    out = options.out
+    if out is not None:
+        if not out or (os.path.lexists(out) and not os.path.isdir(out)):
+            parser.error(f"--out names a folder, which {out or 'an empty word'} is not")
+        options.out = Path(out)
 
 
 def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
@@ -4869,8 +4911,10 @@ def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> 
 
 def check_jobs(parser: Parser, options: argparse.Namespace) -> None:
     """The numbers of jobs, in one form. Raises Stop."""
-    if options.list is not None and options.list < 1:
-        parser.error(f"--list {options.list}: say how many jobs, 1 or more")
+    if options.list is not None:
+        if not re.fullmatch("0{0,9}[1-9][0-9]{0,8}", options.list):
+            parser.error(f"--list {options.list}: say how many jobs, 1 or more")
+        options.list = int(options.list)
     for name in ("attach", "cancel"):
         if getattr(options, name) is not None:
             setattr(options, name, job_number(getattr(options, name)))
@@ -5318,7 +5362,8 @@ def save_logs(job: dict[str, Any], folder: Path, own: OwnFiles | None = None) ->
         warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
         if all(saved):
-            notice(printable(f"The logs are in {folder}."))
+            where = "this folder" if folder == Path() else folder
+            notice(printable(f"The logs are in {where}."))
 
 
 def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:
@@ -5539,10 +5584,14 @@ def show(job: dict[str, Any], live: Live) -> int:
     """Prints what is not shown yet of a job that is over; returns the exit status."""
     result = job["result"]
     attempts = job.get("attempts", [])
-    for attempt in attempts if result is None else attempts[:-1]:
-        live.screen.warn(attempt_line(attempt))
-    live.finish(job)
     if result is None:
+        live.finish(job)
+    for attempt in attempts if result is None else attempts[:-1]:
+        if attempt.get("ending") != "cancelled":  # the last line says that
+            live.screen.warn(attempt_line(attempt))
+    if result is not None:
+        live.finish(job)
+    else:
         live.screen.warn(ending_line(job), YELLOW)
         return NO_RESULT
     has_succeeded = job["outcome"] == "succeeded"
@@ -5783,7 +5832,8 @@ def main(argv: list[str] | None = None) -> int:
         remember(*options.repeated)
         if options.quiet:
             be_quiet()
-        return run(options)
+        status = run(options)
+        return UNSAVED if status == SUCCEEDED and is_unwritten() else status
     except Stop as stop:
         status, message = stop.status, str(stop)
     except BadSetup as error:
@@ -5804,7 +5854,7 @@ def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
     if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # see first.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # see start.py
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
     os._exit(main())

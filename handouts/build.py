@@ -102,6 +102,8 @@ def build(script, sources):
     lines = "\n".join(merged(imports))
     start, end = start_of(script, sources, by_name)
     top = TOP.format(doc=doc) + start
+    if start:  # it speaks to a Python that is too old, and may be 2, which has to be told this
+        top = top.replace(NEW_LINE, f"{NEW_LINE}# -*- coding: utf-8 -*-{NEW_LINE}", 1)
     top = top.replace("PROGRAM_LINE = 0 ", f"PROGRAM_LINE = {top.count(NEW_LINE)} ")
     text = top + HEAD.format(imports=lines, script=script)
     table, sections, table_end = "", "", text.count("\n") + len(others) + 3

@@ -95,6 +95,19 @@ def test_arguments_that_the_queue_would_not_take(
     clear(world.submit(auth, world.source("x"), *arguments), 2, words)
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["--version", "--json"]])
+@pytest.mark.parametrize(("target", "status"), [(">/dev/full", 6), (">&-", 0), ("| :", 0)])
+def test_an_answer_that_cannot_be_written(
+    world: World, arguments: list[str], target: str, status: int
+) -> None:
+    argv = [sys.executable, ROOT / "submit.py", *arguments]
+    done = run(["sh", "-c", f'("$0" "$@"; exit $?) {target}', *argv], cwd=world.folder)
+    assert done.status == status
+    assert done.err == (
+        "submit.py: its output cannot be written: No space left on device.\n" if status else ""
+    )
+
+
 @pytest.mark.parametrize(("target", "status"), [(">/dev/full", 6), (">&-", 0)])
 def test_output_that_cannot_be_written(world: World, target: str, status: int) -> None:
     alice, gpu1 = world.user("alice"), world.executor("gpu1")

@@ -336,6 +336,9 @@ def test_paths_are_as_they_were_typed(size: int) -> None:
         ("".join(f'./m.cu({n}): error: identifier "u{n}" is undefined\n' for n in range(100))
          + "Error limit reached.\n",
          '✗ 100 or more errors; the first: src/m.cu:0: identifier "u0" is undefined'),
+        (2 * './m.cu(3): error: expected a ";"\n'
+         + '2 errors detected in the compilation of "./m.cu".\n',
+         '✗ 2 errors; the first: src/m.cu:3: expected a ";"'),
         ("./m.cu(3): warning #177-D: variable\n", ""),
         ("This host has no nvcc, so it compiles no CUDA programs.\n", ""),
         ("", ""),

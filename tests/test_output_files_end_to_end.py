@@ -125,7 +125,7 @@ def test_what_is_written_beside_the_program_is_told(world: World, sandbox: str |
     done = world.submit(alice, script, "--platform", "cuda")
     assert done.no_traceback().status == 0, done.err
     assert (
-        "plot.png (1 bytes) was written beside the program and is lost: "
+        "plot.png (1 byte) was written beside the program and is lost: "
         "write it to out/plot.png to get it back.\n"
     ) in done.err
 

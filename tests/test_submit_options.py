@@ -1,10 +1,13 @@
 """What submit.py's options say of a program: flags for the compiler, platform, assembler."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support.processes import ROOT
 from tests.support.submissions import prepared, refused, submit
 
 pytestmark = pytest.mark.once
@@ -133,9 +136,15 @@ def test_words_in_place_of_an_option(
         ("--cancel \u0663", "is no job"),
         ("--cancel " + 5000 * "9", "is no job"),
         ("--compare 1 x", "'x' is no job"),
-        ("--attach", "argument --attach: expected one argument."),
+        ("--attach", "--attach: say the job's number, as in 17, or last for"),
         ("--list 0", "--list 0: say how many jobs, 1 or more."),
-        ("--list x", "argument --list: invalid int value: 'x'."),
+        ("--list x", "--list x: say how many jobs, 1 or more."),
+        ("--cancel", "--cancel: say the job's number, as in 17, or last for your newest."),
+        ("--list " + 5000 * "9", "say how many jobs, 1 or more."),
+        ("-1", "unrecognized arguments: -1 (put -- before the program's own)."),
+        ("a.cu --out=", "--out names a folder, which an empty word is not."),
+        ("a.cu --out /dev/null", "--out names a folder, which /dev/null is not."),
+        ("--attach 7 --out /dev/null", "--out names a folder, which /dev/null is not."),
         ("--atach 3", "unrecognized arguments: --atach (did you mean --attach? put -- before"),
         ("--atach=3", "(did you mean --attach?"),
         ("a.cu --stauts", "(did you mean --status?"),
@@ -199,3 +208,23 @@ def test_an_error_is_told_in_json_too(
         document = json.loads(told.out)
         assert document["exit_status"] == 2
         assert told.err == f"submit.py: {document['error']}\n"
+
+
+# --- A Python that is too old ------------------------------------------------------------
+
+
+def old_pythons() -> list[Path]:
+    places = Path.home().glob(".pyenv/versions/*/bin/python")
+    return sorted(one for one in places if re.match(r"(2|3\.[0-7])\.", one.parts[-3]))
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not old_pythons(), reason="needs a Python before 3.8 in ~/.pyenv")
+@pytest.mark.parametrize("python", old_pythons(), ids=lambda one: one.parts[-3])
+def test_a_python_that_is_too_old_is_named(python: Path) -> None:
+    told = subprocess.run([python, ROOT / "submit.py", "--version"], capture_output=True, text=True)
+    version = ".".join(python.parts[-3].split(".")[:2])
+    assert told.stderr == (
+        f"submit.py: it needs Python 3.8 or newer; {python} is Python {version}.\n"
+    )
+    assert told.returncode == 2

@@ -5,6 +5,7 @@ submit.py runs on a real pty; what that gets is drawn by a real emulator. A stub
 
 import ctypes
 import fcntl
+import os
 import random
 import re
 import struct
@@ -176,6 +177,37 @@ def test_a_narrow_terminal(terminal: Any, queue: StubLiveQueue, columns: int) ->
     words = " ".join(alice.seen.lines)
     assert words.count("running") == words.count("4th") == 0
     assert "one --- job 7 succeeded: compiled in 1.00 s, ran in 2.00 s, on gpu1 ---" in words
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_the_key_that_a_terminal_shows_does_not_break_the_line(
+    terminal: Any, queue: StubLiveQueue, columns: int
+) -> None:
+    """A terminal shows ^C where the cursor is: behind the line, which is then erased whole."""
+    alice = terminal(columns=columns, owns_terminal=True)
+    start = {"from_seconds": 120, "to_seconds": 240}
+    queue.becomes(queue_position=4, queue_length=9, jobs_before=6, expected_start=start)
+    alice.wait_until_last("○ 4th of 9.*")
+    os.write(alice.student.terminal, b"\x03")
+    alice.wait_until(lambda seen: "Ctrl-C again" in " ".join(seen.lines))
+    alice.wait_until_last("○ 4th of 9.*")
+    assert sum("4th of 9" in line for line in alice.seen.lines) == 1
+    queue.runs()
+    queue.finishes(b"")
+    assert alice.student.wait() == 0
+
+
+@pytest.mark.parametrize("columns", range(30, 100))
+def test_the_dashes_of_a_last_line_stay_with_its_words(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    look = submit.Look(sys.stdout)
+    look.is_terminal = True
+    monkeypatch.setattr(submit.Look, "columns", columns)
+    line = "--- job 7 did not compile (exit status 2): the compiler took 2.67 s, on gpu1 ---"
+    wrapped = look.wrapped(line).split("\n")
+    assert "---" not in wrapped
+    assert " ".join(wrapped) == line
 
 
 def test_a_terminal_that_is_resized(terminal: Any, queue: StubLiveQueue) -> None:

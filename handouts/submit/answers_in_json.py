@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from typing import Any
+
+from handouts.client.words import warn
 
 TIMES = "\u00d7"
 
@@ -30,13 +33,31 @@ def put_lines(lines: list[str]) -> None:
     put(data)
 
 
+_unwritten: list[bool] = []
+
+
+def is_unwritten() -> bool:
+    """Whether something could not be written, and somebody wanted it."""
+    return bool(_unwritten)
+
+
 def put(data: bytes) -> None:
     """That nobody reads it is no reason to stop."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        give_up_output(error)
+
+
+def give_up_output(error: OSError) -> bool:
+    """Nothing more can be written to standard output. Whether somebody wanted it: says so then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
+        return False
+    _unwritten.append(True)
+    warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+    return True
 
 
 def without_etag(job: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ ERRORS = r"""
     | ^ (?: cc1\w* | [\w-]*\+\+ | gcc | cc | as | clang ) :[ ]
         (?: fatal[ ] )? error:[ ] (?P<whole>.*)
 """
+COUNTED = re.compile(r"^(\d{1,6}) errors? detected in the compilation of ", re.MULTILINE)
 STOPPED = re.compile("^Error limit reached|too many errors", re.MULTILINE)
 
 
@@ -49,10 +50,12 @@ def errors_in_a_line(log: str, paths: OwnPaths) -> str:
     found = list(
         dict.fromkeys(map(error_in_words, re.finditer(ERRORS, text, re.MULTILINE | re.VERBOSE)))
     )
-    if len(found) < 2:
+    # Two of the same words in one line are two to the compiler, which has the last word.
+    count = max(len(found), sum(map(int, COUNTED.findall(text))))
+    if not found or count < 2:
         return f"✗ 1 error: {found[0]}" if found else ""
     more = " or more" if STOPPED.search(text) else ""
-    return f"✗ {len(found)}{more} errors; the first: {found[0]}"
+    return f"✗ {count}{more} errors; the first: {found[0]}"
 
 
 def error_in_words(error: re.Match[str]) -> str:

@@ -33,7 +33,8 @@ def save_logs(job: dict[str, Any], folder: Path, own: OwnFiles | None = None) ->
         warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
         if all(saved):
-            notice(printable(f"The logs are in {folder}."))
+            where = "this folder" if folder == Path() else folder
+            notice(printable(f"The logs are in {where}."))
 
 
 def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:

@@ -39,7 +39,7 @@ from handouts.client.connection import VERSION
 from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.tracebacks import print_unexpected
 from handouts.client.words import warn
-from handouts.submit.answers_in_json import put_json, put_lines
+from handouts.submit.answers_in_json import is_unwritten, put_json, put_lines
 from handouts.submit.as_typed import as_typed, remember
 from handouts.submit.auth_place import auth_file
 from handouts.submit.commands import command
@@ -50,7 +50,7 @@ from handouts.submit.login import login
 from handouts.submit.notices import be_quiet
 from handouts.submit.options import parse
 from handouts.submit.printable import printable
-from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, WRONG_USAGE, Stop
+from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
 from handouts.submit.streams import StreamingQueue
 from handouts.submit.submission import prepare
 from handouts.submit.typed_secrets import refuse_secrets
@@ -98,7 +98,8 @@ def main(argv: list[str] | None = None) -> int:
         remember(*options.repeated)
         if options.quiet:
             be_quiet()
-        return run(options)
+        status = run(options)
+        return UNSAVED if status == SUCCEEDED and is_unwritten() else status
     except Stop as stop:
         status, message = stop.status, str(stop)
     except BadSetup as error:
@@ -119,7 +120,7 @@ def run_and_exit() -> None:
     """As a command."""
     sys.excepthook = print_unexpected
     if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # see first.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # see start.py
     gc.disable()  # takes 1 ms, and nothing here lasts long enough to be worth it
     # Python's own cleaning up takes 10 ms, of every student's wait, and there is nothing to clean.
     os._exit(main())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,10 +33,15 @@ FIRST_STEPS = (
 )
 
 
+NO_JOB = re.compile(r"^argument (--attach|--cancel): expected one argument$")
+SAY_A_JOB = "say the job's number, as in 17, or last for your newest"
+
+
 class Parser(argparse.ArgumentParser):
     """Says in a line what is wrong, and what to do. Raises Stop."""
 
     def error(self, message: str) -> Any:
+        message = NO_JOB.sub(rf"\1: {SAY_A_JOB}", message)
         if message.startswith("unrecognized arguments: "):
             words = message.partition(": ")[2].split()
             found = nearest(words[0], known_options(self))
@@ -97,7 +104,6 @@ def add_ways(group: Any) -> None:
     """How a program is submitted, and what is done with what comes of it."""
     group.add_argument(
         "--out",
-        type=Path,
         metavar="DIR",
         help="save its logs, and the files that the program writes to ./out/, here; those of the "
         "last run there are replaced (default: telerun-out/JOB)",
@@ -127,8 +133,7 @@ def add_other_uses(group: Any) -> None:
     group.add_argument(
         "--list",
         nargs="?",
-        type=int,
-        const=USUALLY_LISTED,
+        const=str(USUALLY_LISTED),
         metavar="N",
         help=f"your latest jobs, {USUALLY_LISTED} unless you say how many",
     )
@@ -185,9 +190,12 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
             parser.error(f"there is no file {options.file}. Did you mean: {meant}")
         if other:
             parser.error(f"{other} stands alone, without {options.file}")
+        if str(options.file)[0] == "-" and not os.path.lexists(options.file):
+            parser.error(f"unrecognized arguments: {options.file}")
     check_jobs(parser, options)
     if other:
         check_other_use(parser, options, other)
+    check_folder(parser, options)
     if options.force and options.out is None:
         parser.error("--force goes with --out DIR")
     if options.wait_turn and options.override_pending:
@@ -195,6 +203,15 @@ def check_combination(parser: Parser, options: argparse.Namespace) -> None:
     about_source = options.flags or options.beside or options.platform is not None or options.asm
     if options.file is None and about_source:
         parser.error("--with, --flag, --platform and --asm go with FILE.cu")
+
+
+def check_folder(parser: Parser, options: argparse.Namespace) -> None:
+    """That --out can be one is known before a program runs for it. Raises Stop."""
+    out = options.out
+    if out is not None:
+        if not out or (os.path.lexists(out) and not os.path.isdir(out)):
+            parser.error(f"--out names a folder, which {out or 'an empty word'} is not")
+        options.out = Path(out)
 
 
 def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
@@ -211,8 +228,10 @@ def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> 
 
 def check_jobs(parser: Parser, options: argparse.Namespace) -> None:
     """The numbers of jobs, in one form. Raises Stop."""
-    if options.list is not None and options.list < 1:
-        parser.error(f"--list {options.list}: say how many jobs, 1 or more")
+    if options.list is not None:
+        if not re.fullmatch("0{0,9}[1-9][0-9]{0,8}", options.list):
+            parser.error(f"--list {options.list}: say how many jobs, 1 or more")
+        options.list = int(options.list)
     for name in ("attach", "cancel"):
         if getattr(options, name) is not None:
             setattr(options, name, job_number(getattr(options, name)))

@@ -3,12 +3,11 @@ for a terminal. And the lines on standard error while it is written."""
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from collections.abc import Callable
 
 from handouts.client.words import warn
+from handouts.submit.answers_in_json import give_up_output
 from handouts.submit.status_line import StatusLine
 from handouts.submit.terminal_text import TerminalText
 from handouts.submit.terminals import DIM, PLAIN, Look
@@ -124,7 +123,4 @@ class Screen:
             sys.stdout.flush()
         except OSError as error:
             self._is_closed = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if error.errno not in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
-                self.has_failed = True
-                warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+            self.has_failed = give_up_output(error)

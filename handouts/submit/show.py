@@ -19,10 +19,14 @@ def show(job: dict[str, Any], live: Live) -> int:
     """Prints what is not shown yet of a job that is over; returns the exit status."""
     result = job["result"]
     attempts = job.get("attempts", [])
-    for attempt in attempts if result is None else attempts[:-1]:
-        live.screen.warn(attempt_line(attempt))
-    live.finish(job)
     if result is None:
+        live.finish(job)
+    for attempt in attempts if result is None else attempts[:-1]:
+        if attempt.get("ending") != "cancelled":  # the last line says that
+            live.screen.warn(attempt_line(attempt))
+    if result is not None:
+        live.finish(job)
+    else:
         live.screen.warn(ending_line(job), YELLOW)
         return NO_RESULT
     has_succeeded = job["outcome"] == "succeeded"

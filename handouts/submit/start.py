@@ -1,14 +1,12 @@
-# Ctrl-C ends this program at once until it has begun: there is nothing yet to be undone. What is
-# compiled is kept where Python keeps a module's code: compiling it each time would take a quarter
-# of a student's wait for a short program.
-import _imp  # these, and no others: they take no time to import
-import _signal
-import marshal
-import os
+# Ctrl-C ends this program at once until it has begun: there is nothing yet to be undone.
+import os  # these, and no others: they take no time to import
 import sys
-from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
 
-PROGRAM_LINE = 0  # where its text begins in this file
+if sys.version_info < (3, 8):  # noqa: UP036  (so all here is what Python 2 can read)
+    about = (sys.executable or "python", sys.version_info[0], sys.version_info[1])
+    sys.stderr.write("submit.py: it needs Python 3.8 or newer; %s is Python %d.%d.\n" % about)
+    sys.exit(2)
+import _signal
 
 
 def end_at_once(*_):
@@ -16,11 +14,23 @@ def end_at_once(*_):
     os._exit(130)
 
 
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, end_at_once)
+
+# What is compiled is kept where Python keeps a module's code: compiling it each time would take a
+# quarter of a student's wait for a short program.
+import _imp
+import marshal
+from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
+
+PROGRAM_LINE = 0  # where its text begins in this file
+
+
 def code_of(program):
     """The compiled program, from the cache if it is there. Else it is put there, if that can be."""
     place = cache_from_source(os.path.splitext(__file__)[0] + "-program.py")
-    about = f"{__file__}:{PROGRAM_LINE}:{sys.flags.optimize}:{program}".encode()
-    key = MAGIC_NUMBER + _imp.source_hash(0, about)
+    about = "%s:%d:%d:%s" % (__file__, PROGRAM_LINE, sys.flags.optimize, program)
+    key = MAGIC_NUMBER + _imp.source_hash(0, about.encode())
     try:
         with open(place, "rb") as file:
             if is_ours(file) and file.read(len(key)) == key:
@@ -44,7 +54,7 @@ def is_ours(file):
 
 def keep(place, data):
     """Makes the file, whole or not at all. Where that cannot be, nothing is lost but time."""
-    part = f"{place}.{os.getpid()}"
+    part = "%s.%d" % (place, os.getpid())
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(part, "xb") as file:
@@ -55,7 +65,3 @@ def keep(place, data):
             os.remove(part)
         except OSError:
             pass
-
-
-if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-    _signal.signal(_signal.SIGINT, end_at_once)

@@ -52,11 +52,13 @@ class Look:
         import textwrap  # only here, since it takes time to import
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        # The dashes at both ends of a last line stay with the words beside them.
+        text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
         parts = text.split(", ")
         if max(map(width_of, parts)) < width:
             text = ", ".join(part.replace(" ", "\xa0") for part in parts)
-        lines = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-        return lines.replace("\xa0", " ")
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        return text.replace("\xa0", " ")
 
     def encodable(self, text: str) -> str:
         """The text in characters that the output has, as far as they are ours."""

@@ -19,8 +19,8 @@ from handouts.submit.terminals import CYAN, GREEN, YELLOW, Look, cut, width_of
 
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
+KEY_COLUMNS = 2  # for the ^C that a terminal shows where the cursor is: it must not break the line
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
-ECHO = 3  # columns that stay free, for the ^C that a terminal echoes
 
 
 class WaitingLine:
@@ -46,7 +46,7 @@ class WaitingLine:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
         parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns, WIDEST) - ECHO
+        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 1
         while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
             parts.pop()
         line = cut(" · ".join(parts), room - 2)
