@@ -47,7 +47,9 @@ def about_codes(users: list[User], lost: list[LoginCode]) -> Question:
         else f"Make a log-in code for {users[0]}",
         count,
         facts=(*_who(users), ("Codes that no longer work", f"{len(lost):,}: {named(whose)}")),
-        warnings=("They have not been used yet: whoever was given one cannot log in with it.",),
+        warnings=(
+            "Whoever was given one of these, and has not used it yet, cannot log in with it.",
+        ),
         must_type=count > 1,
         state=sha256(repr([code.digest for code in lost]).encode()).hexdigest(),
     )

@@ -96,9 +96,9 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
 
     list_display = (
         "id",
+        "standing",
         "user",
         "filename",
-        "standing",
         "executor",
         "submitted_at",
         "started_at",
