@@ -33,6 +33,9 @@ class Person(NamedTuple):
     about: dict[str, str] = {}  # noqa: RUF012  (never changed)
     key: int | None = None  # of the one who is there
 
+    def __str__(self) -> str:
+        return self.name
+
     def called(self) -> str:
         """First and last name, as far as they are known."""
         return " ".join(filter(None, map(self.about.get, (roster.FIRST, roster.LAST))))
@@ -74,6 +77,11 @@ class NamesForm(forms.Form):
         super().__init__(*args, **kwargs)
         self._model = model
         self._name = model._meta.get_field("username" if model is User else "name")
+        filled = {
+            self._name.name,
+            *([roster.EMAIL, roster.FIRST, roster.LAST] if model is User else []),
+        }
+        self._not_filled = {field.name for field in model._meta.fields} - filled
         self.roster: Roster | None = None
         self.people: list[Person] = []
         if not self.is_bound:
@@ -127,11 +135,15 @@ class NamesForm(forms.Form):
         names = self._model.objects.values_list("pk", self._name.name)
         there = {name.casefold(): (pk, name) for pk, name in names}
         people: dict[str, Person] = {}
+        lines_of: dict[str, Line] = {}  # by the name in small letters
         refused = []
         for line in lines:
             name = User.normalize_username(line.name)
             pk, as_there = there.get(name.casefold(), (None, ""))
-            if why := line.why_not or self._wrong_with(name, line.person):
+            why = line.why_not or self._wrong_with(name, line.person)
+            if not (why or as_there):
+                why = _twice(lines_of.setdefault(name.casefold(), line), line)
+            if why:
                 refused.append(Person(line.number, name, REFUSED, why))
             elif as_there == name:
                 people.setdefault(name, Person(line.number, name, THERE, key=pk))
@@ -148,11 +160,18 @@ class NamesForm(forms.Form):
     def _wrong_with(self, name: str, about: dict[str, str]) -> str:
         """Why it cannot be added; "" if it can."""
         one = self._model(**{self._name.name: name}, **(about if self._model is User else {}))
-        if self._model is User:
-            one.set_unusable_password()
         try:
-            one.clean_fields()
+            one.clean_fields(exclude=self._not_filled)
             one.clean()
         except ValidationError as error:
             return " ".join(error.messages)
         return ""
+
+
+def _twice(first: Line, line: Line) -> str:
+    """Why a name cannot be another person's too; the same line again is no harm."""
+    if (first.name, first.person) == (line.name, line.person):
+        return ""
+    if first.name == line.name:
+        return f"Line {first.number} has the same name, and is not the same otherwise."
+    return f"It differs only in capitals from {first.name} in line {first.number}."

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import login_code_text, tokens
@@ -122,6 +123,13 @@ def _use(code: LoginCode, user: User, digest: str) -> None:
         raise _OthersWereFaster
     name = str(user)
     account_changed.send(_use, actor=name, action="login-code-used", name=name)
+
+
+def unused(users: QuerySet[User]) -> list[LoginCode]:
+    """Their codes that are still worth something, and that a new one would end."""
+    codes = LoginCode.objects.filter(user__in=users.order_by().values("pk"), used_at=None)
+    valid = codes.filter(expires_at__gt=timezone.now())
+    return list(valid.select_related("user").order_by("user__username"))
 
 
 def end(user: User) -> None:

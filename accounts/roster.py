@@ -3,28 +3,48 @@ give it, with commas, semicolons or tabs, in quotes or not, with a line of headi
 
 import csv
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from foundation.text import printable
 
 MOST_LINES = 5_000
 SAMPLE = 200  # lines that say which column holds the names
-DELIMITERS = "\t;,"
+DELIMITERS = "\t;,|"
+FEW_LINES = 10  # among these is the line of headings
+CONTINUED = 5  # lines that a field in quotes goes on for
 NAME, EMAIL, FIRST, LAST, FULL = "name", "email", "first_name", "last_name", "full_name"
-# What columns are called, without case, blanks and punctuation; in the order of preference.
+# What columns are called, without case, accents and punctuation; in the order of preference.
 _LOGINS = (
     "username", "login", "loginid", "sisloginid", "netid", "uniqname", "userid", "uid", "user",
-    "account", "kerberos", "executor", "hostname", "host",
+    "account", "kerberos", "executor", "hostname", "host", "loginname", "userlogin", "sislogin",
+    "samaccountname", "userprincipalname", "benutzername", "anmeldename", "benutzerkennung",
+    "kennung", "nutzername", "nomdutilisateur", "identifiant", "nombredeusuario", "usuario",
+    "nomeutente", "nomedeusuario", "nomedeutilizador", "gebruikersnaam", "anvandarnamn",
+    "brukernavn", "brugernavn", "kayttajatunnus", "uzivatelskejmeno", "nazwauzytkownika",
 )  # fmt: skip
+_ALSO_ROLES = {"user", "account", "host", "usuario"}  # what may stand in any line, too
 _PERSON = {
-    EMAIL: ("email", "emailaddress", "mail", "universityemail"),
-    FIRST: ("firstname", "givenname", "first", "forename"),
-    LAST: ("lastname", "familyname", "surname", "last"),
-    FULL: ("name", "fullname", "student", "studentname"),
-}
-_OTHERS = ("section", "sections", "group", "id", "sid", "studentid", "sisuserid", "sisid", "role")
+    EMAIL: (
+        "email", "emailaddress", "mail", "universityemail", "emailadresse", "mailadresse",
+        "courriel", "adressedecourriel", "adressemail", "correo", "correoelectronico",
+        "direcciondecorreo", "indirizzoemail", "enderecodeemail", "emailadres", "epost",
+    ),
+    FIRST: (
+        "firstname", "firstnames", "givenname", "givennames", "first", "forename", "vorname",
+        "prenom", "nombre", "nome", "voornaam", "fornamn", "fornavn", "etunimi",
+    ),
+    LAST: (
+        "lastname", "familyname", "surname", "last", "nachname", "familienname", "nom", "apellido",
+        "apellidos", "cognome", "sobrenome", "achternaam", "efternamn", "etternavn", "efternavn",
+        "sukunimi",
+    ),
+    FULL: ("name", "fullname", "displayname", "student", "studentname"),
+}  # fmt: skip
+_GROUPS = ("section", "sections", "group", "groups", "role", "roles", "gruppe", "groupe", "grupo")
+_OTHERS = (*_GROUPS, "id", "idnumber", "sid", "studentid", "sisuserid", "sisid")
 _HEADINGS = {*_LOGINS, *_OTHERS, *(word for words in _PERSON.values() for word in words)}
 
 
@@ -47,6 +67,7 @@ class Roster(NamedTuple):
     headings: list[str]  # as they stand there; empty without a line of headings
     rows: list[tuple[int, list[str]]]  # with the line's number
     width: int
+    before: list[tuple[int, list[str]]]  # what stands before the headings
 
     def column_names(self) -> list[str]:
         """What to call the columns: by their heading, or by the first thing in them."""
@@ -64,13 +85,16 @@ class Roster(NamedTuple):
                 return words.index(login)
         return max(range(self.width), key=lambda place: self._likely(place, is_name))
 
-    def _likely(self, place: int, is_name: Callable[[str], bool]) -> tuple[float, float, bool, int]:
-        """How much a column looks like one of names: valid, each once, not numbers; the first."""
+    def _likely(self, place: int, is_name: Callable[[str], bool]) -> tuple[float, ...]:
+        """How much a column looks like one of names: not headed as something else, valid, each
+        once, not numbers; the first."""
+        word = _word(_cell(self.headings, place))
+        is_other = word in _GROUPS or any(word in _PERSON[part] for part in (FIRST, LAST, FULL))
         values = [_cell(row, place) for _, row in self.rows[:SAMPLE]]
         valid = sum(map(is_name, values)) / max(len(values), 1)
         distinct = len(set(values)) / max(len(values), 1)
         looks_like_one = not any("@" in value or value.isdigit() for value in values)
-        return valid, distinct, looks_like_one, -place
+        return not is_other, word not in _GROUPS, valid, distinct, looks_like_one, -place
 
     def meanings(self, name_column: int) -> list[str]:
         """What each column is taken for; "" for one that is not used."""
@@ -90,7 +114,11 @@ class Roster(NamedTuple):
     def lines(self, name_column: int) -> list[Line]:
         """The rows, one after the other."""
         meanings = self.meanings(name_column)
-        return [self._line(number, row, meanings) for number, row in self.rows]
+        why = "It stands before the line of headings."
+        before = [
+            Line(number, ", ".join(filter(None, row)), {}, why) for number, row in self.before
+        ]
+        return [*before, *(self._line(number, row, meanings) for number, row in self.rows)]
 
     def _line(self, number: int, row: list[str], meanings: list[str]) -> Line:
         if len(row) > self.width:
@@ -99,28 +127,58 @@ class Roster(NamedTuple):
             return Line(number, name, {}, f"It has {len(row)} fields; {expected}.")
         cells = {meaning: _cell(row, place) for place, meaning in enumerate(meanings) if meaning}
         name = cells.pop(NAME)
+        if self.headings:
+            name = name.removeprefix("#")  # as Brightspace marks what is no number
         return Line(number, name, _person(cells), "" if name else "It has no name.")
 
 
 def read(text: str) -> Roster:
     """The roster in a pasted text. Raises TooLong."""
-    lines = [(n, line) for n, line in enumerate(_lines(text), 1) if line.strip(DELIMITERS + " ")]
+    lines = [(n, line) for n, line in enumerate(_lines(text), 1) if line.strip(DELIMITERS + ' "')]
     if len(lines) > MOST_LINES:
         raise TooLong
-    rows = _split(lines)
-    headings = rows.pop(0)[1] if len(rows) > 1 and _are_headings(rows[0][1]) else []
+    if lines and (said := re.fullmatch(r'\s*"?sep=(.)"?\W*', lines[0][1])):  # Excel's own line
+        rows = _split(lines[1:], said[1])
+    else:
+        rows = _split(lines)
+    before, headings, rows = _headed(rows)
     widths = Counter(len(row) for _, row in rows)
     width = len(headings) or (widths.most_common(1)[0][0] if widths else 1)
-    return Roster(headings, rows, width)
+    return Roster(headings, rows, width, before)
 
 
 def _lines(text: str) -> list[str]:
-    return re.split(r"\r\n|\r|\n", text.lstrip("\ufeff"))
+    """Each line; one that a field in quotes goes on in is part of the line before, and empty."""
+    lines = re.split(r"\r\n|\r|\n", text.lstrip("\ufeff"))
+    for n, line in enumerate(lines):
+        if line.count('"') % 2 and _OPENS.search(line):
+            for end in range(n + 1, min(n + 1 + CONTINUED, len(lines))):
+                if _CLOSES.match(lines[end]) and lines[end].count('"') % 2:
+                    lines[n] = " ".join(lines[n : end + 1])
+                    lines[n + 1 : end + 1] = [""] * (end - n)
+                    break
+    return lines
 
 
-def _split(lines: list[tuple[int, str]]) -> list[tuple[int, list[str]]]:
+_OPENS = re.compile(r'(?:^|[\t;,|])\s*"')
+_CLOSES = re.compile(r'[^"]*"\s*(?:[\t;,|]|$)')
+_UNSEEN = re.compile(r"[\u00ad\u200b-\u200d\u2060\ufeff]")
+
+
+def _headed(rows: list[tuple[int, list[str]]]) -> tuple[Any, list[str], Any]:
+    """What stands before the headings, the headings, and the rest. A table may have a title."""
+    for place, (_, row) in enumerate(rows[:FEW_LINES]):
+        others = [other for _, other in rows[place + 1 :]]
+        if not others or (place and len(row) < 2):
+            continue
+        if _names_logins(row, others) or (place == 0 and _are_headings(row, others)):
+            return rows[:place], row, rows[place + 1 :]
+    return [], [], rows
+
+
+def _split(lines: list[tuple[int, str]], marks: str = DELIMITERS) -> list[tuple[int, list[str]]]:
     """In fields, by the delimiter that most lines have."""
-    ways = [[(n, _fields(line, mark)) for n, line in lines] for mark in DELIMITERS]
+    ways = [[(n, _fields(line, mark)) for n, line in lines] for mark in marks]
     return max(ways, key=lambda rows: sum(len(row) > 1 for _, row in rows))
 
 
@@ -130,18 +188,45 @@ def _fields(line: str, delimiter: str) -> list[str]:
         (fields,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
     except csv.Error:  # longer than any field is
         return [line]
-    fields = [printable(" ".join(field.split()).encode()) for field in fields]
+    fields = [printable(" ".join(_UNSEEN.sub("", field).split()).encode()) for field in fields]
+    fields = [re.sub(r'="(.*)"', r"\1", field) for field in fields]  # Excel's way to say: a text
     while len(fields) > 1 and not fields[-1]:
         fields.pop()
     return fields
 
 
-def _are_headings(row: list[str]) -> bool:
-    return any(_word(cell) in _HEADINGS for cell in row)
+def _names_logins(row: list[str], others: list[list[str]]) -> bool:
+    return bool(_known(row, others) & ({*_LOGINS} - _ALSO_ROLES))
+
+
+def _are_headings(row: list[str], others: list[list[str]]) -> bool:
+    """Whether a first line says what the columns are. A word that stands in its column again, or
+    alone at the end of a line, is somebody's role."""
+    known = _known(row, others)
+    if len(known) > 1 or (_word(row[0]) in known and len(list(filter(None, row))) < 3):
+        return True
+    return any(_heads_addresses(row, others, place) for place in range(len(row)))
+
+
+def _known(row: list[str], others: list[list[str]]) -> set[str]:
+    """The headings in it."""
+    words = {place: _word(cell) for place, cell in enumerate(row)}
+    return {
+        word
+        for place, word in words.items()
+        if word in _HEADINGS and not any(_word(_cell(other, place)) == word for other in others)
+    }
+
+
+def _heads_addresses(row: list[str], others: list[list[str]], place: int) -> bool:
+    """Whether it is a word above a column of e-mail addresses, in whatever language."""
+    below = list(filter(None, (_cell(other, place) for other in others)))
+    is_word = len(re.findall(r"[^\W\d_]", row[place])) > 4 and "@" not in row[place]
+    return is_word and len(below) > 1 and all("@" in cell for cell in below)
 
 
 def _word(heading: str) -> str:
-    return re.sub(r"[\W_]", "", heading).lower()
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKD", heading)).lower()
 
 
 def _cell(row: list[str], place: int) -> str:

@@ -5,6 +5,7 @@ come into the list since. More than a few rows are confirmed by typing how many 
 """
 
 import re
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from foundation import ranges
 
@@ -30,6 +32,7 @@ class Question(NamedTuple):
     warnings: tuple[str, ...] = ()
     must_type: bool = False
     error: str = ""
+    state: str = ""  # a digest of what is lost: where it has changed, the question is asked again
 
     @property
     def is_typed(self) -> bool:
@@ -52,11 +55,25 @@ def is_answered(request: HttpRequest, question: Question) -> bool:
     """Whether the request comes from the question's page, with what was to be typed."""
     if "confirmed" not in request.POST or question.error:
         return False
+    if request.POST.get("state", "") != question.state:
+        return False
     return not question.is_typed or _typed(request) == str(question.count)
+
+
+def shown_at(request: HttpRequest) -> datetime | None:
+    """When the question was shown that is answered; None if that is not known."""
+    try:
+        moment = parse_datetime(request.POST.get("shown_at", ""))
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None
 
 
 def _typed(request: HttpRequest) -> str:
     return re.sub(r"[\s,.'\u2019]", "", request.POST.get("count", ""))  # 18,753 is one number
+
+
+_CHANGED = "What is lost has changed since this was shown. Look at it again."
 
 
 class AsksFirst:
@@ -95,9 +112,11 @@ class AsksFirst:
     ) -> HttpResponse:
         """The page."""
         has_typed = "confirmed" in request.POST and not question.error
+        has_changed = has_typed and request.POST.get("state", "") != question.state
         hidden = {
             **choice(action, keys),
             "confirmed": "1",
+            "state": question.state,
             "shown_at": timezone.now().isoformat(),
             **{name: request.POST[name] for name in ("button_of",) if name in request.POST},
         }
@@ -107,7 +126,9 @@ class AsksFirst:
             "title": question.title,
             "question": question,
             "hidden": hidden,
-            "error": question.error or (f"Type {question.count}." if has_typed else ""),
+            "error": question.error
+            or (_CHANGED if has_changed else f"Type {question.count}." if has_typed else ""),
+            "button_of": hidden.get("button_of", ""),
         }
         return TemplateResponse(request, "admin/question.html", context)
 

@@ -160,7 +160,7 @@ def test_two_staff_with_one_roster(ta: Client, monkeypatch: pytest.MonkeyPatch) 
     answer = add(ta, USERS, "carol\ndave")
     assert answer.status_code == 200
     assert "already exists" in answer.content.decode()
-    assert not User.objects.filter(username="carol").exists()
+    assert [str(user) for user, _ in answer.context["files"]] == ["carol"]
 
 
 def test_an_executor_is_taken_out_of_service_and_put_back(

@@ -21,6 +21,8 @@ def test_every_page_says_what_it_may_load(ta: Client, every_state: dict[str, Job
     pages += [browser(None).get("/admin/login/"), ta.get("/admin/nothing/"), ta.get("/nothing")]
     pages += [ta.get(f"{JOBS}add/"), browser(None).get("/admin/")]
     assert {answer.status_code for answer in pages} == {200, 302, 403, 404}
+    unlike_the_others = [answer for answer in pages if answer.status_code in (403, 404)]
+    assert all(b'name="viewport"' in answer.content for answer in unlike_the_others)
     for answer in pages:
         directives = answer[POLICY].split("; ")
         assert set(WANTED) <= set(directives), answer.request["PATH_INFO"]

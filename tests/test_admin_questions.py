@@ -1,14 +1,16 @@
 """What the admin asks before it acts on many rows, or ends somebody's token."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from accounts.models import Executor, User
+from accounts.models import Executor, LoginCode, User
 from foundation import asking, ranges
 from jobs.models import AuditEntry
+from telerun_site.certificates import make_self_signed
 from tests.support.admin import (
     ACTIONS,
     EXECUTORS,
@@ -107,6 +109,39 @@ def test_a_question_without_its_time_is_asked_again(ta: Client, shown_at: str) -
     (user,) = students(1)
     question = ask(ta, USERS, "issue_token", user.pk)
     assert is_question(confirm(ta, question, shown_at=shown_at))
+
+
+def test_codes_that_nobody_has_used_end_only_when_somebody_says_so(
+    ta: Client, tmp_path: Path, settings: Any
+) -> None:
+    """They may have been mailed, or be on the page that is loaded again."""
+    settings.TELERUN_CERTIFICATE = tmp_path / "server.cert"
+    make_self_signed(["queue.example.edu"], tmp_path / "server.cert", tmp_path / "server.key")
+    users = students(3)
+    first = ask(ta, USERS, "make_login_code", *pks(users[:2]))
+    assert len(first.context["codes"]) == 2
+    kept = set(LoginCode.objects.values_list("digest", flat=True))
+    question = ask(ta, USERS, "make_login_code", *pks(users))
+    text = question.content.decode()
+    assert '<th scope="row">Codes that no longer work</th><td>2: student0, student1</td>' in text
+    assert "Type the number <strong>3</strong>" in text
+    assert set(LoginCode.objects.values_list("digest", flat=True)) == kept
+    assert len(confirm(ta, question).context["codes"]) == 3
+    new = set(LoginCode.objects.values_list("digest", flat=True))
+    again = confirm(ta, question)
+    assert is_question(again)
+    assert "What is lost has changed since this was shown." in again.content.decode()
+    assert set(LoginCode.objects.values_list("digest", flat=True)) == new
+
+
+def test_doing_nothing_leads_back(ta: Client) -> None:
+    users = students(2)
+    answer = ask(ta, f"{USERS}?is_staff__exact=0", "revoke_token", *pks(users))
+    assert f'<a href="{USERS}?is_staff__exact=0" class="closelink">' in answer.content.decode()
+    answer = ask(ta, USERS, "revoke_token", users[0].pk, button_of=users[0].pk)
+    assert f'<a href="{USERS}{users[0].pk}/change/" class="closelink">' in answer.content.decode()
+    answer = ask(ta, USERS, "revoke_token", users[0].pk, button_of='"><b>//evil.example')
+    assert "<b>" not in answer.content.decode().partition("closelink")[0][-200:]
 
 
 def test_every_action_on_more_than_ten_rows_is_asked_about(ta: Client) -> None:

@@ -4,9 +4,10 @@ import re
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
-from accounts import roster
+from accounts import operations, roster
 from accounts.models import Executor, User
 from jobs.models import AuditEntry
 from tests.support.admin import EXECUTORS, USERS, add, add_seen, confirm, everything, is_question
@@ -33,6 +34,39 @@ ROSTERS = {
     ),
     "numbers, tabs and old line ends": (
         "1\tjdoe9\tjohn@x.edu\r2\tkroe1\tkarl@x.edu\r3\tlmoe2\tlea@x.edu\r4\tmpoe3\tmia@x.edu\r"
+    ),
+    "Excel's own first line, and texts as formulas": (
+        'sep=;\r\nname;login\r\nJohn Doe;="jdoe9"\r\nKarl Roe;"=""kroe1"""\r\n'
+        "Lea Moe;lmoe2\r\nMia Poe;mpoe3\r\n"
+    ),
+    "a title, and bars": (
+        "GPU programming|2026\n\nExported|today\nLogin|Name\njdoe9|John\nkroe1|Karl\nlmoe2|Lea\n"
+        "mpoe3|Mia\n"
+    ),
+    "German": (
+        "Vorname;Benutzername;E-Mail-Adresse\nJohn;jdoe9;j@x.edu\nKarl;kroe1;k@x.edu\n"
+        "Lea;lmoe2;l@x.edu\nMia;mpoe3;m@x.edu\n"
+    ),
+    "French": (
+        "Nom;Prénom;Nom d'utilisateur\nDoe;John;jdoe9\nRoe;Karl;kroe1\nMoe;Lea;lmoe2\n"
+        "Poe;Mia;mpoe3\n"
+    ),
+    "a language that nobody here speaks": (
+        "Xyzzyname,Xyzzypost\njdoe9,j@x.edu\nkroe1,k@x.edu\nlmoe2,l@x.edu\nmpoe3,m@x.edu\n"
+    ),
+    "no headings, and everybody's role": (
+        "jdoe9,John Doe,Student\nkroe1,Karl Roe,Student\nlmoe2,Lea Moe,User\nmpoe3,Mia Poe,TA\n"
+    ),
+    "a field of two lines": (
+        '"Name","login","Note"\r\n"Doe, John",jdoe9,"late\r\nill"\r\n"Roe, Karl",kroe1,"5"" d"\r\n'
+        '"Moe, Lea",lmoe2,"a\r\nb\r\n\r\nc"\r\n"Poe, Mia",mpoe3,\r\n'
+    ),
+    "what Brightspace marks": (
+        "OrgDefinedId,Username,Email\n#1,#jdoe9,j@x.edu\n#2,#kroe1,k@x.edu\n#3,#lmoe2,l@x.edu\n"
+        "#4,#mpoe3,m@x.edu\n"
+    ),
+    "what cannot be seen": (
+        "login\tname\njdoe9\u200b\tJohn\nkroe1\u00a0\tKarl\n\ufefflmoe2\tL\nmpoe3\tM\n"
     ),
     "blanks and empty lines": (
         "\n  jdoe9 , John Doe,\n\n kroe1 ,Karl Roe,\n,,\nlmoe2,Lea Moe\nmpoe3,"
@@ -142,6 +176,46 @@ def test_tokens_that_were_lost_with_their_page_can_be_had_anew(ta: Client) -> No
     second = confirm(ta, question).context["files"]
     assert [str(bearer) for bearer, _ in second] == [str(bearer) for bearer, _ in first]
     assert not {auth for _, auth in second} & {auth for _, auth in first}
+
+
+def test_nobody_is_called_by_a_first_name_where_there_is_something_better(ta: Client) -> None:
+    """Moodle's list of participants: it has no log-in names."""
+    text = "First name,Surname,ID number,Email address,Groups\n" + "".join(
+        f"{first},Doe,2023000{n},{n}@x.edu,A\n" for n, first in enumerate(("John", "Karl", "Lea"))
+    )
+    answer = ta.post(f"{USERS}add/", {"names": text})
+    assert names_of(answer) == ["20230000", "20230001", "20230002"]
+    chosen = ta.post(f"{USERS}add/", {"names": text, "column": "3", "look": "1"})
+    assert names_of(chosen) == ["0@x.edu", "1@x.edu", "2@x.edu"]
+
+
+def test_one_name_for_two_people(ta: Client) -> None:
+    names = "login,name\njdoe,John Doe\njdoe,Jane Doe\nBob,B\nbob,C\nkroe,K\nkroe,K\n"
+    answer = ta.post(f"{USERS}add/", {"names": names})
+    assert names_of(answer) == ["jdoe", "Bob", "kroe"]
+    assert {person.line: person.why for person in answer.context["refused"]} == {
+        3: "Line 2 has the same name, and is not the same otherwise.",
+        5: "It differs only in capitals from Bob in line 4.",
+    }
+
+
+def test_what_has_been_made_is_shown_whatever_becomes_of_the_rest(
+    ta: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = operations.create_user
+
+    def create_one(name: str, actor: str, **about: str) -> Any:
+        if name == "carol":
+            raise OperationalError("database is locked")
+        if name == "dave":
+            User.objects.create_user("dave")  # somebody else was faster
+        return create(name, actor, **about)
+
+    monkeypatch.setattr(operations, "create_user", create_one)
+    made = add(ta, USERS, "bob\ncarol\ndave\nerin")
+    assert [str(bearer) for bearer, _ in made.context["files"]] == ["bob", "erin"]
+    assert [str(one) for one, _ in made.context["refused"]] == ["carol", "dave"]
+    assert "Not done for carol" in made.content.decode()
 
 
 def test_executors_are_added_like_users(ta: Client) -> None:

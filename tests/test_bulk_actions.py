@@ -11,10 +11,11 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Executor, User
-from jobs import claiming, invariants, retention
+from jobs import cancelling, claiming, invariants, reporting, retention
 from jobs.bulk import working
 from jobs.bulk.models import Kind
 from jobs.models import Attempt, AuditEntry, BulkAction, Job
+from jobs.reporting import Result
 from jobs.states import Ending, State
 from tests.support.admin import (
     BULK,
@@ -231,6 +232,43 @@ def test_what_has_changed_since_is_left_as_it_is(ta: Client, finished: list[Job]
     assert (bulk.done, bulk.refused) == (10, 2)
     anew.refresh_from_db()
     assert anew.state == State.FINISHED
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_a_result_that_nobody_has_seen_is_not_superseded(
+    ta: Client, finished: list[Job], alice: User, gpu1: Executor, count: int
+) -> None:
+    """The job ran when the question was shown, and ended before it was answered."""
+    job = submit(alice)
+    attempt = claiming.claim(gpu1)
+    assert attempt
+    answer = ask(ta, JOBS, "requeue", job.pk, *keys(finished[: count - 1]))
+    reporting.finish(gpu1, attempt.pk, attempt.lease_token, Result(outcome="succeeded"))
+    done = confirm(ta, answer)
+    assert "1 job has ended since this was asked, and nobody saw it: left." in told(done)
+    working.work()
+    job.refresh_from_db()
+    assert job.state == State.FINISHED
+    assert states()[State.QUEUED] == min(count - 1, working.SHORT)
+
+
+def test_one_job_that_cannot_be_done_holds_up_no_other(
+    ta: Client, alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TELERUN_MAX_QUEUED_PER_USER = MANY
+    jobs = [submit(alice) for _ in range(MANY)]
+
+    def cancel(job_id: int, actor: str) -> Any:
+        if job_id == jobs[3].pk:
+            raise RuntimeError("a job that nobody thought of")
+        return cancelling.cancel(job_id, actor)
+
+    monkeypatch.setitem(working._OPERATIONS, Kind.CANCEL, cancel)
+    act(ta, JOBS, "cancel", *keys(jobs))
+    working.work()
+    bulk = BulkAction.objects.get()
+    assert (bulk.done, bulk.refused, bulk.left) == (MANY - 1, 1, 0)
+    assert states() == {State.QUEUED: 1, State.CANCELLED: MANY - 1}
 
 
 @pytest.mark.django_db(transaction=True)

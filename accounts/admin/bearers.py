@@ -1,12 +1,13 @@
 """What the pages of users and executors have in common. Tokens are issued here and shown once."""
 
 import json
-from collections.abc import Iterable
-from typing import Any
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,7 +22,33 @@ from foundation import asking
 from foundation.admin import Subject, TelerunModelAdmin
 from foundation.asking import Question, is_answered
 
+log = logging.getLogger(__name__)
+
 MOST_SHOWN = 100  # new names of a roster, before they are added
+
+
+class Made(NamedTuple):
+    """What was made for whom, and for whom it could not be, with why."""
+
+    done: list[tuple[Any, Any]]
+    refused: list[tuple[Any, str]]
+
+
+def one_by_one(those: Iterable[Any], make: Callable[[Any], Any]) -> Made:
+    """Each in a transaction of its own: students' requests pass in between, and what has been made
+    is shown whatever becomes of the rest."""
+    done: list[tuple[Any, Any]] = []
+    refused: list[tuple[Any, str]] = []
+    for one in list(those):
+        try:
+            with transaction.atomic():
+                done.append((one, make(one)))
+        except ValidationError as error:  # somebody else was faster
+            refused.append((one, " ".join(error.messages)))
+        except DatabaseError as error:
+            log.warning("Nothing was made for %s: %s", one, str(error).strip())
+            refused.append((one, "The database was busy, or it is gone. Try again."))
+    return Made(done, refused)
 
 
 class BearerAdmin(TelerunModelAdmin):
@@ -46,12 +73,12 @@ class BearerAdmin(TelerunModelAdmin):
         if form.is_valid():
             question = self._about_adding(form)
             if _is_as_seen(request, form) and is_answered(request, question):
-                try:
-                    issued = self._create_all(form.those(NEW), request.user.get_username())
-                except ValidationError as error:  # somebody else was faster
-                    form.add_error("names", error.messages)
-                else:
-                    return self._tokens_page(request, issued, form.those(THERE))
+                actor = request.user.get_username()
+                made = one_by_one(
+                    form.those(NEW), lambda one: self.create(actor, one.name, one.about)
+                )
+                issued = [pair for _, pair in made.done]
+                return self._tokens_page(request, issued, made.refused, form.those(THERE))
         return self._names_page(request, form, question)
 
     def _about_adding(self, form: NamesForm) -> Question:
@@ -87,18 +114,13 @@ class BearerAdmin(TelerunModelAdmin):
             return questions.about_tokens(request, action, bearers)
         return super().question(request, action, rows)
 
-    @transaction.atomic
-    def _create_all(self, people: list[Person], actor: str) -> list[tuple[Any, str]]:
-        return [self.create(actor, person.name, person.about) for person in people]
-
     @admin.action(
         description="Issue a new token (shown once; the old one ends)", permissions=["change"]
     )
     def issue_token(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         actor = request.user.get_username()
-        with transaction.atomic():
-            issued = [(bearer, operations.issue_token(bearer, actor)) for bearer in queryset]
-        return self._tokens_page(request, issued)
+        issued = one_by_one(queryset, lambda bearer: operations.issue_token(bearer, actor))
+        return self._tokens_page(request, issued.done, issued.refused)
 
     @admin.action(description="Revoke the token", permissions=["change"])
     def revoke_token(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -111,7 +133,11 @@ class BearerAdmin(TelerunModelAdmin):
         self.message_user(request, f"{now}: {questions.named(done)}.")
 
     def _tokens_page(
-        self, request: HttpRequest, issued: list[tuple[Any, str]], there: list[Person] | None = None
+        self,
+        request: HttpRequest,
+        issued: list[tuple[Any, str]],
+        refused: list[tuple[Any, str]],
+        there: list[Person] | None = None,
     ) -> HttpResponse:
         """The one sight of the tokens: a page itself, for a message would lie in a cookie."""
         server = public_url() or f"https://{request.get_host()}"
@@ -119,9 +145,8 @@ class BearerAdmin(TelerunModelAdmin):
             (bearer, json.dumps({self.auth_key: str(bearer), "token": token, "server": server}))
             for bearer, token in issued
         ]
-        return self._page(
-            request, "tokens.html", title="New tokens", files=files, there=there or []
-        )
+        about = {"title": "New tokens", "files": files, "refused": refused, "there": there or []}
+        return self._page(request, "tokens.html", **about)
 
     def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts, **context}

@@ -1,12 +1,12 @@
 """What staff are asked before they issue or revoke tokens."""
 
-from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.dateparse import parse_datetime
 
-from accounts.models import Executor, User
+from accounts.models import Executor, LoginCode, User
+from foundation import asking
 from foundation.asking import Question
 
 MOST_NAMES = 20  # of students; staff and executors are all named
@@ -33,6 +33,25 @@ def about_tokens(request: HttpRequest, action: str, bearers: list[Any]) -> Quest
         warnings=_warnings(action, with_token),
         must_type=count > 1,
         error=_ISSUED_SINCE if action == "issue_token" and _issued_since(request, bearers) else "",
+    )
+
+
+def about_codes(users: list[User], lost: list[LoginCode]) -> Question:
+    """Whose codes end that nobody has used yet: they may have been mailed. Asked again when others
+    were made since, as by loading the page of the codes again."""
+    count = len(users)
+    whose = [code.user for code in lost]
+    return Question(
+        f"Make log-in codes for {count:,} users"
+        if count > 1
+        else f"Make a log-in code for {users[0]}",
+        count,
+        facts=(*_who(users), ("Codes that no longer work", f"{len(lost):,}: {named(whose)}")),
+        warnings=(
+            "Whoever was given one of these, and has not used it yet, cannot log in with it.",
+        ),
+        must_type=count > 1,
+        state=sha256(repr([code.digest for code in lost]).encode()).hexdigest(),
     )
 
 
@@ -76,14 +95,6 @@ def _issued_since(request: HttpRequest, bearers: list[Any]) -> bool:
     """Whether one of them got a token after the question was shown that is being answered."""
     if "confirmed" not in request.POST:
         return False
-    shown_at = _time(request.POST.get("shown_at", ""))
+    shown_at = asking.shown_at(request)
     issued = [bearer.token_issued_at for bearer in bearers if bearer.token_issued_at]
     return shown_at is None or any(moment > shown_at for moment in issued)
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment and moment.tzinfo else None

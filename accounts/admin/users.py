@@ -6,14 +6,15 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from accounts import login_codes, operations
-from accounts.admin.bearers import BearerAdmin
+from accounts.admin import questions
+from accounts.admin.bearers import BearerAdmin, one_by_one
 from accounts.models import User
 from accounts.public_address import public_address, public_url
+from foundation.asking import Question
 
 
 @admin.register(User)
@@ -39,6 +40,11 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
 
+    def question(self, request: HttpRequest, action: str, rows: QuerySet[User]) -> Question | None:
+        if action == "make_login_code" and (lost := login_codes.unused(rows)):
+            return questions.about_codes(list(rows), lost)
+        return super().question(request, action, rows)
+
     def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[User, str]:
         return operations.create_user(name, actor, **about)
 
@@ -54,10 +60,10 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         except ValidationError as error:
             self.message_user(request, " ".join(error.messages), messages.ERROR)
             return None
-        with transaction.atomic():
-            codes = [(user, login_codes.make(user, actor, address)) for user in queryset]
+        made = one_by_one(queryset, lambda user: login_codes.make(user, actor, address))
         about = {"days": settings.TELERUN_LOGIN_CODE_DAYS, "server": f"https://{address.address}"}
-        return self._page(request, "codes.html", title="Log-in codes", codes=codes, **about)
+        about |= {"codes": made.done, "refused": made.refused}
+        return self._page(request, "codes.html", title="Log-in codes", **about)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if "is_staff" in form.changed_data:

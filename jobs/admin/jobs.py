@@ -14,6 +14,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from foundation import asking
 from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json, as_text
 from foundation.asking import FEW, Question
 from foundation.problems import Problem
@@ -95,9 +96,9 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
 
     list_display = (
         "id",
+        "standing",
         "user",
         "filename",
-        "standing",
         "executor",
         "submitted_at",
         "started_at",
@@ -223,6 +224,15 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     def _act(self, request: HttpRequest, queryset: QuerySet[Job], kind: Kind) -> Any:
         """Does it to a few jobs at once, to many in the background."""
         jobs = list(queryset.order_by("pk").values_list("pk", flat=True))
+        if kind == Kind.REQUEUE and (shown_at := asking.shown_at(request)):
+            late = {*queryset.filter(finished_at__gt=shown_at).values_list("pk", flat=True)}
+            jobs = [job for job in jobs if job not in late]
+            if late:
+                words = "job has" if len(late) == 1 else "jobs have"
+                why = f"{len(late):,} {words} ended since this was asked, and nobody saw it: left."
+                self.message_user(request, why, messages.WARNING)
+        if not jobs:
+            return None
         if len(jobs) > FEW:
             bulk = working.begin(kind, jobs, request.user.get_username())
             return redirect("admin:jobs_bulkaction_change", bulk.pk)

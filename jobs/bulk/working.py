@@ -9,7 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
 from django.utils import timezone
 
 from foundation import ranges
@@ -102,6 +109,11 @@ def _do(bulk: BulkAction, job: Job) -> bool:
         with transaction.atomic():
             _OPERATIONS[bulk.kind](job.pk, bulk.actor)
     except Problem:  # it is over already, or gone
+        return False
+    except (OperationalError, InterfaceError):  # the database's hardship, not the job's
+        raise
+    except Exception:  # one job never holds up all that come after it
+        log.exception("%s: job %d was left as it is", bulk, job.pk)
         return False
     return True
 
