@@ -89,7 +89,7 @@ def test_a_job_that_waits_is_taken_out_by_the_second(world: World, student: Any)
     alice = world.user("alice")
     world.start_server()
     one = student(alice, world.source("x"))
-    one.wait_until_shown(b"job 1")
+    one.wait_until_shown(b"waiting")  # from then on the first one only says what it is about
     press(one)
     one.wait_until_shown(b"Job 1 waits in the queue. Ctrl-C again within 60 s takes it out.")
     assert job(world, alice, 1)["state"] == "queued"
