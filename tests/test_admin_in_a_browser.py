@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 
 from tests.conftest import need
 from tests.support.browser import Browser, programs
-from tests.support.processes import ROOT, World
+from tests.support.processes import World
 from tests.support.stubs import AS_SHELL, fake_nvcc
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.once]
@@ -129,24 +129,6 @@ def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> No
     assert staff.complaints() == []
 
 
-AXE = ROOT / "tests/data/axe/axe.min.js"  # finds what keeps people out (MPL 2.0)
-
-
-def barriers(staff: Browser) -> list[str]:
-    """What axe finds on the page that keeps people out."""
-    staff.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text()})
-    found = staff.driver.execute_async_script(
-        "const done = arguments[arguments.length - 1]; axe.run(document).then(done)"
-    )
-    assert found["passes"]
-    return [
-        f"{one['id']}: {node['html']}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-
-
 @pytest.mark.parametrize("colours", ["light", pytest.param("dark", marks=pytest.mark.hardening)])
 def test_no_page_keeps_anybody_out(world: World, staff: Browser, colours: str) -> None:
     """Nor does the browser refuse anything on it by the policy that comes with it."""
@@ -167,15 +149,15 @@ def test_no_page_keeps_anybody_out(world: World, staff: Browser, colours: str) -
     for path in paths:
         staff.open(f"/admin/{path}")
         complaints = [one for one in staff.complaints() if "policy" in str(one).lower()]
-        found[path] = complaints + barriers(staff)
+        found[path] = complaints + staff.barriers()
         staff.complaints()  # axe's own styles
     staff.open("/admin/jobs/job/")
     staff.choose("Run again (requeue)")
-    found["question"] = barriers(staff)
+    found["question"] = staff.barriers()
     staff.open("/admin/accounts/user/add/")
     staff.find("[name=names]").send_keys("bob\nalice\na/b")
     staff.press("[name=look]")
-    found["roster"] = barriers(staff)
+    found["roster"] = staff.barriers()
     assert {path: what for path, what in found.items() if what} == {}
 
 
