@@ -255,15 +255,14 @@ def test_the_feed_is_opened_anew_when_the_database_was_away(
 def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five that wait, two of whom could have it: none sleeps while one can take the job."""
     monkeypatch.setattr(waiters, "MINIMUM_LOOK_SECONDS", 60.0)  # nobody looks unless woken
-    looked: list[int] = []
+    is_there = threading.Event()  # the job; before it, a look more or less changes nothing
     found: list[int] = []
     waiting_now = threading.Semaphore(0)
 
     def wait(number: int) -> None:
         def look() -> int | None:
-            looked.append(number)
             waiting_now.release()
-            return number if number >= 3 and len(looked) > 5 else None
+            return number if number >= 3 and is_there.is_set() else None
 
         if waiting.until(look, 20, HttpRequest(), waiting.QUEUE, platforms={"cuda"}) is not None:
             found.append(number)
@@ -274,6 +273,7 @@ def test_who_is_woken_and_takes_nothing_wakes_the_next(monkeypatch: pytest.Monke
         thread.start()
         waiting_now.acquire()
     wait_for(lambda: waiting._waiters.count == 5, "all wait")
+    is_there.set()
     waiting._waiters.wake(Change(1, "cuda"))
     wait_for(lambda: found, "one takes it", 10)
     waiting.stop()
