@@ -60,6 +60,7 @@ def test_hostile_text_is_shown_harmlessly(ta: Client, alice: User, gpu1: Executo
     assert r"\xed\xa0\x80\xc0\xaf\x00&lt;img" in text
 
 
+@pytest.mark.hardening
 def test_a_mebibyte_of_each(ta: Client, alice: User, gpu1: Executor) -> None:
     source = "x" * (1024 * 1024)
     job = submit(alice, source)

@@ -129,7 +129,8 @@ def test_an_executor_is_taken_out_of_service(world: World, staff: Browser) -> No
     assert staff.complaints() == []
 
 
-@pytest.mark.parametrize("colours", ["light", pytest.param("dark", marks=pytest.mark.hardening)])
+@pytest.mark.hardening
+@pytest.mark.parametrize("colours", ["light", "dark"])
 def test_no_page_keeps_anybody_out(world: World, staff: Browser, colours: str) -> None:
     """Nor does the browser refuse anything on it by the policy that comes with it."""
     world.executor("gpu1")

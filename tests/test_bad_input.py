@@ -416,6 +416,7 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+@pytest.mark.hardening
 @pytest.mark.long(18)
 def test_programs_of_all_kinds(tmp_path: Path) -> None:
     """One after another on one executor: each outcome right, and no trace of the one before."""

@@ -326,6 +326,7 @@ def test_who_may_only_look_neither_begins_nor_stops_one(finished: list[Job]) -> 
 # --- A server that dies ------------------------------------------------------------------
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 def test_a_server_that_was_killed_goes_on_where_it_was(world: World) -> None:
     world.user("alice")

@@ -25,6 +25,7 @@ def command(world: World, module: str, *arguments: object, python: str = sys.exe
     return run(argv, cwd=ROOT / "queue", env=world.environment).no_traceback()
 
 
+@pytest.mark.hardening
 def test_users_and_executors_from_beginning_to_end(fresh: World) -> None:
     for kind, prefix in (("user", "tlru_"), ("executor", "tlre_")):
         created = command(fresh, "auth", f"create-{kind}", "some-name")

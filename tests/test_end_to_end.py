@@ -55,6 +55,7 @@ def test_the_examples_say_something_sensible_without_a_gpu(world: World, name: s
     assert "no GPU for this program here" in done.out
 
 
+@pytest.mark.hardening
 @pytest.mark.long(30)
 def test_forty_submissions_from_ten_users_on_two_executors(tmp_path: Path) -> None:
     """40 right results, each user served in turn, 40 complete submissions in the audit log."""

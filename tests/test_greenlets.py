@@ -173,6 +173,7 @@ print(session.session_key)
 """
 
 
+@pytest.mark.hardening
 @pytest.mark.end_to_end
 def test_pages_in_threads_and_requests_on_the_hub_do_not_stop_each_other(world: World) -> None:
     """They share the locks of every library: with gevent's, one in hundreds of requests hung."""

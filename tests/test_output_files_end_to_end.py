@@ -261,6 +261,7 @@ def test_answers_that_are_lost_after_the_commit_cost_nothing(world: World) -> No
     assert runs(world) == 1
 
 
+@pytest.mark.hardening
 def test_a_server_killed_between_two_files_gets_both(world: World) -> None:
     alice = world.user("alice")
     world.start_server()
@@ -279,6 +280,7 @@ def test_a_server_killed_between_two_files_gets_both(world: World) -> None:
     world.aside("telerun_db", "check")
 
 
+@pytest.mark.hardening
 @pytest.mark.long(10)
 def test_a_lease_lost_between_two_files_shows_those_of_the_next_attempt(tmp_path: Path) -> None:
     script = (

@@ -138,6 +138,7 @@ def test_it_is_refused_to_outsiders(world: World, alice: Path) -> None:
         assert connection.getresponse().status == 401, "the API takes no session"
 
 
+@pytest.mark.hardening
 def test_a_user_holds_so_many_and_no_more(world: World, alice: Path) -> None:
     """Together with those of the API, in each process."""
     world.server.stop()

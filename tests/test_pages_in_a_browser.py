@@ -279,6 +279,7 @@ def test_a_page_ends_with_the_token(world: World, alice: Path, browser: Browser)
     assert browser.text("h1") == "Not found"
 
 
+@pytest.mark.hardening
 def test_nobody_is_kept_out(world: World, alice: Path, browser: Browser) -> None:
     """By contrast, names, order or focus: on a wide screen and a phone, light and dark."""
     ports, gpu1 = Ports(world, [world.port]), world.executor("gpu1")

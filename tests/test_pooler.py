@@ -62,6 +62,7 @@ def start_pooler(folder: Path, postgres: Postgres, mode: str) -> tuple[Process, 
     return pooler, port
 
 
+@pytest.mark.hardening
 @pytest.mark.parametrize("mode", ["transaction", "session", "none"])
 def test_lost_notifications_are_noticed_and_said(
     tmp_path: Path, postgres: Postgres, mode: str

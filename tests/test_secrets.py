@@ -283,6 +283,7 @@ def cores() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
+@pytest.mark.hardening
 @pytest.mark.long(10)
 @pytest.mark.usefixtures("cores")
 def test_a_run_leaves_no_secret_where_it_does_not_belong(tmp_path: Path) -> None:

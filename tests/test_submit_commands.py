@@ -142,6 +142,7 @@ def test_out_twice(course: Course) -> None:
     assert "mine" not in json.loads((out / ".telerun").read_text())["files"]
 
 
+@pytest.mark.hardening
 @pytest.mark.long(15)
 def test_jobs_that_are_not(course: Course) -> None:
     """--detach, --list and --status of what waits and runs, --cancel; words for the shell."""

@@ -38,6 +38,7 @@ def seen(world: World, auth: Path, *arguments: Any) -> tuple[int, Rendered]:
     return status, Rendered(student.out, 100)
 
 
+@pytest.mark.hardening
 @pytest.mark.long(20)
 def test_a_students_first_evening(world: World) -> None:
     if not Path(NVCC).exists():
