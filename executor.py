@@ -167,31 +167,31 @@ PARTS = (
     (6871, "handouts/executor/pipeline/room.py", 14),
     (6989, "handouts/executor/pipeline/shutdown.py", 20),
     (7093, "handouts/executor/pipeline/heartbeat.py", 16),
-    (7181, "handouts/executor/pipeline/live_senders.py", 17),
-    (7297, "handouts/executor/pipeline/claiming.py", 22),
-    (7445, "handouts/executor/base/flags.py", 12),
-    (7523, "handouts/executor/pipeline/disassembly.py", 14),
-    (7620, "handouts/executor/pipeline/building.py", 23),
-    (7755, "handouts/executor/pipeline/endings.py", 17),
-    (7826, "handouts/executor/pipeline/delivery.py", 16),
-    (7898, "handouts/executor/pipeline/outbox.py", 11),
-    (7933, "handouts/executor/results/spool.py", 11),
-    (8010, "handouts/executor/pipeline/sending.py", 15),
-    (8092, "handouts/executor/pipeline/reporting.py", 19),
-    (8181, "handouts/executor/pipeline/handover.py", 17),
-    (8302, "handouts/executor/results/compile_cache.py", 15),
-    (8380, "handouts/executor/pipeline/compiling.py", 32),
-    (8548, "handouts/executor/pipeline/executing.py", 32),
-    (8686, "handouts/executor/pipeline/executor.py", 30),
-    (8803, "handouts/executor/slot/event_loop.py", 12),
-    (8838, "handouts/executor/slot/libc.py", 11),
-    (8893, "handouts/executor/slot/identity.py", 26),
-    (8959, "handouts/executor/slot/process_memory.py", 16),
-    (9031, "handouts/executor/slot/shortage.py", 16),
-    (9090, "handouts/executor/slot/memory_watch.py", 28),
-    (9220, "handouts/executor/slot/command_run.py", 24),
-    (9405, "handouts/executor/slot/slot_process.py", 27),
-    (9457, "handouts/executor/main.py", 49),
+    (7183, "handouts/executor/pipeline/live_senders.py", 17),
+    (7299, "handouts/executor/pipeline/claiming.py", 22),
+    (7447, "handouts/executor/base/flags.py", 12),
+    (7525, "handouts/executor/pipeline/disassembly.py", 14),
+    (7622, "handouts/executor/pipeline/building.py", 23),
+    (7757, "handouts/executor/pipeline/endings.py", 17),
+    (7828, "handouts/executor/pipeline/delivery.py", 16),
+    (7900, "handouts/executor/pipeline/outbox.py", 11),
+    (7935, "handouts/executor/results/spool.py", 11),
+    (8012, "handouts/executor/pipeline/sending.py", 15),
+    (8094, "handouts/executor/pipeline/reporting.py", 19),
+    (8183, "handouts/executor/pipeline/handover.py", 17),
+    (8304, "handouts/executor/results/compile_cache.py", 15),
+    (8382, "handouts/executor/pipeline/compiling.py", 32),
+    (8550, "handouts/executor/pipeline/executing.py", 32),
+    (8688, "handouts/executor/pipeline/executor.py", 30),
+    (8805, "handouts/executor/slot/event_loop.py", 12),
+    (8840, "handouts/executor/slot/libc.py", 11),
+    (8895, "handouts/executor/slot/identity.py", 26),
+    (8961, "handouts/executor/slot/process_memory.py", 16),
+    (9033, "handouts/executor/slot/shortage.py", 16),
+    (9092, "handouts/executor/slot/memory_watch.py", 28),
+    (9222, "handouts/executor/slot/command_run.py", 24),
+    (9407, "handouts/executor/slot/slot_process.py", 27),
+    (9459, "handouts/executor/main.py", 49),
 )
 
 
@@ -7132,6 +7132,8 @@ class Heartbeat:
                     say(f"Job {attempt.job_id}: stuck; its slot is killed.")
                 if not self._is_over and not attempt.lost:
                     self._renew(attempt)
+            if any(attempt.stop_reason for attempt in attempts):
+                self._shutdown.on_stopped()  # one may wait for a worker, which may take minutes
             if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
             pauses = [min(one.lease_seconds / 3, CANCEL_SECONDS) for one in attempts]

@@ -124,8 +124,10 @@ class Snapshot:
         return Outlook(waits, None, start.jobs_before, expected, length)
 
     def _start_of(self, job: Job, place: int | None) -> tuple[Start | None, Others | None]:
-        """When it will run, and who may come before it yet; None of a job whose program runs or is
-        over, and where nothing is known."""
+        """When it will run, and who may come before it yet; None of a job whose program runs, is
+        over or is being cancelled, and where nothing is known."""
+        if job.cancel_requested_at is not None:
+            return None, None
         if job.state == State.RUNNING and job.phase != Phase.EXECUTING:
             return self._forecast.claimed(job.pk), None
         if place is None:

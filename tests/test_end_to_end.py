@@ -259,6 +259,20 @@ def test_cancelling_a_running_job_kills_its_program(tmp_path: Path) -> None:
         assert not Path(f"/proc/{int((tmp_path / 'pid').read_text())}").exists()
 
 
+def test_a_job_that_waits_for_a_gpu_is_cancelled_while_another_has_it(world: World) -> None:
+    alice, bob = world.user("alice"), world.user("bob")
+    world.start_server()
+    world.start_executor(world.executor("gpu1"), nvcc=fake_nvcc(world.folder, AS_SHELL))
+    long = world.start_submit(bob, world.source("sleep 99", "long.cu"))
+    long.wait_until_told("running on gpu1")
+    client = world.start_submit(alice, world.source("echo never", "short.cu"))
+    client.wait_until_told("waiting for a GPU")
+    assert world.submit(alice, "--cancel", "2").status == 0
+    assert client.popen.wait(30) == 5
+    assert "was cancelled" in client.told()
+    assert long.popen.poll() is None
+
+
 def test_override_pending_replaces_the_queued_job(world: World) -> None:
     alice = world.user("alice")
     world.start_server()

@@ -55,6 +55,8 @@ class Heartbeat:
                     say(f"Job {attempt.job_id}: stuck; its slot is killed.")
                 if not self._is_over and not attempt.lost:
                     self._renew(attempt)
+            if any(attempt.stop_reason for attempt in attempts):
+                self._shutdown.on_stopped()  # one may wait for a worker, which may take minutes
             if self._gpus_changed or not self._room.can_run:
                 self._report_gpus()
             pauses = [min(one.lease_seconds / 3, CANCEL_SECONDS) for one in attempts]
