@@ -78,6 +78,24 @@ def test_one_that_is_missing_or_broken_is_made_anew(path: Path, spoil: Any, is_o
     assert ScratchFile(path, TABLES).rows("PRAGMA integrity_check") == [("ok",)]
 
 
+def test_one_that_fails_once_is_kept(
+    file: ScratchFile, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another process closes the log at the moment it is opened."""
+    file.rows(ADD, "a")
+    inode, real, failed = path.stat().st_ino, ScratchFile._once, []
+
+    def fails_once(self: ScratchFile, *args: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise sqlite3.OperationalError("disk I/O error")
+        return real(self, *args)
+
+    monkeypatch.setattr(ScratchFile, "_once", fails_once)
+    assert file.rows(COUNT) == [(1,)]
+    assert path.stat().st_ino == inode
+
+
 def test_where_it_cannot_be_made_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(OperationalError, match="nowhere"):
         ScratchFile(tmp_path / "nowhere" / "live.sqlite3", TABLES).rows(COUNT)

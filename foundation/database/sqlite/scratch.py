@@ -48,7 +48,7 @@ class ScratchFile:
         """What one statement finds or returns; a parameter is `%s`. Raises OperationalError."""
         statement = sql.replace("%s", "?")
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        is_new = False
+        is_second_look = is_new = False
         while True:
             try:
                 return self._once(statement, values)
@@ -59,7 +59,10 @@ class ScratchFile:
             except (sqlite3.Error, OSError) as error:
                 if is_new or not _is_broken(error) or time.monotonic() > deadline:
                     raise OperationalError(f"{self._path}: {error}") from error
-                if is_new := self._throw_away():
+                if not is_second_look:  # another one may have closed its log just then
+                    is_second_look = True
+                    self._threads.forget()
+                elif is_new := self._throw_away():
                     log.warning("%s is made anew: %s", self._path, error)
                 continue
             greenlets.sleep(_ASK_SECONDS)
