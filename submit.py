@@ -141,72 +141,72 @@ PARTS = (
     (825, "handouts/submit/as_typed.py", 9),
     (861, "handouts/submit/auth_place.py", 10),
     (885, "handouts/submit/left_out.py", 10),
-    (933, "handouts/submit/moments.py", 7),
-    (1006, "handouts/submit/printable.py", 7),
-    (1021, "handouts/submit/ending_lines.py", 12),
-    (1123, "handouts/submit/job_lines.py", 10),
-    (1231, "handouts/submit/listing.py", 13),
-    (1336, "handouts/submit/comparing.py", 14),
-    (1459, "handouts/client/retries.py", 9),
-    (1473, "handouts/submit/client_versions.py", 11),
-    (1497, "handouts/submit/turns.py", 17),
-    (1595, "handouts/submit/streams.py", 15),
-    (1670, "handouts/submit/job_events.py", 14),
-    (1749, "handouts/submit/compile_log.py", 7),
-    (1815, "handouts/submit/notices.py", 7),
-    (1838, "handouts/submit/terminals.py", 8),
-    (1959, "handouts/submit/status_line.py", 14),
-    (2042, "handouts/submit/terminal_text.py", 16),
-    (2121, "handouts/submit/screen.py", 16),
-    (2239, "handouts/submit/live.py", 11),
-    (2387, "handouts/submit/stop.py", 5),
-    (2410, "handouts/submit/persistent.py", 18),
-    (2489, "handouts/submit/c_includes.py", 8),
-    (2544, "handouts/submit/older_queue.py", 13),
-    (2603, "handouts/submit/wishes.py", 8),
-    (2644, "handouts/submit/refusals.py", 12),
-    (2692, "handouts/submit/relative_names.py", 11),
-    (2729, "handouts/submit/compiler_flags.py", 10),
-    (2801, "handouts/client/job_file_names.py", 8),
-    (2843, "handouts/submit/python_imports.py", 13),
-    (2912, "handouts/submit/source_file.py", 12),
-    (2986, "handouts/submit/gather.py", 19),
-    (3098, "handouts/submit/together.py", 12),
-    (3135, "handouts/submit/data_files.py", 16),
-    (3168, "handouts/submit/source_options.py", 13),
-    (3253, "handouts/submit/directives.py", 18),
-    (3403, "handouts/submit/submission.py", 22),
-    (3510, "handouts/submit/waiting_line.py", 20),
-    (3601, "handouts/submit/job_client.py", 25),
-    (3794, "handouts/submit/own_jobs.py", 11),
-    (3842, "handouts/submit/queue_status.py", 11),
-    (3889, "handouts/submit/web.py", 13),
-    (3968, "handouts/submit/commands.py", 20),
-    (4054, "handouts/submit/pinned.py", 14),
-    (4105, "handouts/submit/wrong.py", 6),
-    (4119, "handouts/submit/from_outside.py", 18),
-    (4191, "handouts/submit/own_version.py", 13),
-    (4220, "handouts/submit/queue_state.py", 12),
-    (4262, "handouts/submit/doctor.py", 25),
-    (4421, "handouts/submit/asking.py", 11),
-    (4461, "handouts/submit/login_code.py", 12),
-    (4517, "handouts/submit/private_files.py", 12),
-    (4571, "handouts/submit/login.py", 26),
-    (4661, "handouts/submit/words_meant.py", 10),
-    (4701, "handouts/submit/options.py", 18),
-    (4930, "handouts/submit/typed_secrets.py", 11),
-    (4949, "handouts/submit/hints.py", 15),
-    (4984, "handouts/submit/interrupting.py", 16),
-    (5082, "handouts/submit/file_names.py", 14),
-    (5112, "handouts/submit/own_files.py", 15),
-    (5186, "handouts/submit/written_beside.py", 10),
-    (5220, "handouts/submit/output_files.py", 20),
-    (5347, "handouts/submit/log_files.py", 18),
-    (5384, "handouts/submit/own_job_ahead.py", 15),
-    (5429, "handouts/submit/readings.py", 8),
-    (5583, "handouts/submit/show.py", 18),
-    (5635, "handouts/submit/watching.py", 29),
-    (5794, "handouts/submit/main.py", 60),
+    (935, "handouts/submit/moments.py", 7),
+    (1008, "handouts/submit/printable.py", 7),
+    (1023, "handouts/submit/ending_lines.py", 12),
+    (1125, "handouts/submit/job_lines.py", 10),
+    (1233, "handouts/submit/listing.py", 13),
+    (1338, "handouts/submit/comparing.py", 14),
+    (1461, "handouts/client/retries.py", 9),
+    (1475, "handouts/submit/client_versions.py", 11),
+    (1499, "handouts/submit/turns.py", 17),
+    (1597, "handouts/submit/streams.py", 15),
+    (1672, "handouts/submit/job_events.py", 14),
+    (1751, "handouts/submit/compile_log.py", 7),
+    (1817, "handouts/submit/notices.py", 7),
+    (1840, "handouts/submit/terminals.py", 8),
+    (1961, "handouts/submit/status_line.py", 14),
+    (2044, "handouts/submit/terminal_text.py", 16),
+    (2123, "handouts/submit/screen.py", 16),
+    (2241, "handouts/submit/live.py", 11),
+    (2389, "handouts/submit/stop.py", 5),
+    (2412, "handouts/submit/persistent.py", 18),
+    (2491, "handouts/submit/c_includes.py", 8),
+    (2546, "handouts/submit/older_queue.py", 13),
+    (2605, "handouts/submit/wishes.py", 8),
+    (2646, "handouts/submit/refusals.py", 12),
+    (2694, "handouts/submit/relative_names.py", 11),
+    (2731, "handouts/submit/compiler_flags.py", 10),
+    (2803, "handouts/client/job_file_names.py", 8),
+    (2845, "handouts/submit/python_imports.py", 13),
+    (2914, "handouts/submit/source_file.py", 12),
+    (2988, "handouts/submit/gather.py", 19),
+    (3100, "handouts/submit/together.py", 12),
+    (3137, "handouts/submit/data_files.py", 16),
+    (3170, "handouts/submit/source_options.py", 13),
+    (3255, "handouts/submit/directives.py", 18),
+    (3405, "handouts/submit/submission.py", 22),
+    (3512, "handouts/submit/waiting_line.py", 20),
+    (3603, "handouts/submit/job_client.py", 25),
+    (3796, "handouts/submit/own_jobs.py", 11),
+    (3844, "handouts/submit/queue_status.py", 11),
+    (3891, "handouts/submit/web.py", 13),
+    (3970, "handouts/submit/commands.py", 20),
+    (4056, "handouts/submit/pinned.py", 14),
+    (4107, "handouts/submit/wrong.py", 6),
+    (4121, "handouts/submit/from_outside.py", 18),
+    (4193, "handouts/submit/own_version.py", 13),
+    (4222, "handouts/submit/queue_state.py", 12),
+    (4264, "handouts/submit/doctor.py", 25),
+    (4423, "handouts/submit/asking.py", 11),
+    (4463, "handouts/submit/login_code.py", 12),
+    (4519, "handouts/submit/private_files.py", 12),
+    (4573, "handouts/submit/login.py", 26),
+    (4663, "handouts/submit/words_meant.py", 10),
+    (4703, "handouts/submit/options.py", 18),
+    (4932, "handouts/submit/typed_secrets.py", 11),
+    (4951, "handouts/submit/hints.py", 15),
+    (4986, "handouts/submit/interrupting.py", 16),
+    (5084, "handouts/submit/file_names.py", 14),
+    (5114, "handouts/submit/own_files.py", 15),
+    (5188, "handouts/submit/written_beside.py", 10),
+    (5222, "handouts/submit/output_files.py", 20),
+    (5368, "handouts/submit/log_files.py", 18),
+    (5405, "handouts/submit/own_job_ahead.py", 15),
+    (5450, "handouts/submit/readings.py", 8),
+    (5604, "handouts/submit/show.py", 18),
+    (5656, "handouts/submit/watching.py", 29),
+    (5815, "handouts/submit/main.py", 60),
 )
 
 
@@ -907,8 +907,10 @@ def files_left_out(result: dict[str, Any]) -> tuple[int, int]:
     named, more = details.get("files_left_out"), details.get("more_files_left_out")
     missing = len(named) if isinstance(named, list) else 0
     missing += more if isinstance(more, int) else 0
-    files = result.get("files")
-    return missing + (len(files) if isinstance(files, list) else 0), missing
+    listed = result.get("files")
+    files = listed if isinstance(listed, list) else []
+    gone = sum(1 for file in files if isinstance(file, dict) and file.get("removed"))
+    return missing + len(files), missing + gone
 
 
 def printed_left_out(result: dict[str, Any]) -> int:
@@ -5233,8 +5235,12 @@ def save_files(
     if lost := lost_beside(details):
         warn(printable(lost))
     saved, told, size = True, [], 0
+    gone = removed(result)
+    say_not_saved(gone, "the queue removed it to make room for newer ones of yours")
     for name, name_here in names_on_disk(result):
         path = folder / name_here
+        if name in gone:
+            continue
         try:
             answer = client.file(job["id"], name)
             told.append(save(answer, path, own))
@@ -5262,6 +5268,15 @@ def names_on_disk(result: dict[str, Any]) -> list[tuple[str, str]]:
     taken = {RECORD}
     names = listed(result.get("files"), "name")
     return [(name, free_name(safe_name(name), taken)) for name in names]
+
+
+def removed(result: dict[str, Any]) -> list[str]:
+    """The names of files that the queue had, and has no longer."""
+    files = result.get("files")
+    files = files if isinstance(files, list) else []
+    return listed(
+        [file for file in files if isinstance(file, dict) and file.get("removed")], "name"
+    )
 
 
 def saved_files(job: dict[str, Any], folder: Path) -> list[dict[str, str]]:
@@ -5333,10 +5348,16 @@ def say_left_out(details: dict[str, Any]) -> None:
     for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
         names.setdefault(reason, []).append(name)
     for reason, same in names.items():
-        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
-        warn(printable(f"Not saved: {same[0]}{more}: {reason}."))
+        say_not_saved(same, reason)
     if details.get("more_files_left_out"):
         warn(printable(f"Not saved: {details['more_files_left_out']} more."))
+
+
+def say_not_saved(names: list[str], reason: str) -> None:
+    """One line for all of them."""
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        warn(printable(f"Not saved: {names[0]}{more}: {reason}."))
 
 
 # --- handouts/submit/log_files.py ---------------------------------------------------------

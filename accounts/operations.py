@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 
 from django.db import transaction
+from django.db.models.expressions import Combinable
 
 from accounts import login_codes
 from accounts.models import Executor, User
@@ -83,6 +84,10 @@ def set_enabled(executor: Executor, enabled: bool, actor: str) -> None:
 
 # Whether a user has something that must stay, so that the account is made inactive instead.
 has_belongings: Hook[Callable[[User], bool]] = Hook("the look at a user's belongings")
+
+
+# How many bytes are kept of each user, as an expression for a query of users.
+kept_bytes: Hook[Combinable] = Hook("what is kept of a user")
 
 
 @transaction.atomic

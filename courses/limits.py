@@ -13,6 +13,11 @@ def max_source_bytes() -> int:
     return settings.TELERUN_MAX_SOURCE_BYTES
 
 
+def user_quota_bytes() -> int:
+    """How many bytes of sources, logs and output files are kept of a user; 0 is no limit."""
+    return settings.TELERUN_USER_QUOTA_BYTES
+
+
 def max_queued_jobs() -> int:
     """How many jobs a user may have in the queue at once."""
     return settings.TELERUN_MAX_QUEUED_PER_USER

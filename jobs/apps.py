@@ -12,7 +12,7 @@ class JobsConfig(AppConfig):
     def ready(self) -> None:
         """Registers with the packages below what they must know of jobs, and may not import."""
         from accounts.models import User
-        from accounts.operations import has_belongings
+        from accounts.operations import has_belongings, kept_bytes
         from accounts.signals import account_changed, platform_renamed
         from foundation.admin import history_address
         from foundation.database.connections import scratch_tables
@@ -21,6 +21,7 @@ class JobsConfig(AppConfig):
         from jobs.admin.audit import address_of_history
         from jobs.audit.entries import record_account_change
         from jobs.changes import JobChanges
+        from jobs.kept.counting import OF_A_USER
         from jobs.live.pieces import TABLES
 
         account_changed.connect(record_account_change)
@@ -28,6 +29,7 @@ class JobsConfig(AppConfig):
         pre_delete.connect(retention.note_jobs, sender=User)
         post_delete.connect(retention.record_jobs, sender=User)
         has_belongings.register(retention.has_jobs)
+        kept_bytes.register(OF_A_USER)
         change_reader.register(JobChanges)
         history_address.register(address_of_history)
         scratch_tables.register(TABLES)

@@ -36,6 +36,20 @@ class SourceTooLarge(Problem):
     slug = "source-too-large"
 
 
+class QuotaExceeded(Problem):
+    """The sources of your jobs take more than the queue keeps of a user."""
+
+    status = 413  # no client sends it again by itself, as it would after 429 or 507
+    slug = "quota-exceeded"
+
+
+class FileRemoved(Problem):
+    """The queue removed this file to make room for newer ones of yours."""
+
+    status = 410
+    slug = "file-removed"
+
+
 class FlagRefused(Problem):
     """The queue does not take one of the compiler flags."""
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import Count, F, Max, Min, Q, Sum
-from django.db.models.functions import Length
+from django.db.models import BigIntegerField, Count, F, Max, Min, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce, Length
 
 from jobs.audit.file import follow, line_of
+from jobs.kept.sizes import LOGS, SOURCES
 from jobs.live import retention as live
-from jobs.models import Attempt, AuditCounter, AuditEntry, Job, OutputFile
+from jobs.models import Attempt, AuditCounter, AuditEntry, Job, Kept, OutputFile
 from jobs.retention import JOBS_DELETED
 from jobs.states import FINAL, Ending, Event, State
 
@@ -80,8 +81,34 @@ def _files_belong_to_results() -> Iterator[str]:
     for attempt in with_files.only("job_id", "number", "details").iterator():
         kept = dict(attempt.files.values_list("name", "size"))
         for listed in attempt.details["files"]:
-            if kept.get(listed["name"]) != listed["size"]:
+            if "removed" not in listed and kept.get(listed["name"]) != listed["size"]:
                 yield f"Job {attempt.job_id} lists file {listed['name']!r}, which is not kept."
+
+
+def _what_is_kept_is_counted() -> Iterator[str]:
+    """Each kind by one query: what is counted and what there is, at one moment."""
+    user = OuterRef("user")
+    kinds = {
+        "sources": (Job.objects.filter(user=user), "user", SOURCES),
+        "logs": (Attempt.objects.filter(job__user=user), "job__user", LOGS),
+        "files": (
+            OutputFile.objects.filter(attempt__job__user=user),
+            "attempt__job__user",
+            F("size"),
+        ),
+    }
+    for kind, (those, whose, size) in kinds.items():
+        found = those.order_by().values(whose).annotate(found=Sum(size)).values("found")
+        counted = Kept.objects.annotate(
+            found=Coalesce(Subquery(found), 0, output_field=BigIntegerField())
+        )
+        for kept in counted.exclude(found=F(kind)).select_related("user"):
+            yield (
+                f"{kept.found} bytes of {kind} are kept of user {kept.user}, "
+                f"but {getattr(kept, kind)} are counted."
+            )
+    for job in Job.objects.exclude(user__in=Kept.objects.values("user")).only("pk"):
+        yield f"Job {job.pk} is kept, and nothing is counted of its user."
 
 
 def _every_submission_is_accounted_for() -> Iterator[str]:
@@ -179,6 +206,7 @@ CHECKS: tuple[Callable[[], Iterator[str]], ...] = (
     _attempts_fit_the_state,
     _outcomes_agree,
     _files_belong_to_results,
+    _what_is_kept_is_counted,
     _every_submission_is_accounted_for,
     _every_end_is_recorded_once,
     _the_audit_log_has_no_gap,

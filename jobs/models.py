@@ -10,6 +10,7 @@ from accounts.models import CUDA, PLATFORM_LENGTH
 from foundation.database.statements import Parameter, Select
 from jobs.audit.models import AuditCounter, AuditEntry
 from jobs.bulk.models import BulkAction
+from jobs.kept.models import Kept
 from jobs.states import FINAL, Ending, Outcome, Phase, State
 
 __all__ = (
@@ -19,6 +20,7 @@ __all__ = (
     "BulkAction",
     "FailuresSeen",
     "Job",
+    "Kept",
     "OutputFile",
     "OutputPart",
 )

@@ -18,7 +18,7 @@ from django.utils.http import content_disposition_header
 from courses import limits
 from foundation.database import connections
 from jobs import errors
-from jobs.models import Attempt, OutputFile, OutputPart
+from jobs.models import Attempt, Job, OutputFile, OutputPart
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,13 @@ def _names(listed: Any) -> list[str]:
     files = listed if isinstance(listed, list) else []
     names = [file.get("name") for file in files if isinstance(file, dict)]
     return [name for name in names if isinstance(name, str)]
+
+
+def removed_from(job: Job) -> list[str]:
+    """Names of files that the job's result lists, and that were removed since (jobs/quota.py)."""
+    result = job.result
+    files = result.details.get("files", []) if result else []
+    return [file["name"] for file in files if "removed" in file]
 
 
 def download(file: OutputFile) -> StreamingHttpResponse:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from django.db.models import Count, Min
 
 from accounts.models import Executor
-from jobs import failures
+from jobs import failures, room
 from jobs.models import Attempt, FailuresSeen, Job
+from jobs.room import Room
 from jobs.states import State
 
 SHOWN_STATES = (State.QUEUED, State.RUNNING, State.FAILED)  # staff need not look at the others
@@ -22,10 +23,11 @@ class Overview(NamedTuple):
     nobody_serves: bool
     seen: FailuresSeen | None
     new_failures: int  # since then
+    room: Room
 
 
 def now() -> Overview:
-    """As the database is at this moment; six queries, whatever the queue's length."""
+    """As the database is at this moment; eight queries, whatever the queue's length."""
     jobs = Job.objects.filter(state__in=SHOWN_STATES).order_by()
     counts = dict(jobs.values_list("state").annotate(Count("pk")))
     running = _running_jobs()
@@ -39,6 +41,7 @@ def now() -> Overview:
         nobody_serves=not any(e.enabled and e.is_alive for e in executors),
         seen=(seen := failures.seen()),
         new_failures=failures.count_since(seen),
+        room=room.now(),
     )
 
 

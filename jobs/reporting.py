@@ -23,6 +23,7 @@ from foundation.serving import waiting
 from jobs import audit, errors, leases, outputs
 from jobs.audit import Entry
 from jobs.digests import digest_of
+from jobs.kept import counting
 from jobs.models import Attempt, Job, OutputFile, OutputPart
 from jobs.states import Ending, Event
 from jobs.transitions import end, end_without_result, locked, move
@@ -86,17 +87,20 @@ def keep_file(
     After the attempt's end only what is there already is taken again.
     Raises NotFound, LeaseLost, FilesTooLarge.
     """
-    _, attempt = _held(executor, attempt_id, lease_token)
+    job, attempt = _held(executor, attempt_id, lease_token)
     digest = hashlib.sha256(content).hexdigest()
     if not Attempt.objects.open().filter(pk=attempt.pk).exists():
         if not attempt.files.filter(name=name, digest=digest).exists():
             raise errors.LeaseLost
         return
-    attempt.files.filter(name=name).delete()
+    before = attempt.files.filter(name=name)
+    replaced = sum(before.values_list("size", flat=True))
+    before.delete()
     outputs.check_room(attempt, name, len(content))
     file = OutputFile.objects.create(attempt=attempt, name=name, size=len(content), digest=digest)
     parts = outputs.parts_of(file, content)
     OutputPart.objects.bulk_create(parts, batch_size=outputs.PARTS_AT_ONCE)
+    counting.add(job.user_id, files=len(content) - replaced)
 
 
 @transaction.atomic
@@ -109,7 +113,7 @@ def finish(executor: Executor, attempt_id: int, lease_token: str, result: Result
     job, attempt = _held(executor, attempt_id, lease_token)
     digest = result.digest()
     members = {**result.__dict__, "details": outputs.confirmed(attempt, result.details)}
-    if not end(attempt, Ending.FINISHED, result_digest=digest, **members):
+    if not end(job, attempt, Ending.FINISHED, result_digest=digest, **members):
         if not attempt.result_digest:
             raise errors.LeaseLost
         if attempt.result_digest != digest:
@@ -142,6 +146,7 @@ def release(
     if attempt.ending not in (Ending.RELEASED, Ending.CANCELLED):
         raise errors.LeaseLost
     if logs and _may_still_tell(attempt):
+        counting.add(job.user_id, logs=_growth(attempt, logs))
         update(Attempt, {"id": attempt.pk}, **reported)
         update(Job, {"id": job.pk}, version=job.version + 1)
         waiting.announce(job.pk)
@@ -154,6 +159,11 @@ def _may_still_tell(attempt: Attempt) -> bool:
     if attempt.ending != Ending.CANCELLED or attempt.details == _REPORTED:
         return False
     return timezone.now() - attempt.ended_at < LATE_LOGS
+
+
+def _growth(attempt: Attempt, logs: Mapping[str, bytes]) -> int:
+    """How many bytes more the attempt has with these logs in place of its own."""
+    return sum(len(log) - len(getattr(attempt, name)) for name, log in logs.items())
 
 
 def _held(executor: Executor, attempt_id: int, lease_token: str) -> tuple[Job, Attempt]:

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from accounts.models import User
 from jobs import audit, outputs
 from jobs.audit import Entry
+from jobs.kept import counting, sizes
 from jobs.models import Job
 from jobs.states import FINAL
 from jobs.transitions import SYSTEM
@@ -19,7 +20,7 @@ JOBS_DELETED = "jobs-deleted"
 @transaction.atomic
 def reset_submissions(actor: str) -> int:
     """Deletes every job and its attempts, and returns how many."""
-    ids = _delete(Job.objects.order_by("id"))
+    ids = _delete(Job.objects.select_for_update().order_by("id"))
     audit.record(_jobs_deleted(actor, ids, "reset-submissions"))
     return len(ids)
 
@@ -43,8 +44,11 @@ def _prune(old: QuerySet[Job], actor: str) -> int:
 
 
 def _delete(jobs: QuerySet[Job]) -> list[int]:
+    """Whoever deletes a job holds its row: so nobody else removes its files at the same time."""
     ids = list(jobs.values_list("pk", flat=True))
+    gone = sizes.by_user(Job.objects.filter(pk__in=ids))
     Job.objects.filter(pk__in=ids).only("pk").delete()
+    counting.subtract(gone)
     return ids
 
 
@@ -57,9 +61,12 @@ def _jobs_deleted(actor: str, ids: list[int], reason: str) -> Entry:
 
 
 def note_jobs(instance: User, **_signal: Any) -> None:
-    """Before: which jobs will go."""
+    """Before: which jobs will go, locked, as by all who delete them."""
     instance.deleted_jobs = list(  # type: ignore[attr-defined]
-        Job.objects.filter(user=instance).order_by("id").values_list("pk", flat=True)
+        Job.objects.select_for_update()
+        .filter(user=instance)
+        .order_by("id")
+        .values_list("pk", flat=True)
     )
 
 

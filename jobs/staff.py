@@ -32,7 +32,7 @@ def requeue(job_id: int, actor: str, *, behind: bool = False) -> Job:
         if job.cancel_requested_at is not None:
             end_without_result(job, attempt, Ending.REQUEUED, f"by {actor}", actor)
             return job
-        end(attempt, Ending.REQUEUED, reason=f"by {actor}")
+        end(job, attempt, Ending.REQUEUED, reason=f"by {actor}")
     job.attempts.filter(ending=Ending.FINISHED).update(ending=Ending.SUPERSEDED)
     move(
         job,

@@ -1,6 +1,7 @@
 """What a student does first: putting a program into the queue."""
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Turn, User
 from courses import flags, limits
+from foundation import text
 from foundation.database.statements import Parameter, Select, insert
 from foundation.problems import NotFound
 from foundation.serving import waiting
@@ -17,6 +19,8 @@ from jobs import audit, errors, placing
 from jobs.audit import Entry
 from jobs.digests import digest_of
 from jobs.files import language_of
+from jobs.kept import counting
+from jobs.kept.counting import Bytes
 from jobs.models import Job
 from jobs.states import Event, State
 from jobs.transitions import announce_again, move, queued_of
@@ -59,7 +63,15 @@ class Submission:
     def size(self) -> int:
         """Bytes of all texts, in UTF-8."""
         texts = [self.source, *self.sources.values(), *self.includes.values()]
-        return sum(len(text.encode()) for text in texts)
+        return _bytes_of(texts)
+
+    def kept_bytes(self) -> int:
+        """What its job counts among what is kept of its user (jobs/kept/sizes.py: SOURCES)."""
+        return self.size() + _bytes_of(self.args)
+
+
+def _bytes_of(texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
 
 
 @transaction.atomic
@@ -70,7 +82,8 @@ def submit(
 
     The same `key` with the same submission gives the same job again. With `replace`, the
     user's queued jobs make way. Raises IdempotencyKeyReused, SourceTooLarge, FlagRefused,
-    UnknownPlatform, PendingJob, TooManySubmissions, and NotFound for a user who was deleted.
+    UnknownPlatform, PendingJob, TooManySubmissions, QuotaExceeded, and NotFound for a user who was
+    deleted.
     """
     _check_size(submission)
     # One submission of a user at a time, so that counting what is queued means something.
@@ -88,6 +101,7 @@ def submit(
     replaced = _make_room(submitter, replace)
     job = _job_of(submitter, submission, platform, key)
     insert(job)
+    _count(submitter, submission)
     waiting.announce(job.pk, platform)
     name = submitter.username
     audit.record(
@@ -159,6 +173,17 @@ def _job_before_the_latest(count: int) -> Select[Job]:
     """The user's newest job but so many."""
     jobs = Job.objects.filter(user=_USER).order_by("-id").only("submitted_at")
     return Select(jobs[count : count + 1])
+
+
+def _count(user: User, submission: Submission) -> None:
+    """Raises QuotaExceeded where nothing that may be removed would make room."""
+    kept = counting.add(user.pk, sources=submission.kept_bytes())
+    if kept and Bytes(sources=kept.sources).excess > 0:
+        quota = text.size(limits.user_quota_bytes())
+        raise errors.QuotaExceeded(
+            f"The queue keeps {quota} of a user, and the sources of your jobs alone come to more. "
+            "Ask course staff to delete old jobs, or to raise the quota."
+        )
 
 
 def _make_room(user: User, replace: bool) -> list[Job]:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from foundation.serving import greenlets, waiting
 from foundation.serving.greenlets import in_a_thread
-from jobs import leases
+from jobs import leases, quota
 from jobs.audit.file import follow
 from jobs.live import retention
 
@@ -53,6 +53,7 @@ def _sweep(clock_jumped: bool) -> None:
             leases.renew_all()
         leases.expire()
         retention.look_after()
+        quota.look_after()
         follow()  # catches up after a disk that was full
     except DatabaseError as error:
         log.warning("The sweep could not ask the database: %s", str(error).strip())

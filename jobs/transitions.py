@@ -3,7 +3,7 @@
 The modules of those who act call these, inside a transaction that holds the job's row:
 `submitting`, `claiming`, `reporting`, `cancelling`, `staff`, `leases`. Each of their operations
 is one transaction, with its audit entry. Locks are taken in one order, so that no two operations
-wait for each other: bulk action, user, job, attempt, and the audit counter last.
+wait for each other: bulk action, user, job, attempt, the user's `Kept`, and the audit counter last.
 """
 
 import logging
@@ -19,6 +19,7 @@ from foundation.serving import waiting
 from jobs import audit, states
 from jobs.audit import Entry
 from jobs.errors import Conflict
+from jobs.kept import counting
 from jobs.live.pieces import partial_logs
 from jobs.models import Attempt, Job
 from jobs.states import Ending, Event, State
@@ -26,6 +27,7 @@ from jobs.states import Ending, Event, State
 log = logging.getLogger(__name__)
 
 SYSTEM = "system"  # the audit log's name for the queue itself
+LOGS = ("compile_log", "execute_log")
 UNCOUNTED_ATTEMPTS = 20  # of a job; from there on each one counts, whoever gave it back
 
 _LOCKED_JOB = Select(
@@ -75,8 +77,8 @@ def announce_again(queued: Sequence[Job]) -> None:
         waiting.announce(first, platform)
 
 
-def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
-    """Ends an open attempt; False if it had ended, and then `attempt` says how.
+def end(job: Job, attempt: Attempt, ending: Ending, **changes: Any) -> bool:
+    """Ends an open attempt of the job; False if it had ended, and then `attempt` says how.
 
     Without a result it keeps what was streamed of its output.
     """
@@ -86,9 +88,18 @@ def end(attempt: Attempt, ending: Ending, **changes: Any) -> bool:
     ended = update(Attempt, is_open, ended_at=timezone.now(), ending=ending, **changes)
     if not ended:
         attempt.refresh_from_db(fields=("ended_at", "ending", "result_digest"))
-    elif ending != Ending.FINISHED:  # files that no result lists
+        return False
+    files = 0 if ending == Ending.FINISHED else _delete_files(attempt)  # which no result lists
+    counting.add(job.user_id, logs=sum(len(changes.get(log, b"")) for log in LOGS), files=-files)
+    return True
+
+
+def _delete_files(attempt: Attempt) -> int:
+    """Deletes its output files; how many bytes they had."""
+    sizes = [*attempt.files.values_list("size", flat=True)]
+    if sizes:
         attempt.files.all().delete()
-    return bool(ended)
+    return sum(sizes)
 
 
 def _streamed(attempt: Attempt) -> dict[str, bytes]:
@@ -123,7 +134,7 @@ def end_without_result(
         event, ending = Event.CANCELLED, Ending.CANCELLED
     elif left > 0:
         event, changes = Event.REQUEUED, {"started_at": None, "attempts_left": left}
-    if not end(attempt, ending, reason=reason[:500], **logs):
+    if not end(job, attempt, ending, reason=reason[:500], **logs):
         return False
     move(job, event, phase="", **changes)
     audit.record(Entry(actor, event, job.pk, {"attempt": attempt.number, "reason": reason}))

@@ -1,6 +1,8 @@
 """Figures in units that are read at a glance."""
 
-_MIB = 1024 * 1024
+from foundation import text
+
+size = text.size
 _UNITS = ((1, "s"), (60, "min"), (3600, "h"))
 
 
@@ -15,15 +17,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def size(count: int) -> str:
-    """ "812 bytes", "14.2 KiB", "2.75 MiB"."""
-    for unit, name in ((1024 * _MIB, "GiB"), (_MIB, "MiB"), (1024, "KiB")):
-        if count >= unit:
-            number = count / unit
-            return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
-    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def start(from_seconds: int, to_seconds: int) -> str:

@@ -62,6 +62,7 @@ class ShownFile(NamedTuple):
 
     name: str
     size: str
+    removed: bool  # it is there no longer
 
 
 class ShownJob(NamedTuple):
@@ -140,10 +141,14 @@ def one(job: Job) -> ShownJob:
         limits.of_a_job()["execute_seconds"],
         words.why(document) if job.is_over else "",
         words.facts(document),
-        [ShownFile(file["name"], figures.size(file["size"])) for file in result["files"]],
+        [_file(file) for file in result["files"]],
         words.left_out(document),
         [_attempt(attempt) for attempt in attempts],
     )
+
+
+def _file(file: answers.ListedFileAnswer) -> ShownFile:
+    return ShownFile(file["name"], figures.size(file["size"]), "removed" in file)
 
 
 def _attempt(attempt: answers.AttemptAnswer) -> ShownAttempt:

@@ -61,6 +61,7 @@ TELERUN_PUBLIC_CERTIFICATE = (
     else None
 )
 TELERUN_PROXIES = set(os.environ.get("TELERUN_PROXIES", "").replace(",", " ").split())
+TELERUN_USER_QUOTA_BYTES = _integer("TELERUN_USER_QUOTA_BYTES", 2 * 1024**3, minimum=0)
 TELERUN_MAX_SOURCE_BYTES = 1024 * 1024  # of all of a job's files: 413 source-too-large
 # The compiler's flags of every job in a language, before its own; one word each.
 TELERUN_FLAGS = {

@@ -190,7 +190,7 @@ def expanded(pattern: str, examples: dict[str, str]) -> list[tuple[str, str]]:
 
 
 TRANSITIONS = ("transitions", "submitting", "claiming", "reporting", "cancelling", "staff",
-               "leases", "retention")  # fmt: skip
+               "leases", "retention", "quota")  # fmt: skip
 
 
 def test_the_transition_modules_are_the_only_writers_of_states() -> None:

@@ -15,6 +15,7 @@ from accounts.admin.bearers import BearerAdmin, one_by_one
 from accounts.models import User
 from accounts.public_address import public_address, public_url
 from foundation.asking import Question
+from foundation.text import size
 
 
 @admin.register(User)
@@ -23,9 +24,17 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
 
     auth_key = "username"
     actions = (*BearerAdmin.actions, "make_login_code")
-    list_display = ("username", "first_name", "last_name", "is_active", "has_token", "last_login")
+    list_display = (
+        "username",
+        "first_name",
+        "last_name",
+        "is_active",
+        "has_token",
+        "kept",
+        "last_login",
+    )
     list_filter = ("is_staff", "is_active")
-    readonly_fields = ("token_issued_at", "last_login", "date_joined")
+    readonly_fields = ("token_issued_at", "last_login", "date_joined", "kept")
     filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("username", "password", "token_issued_at")}),
@@ -38,7 +47,16 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
             },
         ),
         ("Dates", {"fields": ("last_login", "date_joined")}),
+        ("Jobs", {"fields": ("kept",)}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).annotate(kept_bytes=operations.kept_bytes.get())
+
+    @admin.display(description="kept", ordering="kept_bytes")
+    def kept(self, user: User) -> str:
+        """What the queue keeps of their jobs: sources, logs and output files."""
+        return size(user.kept_bytes)  # type: ignore[attr-defined]
 
     def question(self, request: HttpRequest, action: str, rows: QuerySet[User]) -> Question | None:
         if action == "make_login_code" and (lost := login_codes.unused(rows)):

@@ -48,6 +48,15 @@ def _name() -> str:
     return str(connection.settings_dict["NAME"])
 
 
+def size() -> int:
+    """Bytes that the database takes on its disk. Raises DatabaseError."""
+    if _is_sqlite():
+        return sqlite.size(_name())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return cursor.fetchone()[0]
+
+
 def begin_server() -> None:
     """Before a server forks its processes."""
     if _is_sqlite():

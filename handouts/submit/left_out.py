@@ -32,8 +32,10 @@ def files_left_out(result: dict[str, Any]) -> tuple[int, int]:
     named, more = details.get("files_left_out"), details.get("more_files_left_out")
     missing = len(named) if isinstance(named, list) else 0
     missing += more if isinstance(more, int) else 0
-    files = result.get("files")
-    return missing + (len(files) if isinstance(files, list) else 0), missing
+    listed = result.get("files")
+    files = listed if isinstance(listed, list) else []
+    gone = sum(1 for file in files if isinstance(file, dict) and file.get("removed"))
+    return missing + len(files), missing + gone
 
 
 def printed_left_out(result: dict[str, Any]) -> int:

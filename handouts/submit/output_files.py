@@ -33,8 +33,12 @@ def save_files(
     if lost := lost_beside(details):
         warn(printable(lost))
     saved, told, size = True, [], 0
+    gone = removed(result)
+    say_not_saved(gone, "the queue removed it to make room for newer ones of yours")
     for name, name_here in names_on_disk(result):
         path = folder / name_here
+        if name in gone:
+            continue
         try:
             answer = client.file(job["id"], name)
             told.append(save(answer, path, own))
@@ -62,6 +66,15 @@ def names_on_disk(result: dict[str, Any]) -> list[tuple[str, str]]:
     taken = {RECORD}
     names = listed(result.get("files"), "name")
     return [(name, free_name(safe_name(name), taken)) for name in names]
+
+
+def removed(result: dict[str, Any]) -> list[str]:
+    """The names of files that the queue had, and has no longer."""
+    files = result.get("files")
+    files = files if isinstance(files, list) else []
+    return listed(
+        [file for file in files if isinstance(file, dict) and file.get("removed")], "name"
+    )
 
 
 def saved_files(job: dict[str, Any], folder: Path) -> list[dict[str, str]]:
@@ -133,7 +146,13 @@ def say_left_out(details: dict[str, Any]) -> None:
     for name, reason in zip(listed(left_out, "name"), listed(left_out, "reason")):
         names.setdefault(reason, []).append(name)
     for reason, same in names.items():
-        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
-        warn(printable(f"Not saved: {same[0]}{more}: {reason}."))
+        say_not_saved(same, reason)
     if details.get("more_files_left_out"):
         warn(printable(f"Not saved: {details['more_files_left_out']} more."))
+
+
+def say_not_saved(names: list[str], reason: str) -> None:
+    """One line for all of them."""
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        warn(printable(f"Not saved: {names[0]}{more}: {reason}."))

@@ -19,7 +19,7 @@ from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json,
 from foundation.asking import FEW, Question
 from foundation.problems import Problem
 from foundation.text import printable
-from jobs import cancelling, outputs, staff
+from jobs import cancelling, outputs, quota, staff
 from jobs.admin.questions import about_jobs
 from jobs.bulk import working
 from jobs.bulk.models import Kind
@@ -71,15 +71,19 @@ class AttemptInline(ReadOnlyMixin, admin.StackedInline):
 
     @admin.display(description="output files")
     def output_files(self, attempt: Attempt) -> SafeString | str:
-        links = [
-            (_file_url(attempt, file["name"]), file["name"], filesizeformat(file["size"]))
-            for file in attempt.details.get("files", [])
-        ]
-        return format_html_join(", ", '<a href="{}">{}</a> ({})', links) or "-"
+        files = (_shown_file(attempt, file) for file in attempt.details.get("files", []))
+        return format_html_join(", ", "{}", ((file,) for file in files)) or "-"
 
     @admin.display(description="details")
     def more(self, attempt: Attempt) -> SafeString | str:
         return as_json({k: v for k, v in attempt.details.items() if k != "files"})
+
+
+def _shown_file(attempt: Attempt, file: dict[str, Any]) -> SafeString:
+    name, size = file["name"], filesizeformat(file["size"])
+    if "removed" in file:
+        return format_html("{} ({}, {})", name, size, quota.why())
+    return format_html('<a href="{}">{}</a> ({})', _file_url(attempt, name), name, size)
 
 
 def _job_url(number: int) -> str:

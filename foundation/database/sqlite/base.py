@@ -75,6 +75,12 @@ def wait_until_durable() -> None:
         _server.sync.wait()
 
 
+def size(database: str) -> int:
+    """Bytes that the database and its log take on the disk."""
+    paths = (Path(database), Path(f"{database}-wal"))
+    return sum(path.stat().st_size for path in paths if path.exists())
+
+
 def make_durable(database: str) -> None:
     """The same in any program."""
     if _server is not None:

@@ -88,6 +88,12 @@ class FileAnswer(TypedDict):
     size: int
 
 
+class ListedFileAnswer(FileAnswer, total=False):
+    """A file that a result lists."""
+
+    removed: Annotated[Literal["quota"], "Why it is there no longer, if it is not."]
+
+
 class ResultAnswer(TypedDict):
     """What the attempt that finished a job reported."""
 
@@ -97,7 +103,7 @@ class ResultAnswer(TypedDict):
     signal: int | None
     compile_seconds: float | None
     execute_seconds: float | None
-    files: list[FileAnswer]
+    files: list[ListedFileAnswer]
     details: dict[str, Any]
 
 
@@ -155,7 +161,7 @@ class ResultWithoutLogs(TypedDict):
     signal: int | None
     compile_seconds: float | None
     execute_seconds: float | None
-    files: list[FileAnswer]
+    files: list[ListedFileAnswer]
     details: dict[str, Any]
 
 

@@ -21,7 +21,7 @@ from foundation.api.description import (
 )
 from foundation.api.inputs import validated
 from foundation.serving import waiting
-from jobs import claiming, leases, reporting
+from jobs import claiming, leases, quota, reporting
 from jobs.api.v1 import answers
 from jobs.api.v1.inputs import HeartbeatIn, ReleaseIn, ResultIn
 from jobs.api.v1.requests import idempotency_key, seconds_to_wait, with_wait_applied
@@ -134,6 +134,7 @@ class AttemptResult(ExecutorView):
         data = validated(ResultIn, request)
         lease_token = data.pop("lease_token")
         job = reporting.finish(request.user, attempt_id, lease_token, reporting.Result(**data))
+        quota.settle()
         return Response(answers.reported(job))
 
 
@@ -153,4 +154,5 @@ class AttemptRelease(ExecutorView):
         lease_token, reason = data.pop("lease_token"), data.pop("reason")
         counts = data.pop("counts")
         job = reporting.release(request.user, attempt_id, lease_token, reason, data, counts=counts)
+        quota.settle()
         return Response(answers.reported(job))

@@ -18,7 +18,7 @@ from foundation.api.description import (
 from foundation.parsers import read_bytes, reserved_for_file
 from foundation.problems import NotFound
 from foundation.serving.greenlets import in_a_thread
-from jobs import outputs, reporting
+from jobs import errors, outputs, quota, reporting
 from jobs.api.v1.answers import FileAnswer
 from jobs.api.v1.users import own_job
 from jobs.models import Job, OutputFile
@@ -45,6 +45,7 @@ class AttemptFile(ExecutorView):
         with reserved_for_file(request):  # until it is kept
             content = read_bytes(request, limits.of_a_job()["output_file_bytes"])
             in_a_thread(reporting.keep_file, request.user, attempt_id, lease_token, name, content)
+        quota.settle()
         document: FileAnswer = {"name": name, "size": len(content)}
         return Response(document)
 
@@ -57,15 +58,18 @@ class JobFile(UserView):
         summary="An output file that the job's result lists.",
         responses={(200, BYTES_TYPE): answer("Its bytes.", BYTES)},
         problems=(404,),
+        own_problems={410: "`file-removed`"},
     )
     def get(self, request: Request, job_id: int, name: str) -> StreamingHttpResponse:
         return outputs.download(listed_file(own_job(request, job_id), name))
 
 
 def listed_file(job: Job, name: str) -> OutputFile:
-    """The output file of that name that the job's result lists. Raises NotFound."""
+    """The output file of that name that the job's result lists. Raises NotFound, FileRemoved."""
     listed = OutputFile.objects.filter(attempt__job=job, attempt__ending=Ending.FINISHED)
     file = listed.filter(name=name).first() if outputs.is_name(name) else None
     if file is None:
+        if name in outputs.removed_from(job):
+            raise errors.FileRemoved(f"{name} was {quota.why()}.")
         raise NotFound(f"Job {job.pk} has no such output file.")
     return file

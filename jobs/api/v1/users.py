@@ -23,7 +23,7 @@ from foundation.client_script import VERSION_HEADER, client_script
 from foundation.database.statements import Parameter, Select
 from foundation.problems import NotFound
 from foundation.serving import waiting
-from jobs import cancelling, outlook, placing, submitting
+from jobs import cancelling, outlook, placing, quota, submitting
 from jobs.api.v1 import answers
 from jobs.api.v1.inputs import SubmissionIn
 from jobs.api.v1.requests import (
@@ -90,6 +90,7 @@ class Jobs(UserView):
         problems=WITH_BODY,
         own_problems={
             409: "`pending-job`: `job` is its id",
+            413: "`body-too-large`, `source-too-large`, `quota-exceeded`",
             422: "`idempotency-key-reused`, `flag-refused`, `unknown-platform`",
         },
     )
@@ -101,6 +102,7 @@ class Jobs(UserView):
             idempotency_key(request),
             replace=is_set(request, "override_pending"),
         )
+        quota.settle()
         headers = {"Location": reverse("job", args=[job.pk])}
         headers[VERSION_HEADER] = client_script().version
         return _response(_Look(job), status.HTTP_201_CREATED, **headers)
