@@ -31,7 +31,7 @@ QUOTA = "quota"  # why: what a result's list of files says
 _MORE = 32  # a share of the quota
 # In one transaction: for as long nobody else writes to SQLite.
 _MOST_BYTES = 16 << 20
-_MOST_ROWS = 200
+_MOST_ROWS = 500
 _MOST_STEPS = 20  # of one user, in one sweep
 _LEAST_LOGS = 1024  # what is shorter is not worth a note about it
 
