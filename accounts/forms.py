@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from accounts import failures, roster
 from accounts.models import Executor, User
 from accounts.roster import Line, Roster
+from accounts.roster_file import NotText, decoded
 
 NEW, THERE, REFUSED = "new", "there", "refused"
 MEANINGS = {
@@ -71,10 +72,19 @@ class NamesForm(forms.Form):
         help_text="One name a line, or a table as a spreadsheet or the course's system gives it. "
         "Nobody is added before you have seen what was understood.",
     )
+    file = forms.FileField(
+        label="Or a file", required=False, help_text="CSV or text; it takes the place of the names."
+    )
     column = forms.ChoiceField(label="Column of the names", required=False)
 
-    def __init__(self, model: type[User | Executor], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, model: type[User | Executor], data: Any = None, files: Any = None, **kwargs: Any
+    ) -> None:
+        self._wrong_file = ""
+        if files and "file" in files:
+            data = data.copy()
+            data["names"] = self._text_of(files["file"].read())
+        super().__init__(data, files, **kwargs)
         self._model = model
         self._name = model._meta.get_field("username" if model is User else "name")
         filled = {
@@ -86,6 +96,18 @@ class NamesForm(forms.Form):
         self.people: list[Person] = []
         if not self.is_bound:
             self.fields["names"].widget.attrs["autofocus"] = True
+
+    def _text_of(self, content: bytes) -> str:
+        try:
+            return decoded(content)
+        except NotText as error:
+            self._wrong_file = str(error)
+            return ""
+
+    def clean_file(self) -> None:
+        if self._wrong_file:
+            self.errors.pop("names", None)  # which are empty for that reason
+            raise ValidationError(self._wrong_file)
 
     def clean_names(self) -> str:
         text = self.cleaned_data["names"]

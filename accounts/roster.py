@@ -8,6 +8,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from accounts.roster_words import (
+    ALSO_ROLES,
+    EMAIL,
+    FIRST,
+    FULL,
+    GROUPS,
+    HEADINGS,
+    LAST,
+    LOGINS,
+    NAME,
+    PERSON,
+)
 from foundation.text import printable
 
 MOST_LINES = 5_000
@@ -15,37 +27,6 @@ SAMPLE = 200  # lines that say which column holds the names
 DELIMITERS = "\t;,|"
 FEW_LINES = 10  # among these is the line of headings
 CONTINUED = 5  # lines that a field in quotes goes on for
-NAME, EMAIL, FIRST, LAST, FULL = "name", "email", "first_name", "last_name", "full_name"
-# What columns are called, without case, accents and punctuation; in the order of preference.
-_LOGINS = (
-    "username", "login", "loginid", "sisloginid", "netid", "uniqname", "userid", "uid", "user",
-    "account", "kerberos", "executor", "hostname", "host", "loginname", "userlogin", "sislogin",
-    "samaccountname", "userprincipalname", "benutzername", "anmeldename", "benutzerkennung",
-    "kennung", "nutzername", "nomdutilisateur", "identifiant", "nombredeusuario", "usuario",
-    "nomeutente", "nomedeusuario", "nomedeutilizador", "gebruikersnaam", "anvandarnamn",
-    "brukernavn", "brugernavn", "kayttajatunnus", "uzivatelskejmeno", "nazwauzytkownika",
-)  # fmt: skip
-_ALSO_ROLES = {"user", "account", "host", "usuario"}  # what may stand in any line, too
-_PERSON = {
-    EMAIL: (
-        "email", "emailaddress", "mail", "universityemail", "emailadresse", "mailadresse",
-        "courriel", "adressedecourriel", "adressemail", "correo", "correoelectronico",
-        "direcciondecorreo", "indirizzoemail", "enderecodeemail", "emailadres", "epost",
-    ),
-    FIRST: (
-        "firstname", "firstnames", "givenname", "givennames", "first", "forename", "vorname",
-        "prenom", "nombre", "nome", "voornaam", "fornamn", "fornavn", "etunimi",
-    ),
-    LAST: (
-        "lastname", "familyname", "surname", "last", "nachname", "familienname", "nom", "apellido",
-        "apellidos", "cognome", "sobrenome", "achternaam", "efternamn", "etternavn", "efternavn",
-        "sukunimi",
-    ),
-    FULL: ("name", "fullname", "displayname", "student", "studentname"),
-}  # fmt: skip
-_GROUPS = ("section", "sections", "group", "groups", "role", "roles", "gruppe", "groupe", "grupo")
-_OTHERS = (*_GROUPS, "id", "idnumber", "sid", "studentid", "sisuserid", "sisid")
-_HEADINGS = {*_LOGINS, *_OTHERS, *(word for words in _PERSON.values() for word in words)}
 
 
 class TooLong(ValueError):
@@ -80,21 +61,23 @@ class Roster(NamedTuple):
     def name_column(self, is_name: Callable[[str], bool]) -> int:
         """Which column seems to hold the names: by its heading, or by what is in it."""
         words = [_word(heading) for heading in self.headings]
-        for login in _LOGINS:
+        for login in LOGINS:
             if login in words:
                 return words.index(login)
         return max(range(self.width), key=lambda place: self._likely(place, is_name))
 
     def _likely(self, place: int, is_name: Callable[[str], bool]) -> tuple[float, ...]:
-        """How much a column looks like one of names: not headed as something else, valid, each
-        once, not numbers; the first."""
+        """How much a column looks like one of names: not headed as something else, in most rows,
+        valid, each once, not numbers; the first."""
         word = _word(_cell(self.headings, place))
-        is_other = word in _GROUPS or any(word in _PERSON[part] for part in (FIRST, LAST, FULL))
-        values = [_cell(row, place) for _, row in self.rows[:SAMPLE]]
+        is_other = word in GROUPS or any(word in PERSON[part] for part in (FIRST, LAST, FULL))
+        rows = self.rows[:SAMPLE]
+        values = list(filter(None, (_cell(row, place) for _, row in rows)))
+        is_filled = 2 * len(values) >= len(rows)
         valid = sum(map(is_name, values)) / max(len(values), 1)
         distinct = len(set(values)) / max(len(values), 1)
-        looks_like_one = not any("@" in value or value.isdigit() for value in values)
-        return not is_other, word not in _GROUPS, valid, distinct, looks_like_one, -place
+        is_word = not any("@" in value or not _LETTER.search(value) for value in values)
+        return not is_other, word not in GROUPS, is_filled, valid, distinct, is_word, -place
 
     def meanings(self, name_column: int) -> list[str]:
         """What each column is taken for; "" for one that is not used."""
@@ -104,7 +87,7 @@ class Roster(NamedTuple):
 
     def _meaning(self, place: int) -> str:
         word = _word(_cell(self.headings, place))
-        for meaning, words in _PERSON.items():
+        for meaning, words in PERSON.items():
             if word in words:
                 return meaning
         values = [_cell(row, place) for _, row in self.rows]
@@ -129,7 +112,9 @@ class Roster(NamedTuple):
         name = cells.pop(NAME)
         if self.headings:
             name = name.removeprefix("#")  # as Brightspace marks what is no number
-        return Line(number, name, _person(cells), "" if name else "It has no name.")
+        person = _person(cells)
+        why = _why_nobody(name, person)
+        return Line(number, name or ", ".join(filter(None, row)), person, why)
 
 
 def read(text: str) -> Roster:
@@ -162,6 +147,7 @@ def _lines(text: str) -> list[str]:
 
 _OPENS = re.compile(r'(?:^|[\t;,|])\s*"')
 _CLOSES = re.compile(r'[^"]*"\s*(?:[\t;,|]|$)')
+_LETTER = re.compile(r"[^\W\d_]")
 _UNSEEN = re.compile(r"[\u00ad\u200b-\u200d\u2060\ufeff]")
 
 
@@ -196,7 +182,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def _names_logins(row: list[str], others: list[list[str]]) -> bool:
-    return bool(_known(row, others) & ({*_LOGINS} - _ALSO_ROLES))
+    return bool(_known(row, others) & ({*LOGINS} - ALSO_ROLES))
 
 
 def _are_headings(row: list[str], others: list[list[str]]) -> bool:
@@ -214,7 +200,7 @@ def _known(row: list[str], others: list[list[str]]) -> set[str]:
     return {
         word
         for place, word in words.items()
-        if word in _HEADINGS and not any(_word(_cell(other, place)) == word for other in others)
+        if word in HEADINGS and not any(_word(_cell(other, place)) == word for other in others)
     }
 
 
@@ -226,11 +212,23 @@ def _heads_addresses(row: list[str], others: list[list[str]], place: int) -> boo
 
 
 def _word(heading: str) -> str:
+    heading = re.sub(r"(?<=\w)\s*\(.*?\)", "", heading)  # "Name (as in the passport)"
     return re.sub(r"[\W_]", "", unicodedata.normalize("NFKD", heading)).lower()
 
 
 def _cell(row: list[str], place: int) -> str:
     return row[place] if place < len(row) else ""
+
+
+def _why_nobody(name: str, person: dict[str, str]) -> str:
+    """Why a row is no person; "" if it is one. Systems add rows of their own: the points that can
+    be had, and somebody as whom teachers look at the course."""
+    if not name:
+        return "It has no name."
+    is_test = (person.get(FIRST), person.get(LAST)) == ("Test", "Student")  # Canvas's
+    if is_test or name.lower().endswith("_previewuser"):  # Blackboard's
+        return "It is the test student of the course's system."
+    return ""
 
 
 def _person(cells: dict[str, str]) -> dict[str, str]:

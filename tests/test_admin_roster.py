@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from django.test import Client
 
@@ -60,6 +61,44 @@ ROSTERS = {
     "a field of two lines": (
         '"Name","login","Note"\r\n"Doe, John",jdoe9,"late\r\nill"\r\n"Roe, Karl",kroe1,"5"" d"\r\n'
         '"Moe, Lea",lmoe2,"a\r\nb\r\n\r\nc"\r\n"Poe, Mia",mpoe3,\r\n'
+    ),
+    "Canvas's grades": (
+        "Student,ID,SIS User ID,SIS Login ID,Section,Lab 1 (1234),Final Score\n"
+        ",,,,,Manual Posting,(read only)\n    Points Possible,,,,,10.00,(read only)\n"
+        '"Doe, John",23001,A01,jdoe9,"CS 1 and CS 2",9,90\n"Roe, Karl",23002,A02,kroe1,CS 1,,\n'
+        '"Moe, Lea",23003,A03,lmoe2,CS 1,9,9\n"Poe, Mia",23004,A04,mpoe3,CS 1,9,9\n'
+        '"Student, Test",23099,,8bf6e1e3b1c04d5f8bf6e1e3b1c04d5f8bf6e1e3,CS 1,,\n'
+    ),
+    "Canvas's grades without logins": (
+        "Student,ID,SIS User ID,Section,Lab 1 (1234)\n    Points Possible,,,,10.00\n"
+        '"Doe, John",23001,jdoe9,1,9\n"Roe, Karl",23002,kroe1,1,\n"Moe, Lea",23003,lmoe2,1,9\n'
+        '"Poe, Mia",23004,mpoe3,1,9\n"Student, Test",23099,,1,\n'
+    ),
+    "Blackboard's grades": (
+        '"Last Name"\t"First Name"\t"Username"\t"Student ID"\t"Lab 1 [Total Pts: 10] |12345"\n'
+        '"Doe"\t"John"\t"jdoe9"\t"2001"\t"9"\n"Roe"\t"Karl"\t"kroe1"\t"2002"\t""\n'
+        '"Moe"\t"Lea"\t"lmoe2"\t"2003"\t""\n"Poe"\t"Mia"\t"mpoe3"\t"2004"\t""\n'
+        '"ta_PreviewUser"\t"PreviewUser"\t"ta_previewuser"\t""\t""\n'
+    ),
+    "GitHub Classroom's": (
+        '"identifier","github_username","github_id","name"\n"jdoe9","johnny","12","John Doe"\n'
+        '"kroe1","","",""\n"lmoe2","lea","13","Lea Moe"\n"mpoe3","","",""\n'
+    ),
+    "a registrar's, with a title, a total and empty columns": (
+        '"Class Roster","","","",""\n"Term: Fall 2026","","","",""\n""\n'
+        '"#","Last","First","NetID","Level","",""\n"1","Doe","John A.","jdoe9","UG","",""\n'
+        '"2","Smith","John","kroe1","UG"\n"3","Smith","John","lmoe2","GR",""\n'
+        '"4","Poe","Mia","mpoe3","GR","",""\n"Total: 4 students","","","",""\n'
+    ),
+    "headings of two lines, and explained": (
+        '"Name (as in\nthe passport)","Login\nname",Section\n"Doe, John",jdoe9,1\n'
+        '"Roe, Karl",kroe1,1\n'
+        '"Moe, Lea",lmoe2,1\n"Poe, Mia",mpoe3,1\n'
+    ),
+    "French, as Moodle has it": (
+        '"Prénom","Nom de famille","Nom d\u2019utilisateur","Adresse de courriel"\n'
+        '"Zoé","L\'Écuyer","jdoe9","z@x.fr"\n"Noël","D\u2019Amico","kroe1","n@x.fr"\n'
+        '"Léa","Moe","lmoe2","l@x.fr"\n"Mia","Poe","mpoe3","m@x.fr"\n'
     ),
     "what Brightspace marks": (
         "OrgDefinedId,Username,Email\n#1,#jdoe9,j@x.edu\n#2,#kroe1,k@x.edu\n#3,#lmoe2,l@x.edu\n"
@@ -248,3 +287,62 @@ def test_odd_rosters(ta: Client, text: str) -> None:
 def test_a_roster_that_is_too_long(ta: Client) -> None:
     answer = ta.post(f"{USERS}add/", {"names": "x\n" * (roster.MOST_LINES + 1)})
     assert "At most 5,000 lines at once." in answer.content.decode()
+
+
+# --- The same as a file -------------------------------------------------------------------
+
+TABLE = "login;name\njmü;Jörg Müller\nkroe1;Karl Roe\n"
+FILES = {
+    "UTF-8": TABLE.encode(),
+    "UTF-8 with its mark": TABLE.encode("utf-8-sig"),
+    "UTF-16, as Excel's Unicode text": TABLE.encode("utf-16"),
+    "UTF-16, big end first": b"\xfe\xff" + TABLE.encode("utf-16-be"),
+    "UTF-16 without a mark": TABLE.encode("utf-16-le"),
+    "Windows-1252": TABLE.encode("cp1252"),
+}
+
+
+def upload(ta: Client, content: bytes, **more: Any) -> Any:
+    file = SimpleUploadedFile("roster.csv", content, "text/csv")
+    return ta.post(f"{USERS}add/", {"names": "", "file": file, **more})
+
+
+@pytest.mark.parametrize("how", FILES)
+def test_a_file_is_read_in_its_letters(ta: Client, how: str) -> None:
+    answer = upload(ta, FILES[how])
+    assert names_of(answer) == ["jmü", "kroe1"]
+    made = add_seen(ta, USERS, answer.context["form"]["names"].value(), answer)
+    assert [str(bearer) for bearer, _ in made.context["files"]] == ["jmü", "kroe1"]
+    assert User.objects.get(username="jmü").last_name == "Müller"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"PK\x03\x04" + bytes(99), "That is a spreadsheet. Save it as CSV"),
+        (b"\x7fELF" + bytes(9) + b"abc" * 99, "That file is no text."),
+        (b"", "The submitted file is empty."),
+        (b"\n\n", "This field is required."),
+    ],
+)
+def test_a_file_that_is_none_of_names(ta: Client, content: bytes, why: str) -> None:
+    answer = upload(ta, content)
+    assert answer.status_code == 200
+    assert why in answer.content.decode()
+    assert User.objects.count() == 1
+
+
+def test_a_thousand_students(ta: Client) -> None:
+    text = "netid,name,email\n" + "".join(
+        f'stud{n},"Last{n}, First",stud{n}@x.edu\n' for n in range(1000)
+    )
+    answer = upload(ta, text.encode())
+    assert len(answer.context["form"].those("new")) == 1000
+    assert answer.context["question"].count == 1000
+
+
+def test_rows_that_a_system_adds_are_refused_by_what_is_in_them(ta: Client) -> None:
+    answer = ta.post(f"{USERS}add/", {"names": ROSTERS["Canvas's grades"]})
+    refused = {person.line: (person.name, person.why) for person in answer.context["refused"]}
+    assert refused[3] == ("Points Possible, 10.00, (read only)", "It has no name.")
+    assert refused[8][1] == "It is the test student of the course's system."

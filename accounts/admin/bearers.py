@@ -68,7 +68,7 @@ class BearerAdmin(TelerunModelAdmin):
         answers with the tokens."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = NamesForm(self.model, request.POST or None)
+        form = NamesForm(self.model, request.POST or None, request.FILES)
         question = None
         if form.is_valid():
             question = self._about_adding(form)
