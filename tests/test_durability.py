@@ -8,6 +8,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from foundation.database import connections
+from foundation.database.durability import LOG_BYTES, SharedSync
 from foundation.database.postgresql.base import _kept
 from foundation.database.sqlite import base
 
@@ -61,3 +62,20 @@ def test_a_checkpoint_that_fails_is_a_database_error(
     for name in ("db.sqlite3", "away/db.sqlite3"):
         with pytest.raises(DatabaseError):
             base.checkpoint_if_due(str(tmp_path / name))
+
+
+def test_a_large_log_is_not_left_to_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output files: fewer commits than are waited for may be gigabytes."""
+    sync = SharedSync(tmp_path / "db", lambda act: act())
+    assert sync.checkpoint_is_due(), "the first"
+    log = tmp_path / "db-wal"
+    assert not sync.checkpoint_is_due(), "there is no log"
+    log.write_bytes(b"x")
+    os.truncate(log, LOG_BYTES + 1)
+    assert not sync.checkpoint_is_due(), "nothing was committed since"
+    sync.commit_begins()
+    assert sync.checkpoint_is_due()
+    assert not sync.checkpoint_is_due()
+    sync.commit_begins()
+    os.truncate(log, LOG_BYTES)
+    assert not sync.checkpoint_is_due()

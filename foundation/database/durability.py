@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _TRIES_FOR_A_COMMIT = 50  # one in a millisecond: it takes less to write a commit to the log
 _CHECKPOINT_COMMITS = 500
 _CHECKPOINT_SECONDS = 30.0
+LOG_BYTES = 64 << 20  # a log that is larger is not left to grow, and shrinks again
 _NUMBER = struct.Struct("=Q")
 
 
@@ -124,14 +125,22 @@ class SharedSync:
         return self._written.get()
 
     def checkpoint_is_due(self) -> bool:
-        """Whether many commits, or long ago, are in the log alone. True to one who asks."""
+        """Whether many commits, large ones, or those of long ago are in the log alone. True to one
+        who asks."""
         commits = self._begun.get() - self._checkpointed.get()
         since = time.monotonic() - self._checkpoint_at
-        if commits < _CHECKPOINT_COMMITS and since < _CHECKPOINT_SECONDS:
+        is_soon = commits < _CHECKPOINT_COMMITS and since < _CHECKPOINT_SECONDS
+        if is_soon and not (commits and self._log_bytes() > LOG_BYTES):
             return False
         self._checkpointed.set(self._begun.get())
         self._checkpoint_at = time.monotonic()
         return True
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:  # there is none before the first commit
+            return 0
 
     def _descriptor(self) -> int:
         """Of the log as it is now: a command that was alone may have made it anew."""

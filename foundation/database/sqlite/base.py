@@ -21,7 +21,7 @@ from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
 from foundation.bell import Bell, Listener
-from foundation.database.durability import SharedSync
+from foundation.database.durability import LOG_BYTES, SharedSync
 from foundation.database.sqlite.thread_files import TurnFile
 from foundation.serving import greenlets
 
@@ -150,6 +150,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             seconds = 0 if self._on_hub else conn_params.get("timeout", 5)
             new = super().get_new_connection({**conn_params, "timeout": seconds})
         new.execute("PRAGMA wal_autocheckpoint = 0")
+        new.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")  # after a checkpoint
         if self._on_hub:
             new.execute("PRAGMA synchronous = NORMAL")  # see durability
         return new
