@@ -10,7 +10,8 @@ from accounts.models import User
 from jobs import audit, outputs
 from jobs.audit import Entry
 from jobs.kept import counting, sizes
-from jobs.models import Job
+from jobs.kept.counting import Bytes
+from jobs.models import Job, Kept
 from jobs.states import FINAL
 from jobs.transitions import SYSTEM
 
@@ -41,6 +42,24 @@ def _prune(old: QuerySet[Job], actor: str) -> int:
     if ids := _delete(Job.objects.filter(pk__in=few).order_by("id")):
         audit.record(_jobs_deleted(actor, ids, "prune"))
     return len(ids)
+
+
+def recount() -> int:
+    """Counts anew what is kept of each user, and returns of how many the count was wrong."""
+    users = User.objects.order_by("pk").values_list("pk", flat=True)
+    return sum(map(_recount, list(users)))
+
+
+@transaction.atomic
+def _recount(user_id: int) -> bool:
+    """Whoever changes what is kept does that first, and then waits for the counter that is held
+    here: it is no part of what is found, and adds itself to that."""
+    Kept.objects.get_or_create(user_id=user_id)
+    kept = Kept.objects.select_for_update().filter(pk=user_id)
+    before = list(kept.values_list("sources", "logs", "files"))
+    found = sizes.by_user(Job.objects.filter(user=user_id)).get(user_id, Bytes())
+    kept.update(**found._asdict())
+    return before != [tuple(found)]
 
 
 def _delete(jobs: QuerySet[Job]) -> list[int]:

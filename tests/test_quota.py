@@ -267,13 +267,16 @@ def test_what_is_deleted_counts_no_longer(
 
 
 @pytest.mark.parametrize("kind", ["sources", "logs", "files"])
-def test_a_wrong_counter_is_found(as_alice: Api, as_gpu1: Api, kind: str) -> None:
+def test_a_wrong_counter_is_found_and_mended(as_alice: Api, as_gpu1: Api, kind: str) -> None:
     ran(as_alice, as_gpu1, KB, logs=KB)
     Kept.objects.update(**{kind: 7})
     (fault,) = invariants.violations()
     assert f"bytes of {kind} are kept of user alice, but 7 are counted." in fault
     Kept.objects.all().delete()
     assert any("nothing is counted" in fault for fault in invariants.violations())
+    assert retention.recount() == 1
+    assert invariants.violations() == []
+    assert retention.recount() == 0
 
 
 def test_a_removed_file_that_is_not_said_to_be_is_found(as_alice: Api, as_gpu1: Api) -> None:

@@ -75,4 +75,6 @@ def test_what_is_kept_stays_within_the_quota(world: World) -> None:
     if (world.data / "db.sqlite3").exists():
         log = (world.data / "db.sqlite3-wal").stat().st_size
         assert log < 200 * MIB, "of 500 MiB that were written"
+    told = world.manage("telerun_db", "recount").out
+    assert told == "Every count was right.\n"
     assert world.manage("telerun_db", "check").out.startswith("All is well")

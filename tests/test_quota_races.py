@@ -146,3 +146,13 @@ def test_a_database_that_is_busy_fails_no_result(
     assert OutputFile.objects.count() == 2
     quota.look_after()  # the sweep comes back to it
     assert OutputFile.objects.count() == 1
+
+
+def test_counting_anew_meanwhile(alice: User, gpu1: Executor) -> None:
+    attempts = [claimed(alice, gpu1) for _ in range(4)]
+    Kept.objects.update(files=10**9)
+    at_once(
+        *(reported(gpu1, attempt, 10 * KB) for attempt in attempts),
+        *[lambda: retention.recount() and None] * 2,
+    )
+    assert invariants.violations() == []

@@ -41,6 +41,7 @@ class Command(TelerunCommand):
         cancel_one = add("cancel", cancel)
         cancel_one.add_argument("job", metavar="ID", type=int)
         add("check", check)
+        add("recount", recount)
         back_up = add("backup", backup_to)
         back_up.add_argument("file", metavar="FILE", type=Path)
         prune_old = add("prune", prune)
@@ -89,6 +90,14 @@ def check(_options: dict[str, Any]) -> str:
     if faults := invariants.violations():
         raise CommandError("\n".join([*faults, f"{len(faults)} violations."]))
     return "All is well: database, audit table and audit file agree."
+
+
+def recount(_options: dict[str, Any]) -> str:
+    """Count anew how many bytes are kept of each user, if check says that it is wrong."""
+    count = retention.recount()
+    if not count:
+        return "Every count was right."
+    return f"Of {count} {'user' if count == 1 else 'users'} the count was wrong; it is right now."
 
 
 def backup_to(options: dict[str, Any]) -> str:
