@@ -106,6 +106,11 @@ NAMED = [{"name": f"more{n}", "reason": "no more than 16 files come back"} for n
             "24 of 40 files were left out",
         ),
         ({"details": {"files_left_out": NAMED[:1]}}, "1 of 1 file was left out"),
+        (
+            {"files": [{**FILES[0], "removed": "quota"}, FILES[1]]},
+            "1 of 2 files was left out",
+        ),
+        ({"files": [{**FILES[0], "removed": None}, "x", None, 3]}, ""),
         ({"log": kept(b"x" * 20_000_000, 1 << 20)}, "18.07 MiB of output was left out"),
         (
             {"log": kept(b"line\n" * 100, 333), "files": FILES,

@@ -13,6 +13,7 @@ from jobs.staff import requeue
 from jobs.states import Phase
 from tests.support.admin import JOBS, USERS, page
 from tests.support.api import SOURCE, Api, problem
+from tests.support.pages import log_in
 
 pytestmark = pytest.mark.django_db
 KB = 1024
@@ -77,6 +78,17 @@ def test_it_is_said_to_the_student(as_alice: Api, as_gpu1: Api) -> None:
     assert problem(gone) == (410, "file-removed")
     assert "100 KiB" in gone.json()["detail"]
     assert problem(as_alice.get(f"/jobs/{first}/files/f1")) == (404, "not-found")
+
+
+def test_it_is_said_on_the_student_s_page(as_alice: Api, as_gpu1: Api, alice: User) -> None:
+    first, last = (ran(as_alice, as_gpu1, 60 * KB) for _ in range(2))
+    browser = log_in(alice)
+    text = page(browser, f"/jobs/{first}")
+    assert "removed to make room for newer ones of yours" in text
+    assert f'href="/jobs/{first}/files/f0"' not in text
+    gone = browser.get(f"/jobs/{first}/files/f0")
+    assert (gone.status_code, "the oldest go first" in gone.content.decode()) == (410, True)
+    assert f'href="/jobs/{last}/files/f0"' in page(browser, f"/jobs/{last}")
 
 
 def test_it_is_said_to_staff(as_alice: Api, as_gpu1: Api, ta: Any, alice: User) -> None:
