@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q
 
 from courses import limits
 from foundation import text
@@ -98,11 +98,12 @@ def _bytes(kept: Kept) -> Bytes:
 # --- What may go --------------------------------------------------------------------------
 
 
-def _old_attempts(user_id: int) -> QuerySet[Attempt]:
-    """Those of which something may be removed: what ended first goes first."""
-    newest = Job.objects.filter(user=user_id).aggregate(Max("pk", default=0))["pk__max"]
-    over = Job.objects.filter(user=user_id, state__in=FINAL, pk__lt=newest)
-    return Attempt.objects.filter(job__in=over, ended_at__isnull=False)
+def _old(user_id: int, attempt: str = "") -> Q:
+    """Attempts of which something may be removed; `attempt`: the way to them, with `__`."""
+    newest = Job.objects.filter(user=user_id).aggregate(last=Max("pk", default=0))["last"]
+    about = {"job__user": user_id, "job__state__in": FINAL, "job__lt": newest}
+    about["ended_at__isnull"] = False
+    return Q(**{attempt + name: value for name, value in about.items()})
 
 
 def _enough(found: Iterable[tuple[int, int, int]], least: int) -> list[_Removable]:
@@ -133,9 +134,8 @@ def _locked_jobs(user_id: int, those: list[_Removable]) -> list[Job]:
 
 def _remove_files(user_id: int, least: int) -> bool:
     """Removes the oldest output files; whether any."""
-    files = OutputFile.objects.filter(attempt__in=_old_attempts(user_id)).order_by(
-        "attempt__ended_at", "pk"
-    )
+    files = OutputFile.objects.filter(_old(user_id, "attempt__"), size__gt=0)
+    files = files.order_by("attempt__ended_at", "pk")
     those = _enough(files.values_list("pk", "attempt__job", "size")[:_MOST_ROWS], least)
     return bool(those) and _delete_files(user_id, those)
 
@@ -170,8 +170,8 @@ def _note_in(attempt: Attempt, removed: dict[str, int]) -> None:
 
 def _remove_logs(user_id: int, least: int) -> bool:
     """Removes the oldest logs; whether any."""
-    logs = _old_attempts(user_id).annotate(size=LOGS).filter(size__gt=_LEAST_LOGS)
-    logs = logs.order_by("ended_at", "pk")
+    logs = Attempt.objects.filter(_old(user_id)).annotate(size=LOGS).order_by("ended_at", "pk")
+    logs = logs.filter(size__gt=_LEAST_LOGS)
     those = _enough(logs.values_list("pk", "job", "size")[:_MOST_ROWS], least)
     return bool(those) and _empty_logs(user_id, those)
 

@@ -107,9 +107,9 @@ def test_it_is_said_to_staff(as_alice: Api, as_gpu1: Api, ta: Any, alice: User) 
 
 
 def test_files_of_one_job_go_one_by_one(as_alice: Api, as_gpu1: Api) -> None:
-    first = ran(as_alice, as_gpu1, 20 * KB, 20 * KB, 20 * KB)
+    first = ran(as_alice, as_gpu1, 0, 20 * KB, 20 * KB, 20 * KB)
     ran(as_alice, as_gpu1, 50 * KB)
-    assert removed(as_alice, first) == [True, False, False]
+    assert removed(as_alice, first) == [False, True, False, False]
 
 
 def test_logs_go_when_no_file_is_left_to_go(as_alice: Api, as_gpu1: Api, alice: User) -> None:
