@@ -9,7 +9,7 @@ from accounts.models import User
 from courses import limits
 from jobs import outlook
 from jobs.api.v1 import answers
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, Job, Kept
 from jobs.states import FINAL, Ending, State
 from pages import figures, words
 from pages.logs import ShownLog, logs_of
@@ -17,6 +17,7 @@ from pages.words import Standing
 
 PAGE = 25  # jobs
 _MAX_ID = 2**63 - 1
+_NEARLY_FULL = 0.8  # of the quota
 
 
 class Row(NamedTuple):
@@ -168,3 +169,15 @@ def logs(shown: ShownJob) -> list[ShownLog]:
     attempts = Attempt.objects.filter(job=shown.job, ended_at__isnull=False).order_by("-number")
     last = attempts.filter(ending=Ending.FINISHED).first() or attempts.first()
     return logs_of(last) if last else []
+
+
+def fullness(user: User) -> str:
+    """What a user is told of whom nearly as much is kept as may be; "" of others."""
+    quota, kept = limits.user_quota_bytes(), Kept.objects.filter(pk=user.pk).first()
+    used = kept.sources + kept.logs + kept.files if kept else 0
+    if not quota or used < _NEARLY_FULL * quota:
+        return ""
+    return (
+        f"Of the {figures.size(quota)} that the queue keeps of you, {figures.size(used)} are full. "
+        "When more comes, your oldest files go, then your oldest logs."
+    )

@@ -11,7 +11,7 @@ from jobs.kept import counting
 from jobs.models import Attempt, AuditEntry, Job, Kept, OutputFile
 from jobs.staff import requeue
 from jobs.states import Phase
-from tests.support.admin import JOBS, USERS, page
+from tests.support.admin import JOBS, USERS, page, submit
 from tests.support.api import SOURCE, Api, problem
 from tests.support.pages import log_in
 
@@ -89,6 +89,17 @@ def test_it_is_said_on_the_student_s_page(as_alice: Api, as_gpu1: Api, alice: Us
     gone = browser.get(f"/jobs/{first}/files/f0")
     assert (gone.status_code, "the oldest go first" in gone.content.decode()) == (410, True)
     assert f'href="/jobs/{last}/files/f0"' in page(browser, f"/jobs/{last}")
+
+
+def test_a_student_is_told_before_it_is_full(as_gpu1: Api, alice: User) -> None:
+    browser = log_in(alice)
+    submit(alice)
+    finished(as_gpu1, 70 * KB)
+    assert "that the queue keeps of you" not in page(browser, "/")
+    submit(alice)
+    finished(as_gpu1, 15 * KB)
+    assert "Of the 100 KiB that the queue keeps of you, 85 KiB are full." in page(browser, "/")
+    assert "85 KiB are full." in page(browser, "/jobs")
 
 
 def test_it_is_said_to_staff(as_alice: Api, as_gpu1: Api, ta: Any, alice: User) -> None:

@@ -23,7 +23,8 @@ class Start(Page):
     def get(self, request: HttpRequest) -> HttpResponse:
         jobs = showing.listed(self.user, request.GET.get("before", ""))
         queue = queue_now.document()
-        return self.render(self.template, jobs=jobs, queue=queue, is_part=self.is_part)
+        full = showing.fullness(self.user) if jobs.is_first else ""
+        return self.render(self.template, jobs=jobs, queue=queue, full=full, is_part=self.is_part)
 
 
 class Jobs(Start):
