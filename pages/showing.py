@@ -178,6 +178,6 @@ def fullness(user: User) -> str:
     if not quota or used < _NEARLY_FULL * quota:
         return ""
     return (
-        f"Of the {figures.size(quota)} that the queue keeps of you, {figures.size(used)} are full. "
+        f"Of the {figures.size(quota)} that the queue keeps of you, {figures.size(used)} are used. "
         "When more comes, your oldest files go, then your oldest logs."
     )

@@ -98,8 +98,8 @@ def test_a_student_is_told_before_it_is_full(as_gpu1: Api, alice: User) -> None:
     assert "that the queue keeps of you" not in page(browser, "/")
     submit(alice)
     finished(as_gpu1, 15 * KB)
-    assert "Of the 100 KiB that the queue keeps of you, 85 KiB are full." in page(browser, "/")
-    assert "85 KiB are full." in page(browser, "/jobs")
+    assert "Of the 100 KiB that the queue keeps of you, 85 KiB are used." in page(browser, "/")
+    assert "85 KiB are used." in page(browser, "/jobs")
 
 
 def test_it_is_said_to_staff(as_alice: Api, as_gpu1: Api, ta: Any, alice: User) -> None:
