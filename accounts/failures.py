@@ -128,14 +128,17 @@ def count_wrong_token(request: Request, error: Problem) -> Problem:
 class LoginAttempt:
     """A password that is about to be tried. Counted before it is: hashing costs, and many come
     at once. A browser from which that user has logged in before has a count of its own, so that
-    nobody can lock the user out of it by failing elsewhere under the same name or address.
+    nobody can lock the user out of it by failing elsewhere under the same name or address; and so
+    has a session, in which the password is asked for once more.
     """
 
     def __init__(self, request: HttpRequest, name: str) -> None:
         self._maximum = settings.TELERUN_FAILED_LOGINS
         # Hashed: some type their password where the name belongs.
         cookie = request.COOKIES.get(DEVICE_COOKIE, "")
-        if _is_of(cookie, name):
+        if request.user.is_authenticated and request.user.get_username() == name:
+            self._keys = [f"log-ins in session {_hash(request.session.session_key or '')}"]
+        elif _is_of(cookie, name):
             self._keys = [f"log-ins by browser {_hash(cookie)}"]
         else:
             self._keys = [f"log-ins from {address_of(request)}", f"log-ins of {_hash(name)}"]
