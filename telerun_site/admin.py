@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from accounts import fresh, sessions
+from accounts.failures import LoginAttempt
 from accounts.second_factor import is_missing
 from accounts.views import second_factor
 from accounts.views.log_in import LogIn, second_step
@@ -71,8 +72,17 @@ class TelerunAdminSite(admin.AdminSite):
         return LogIn.as_view(extra_context=context)(request)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """One's own."""
-        return fresh.ask(request) or super().password_change(request, extra_context)
+        """One's own. The old one is counted as at a log-in."""
+        if page := fresh.ask(request):
+            return page
+        attempt = LoginAttempt(request, request.user.get_username())
+        if request.method == "POST" and attempt.begin():
+            messages.error(request, "Too many passwords were wrong. Try again in ten minutes.")
+            return redirect("admin:password_change")
+        response = super().password_change(request, extra_context)
+        if response.status_code == 302:
+            attempt.succeeded()
+        return response
 
     def get_urls(self) -> list[Any]:
         view = self.admin_view(require_POST(self.mark_failures_seen))

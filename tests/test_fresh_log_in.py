@@ -9,7 +9,17 @@ from django.test import Client
 from accounts import second_factor
 from accounts.models import Executor, User
 from accounts.roles import Role
-from tests.support.admin import EXECUTORS, JOBS, USERS, act, ask, browser, confirm, is_question
+from tests.support.admin import (
+    EXECUTORS,
+    JOBS,
+    USERS,
+    act,
+    ask,
+    browser,
+    confirm,
+    is_question,
+    told,
+)
 from tests.support.roles import PASSWORD, code, enrol, everything, make_stale, member
 
 pytestmark = pytest.mark.django_db
@@ -160,6 +170,18 @@ def test_wrong_passwords_are_counted(client: Client, prof: User, settings: Any) 
     assert int(last["Retry-After"]) > 0
     assert "Too many" in last.content.decode()
     assert client.get(JOBS).status_code == 200
+
+
+def test_the_old_password_is_counted_where_ones_own_is_changed(prof: User, settings: Any) -> None:
+    settings.TELERUN_FAILED_LOGINS = 3
+    client = browser(prof)
+    new = {"new_password1": "quite another one", "new_password2": "quite another one"}
+    for _ in range(3):
+        client.post("/admin/password_change/", {"old_password": "wrong", **new})
+    answer = client.post("/admin/password_change/", {"old_password": PASSWORD, **new})
+    assert "Too many passwords were wrong" in told(answer)[-1]
+    prof.refresh_from_db()
+    assert prof.check_password(PASSWORD)
 
 
 def test_the_second_factor_is_asked_for_too(prof: User) -> None:

@@ -1,8 +1,10 @@
 """People of every kind, in browsers of their own; and what the database holds."""
 
+import functools
 import time
 from typing import Any
 
+from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.test import Client
 from django_otp.oath import totp
@@ -23,9 +25,15 @@ PASSWORD = "correct horse battery"
 
 def member(name: str, role: Role | None, password: str = "") -> User:
     """Somebody of that role; None: a student. Without a password only the test logs in."""
-    user = User.objects.create_user(name, password=password or None)
+    user = User.objects.create(username=name, password=_hashed(password or None))
     roles.assign(user, role)
     return user
+
+
+@functools.cache
+def _hashed(password: str | None) -> str:
+    """Hashing takes a third of a second."""
+    return make_password(password)
 
 
 def person(kind: str) -> Client:
