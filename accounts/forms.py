@@ -43,6 +43,12 @@ class Person(NamedTuple):
         return " ".join(filter(None, map(self.about.get, (roster.FIRST, roster.LAST))))
 
 
+class _CodeInput(forms.PasswordInput):
+    """Shows what is typed, and not again the code that was wrong."""
+
+    input_type = "text"
+
+
 class CodeField(forms.CharField):
     """A code of the second factor."""
 
@@ -56,7 +62,7 @@ class CodeField(forms.CharField):
         super().__init__(
             label="Code",
             max_length=40,
-            widget=forms.TextInput(attrs=attributes),
+            widget=_CodeInput(attrs=attributes),
             help_text="Of your phone's app; without the phone, one of your recovery codes.",
         )
 

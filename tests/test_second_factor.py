@@ -76,7 +76,9 @@ def test_a_code_is_asked_for_after_the_password(prof: User) -> None:
     assert not is_in(client)
     assert "telerun_browser" not in client.cookies  # it is not known as that user's as yet
     assert "Your second factor" in client.get("/admin/login/code/").content.decode()
-    assert "This code is wrong" in give(client, "000000").content.decode()
+    text = give(client, "000000").content.decode()
+    assert "This code is wrong" in text
+    assert "000000" not in text  # to be typed over
     assert not is_in(client)
     answer = give(client, code(prof))
     assert answer["Location"] == JOBS
