@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from django.conf import settings
+from django.contrib.auth.signals import user_login_failed
 from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
 from django.db.models import F, Q
@@ -133,6 +134,7 @@ class LoginAttempt:
     """
 
     def __init__(self, request: HttpRequest, name: str) -> None:
+        self._request, self._name = request, name
         self._maximum = settings.TELERUN_FAILED_LOGINS
         # Hashed: some type their password where the name belongs.
         cookie = request.COOKIES.get(DEVICE_COOKIE, "")
@@ -156,6 +158,11 @@ class LoginAttempt:
     def succeeded(self) -> None:
         for key in self._counted:
             take_back(key)
+
+    def failed(self) -> None:
+        """Tells of it, as Django does where it tries a password itself."""
+        credentials = {"username": self._name}
+        user_login_failed.send(__name__, credentials=credentials, request=self._request)
 
 
 def remember_browser(response: HttpResponse, name: str) -> None:

@@ -115,6 +115,7 @@ class CodeForm(forms.Form):
             refuse_to_try(self.seconds_to_wait)
         self.verified = self.verify(self.user, self.cleaned_data["code"])
         if not self.verified:
+            attempt.failed()
             raise ValidationError(CodeField.WRONG)
         attempt.succeeded()
 

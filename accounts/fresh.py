@@ -50,11 +50,18 @@ class PasswordAgain(forms.Form):
         self.seconds_to_wait = attempt.begin()
         if self.seconds_to_wait:
             refuse_to_try(self.seconds_to_wait)
-        if not self.user.check_password(self.cleaned_data["password"]):
-            raise ValidationError({"password": "This is not your password."})
-        if "code" in self.fields and not second_factor.verify(self.user, self.cleaned_data["code"]):
-            raise ValidationError({"code": CodeField.WRONG})
+        if wrong := self._wrong():
+            attempt.failed()
+            raise ValidationError(wrong)
         attempt.succeeded()
+
+    def _wrong(self) -> dict[str, str]:
+        """The field that is not right, and why; empty if both are."""
+        if not self.user.check_password(self.cleaned_data["password"]):
+            return {"password": "This is not your password."}
+        if "code" in self.fields and not second_factor.verify(self.user, self.cleaned_data["code"]):
+            return {"code": CodeField.WRONG}
+        return {}
 
 
 def ask(request: HttpRequest) -> HttpResponse | None:

@@ -113,6 +113,11 @@ def keep(permissions: Mapping[Role, Iterable[str]]) -> None:
             group.permissions.set(wanted)
 
 
+def are_there() -> bool:
+    """Whether the groups were made."""
+    return Group.objects.filter(name__in=[role.label for role in Role]).count() == len(Role)
+
+
 def known_permissions(packages: Iterable[str]) -> set[str]:
     """All of these packages, as "app.codename"."""
     return {name for name in _all_permissions() if name.partition(".")[0] in packages}

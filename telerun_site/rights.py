@@ -53,5 +53,12 @@ OWNERS_ALONE = (
 
 
 def keep(**_signal: Any) -> None:
-    """Makes the groups what the table says."""
+    """Makes the groups what the table says. Receives Django's signal after migrations."""
     roles.keep({**TABLE, Role.OWNER: roles.known_permissions(PACKAGES)})
+
+
+def keep_if_there() -> None:
+    """The same when a server starts: a new version may have another table and no migration. The
+    groups themselves are made by the migration alone, which looks for others of their names."""
+    if roles.are_there():
+        keep()

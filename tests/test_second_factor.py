@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.contrib.auth.signals import user_login_failed
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -153,6 +154,24 @@ def test_wrong_codes_are_counted_as_wrong_passwords_are(prof: User, settings: An
     assert int(answer["Retry-After"]) > 0
     assert not is_in(client)
     assert log_in(browser(None)).status_code == 429  # with the password too
+
+
+def test_a_wrong_code_is_told_as_a_failed_log_in_is(prof: User) -> None:
+    """To whoever listens to Django's own signal."""
+    enrol(prof)
+    client, failed = browser(None), []
+
+    def note(credentials: dict[str, str], **_: Any) -> None:
+        failed.append(credentials)
+
+    user_login_failed.connect(note)
+    try:
+        log_in(client)
+        give(client, "000000")
+        give(client, code(prof))
+    finally:
+        user_login_failed.disconnect(note)
+    assert failed == [{"username": "prof"}]
 
 
 def test_the_second_step_ends_when_the_password_changes_or_the_account_ends(prof: User) -> None:

@@ -42,7 +42,7 @@ class Command(TelerunCommand):
         except certificates.CertificateProblem as error:
             raise CommandError(str(error)) from error
         check_free(options["bind"], options["port"])
-        rights.keep()  # as this version has them, though no migration came with it
+        rights.keep_if_there()
         follow(set_aside=True)
         close_connections()  # gunicorn forks; a connection must not be shared
         Server(options["bind"], options["port"]).run()
