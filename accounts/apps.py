@@ -10,7 +10,10 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers what the server must know of log-ins."""
-        from accounts.sessions import has_logged_in
+        from django.contrib.auth.signals import user_logged_in
+
+        from accounts import sessions
         from foundation.serving import pages
 
-        pages.has_logged_in.register(has_logged_in)
+        pages.has_logged_in.register(sessions.has_logged_in)
+        user_logged_in.connect(sessions.note_log_in)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from django.conf import settings
+from django.contrib.auth.signals import user_login_failed
 from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
 from django.db.models import F, Q
@@ -128,14 +129,18 @@ def count_wrong_token(request: Request, error: Problem) -> Problem:
 class LoginAttempt:
     """A password that is about to be tried. Counted before it is: hashing costs, and many come
     at once. A browser from which that user has logged in before has a count of its own, so that
-    nobody can lock the user out of it by failing elsewhere under the same name or address.
+    nobody can lock the user out of it by failing elsewhere under the same name or address; and so
+    has a session, in which the password is asked for once more.
     """
 
     def __init__(self, request: HttpRequest, name: str) -> None:
+        self._request, self._name = request, name
         self._maximum = settings.TELERUN_FAILED_LOGINS
         # Hashed: some type their password where the name belongs.
         cookie = request.COOKIES.get(DEVICE_COOKIE, "")
-        if _is_of(cookie, name):
+        if request.user.is_authenticated and request.user.get_username() == name:
+            self._keys = [f"log-ins in session {_hash(request.session.session_key or '')}"]
+        elif _is_of(cookie, name):
             self._keys = [f"log-ins by browser {_hash(cookie)}"]
         else:
             self._keys = [f"log-ins from {address_of(request)}", f"log-ins of {_hash(name)}"]
@@ -153,6 +158,11 @@ class LoginAttempt:
     def succeeded(self) -> None:
         for key in self._counted:
             take_back(key)
+
+    def failed(self) -> None:
+        """Tells of it, as Django does where it tries a password itself."""
+        credentials = {"username": self._name}
+        user_login_failed.send(__name__, credentials=credentials, request=self._request)
 
 
 def remember_browser(response: HttpResponse, name: str) -> None:

@@ -1,14 +1,16 @@
 """The log-in, and the form that takes a roster."""
 
+from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 
-from accounts import failures, roster
+from accounts import failures, roster, second_factor
 from accounts.models import Executor, User
 from accounts.roster import Line, Roster
 from accounts.roster_file import NotText, decoded
@@ -42,6 +44,30 @@ class Person(NamedTuple):
         return " ".join(filter(None, map(self.about.get, (roster.FIRST, roster.LAST))))
 
 
+class _CodeInput(forms.PasswordInput):
+    """Shows what is typed, and not again the code that was wrong."""
+
+    input_type = "text"
+
+
+class CodeField(forms.CharField):
+    """A code of the second factor."""
+
+    WRONG = (
+        "This code is wrong, or was used already. The next one comes within 30 seconds; if none is "
+        "taken, look at your phone's clock."
+    )
+
+    def __init__(self) -> None:
+        attributes = {"autocomplete": "one-time-code", "spellcheck": "false"}
+        super().__init__(
+            label="Code",
+            max_length=40,
+            widget=_CodeInput(attrs=attributes),
+            help_text="Of your phone's app; without the phone, one of your recovery codes.",
+        )
+
+
 class LoginForm(AdminAuthenticationForm):
     """The admin's, which tries a password only if not too many have failed (429 if so)."""
 
@@ -54,11 +80,50 @@ class LoginForm(AdminAuthenticationForm):
         attempt = failures.LoginAttempt(self.request, name)
         self.seconds_to_wait = attempt.begin()
         if self.seconds_to_wait:
-            minutes = -(-self.seconds_to_wait // 60)
-            raise ValidationError(f"Too many log-ins failed. Try again in {minutes} min.")
+            refuse_to_try(self.seconds_to_wait)
         cleaned = super().clean()
         attempt.succeeded()
         return cleaned
+
+
+class CodeForm(forms.Form):
+    """The second factor of a user who has just given the password, or who sets one up.
+
+    `verify` takes the user and the code; after validation `verified` is what it answered.
+    """
+
+    code = CodeField()
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        user: User,
+        verify: Callable[[User, str], Any] = second_factor.verify,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.request = request
+        self.user = user
+        self.verify = verify
+        self.verified: Any = None
+        self.seconds_to_wait = 0
+        self.fields["code"].widget.attrs["autofocus"] = True
+
+    def clean_code(self) -> None:
+        attempt = failures.LoginAttempt(self.request, self.user.get_username())
+        self.seconds_to_wait = attempt.begin()
+        if self.seconds_to_wait:
+            refuse_to_try(self.seconds_to_wait)
+        self.verified = self.verify(self.user, self.cleaned_data["code"])
+        if not self.verified:
+            attempt.failed()
+            raise ValidationError(CodeField.WRONG)
+        attempt.succeeded()
+
+
+def refuse_to_try(seconds: int) -> NoReturn:
+    """Raises ValidationError: too many have failed."""
+    raise ValidationError(f"Too many log-ins failed. Try again in {-(-seconds // 60)} min.")
 
 
 class NamesForm(forms.Form):

@@ -1,5 +1,6 @@
 """Who may talk to the queue: users (students and staff) and executors (GPU hosts)."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import ClassVar
 
@@ -61,10 +62,42 @@ class User(TokenBearer, AbstractUser):
         "served.",
     )
 
+    session_generation = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="One more ends the sessions that began before (accounts/sessions.py).",
+    )
+
+    class Meta:
+        permissions = (
+            ("manage_staff", "Can say who is staff, set passwords, and ask for a second factor"),
+            ("purge_user", "Can purge a user's data"),
+        )
+
     def clean(self) -> None:
         super().clean()
         if self.username.lower() in RESERVED_NAMES:
             raise ValidationError(f"{self.username!r} is the audit log's own name; choose another.")
+
+    def get_session_auth_hash(self) -> str:
+        """What a session must hold to be one of this user: a new password ends it, and so does a
+        new generation."""
+        return super().get_session_auth_hash() + self._generation()
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """The same with Django's older keys."""
+        return (one + self._generation() for one in super().get_session_auth_fallback_hash())
+
+    def end_sessions(self) -> None:
+        """Logs the user out everywhere."""
+        User.objects.filter(pk=self.pk).update(
+            session_generation=models.F("session_generation") + 1
+        )
+        self.refresh_from_db(fields=["session_generation"])
+
+    def _generation(self) -> str:
+        return f".{self.session_generation}" if self.session_generation else ""
 
 
 class Turn(models.Model):
@@ -236,3 +269,19 @@ class FailureCount(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class SecondFactorPolicy(models.Model):
+    """One row: who must have a second factor (accounts/second_factor.py). No row: nobody."""
+
+    class RequiredOf(models.TextChoices):
+        NOBODY = "nobody", "nobody"
+        OWNERS = "owners", "owners"
+        STAFF = "staff", "all staff"
+
+    required_of = models.CharField(
+        max_length=10, choices=RequiredOf.choices, default=RequiredOf.NOBODY
+    )
+
+    def __str__(self) -> str:
+        return f"required of {self.get_required_of_display()}"

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from django.db import transaction
 from django.db.models.expressions import Combinable
 
-from accounts import login_codes
+from accounts import login_codes, roles
 from accounts.models import Executor, User
 from accounts.public_address import PublicAddress
+from accounts.roles import Role
 from accounts.signals import account_changed
 from foundation.hooks import Hook
 
@@ -45,16 +46,33 @@ def create_executor(name: str, actor: str) -> tuple[Executor, str]:
     return executor, _create(executor, "executor-created", actor)
 
 
-def create_staff(name: str, actor: str) -> tuple[User, str]:
+def create_staff(name: str, actor: str, role: Role = Role.OWNER) -> tuple[User, str]:
     """A staff account with a random password, returned once. Raises ValidationError."""
     password = secrets.token_urlsafe(16)
-    user = User(username=name, is_staff=True, is_superuser=True)
+    user = User(username=name)
     user.set_password(password)
     user.full_clean()
     with transaction.atomic():
         user.save()
-        _record("staff-created", user, actor)
+        roles.assign(user, role)
+        _record("staff-created", user, actor, [f"role: none -> {role.label}"])
     return user, password
+
+
+@transaction.atomic
+def set_role(user: User, role: Role | None, actor: str) -> None:
+    """Makes the user that, with no permission besides; None: a student. The user's sessions end.
+
+    Raises ValidationError if the last owner would be none any more.
+    """
+    before = roles.title_of(user)
+    if role == roles.role_of(user) and (role or not user.is_staff):
+        return
+    if role != Role.OWNER:
+        roles.refuse_last_owner(user, "given another role")
+    roles.assign(user, role)
+    user.end_sessions()
+    _record("role-changed", user, actor, [f"role: {before} -> {roles.title_of(user)}"])
 
 
 @transaction.atomic
@@ -92,8 +110,13 @@ kept_bytes: Hook[Combinable] = Hook("what is kept of a user")
 
 @transaction.atomic
 def delete(bearer: User | Executor, actor: str) -> None:
-    """Deletes the account and what belongs to it. The audit log keeps what was recorded."""
+    """Deletes the account and what belongs to it. The audit log keeps what was recorded.
+
+    Raises ValidationError for the last owner.
+    """
     kind = "user" if isinstance(bearer, User) else "executor"
+    if isinstance(bearer, User):
+        roles.refuse_last_owner(bearer, "deleted")
     name = str(bearer)
     bearer.delete()
     account_changed.send(delete, actor=actor, action=f"{kind}-deleted", name=name)
@@ -113,5 +136,9 @@ def _create(bearer: User | Executor, action: str, actor: str) -> str:
     return token
 
 
-def _record(action: str, bearer: User | Executor, actor: str) -> None:
-    account_changed.send(_record, actor=actor, action=action, name=str(bearer))
+def _record(
+    action: str, bearer: User | Executor, actor: str, changed: list[str] | None = None
+) -> None:
+    account_changed.send(
+        _record, actor=actor, action=action, name=str(bearer), changed=changed or []
+    )

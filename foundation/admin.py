@@ -70,6 +70,11 @@ class TelerunModelAdmin(AsksFirst, admin.ModelAdmin):
         """Whether the page of `obj` offers that action."""
         return action != "delete_selected"
 
+    def buttons(self, request: HttpRequest, obj: Any) -> list[tuple[str, str]]:
+        """The actions that the page of `obj` offers: their names and words."""
+        actions = self.get_actions(request).values()
+        return [(name, words) for _, name, words in actions if self.applies(name, obj)]
+
     def subject(self, obj: Any) -> Subject:
         """What the audit log calls `obj`."""
         raise NotImplementedError
@@ -77,13 +82,16 @@ class TelerunModelAdmin(AsksFirst, admin.ModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        obj = kwargs["obj"]
-        context["buttons"] = [
-            (name, words)
-            for _, name, words in self.get_actions(request).values()
-            if self.applies(name, obj)
-        ]
+        context["buttons"] = self.buttons(request, kwargs["obj"])
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Refuses a form that asks for a copy: Django would make one though no page offers it."""
+        if object_id is not None and "_saveasnew" in request.POST and not self.save_as:
+            raise PermissionDenied
+        return super().changeform_view(request, object_id, *args, **kwargs)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Goes back to the page that the button was on; refuses keys that are none."""

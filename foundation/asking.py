@@ -84,6 +84,15 @@ class AsksFirst:
         """What is asked before `action` is done to `rows`; None: nothing, if they are few."""
         return None
 
+    def objection(self, request: HttpRequest, action: str, rows: QuerySet[Any]) -> str:
+        """Why who asks may not do `action` to these rows, though the right to it is there; "" if
+        nothing is against it."""
+        return ""
+
+    def before(self, request: HttpRequest, action: str) -> HttpResponse | None:
+        """A page that must be gone through before `action`; None if there is none."""
+        return None
+
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Each with its question before it."""
         actions = super().get_actions(request)  # type: ignore[misc]
@@ -144,6 +153,10 @@ def _ask_first(
             f"That is more than {MOST:,} rows, and one action takes no more. Nothing was done; "
             "narrow the list by a filter or a search.",
         )
+    if why_not := admin.objection(request, action, rows):
+        return admin.refuse(request, why_not)
+    if page := admin.before(request, action):
+        return page
     if action == "delete_selected" and "post" in request.POST:  # Django's own page has asked
         return function(admin, request, rows)
     question = admin.question(request, action, rows)

@@ -1,6 +1,8 @@
 """The admin site: its log-in and its front page."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -8,14 +10,20 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts.failures import remember_browser
-from accounts.forms import LoginForm
+from accounts import fresh, sessions
+from accounts.failures import LoginAttempt
+from accounts.second_factor import is_missing
+from accounts.views import second_factor
+from accounts.views.log_in import LogIn, second_step
 from jobs import failures, overview
+from telerun_site import rights
 
 
 class TelerunAdminSite(admin.AdminSite):
@@ -25,23 +33,65 @@ class TelerunAdminSite(admin.AdminSite):
     site_title = "Telerun"
     index_title = "Course staff"
     site_url = None
-    login_form = LoginForm
     enable_nav_sidebar = False  # lists are wide, and everything is one click from the front page
 
+    def register(self, models: Any, *args: Any, **kwargs: Any) -> None:
+        """Only what is ours has a page: one of Django's own, or of a library, would show second
+        factors' secrets, or give permissions by hand."""
+        models = models if isinstance(models, Iterable) else [models]
+        ours = [model for model in models if model._meta.app_label in rights.PACKAGES]
+        super().register(ours, *args, **kwargs)
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        sessions.end_if_over(request)
+        return super().has_permission(request)
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Whoever must have a second factor and has none is led to it, from every page."""
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.path not in _without_second_factor() and is_missing(request.user):
+                return redirect("admin:second_factor")
+            return view(request, *args, **kwargs)
+
+        return super().admin_view(guarded, cacheable)
+
+    @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """429 after too many failures; remembers the browser of a user who gets in."""
-        response = super().login(request, extra_context)
-        if request.method == "POST" and response.status_code == 302:
-            remember_browser(response, request.user.get_username())
-        form = (getattr(response, "context_data", None) or {}).get("form")
-        if form is not None and form.seconds_to_wait:
-            response.status_code = 429
-            response["Retry-After"] = str(form.seconds_to_wait)
+        """The password; who has a second factor is asked for it after that."""
+        if request.method == "GET" and self.has_permission(request):
+            return redirect("admin:index")
+        context = {
+            **self.each_context(request),
+            "title": "Log in",
+            "app_path": request.get_full_path(),
+            "username": request.user.get_username(),
+            **(extra_context or {}),
+        }
+        return LogIn.as_view(extra_context=context)(request)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """One's own. The old one is counted as at a log-in."""
+        if page := fresh.ask(request):
+            return page
+        attempt = LoginAttempt(request, request.user.get_username())
+        if request.method == "POST" and attempt.begin():
+            messages.error(request, "Too many passwords were wrong. Try again in ten minutes.")
+            return redirect("admin:password_change")
+        response = super().password_change(request, extra_context)
+        if response.status_code == 302:
+            attempt.succeeded()
         return response
 
     def get_urls(self) -> list[Any]:
         view = self.admin_view(require_POST(self.mark_failures_seen))
-        return [path("failures-seen/", view, name="failures_seen"), *super().get_urls()]
+        return [
+            path("failures-seen/", view, name="failures_seen"),
+            path("login/code/", second_step, name="second_step"),
+            *second_factor.paths(self),
+            *super().get_urls(),
+        ]
 
     def mark_failures_seen(self, request: HttpRequest) -> HttpResponse:
         """What had failed when the front page was made is no longer new."""
@@ -61,6 +111,12 @@ class TelerunAdminSite(admin.AdminSite):
             context["now"] = timezone.now().isoformat()
             context["health"] = overview.now()
         return super().index(request, context)
+
+
+def _without_second_factor() -> set[str]:
+    """The addresses of those who have yet to set one up."""
+    names = ("second_factor", "second_factor_picture", "logout")
+    return {reverse(f"admin:{name}") for name in names}
 
 
 def _moment(text: str) -> datetime | None:

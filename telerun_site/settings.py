@@ -113,6 +113,9 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "rest_framework",
     "drf_spectacular",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "foundation",
     "accounts",
     "courses",
@@ -202,6 +205,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Wrong codes are counted with wrong passwords (accounts/failures.py), not by django-otp too.
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0
+OTP_TOTP_ISSUER = "Telerun"  # how a phone's app names it
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 

@@ -9,10 +9,11 @@ from django.db import connection
 from django.test import Client
 
 from accounts import operations as accounts_operations
-from accounts import tokens
+from accounts import roles, tokens
 from accounts.authentication import bearer_of
 from accounts.management.commands import telerun_auth
 from accounts.models import RESERVED_NAMES, Executor, User
+from accounts.roles import Role
 from jobs import claiming, errors, transitions
 from jobs.management.commands import telerun_db
 from jobs.models import AuditEntry
@@ -179,16 +180,16 @@ def test_an_executor_is_taken_out_of_service_and_put_back(
     assert [entry.action for entry in entries] == ["executor-enabled", "executor-disabled"]
 
 
-def test_a_student_is_made_staff_with_one_tick_and_a_password(ta: Client, alice: User) -> None:
+def test_a_student_is_made_staff_with_a_role_and_a_password(ta: Client, alice: User) -> None:
     form = ta.get(f"{USERS}{alice.pk}/change/").context["adminform"].form
-    ticked = {k: v for k, v in form.initial.items() if v is not None} | {"is_staff": "on"}
-    answer = ta.post(f"{USERS}{alice.pk}/change/", ticked)
+    chosen = {k: v for k, v in form.initial.items() if v is not None} | {"role": "owner"}
+    answer = ta.post(f"{USERS}{alice.pk}/change/", chosen)
     assert answer.status_code == 302, answer.context["errors"]
     alice.refresh_from_db()
-    assert (alice.is_staff, alice.is_superuser) == (True, True)
-    entry = AuditEntry.objects.get(action="user-changed")
+    assert roles.role_of(alice) == Role.OWNER
+    entry = AuditEntry.objects.get(action="role-changed")
     assert (entry.username, entry.request["name"]) == ("ta", "alice")
-    assert entry.request["changed"] == ["Staff status"]
+    assert entry.request["changed"] == ["role: student -> owner"]
 
     password = "correct horse battery"
     passwords = {"usable_password": "true", "password1": password, "password2": password}
@@ -197,7 +198,7 @@ def test_a_student_is_made_staff_with_one_tick_and_a_password(ta: Client, alice:
     client = browser(None)
     client.post("/admin/login/", {"username": "alice", "password": password})
     assert client.get(JOBS).status_code == 200
-    assert AuditEntry.objects.filter(action="user-changed").count() == 2
+    assert AuditEntry.objects.filter(action="user-changed").count() == 1
     assert password not in dump()
 
 

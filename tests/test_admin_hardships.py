@@ -164,7 +164,7 @@ def test_lists_read_no_source_and_no_log(ta: Client, where: str, every_state: An
 @pytest.mark.once  # how SQLite goes about it
 def test_the_front_page_goes_through_no_table_of_jobs(ta: Client, every_state: Any) -> None:
     for sql in queries(ta, "/admin/"):
-        if '"jobs_' in sql:
+        if '"jobs_' in sql and '"jobs_kept"' not in sql:  # that has a row a user, no more
             with connection.cursor() as cursor:
                 cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
                 plan = [row[3] for row in cursor.fetchall()]

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from accounts import operations
+from accounts import fresh, operations
 from accounts.admin import questions
 from accounts.forms import NEW, REFUSED, THERE, NamesForm, Person
 from accounts.models import Executor, User
@@ -56,6 +56,7 @@ class BearerAdmin(TelerunModelAdmin):
 
     auth_key: str  # what auth.json calls the name
     actions = ("issue_token", "revoke_token")
+    gives_secrets = ("issue_token",)  # actions after which somebody can log in
 
     def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[Any, str]:
         """A new bearer and its token. Raises ValidationError."""
@@ -69,6 +70,10 @@ class BearerAdmin(TelerunModelAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = NamesForm(self.model, request.POST or None, request.FILES)
+        if form.is_valid():
+            request.POST = form.data  # a file's text too: what asks for the password keeps no file
+            if page := fresh.ask(request):
+                return page
         question = None
         if form.is_valid():
             question = self._about_adding(form)
@@ -108,6 +113,9 @@ class BearerAdmin(TelerunModelAdmin):
         """What the button sends that issues new tokens for those who are there."""
         keys = [person.key for person in there]
         return asking.choice("issue_token", keys) if keys else {}
+
+    def before(self, request: HttpRequest, action: str) -> HttpResponse | None:
+        return fresh.ask(request) if action in self.gives_secrets else None
 
     def question(self, request: HttpRequest, action: str, rows: QuerySet[Any]) -> Question | None:
         if action in ("issue_token", "revoke_token") and (bearers := list(rows)):
@@ -165,19 +173,27 @@ class BearerAdmin(TelerunModelAdmin):
             return self.has_token(obj)
         return super().applies(action, obj)
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """No filter tells what a token's digest is."""
+        return not lookup.startswith("token_digest") and super().lookup_allowed(
+            lookup, value, request
+        )
+
     # --- What staff do is on record ---
 
     def subject(self, obj: Any) -> Subject:
         return Subject("account", str(obj))
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        account_changed.send(
-            type(self),
-            actor=request.user.get_username(),
-            action=f"{obj._meta.model_name}-changed",
-            name=str(obj),
-            changed=[field for part in message for field in _changed(part)],
-        )
+        changed = [field for part in message for field in _changed(part)]
+        if changed:
+            account_changed.send(
+                type(self),
+                actor=request.user.get_username(),
+                action=f"{obj._meta.model_name}-changed",
+                name=str(obj),
+                changed=changed,
+            )
         return super().log_change(request, obj, message)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:

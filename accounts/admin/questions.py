@@ -98,3 +98,18 @@ def _issued_since(request: HttpRequest, bearers: list[Any]) -> bool:
     shown_at = asking.shown_at(request)
     issued = [bearer.token_issued_at for bearer in bearers if bearer.token_issued_at]
     return shown_at is None or any(moment > shown_at for moment in issued)
+
+
+def about_second_factors(users: list[User]) -> Question:
+    """Who can log in with the password alone, once that is done."""
+    count = len(users)
+    whom = str(users[0]) if count == 1 else f"{count:,} users"
+    return Question(
+        f"Remove the second factor of {whom}",
+        count,
+        facts=tuple(_who(users)),
+        warnings=(
+            "The password alone is enough then. Make sure that it is your colleague who asks.",
+        ),
+        must_type=count > 1,
+    )

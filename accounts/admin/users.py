@@ -4,14 +4,19 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
-from accounts import login_codes, operations
+from accounts import fresh, login_codes, operations, roles, second_factor, sessions
 from accounts.admin import questions
 from accounts.admin.bearers import BearerAdmin, one_by_one
+from accounts.admin.staff_form import StaffForm, UserForm
 from accounts.models import User
 from accounts.public_address import public_address, public_url
 from foundation.asking import Question
@@ -20,38 +25,125 @@ from foundation.text import size
 
 @admin.register(User)
 class UserAdmin(BearerAdmin, DjangoUserAdmin):
-    """Students and staff. A student has a token and no password."""
+    """Students and staff. A student has a token and no password. Only owners touch staff."""
 
     auth_key = "username"
-    actions = (*BearerAdmin.actions, "make_login_code")
+    actions = (*BearerAdmin.actions, "make_login_code", "remove_second_factor")
+    gives_secrets = (*BearerAdmin.gives_secrets, "make_login_code", "remove_second_factor")
     list_display = (
-        "username",
-        "first_name",
-        "last_name",
-        "is_active",
-        "has_token",
-        "kept",
+        "username", "first_name", "last_name", "role_now", "is_active", "has_token", "kept",
         "last_login",
-    )
+    )  # fmt: skip
     list_filter = ("is_staff", "is_active")
-    readonly_fields = ("token_issued_at", "last_login", "date_joined", "kept")
+    readonly_fields = (
+        "role_now", "second_factor", "token_issued_at", "last_login", "date_joined", "kept",
+    )  # fmt: skip
     filter_horizontal = ()
-    fieldsets = (
-        (None, {"fields": ("username", "password", "token_issued_at")}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
-        (
-            "Rights",
-            {
-                "fields": ("is_active", "is_staff"),
-                "description": "Staff may do everything here, once a password is set for them.",
-            },
-        ),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
-        ("Jobs", {"fields": ("kept",)}),
-    )
+    form = UserForm
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).annotate(kept_bytes=operations.kept_bytes.get())
+        users = super().get_queryset(request).prefetch_related("groups")
+        return users.annotate(kept_bytes=operations.kept_bytes.get())
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """The role and the password are an owner's to give."""
+        owner = roles.is_owner(request)
+        return (
+            (None, {"fields": ("username", *(["password"] if owner else []), "token_issued_at")}),
+            ("Person", {"fields": ("first_name", "last_name", "email")}),
+            ("Rights", {"fields": ("is_active", "role" if owner else "role_now", "second_factor")}),
+            ("Dates", {"fields": ("last_login", "date_joined")}),
+            ("Jobs", {"fields": ("kept",)}),
+        )
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:
+        form = StaffForm if roles.is_owner(request) else UserForm
+        return super().get_form(request, obj, **{"form": form, **kwargs})
+
+    # --- Who may touch whom ---
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        may = super().has_change_permission(request, obj)
+        return may and self._may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """A mistyped name may go; a user who has jobs is made inactive instead."""
+        if obj is None or operations.has_belongings.get()(obj):
+            return False
+        return super().has_delete_permission(request, obj) and self._may_touch(request, obj)
+
+    def has_own_permission(self, request: HttpRequest) -> bool:
+        """For actions that are an owner's."""
+        return roles.is_owner(request)
+
+    def _may_touch(self, request: HttpRequest, obj: User | None) -> bool:
+        return obj is None or not roles.is_protected(obj) or roles.is_owner(request)
+
+    def objection(self, request: HttpRequest, action: str, rows: QuerySet[User]) -> str:
+        if roles.is_owner(request):
+            return ""
+        staff = list(User.objects.filter(roles.PROTECTED, pk__in=rows.order_by().values("pk")))
+        if not staff:
+            return ""
+        return (
+            f"Nothing was done: {questions.named(staff)} "
+            f"{'is' if len(staff) == 1 else 'are'} staff, and only an owner may do that to staff."
+        )
+
+    def buttons(self, request: HttpRequest, obj: User) -> list[tuple[str, str]]:
+        return super().buttons(request, obj) if self._may_touch(request, obj) else []
+
+    # --- Pages ---
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Another role takes a fresh log-in."""
+        if request.method == "POST" and roles.is_owner(request):
+            user = self.get_object(request, unquote(object_id))
+            role = request.POST.get("role")
+            is_new = user and role and role != StaffForm.role_value(user)
+            if is_new and (page := fresh.ask(request)):
+                return page
+        return super().change_view(request, object_id, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Says why the last owner is not deleted."""
+        try:
+            return super().delete_view(request, object_id, *args, **kwargs)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+            return redirect(self._url("change", object_id))
+
+    def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """An owner's to set."""
+        if not roles.is_owner(request):
+            raise PermissionDenied
+        return fresh.ask(request) or super().user_change_password(request, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if isinstance(form, StaffForm) and form.changes_role:
+            if not sessions.is_fresh(request):  # whatever way led here
+                raise PermissionDenied
+            operations.set_role(obj, form.chosen_role, request.user.get_username())
+            sessions.stay(request, obj)
+
+    # --- What is shown ---
+
+    def applies(self, action: str, obj: User) -> bool:
+        if action == "remove_second_factor":
+            return second_factor.is_on(obj)
+        return super().applies(action, obj)
+
+    @admin.display(description="role")
+    def role_now(self, user: User) -> str:
+        return roles.title_of(user)
+
+    @admin.display(description="second factor")
+    def second_factor(self, user: User) -> str:
+        since = second_factor.since(user)
+        return f"since {date_format(localtime(since), 'DATETIME_FORMAT')}" if since else "none"
+
+    # --- Actions ---
 
     @admin.display(description="kept", ordering="kept_bytes")
     def kept(self, user: User) -> str:
@@ -61,6 +153,8 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     def question(self, request: HttpRequest, action: str, rows: QuerySet[User]) -> Question | None:
         if action == "make_login_code" and (lost := login_codes.unused(rows)):
             return questions.about_codes(list(rows), lost)
+        if action == "remove_second_factor" and (users := list(rows)):
+            return questions.about_second_factors(users)
         return super().question(request, action, rows)
 
     def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[User, str]:
@@ -83,13 +177,10 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         about |= {"codes": made.done, "refused": made.refused}
         return self._page(request, "codes.html", title="Log-in codes", **about)
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        if "is_staff" in form.changed_data:
-            obj.is_superuser = obj.is_staff
-        super().save_model(request, obj, form, change)
-
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """A mistyped name may go; a user who has jobs is made inactive instead."""
-        if obj is None or operations.has_belongings.get()(obj):
-            return False
-        return super().has_delete_permission(request, obj)
+    @admin.action(description="Remove the second factor (a lost phone)", permissions=["own"])
+    def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        actor = request.user.get_username()
+        removed = [user for user in queryset if second_factor.remove(user, actor)]
+        for user in removed:
+            sessions.stay(request, user)
+        self.message_user(request, f"Without a second factor now: {questions.named(removed)}.")

@@ -33,8 +33,7 @@ class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
         return action == "stop" and obj.ended_at is None
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        """Whoever may begin one may stop one."""
-        return request.user.has_perm("jobs.change_job")
+        return request.user.has_perm("jobs.change_bulkaction")
 
     @admin.display(description="what")
     def what(self, bulk: BulkAction) -> str:

@@ -19,6 +19,7 @@ class AuditEntry(models.Model):
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "audit entries"
+        permissions = (("export_auditentry", "Can export audit entries"),)
         indexes = (models.Index("job_id", name="audit_of_job"),)
 
     def __str__(self) -> str:

@@ -8,9 +8,10 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
-from accounts import failures, login_codes, operations
+from accounts import failures, login_codes, operations, second_factor
 from accounts.models import Executor, User
 from accounts.public_address import PublicAddress, public_address
+from accounts.roles import Role
 from foundation.commands import TelerunCommand
 
 ACTOR = "command"  # who the audit log says did it
@@ -30,12 +31,21 @@ class Command(TelerunCommand):
                 command.add_argument("name", metavar="NAME")
             if name in GIVE_CODES:
                 _add_code_arguments(command, is_choice=name == "create-user")
+            if name == "create-staff":
+                command.add_argument(
+                    "--role",
+                    choices=Role.values,
+                    default=Role.OWNER.value,
+                    help="what they may do (default: %(default)s)",
+                )
 
     def run(self, **options: Any) -> str:
         function, _, takes_name = COMMANDS[options["command"]]
         try:
             if options["command"] == "login-code" or options.get("code"):
                 return GIVE_CODES[options["command"]](options)
+            if "role" in options:
+                return create_staff(options["name"], Role(options["role"]))
             return function(options["name"]) if takes_name else function()
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
@@ -105,11 +115,17 @@ def create_executor(name: str) -> str:
     return f"Created executor {name} with token {token}"
 
 
-def create_staff(name: str) -> str:
+def create_staff(name: str, role: Role = Role.OWNER) -> str:
     if User.objects.filter(username=name).exists():
         raise CommandError(f"There is a user {name!r} already; choose another name.")
-    _, password = operations.create_staff(name, ACTOR)
-    return f"Created staff account {name} with password {password}"
+    _, password = operations.create_staff(name, ACTOR, role)
+    return f"Created staff account {name} ({role.label}) with password {password}"
+
+
+def reset_second_factor(name: str) -> str:
+    if second_factor.remove(_user(name), ACTOR):
+        return f"Removed the second factor of {name}: the password alone is enough now"
+    return f"{name} has no second factor"
 
 
 def reset_user_token(name: str) -> str:
@@ -190,6 +206,11 @@ COMMANDS: dict[str, tuple[Any, str, bool]] = {
     "create-staff": (
         create_staff,
         "Create an account for the admin site; prints its password, once.",
+        True,
+    ),
+    "reset-second-factor": (
+        reset_second_factor,
+        "Remove the second factor of a member of staff, who has lost it.",
         True,
     ),
     "reset-user-token": (reset_user_token, "Replace a user's token; prints the new one.", True),

@@ -10,7 +10,7 @@ from django.db import connections
 
 from foundation.commands import TelerunCommand
 from jobs.audit.file import follow
-from telerun_site import certificates
+from telerun_site import certificates, rights
 from telerun_site.server import Server
 
 
@@ -42,6 +42,7 @@ class Command(TelerunCommand):
         except certificates.CertificateProblem as error:
             raise CommandError(str(error)) from error
         check_free(options["bind"], options["port"])
+        rights.keep_if_there()
         follow(set_aside=True)
         close_connections()  # gunicorn forks; a connection must not be shared
         Server(options["bind"], options["port"]).run()

@@ -44,7 +44,7 @@ def fill(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0007_failures_seen'),
+        ('jobs', '0008_export_audit'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,1 @@
+"""Pages of the admin site that are no model's: logging in, and the second factor."""
