@@ -1,97 +1,30 @@
-"""Jobs in the admin: to read, to requeue and to cancel; never to edit."""
+"""The list of jobs in the admin: to find, to requeue and to cancel them; never to edit."""
 
-import json
 from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.defaultfilters import filesizeformat
-from django.urls import path, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 
 from foundation import asking
-from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json, as_text
+from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin
 from foundation.asking import FEW, Question
 from foundation.problems import Problem
-from foundation.text import printable
-from jobs import cancelling, outputs, staff
+from jobs import cancelling, staff
+from jobs.admin.job_page.page import JobPage
 from jobs.admin.questions import about_jobs
 from jobs.bulk import working
 from jobs.bulk.models import Kind
-from jobs.models import Attempt, Job, OutputFile
-from jobs.replacing import replaced_by
+from jobs.models import Attempt, Job
 from jobs.states import State
 
 MAX_COMPLAINTS = 5  # messages about jobs that an action could not be done to
 
 
-class AttemptInline(ReadOnlyMixin, admin.StackedInline):
-    """The history of a job: each attempt, how it ended, and its logs."""
-
-    model = Attempt
-    extra = 0
-    ordering = ("-number",)
-    fields = (
-        ("host", "started_at", "ended_at", "lease_expires_at"),
-        ("ending", "why", "outcome", "exit_code", "signal", "compile_seconds", "execute_seconds"),
-        "compiler_output",
-        "program_output",
-        "output_files",
-        "more",
-    )
-    readonly_fields = (
-        "host",
-        "why",
-        "compiler_output",
-        "program_output",
-        "output_files",
-        "more",
-    )
-
-    @admin.display(description="executor")
-    def host(self, attempt: Attempt) -> str:
-        return attempt.executor_name
-
-    @admin.display(description="reason")
-    def why(self, attempt: Attempt) -> str:
-        return printable(attempt.reason.encode()) or "-"
-
-    @admin.display(description="compiler's output")
-    def compiler_output(self, attempt: Attempt) -> SafeString | str:
-        return as_text(attempt.compile_log)
-
-    @admin.display(description="program's output")
-    def program_output(self, attempt: Attempt) -> SafeString | str:
-        return as_text(attempt.execute_log)
-
-    @admin.display(description="output files")
-    def output_files(self, attempt: Attempt) -> SafeString | str:
-        links = [
-            (_file_url(attempt, file["name"]), file["name"], filesizeformat(file["size"]))
-            for file in attempt.details.get("files", [])
-        ]
-        return format_html_join(", ", '<a href="{}">{}</a> ({})', links) or "-"
-
-    @admin.display(description="details")
-    def more(self, attempt: Attempt) -> SafeString | str:
-        return as_json({k: v for k, v in attempt.details.items() if k != "files"})
-
-
-def _job_url(number: int) -> str:
-    return reverse("admin:jobs_job_change", args=[number])
-
-
-def _file_url(attempt: Attempt, name: str) -> str:
-    return reverse("admin:jobs_job_file", args=[attempt.job_id, attempt.number, name])
-
-
 @admin.register(Job)
-class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
+class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
     """All jobs, newest first."""
 
     list_display = (
@@ -109,24 +42,6 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     search_help_text = "Job number, user, file name or executor"
     show_full_result_count = False
     actions = ("requeue", "cancel")
-    inlines = (AttemptInline,)
-    fields = (
-        ("user", "filename", "arguments"),
-        ("platform", "compiler_flags", "asm"),
-        ("state", "phase", "outcome", "place_in_queue"),
-        ("submitted_at", "started_at", "finished_at"),
-        ("cancel_requested_at", "replacement", "attempts_left"),
-        "program",
-        "other_files",
-    )
-    readonly_fields = (
-        "arguments",
-        "compiler_flags",
-        "place_in_queue",
-        "replacement",
-        "program",
-        "other_files",
-    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Without the sources, which the one page that shows one reads for itself."""
@@ -137,23 +52,6 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
             .without_texts()
             .annotate(executor_name=Subquery(latest.values("executor_name")[:1]))
         )
-
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.file_view)
-        where = "<int:job_id>/attempts/<int:number>/files/<str:name>"
-        return [path(where, view, name="jobs_job_file"), *super().get_urls()]
-
-    def file_view(
-        self, request: HttpRequest, job_id: int, number: int, name: str
-    ) -> HttpResponseBase:
-        """An output file of an attempt, for those who may see the job."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = OutputFile.objects.filter(attempt__job=job_id, attempt__number=number, name=name)
-        file = found.exclude(attempt__ending="").first()
-        if file is None:
-            raise Http404
-        return outputs.download(file)
 
     def subject(self, obj: Job) -> Subject:
         return Subject("job", obj.pk)
@@ -176,39 +74,6 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     @admin.display
     def executor(self, job: Job) -> str:
         return job.executor_name or "-"
-
-    @admin.display(description="place in the queue")
-    def place_in_queue(self, job: Job) -> str:
-        return str(job.queue_position or "-")
-
-    @admin.display(description="replaced by")
-    def replacement(self, job: Job) -> SafeString | str:
-        number = replaced_by(job)
-        if number is None:
-            return "-"
-        return format_html('<a href="{}">job {}</a>', _job_url(number), number)
-
-    @admin.display
-    def arguments(self, job: Job) -> str:
-        return printable(json.dumps(job.args, ensure_ascii=False).encode()) if job.args else "-"
-
-    @admin.display(description="compiler flags")
-    def compiler_flags(self, job: Job) -> str:
-        return " ".join(job.flags) or "-"
-
-    @admin.display(description="other files")
-    def other_files(self, job: Job) -> SafeString | str:
-        """Each under its name; those that are compiled by themselves first."""
-        texts = [
-            *((name, "compiled", text) for name, text in sorted(job.sources.items())),
-            *((name, "placed beside it", text) for name, text in sorted(job.includes.items())),
-        ]
-        files = ((name, how, as_text(text.encode())) for name, how, text in texts)
-        return format_html_join("", "<p><b>{}</b> ({})</p>{}", files) or "-"
-
-    @admin.display(description="source")
-    def program(self, job: Job) -> SafeString | str:
-        return as_text(job.source.encode())
 
     def question(self, request: HttpRequest, action: str, rows: QuerySet[Job]) -> Question | None:
         return about_jobs(action, rows) if rows.exists() else None
