@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from django.core.management import call_command
 
-    from bench.course.copying import copy_up_to, without_syncs
+    from bench.course.copying import copy_up_to, number_from, without_syncs
     from bench.course.course import Course, fill
     from jobs.models import Job
 
@@ -46,11 +47,13 @@ def main(argv: list[str] | None = None) -> int:
     began = time.monotonic()
     course = Course(options.students, options.weeks, options.jobs, options.kernels, options.seed)
     with without_syncs():
+        if options.copies_up_to:
+            number_from(options.copies_up_to)
         fill(course)
         made = Job.objects.count()
         print(f"{made:,} jobs by operations in {time.monotonic() - began:.0f} s", flush=True)
         if options.copies_up_to > made:
-            copy_up_to(options.copies_up_to)
+            copy_up_to(options.copies_up_to, timedelta(weeks=course.weeks))
             print(f"{Job.objects.count():,} after {time.monotonic() - began:.0f} s, by copying")
     return 0
 

@@ -20,8 +20,8 @@ ADA, H100 = "NVIDIA RTX 4000 SFF Ada Generation", "NVIDIA H100 80GB HBM3"
 WHY_ILL = (
     "Xid 79: GPU has fallen off the bus (pci 0000:41:00.0), seen in the kernel's log 3 times "
     "within ten minutes; nvidia-smi answers 'Unable to determine the device handle for GPU "
-    "0000:41:00.0: Unknown Error'. The probe program failed with cudaErrorNoDevice. It is tried again every "
-    "ten minutes, and comes back by itself; a bus that has lost a GPU mostly needs a cold restart."
+    "0000:41:00.0: Unknown Error'. The probe program failed with cudaErrorNoDevice. It is tried "
+    "again every ten minutes; a bus that has lost a GPU mostly needs a cold restart."
 )
 WHY_BACK = (
     "the GPU was not in order after the program before: 1 of 2 GPUs is in quarantine (Xid 79), and "

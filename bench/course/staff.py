@@ -44,7 +44,7 @@ class Staff:
         ill = course.ends_at - timedelta(hours=30)
         self._clock.at(ill, hosts.fall_ill, hosts.all[-1])
         # One that is at work at this moment, and goes on when a server is started.
-        self._clock.at(course.ends_at - timedelta(seconds=20), self._begin, Kind.REQUEUE, 40, hosts)
+        self._clock.at(course.ends_at - timedelta(seconds=3), self._begin, Kind.REQUEUE, 40, hosts)
         self._clock.at(course.ends_at - timedelta(days=4), self._out_and_in, hosts, False)
         self._clock.at(course.ends_at - timedelta(days=4, hours=-5), self._out_and_in, hosts, True)
 
@@ -75,7 +75,7 @@ class Staff:
 
     def _begin(self, kind: Kind, count: int, hosts: Hosts) -> None:
         """Many jobs at once, done in the background; every third is stopped half-way."""
-        over = Job.objects.filter(outcome=Outcome.RUNTIME_ERROR)
+        over = Job.objects.filter(state=State.FINISHED).exclude(outcome=Outcome.SUCCEEDED)
         jobs = over if kind == Kind.REQUEUE else Job.objects.all()
         numbers = sorted(jobs.order_by("-id").values_list("pk", flat=True)[:count])
         if numbers:
