@@ -20,6 +20,8 @@ from bench.course.staff import Staff
 from foundation.problems import Problem
 from jobs import cancelling, leases, submitting
 from jobs.audit import file as audit_file
+from jobs.bulk import working
+from jobs.errors import PendingJob
 
 SETTLED = 500  # things that happen in one transaction: nothing else uses the database
 
@@ -47,7 +49,11 @@ class Course:
 def fill(course: Course) -> None:
     """Makes the course in an empty database, which has its tables."""
     clock = Clock(course.begins_at)
-    with clock.told(), mock.patch.object(leases.log, "warning"):  # hosts are lost as planned
+    with (
+        clock.told(),
+        mock.patch.object(leases.log, "warning"),  # hosts are lost as planned
+        mock.patch.object(working, "BUSY_SECONDS", 60),  # or a slow machine makes another course
+    ):
         life = _Life(course, clock)
         while True:
             with transaction.atomic(), _quietly():
@@ -96,7 +102,7 @@ class _Life:
         submission = program(chance, lab, student.username, version, self._course.kernels)
         try:
             job, _ = submitting.submit(student, submission, replace=chance.random() < 0.5)
-        except Problem:  # one waits already
+        except PendingJob:
             self._clock.after(300, self._submit, student, lab, version, tries)
             return
         self._fates[job.pk] = made = fate(chance, lab, len(self._fates))

@@ -36,6 +36,7 @@ HOSTS: tuple[tuple[str, dict[str, int], tuple[str, ...]], ...] = (
     (LONG_NAME, {"cuda": 2}, (ADA, ADA)),
 )
 BEAT_SECONDS = 20
+HEARD_SECONDS = 12 * 3600  # from one sign of an idle host to the next; a real one gives more
 _waiting = Job.objects.filter(state=State.QUEUED).order_by().distinct()
 
 
@@ -62,6 +63,7 @@ class Hosts:
         self._clock, self._chance, self._fates = clock, chance, fates
         self._claims = 0
         self.all = [self._new(*one, actor=actor) for one in HOSTS]
+        clock.after(HEARD_SECONDS, self._are_heard)
 
     def _new(self, name: str, offers: dict[str, int], gpus: tuple[str, ...], *, actor: str) -> Host:
         executor, _ = operations.create_executor(name, actor)
@@ -84,6 +86,10 @@ class Hosts:
         for host in self.all:
             if host.is_up:
                 host.is_heard()
+
+    def _are_heard(self) -> None:
+        self.heard_of()
+        self._clock.after(HEARD_SECONDS, self._are_heard)
 
     def fall_ill(self, host: Host) -> None:
         """One of its GPUs is put into quarantine."""

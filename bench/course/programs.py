@@ -130,6 +130,8 @@ def fate(chance: Random, lab: Lab, number: int) -> Fate:
     kind = rare[0] if rare else chance.choices(kinds, list(FATES.values()))[0]
     seconds = min(25.0, chance.lognormvariate(0, 0.6) * lab.seconds)
     made = Fate(kind, round(chance.uniform(0.8, 4.5), 3), round(seconds, 3))
+    if kind == "cancelled":  # or it would be over before
+        made.execute_seconds = 60.0
     outcome = kind if kind not in ("cancelled", "released", "lost", "lost once") else "succeeded"
     about = {"file": lab.filename.rpartition("/")[2], "line": chance.randint(8, 240)}
     made.result = {

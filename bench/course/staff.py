@@ -27,6 +27,7 @@ class Staff:
 
     def __init__(self, clock: Clock, chance: Random) -> None:
         self._clock, self._chance = clock, chance
+        self._bulks: list[int] = []
         self.first = people.STAFF[0]
         for name in people.STAFF:
             operations.create_staff(name, "command")
@@ -80,13 +81,15 @@ class Staff:
         numbers = sorted(jobs.order_by("-id").values_list("pk", flat=True)[:count])
         if numbers:
             bulk = working.begin(kind, numbers, self._one())
+            self._bulks.append(bulk.pk)
             self._go_on(bulk.pk, hosts)
 
     def _go_on(self, key: int, hosts: Hosts) -> None:
         working.work()
         hosts.take()
         bulk = BulkAction.objects.get(pk=key)
-        if bulk.ended_at is None and key % 3 == 0 and bulk.done > bulk.count / 2:
+        is_third = self._bulks.index(key) % 3 == 2
+        if bulk.ended_at is None and is_third and bulk.done > bulk.count / 2:
             working.stop(key, self._one())
         elif bulk.ended_at is None:
             self._clock.after(2, self._go_on, key, hosts)
