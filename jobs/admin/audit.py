@@ -1,5 +1,6 @@
 """The audit log in the admin: to read."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -12,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json, as_text
+from foundation.lists import TimeFilter
 from foundation.text import printable
 from jobs.models import AuditEntry
 from jobs.states import Event
@@ -26,15 +28,27 @@ def address_of_history(subject: Subject) -> str:
     return reverse("admin:jobs_auditentry_changelist") + "?" + urlencode(entries)
 
 
+class ActionFilter(admin.SimpleListFilter):
+    """By what happened to a job."""
+
+    title = parameter_name = "action"
+
+    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
+        return [(event.value, event.value) for event in Event]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[AuditEntry]) -> Any:
+        return queryset.filter(action=self.value()) if self.value() else queryset
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
     """Who did what, newest first."""
 
     list_display = ("id", "timestamp", "username", "action", "job", "about")
-    list_filter = ("action", "timestamp")
-    search_fields = ("username", "=job_id")
-    search_help_text = "Who, or a job number"
-    show_full_result_count = False
+    sortable_by = ("id",)
+    list_filter = (ActionFilter, ("timestamp", TimeFilter))
+    search_fields = ("username__exact", "job_id__exact")
+    search_help_text = "Who (the whole name), or a job number"
     fields = (("id", "timestamp"), ("username", "action", "job"), "rest", "program")
     readonly_fields = ("job", "rest", "program")
 

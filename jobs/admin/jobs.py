@@ -9,10 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from foundation import asking
-from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin
+from foundation.admin import MAX_SEARCH_WORDS, ReadOnlyMixin, Subject, TelerunModelAdmin
 from foundation.asking import FEW, Question
+from foundation.lists import ChoiceFilter, TimeFilter, asked_time
 from foundation.problems import Problem
 from jobs import cancelling, staff
+from jobs.admin.finding import NEWEST, find
 from jobs.admin.job_page.page import JobPage
 from jobs.admin.questions import about_jobs
 from jobs.bulk import working
@@ -21,6 +23,17 @@ from jobs.models import Attempt, Job
 from jobs.states import State
 
 MAX_COMPLAINTS = 5  # messages about jobs that an action could not be done to
+_ONLY_THE_NEWEST = (
+    f"More than {NEWEST:,} jobs fit: only the newest were looked at. Choose a time at the side, or "
+    "add a word."
+)
+
+
+class StateFilter(ChoiceFilter):
+    """By state; where an outcome is chosen too, that says more: the state goes without index."""
+
+    def is_led(self, request: HttpRequest) -> bool:
+        return super().is_led(request) or "outcome__exact" in request.GET
 
 
 @admin.register(Job)
@@ -37,10 +50,17 @@ class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
         "started_at",
         "finished_at",
     )
-    list_filter = ("state", "outcome", "submitted_at")
-    search_fields = ("=id", "user__username", "filename", "attempts__executor_name")
-    search_help_text = "Job number, user, file name or executor"
-    show_full_result_count = False
+    sortable_by = ("id",)
+    list_filter = (
+        ("state", StateFilter),
+        ("outcome", ChoiceFilter),
+        ("submitted_at", TimeFilter),
+    )
+    search_fields = ("pk",)  # that there is a search; what it does: get_search_results
+    search_help_text = (
+        "Job number, part of a user's name, the beginning of a file's name, part of an executor's "
+        "name. Several words: jobs that fit them all."
+    )
     actions = ("requeue", "cancel")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
@@ -52,6 +72,18 @@ class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
             .without_texts()
             .annotate(executor_name=Subquery(latest.values("executor_name")[:1]))
         )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        """By indexes alone (jobs/admin/finding.py); says so if older jobs may fit, too."""
+        words = search_term.replace("\x00", "").split()[:MAX_SEARCH_WORDS]
+        if not words:
+            return queryset, False
+        found = find(words, asked_time(request, Job, "submitted_at"))
+        if found.is_cut:
+            self.message_user(request, _ONLY_THE_NEWEST, messages.WARNING)
+        return queryset.filter(pk__in=found.jobs), False
 
     def subject(self, obj: Job) -> Subject:
         return Subject("job", obj.pk)
@@ -65,7 +97,7 @@ class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
         """Who may requeue and cancel: those with the right to change jobs."""
         return request.user.has_perm("jobs.change_job")
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description="state")
     def standing(self, job: Job) -> str:
         """The state, with the phase or the outcome there is to it."""
         more = job.get_phase_display() or job.get_outcome_display()
