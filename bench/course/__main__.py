@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from django.core.management import call_command
 
-    from bench.course.copying import copy_up_to, number_from, without_syncs
+    from bench.course.copying import copy_up_to, number_from, settle, without_syncs
     from bench.course.course import Course, fill
     from jobs.models import Job
 
@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{made:,} jobs by operations in {time.monotonic() - began:.0f} s", flush=True)
         if options.copies_up_to > made:
             copy_up_to(options.copies_up_to, timedelta(weeks=course.weeks))
+            settle()
             print(f"{Job.objects.count():,} after {time.monotonic() - began:.0f} s, by copying")
     return 0
 

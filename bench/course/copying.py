@@ -59,8 +59,12 @@ def copy_up_to(wanted: int, back: timedelta) -> None:
         _make_room_in_the_audit_log(_count("course_entries") * times)
         _copy(AuditEntry, "course_entries", times, back,
               job_id=_key("course_jobs", "job_id", times))  # fmt: skip
+
+
+def settle() -> None:
+    """What a server has that served all this: PostgreSQL's statistics, the audit file's end."""
     if connection.vendor == "postgresql":
-        execute("VACUUM ANALYZE")  # what autovacuum would have done by then
+        execute("VACUUM ANALYZE")  # as autovacuum does
     last = AuditEntry.objects.latest("id")
     settings.TELERUN_AUDIT_LOG.write_bytes(line_of(last))
 

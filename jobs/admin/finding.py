@@ -14,7 +14,7 @@ from django.db.models.functions import Lower
 from accounts.models import Executor, User
 from jobs.models import Attempt, Job
 
-NEWEST = 5_000  # jobs that one meaning of a word stands for
+NEWEST = 2_000  # jobs that one meaning of a word stands for
 MOST_MEANINGS = 10  # users, files or executors that one word stands for
 
 

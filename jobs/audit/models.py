@@ -21,7 +21,7 @@ class AuditEntry(models.Model):
         ordering = ("-id",)
         verbose_name_plural = "audit entries"
         indexes = (
-            models.Index("job_id", name="audit_of_job"),
+            models.Index("job_id", F("id").desc(), name="audit_about_job"),
             # For staff's list alone (docs/adr/0036).
             models.Index("username", F("id").desc(), name="audit_by"),
             models.Index("action", F("id").desc(), name="audit_of_action"),

@@ -18,6 +18,14 @@ class Migration(migrations.Migration):
             model_name='attempt',
             index=models.Index(models.F('executor_name'), models.OrderBy(models.F('job'), descending=True), name='attempt_on_host'),
         ),
+        migrations.RemoveIndex(
+            model_name='auditentry',
+            name='audit_of_job',
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(models.F('job_id'), models.OrderBy(models.F('id'), descending=True), name='audit_about_job'),
+        ),
         migrations.AddIndex(
             model_name='auditentry',
             index=models.Index(models.F('username'), models.OrderBy(models.F('id'), descending=True), name='audit_by'),
