@@ -256,7 +256,7 @@ def test_the_first_row_of_a_time(course: None) -> None:
 def test_an_order_that_no_index_serves_is_left_alone(course: None, ta: Client) -> None:
     as_it_is = found(ta, JOBS)
     columns = ta.get(JOBS).context["cl"].list_display
-    place = columns.index("started_at")
+    place = columns.index("waited")
     assert found(ta, JOBS, o=str(place)) == as_it_is
     assert found(ta, JOBS, o=str(columns.index("id"))) != as_it_is
     assert found(ta, JOBS, o="x.99.-") == as_it_is

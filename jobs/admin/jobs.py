@@ -1,5 +1,6 @@
 """The list of jobs in the admin: to find, to requeue and to cancel them; never to edit."""
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -7,8 +8,9 @@ from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 
-from foundation import asking
+from foundation import asking, figures
 from foundation.admin import MAX_SEARCH_WORDS, ReadOnlyMixin, Subject, TelerunModelAdmin
 from foundation.asking import FEW, Question
 from foundation.lists import ChoiceFilter, TimeFilter, asked_time
@@ -29,6 +31,13 @@ _ONLY_THE_NEWEST = (
 )
 
 
+def _moment(moment: datetime) -> str:
+    """To the second, and without the year in which we are."""
+    local = timezone.localtime(moment)
+    this_year = local.year == timezone.localtime().year
+    return f"{local:%d %b %H:%M:%S}" if this_year else f"{local:%d %b %Y %H:%M}"
+
+
 class StateFilter(ChoiceFilter):
     """By state; where an outcome is chosen too, that says more: the state goes without index."""
 
@@ -46,11 +55,11 @@ class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
         "user",
         "filename",
         "executor",
-        "submitted_at",
-        "started_at",
-        "finished_at",
+        "submitted",
+        "waited",
+        "ran",
     )
-    sortable_by = ("id",)
+    sortable_by = ("id", "submitted")
     list_filter = (
         ("state", StateFilter),
         ("outcome", ChoiceFilter),
@@ -106,6 +115,24 @@ class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
     @admin.display
     def executor(self, job: Job) -> str:
         return job.executor_name or "-"
+
+    @admin.display(ordering="id")  # which is the same order, and has an index
+    def submitted(self, job: Job) -> str:
+        return _moment(job.submitted_at)
+
+    @admin.display
+    def waited(self, job: Job) -> str:
+        """From its submission to its last start, or until now."""
+        end = job.started_at or job.finished_at or timezone.now()
+        return figures.duration(max(0.0, (end - job.submitted_at).total_seconds()))
+
+    @admin.display
+    def ran(self, job: Job) -> str:
+        """From its last start to its end, or until now."""
+        if job.started_at is None:
+            return "-"
+        end = job.finished_at or timezone.now()
+        return figures.duration(max(0.0, (end - job.started_at).total_seconds()))
 
     def question(self, request: HttpRequest, action: str, rows: QuerySet[Job]) -> Question | None:
         return about_jobs(action, rows) if rows.exists() else None

@@ -82,7 +82,7 @@ def capture_staff(browser: Browser, folder: Path, options: argparse.Namespace) -
     wanted = [p for p in PAGES if not names or any(f"admin-{p.name}".startswith(n) for n in names)]
     if not wanted:
         return []
-    with World(folder) as world:
+    with World(folder, TELERUN_LEASE_SECONDS=3600) as world:  # hosts live, and what runs goes on
         run_beside(world, "bench.course", *COURSE)
         password = world.manage("telerun_auth", "create-staff", "ta-captures").out.split()[-1]
         world.start_server()
