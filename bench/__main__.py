@@ -22,6 +22,7 @@ from bench import (
     polling,
     servers,
     slow_disk,
+    staff_pages,
     stalls,
     waiting,
 )
@@ -50,6 +51,7 @@ ROWS = [
     Row("J", "a slow disk", slow_disk.measure, ("sqlite",)),
     Row("K", "the hub's longest stall", stalls.measure),
     Row("L", "watched programs", live.measure),
+    Row("N", "staff's pages at a million jobs", staff_pages.measure),
     Row("M", "a neighbour with many threads", neighbour.measure, ("sqlite",)),
 ]
 
@@ -73,6 +75,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="small counts, to see that it runs")
+    parser.add_argument("--jobs", type=int, default=1_000_000, metavar="N", help="of row N")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="append the table there too")
     return parser.parse_args(argv)
 
@@ -100,7 +103,7 @@ def chosen(rows: str, database: str) -> list[Row]:
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
-    plan = Plan(options.database, options.rounds, options.quick)
+    plan = Plan(options.database, options.rounds, options.quick, options.jobs)
     rows = chosen(options.rows, options.database)
     table = Table()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped

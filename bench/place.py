@@ -35,6 +35,7 @@ class Plan:
     database: str = "sqlite"
     rounds: int = 3
     quick: bool = False  # small counts: do the rows run?
+    jobs: int = 1_000_000  # of row N
 
     def size(self, whole: int, quick: int) -> int:
         return quick if self.quick else whole
@@ -163,10 +164,15 @@ def commits_a_second(world: "World", seconds: float) -> float:
 
 def in_a_process(world: "World", module: str, *arguments: Any) -> Any:
     """Runs `python -m MODULE` beside the queue's data; the JSON that it prints."""
+    return json.loads(run_beside(world, module, *arguments))
+
+
+def run_beside(world: "World", module: str, *arguments: Any) -> str:
+    """Runs `python -m MODULE` beside the queue's data; what it prints."""
     done = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT, env=world.environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{module} ended with exit status {done.returncode}")
-    return json.loads(done.stdout)
+    return done.stdout

@@ -1,11 +1,13 @@
 """What the admin pages of all apps have in common."""
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django.contrib import admin, messages
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
@@ -15,15 +17,21 @@ from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from foundation.asking import AsksFirst
+from foundation.database import time_limit
 from foundation.hooks import Hook
+from foundation.lists import BoundedPaginator, KeysFirst
 from foundation.text import printable
 
+log = logging.getLogger(__name__)
+
 MAX_SEARCH_WORDS = 8
+MOST_SECONDS = 3.0  # that the database works for a list
 _KEY = re.compile(r"[0-9]{1,18}")  # what fits the database's integers
 
 
@@ -62,9 +70,16 @@ class ReadOnlyMixin:
 
 
 class TelerunModelAdmin(AsksFirst, admin.ModelAdmin):
-    """A page of one object has the list's actions as buttons; its history is the audit log's."""
+    """A page of one object has the list's actions as buttons; its history is the audit log's.
+
+    A list stays quick however long its table is (foundation/lists.py).
+    """
 
     change_form_template = "admin/telerun_change_form.html"
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # they count each filter's rows
+    list_per_page = 50  # half of a page's time is its rows
 
     def applies(self, action: str, obj: Any) -> bool:
         """Whether the page of `obj` offers that action."""
@@ -103,6 +118,23 @@ class TelerunModelAdmin(AsksFirst, admin.ModelAdmin):
         if "button_of" in request.POST and isinstance(response, HttpResponseRedirect):
             return redirect(self._url("change", quote(request.POST["button_of"])))
         return response
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Gives up what takes too long: other pages wait for it."""
+        if request.method != "GET":
+            return super().changelist_view(request, extra_context)
+        try:
+            with time_limit.at_most(MOST_SECONDS):
+                response = super().changelist_view(request, extra_context)
+                return response.render() if hasattr(response, "render") else response
+        except time_limit.TakesTooLong:
+            log.warning("A list took longer than %s s: %s", MOST_SECONDS, request.path)
+            about = {**self.admin_site.each_context(request), "title": "This takes too long"}
+            about |= {"opts": self.opts, "seconds": MOST_SECONDS}
+            return TemplateResponse(request, "admin/too_long.html", about, status=503)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeysFirst
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """PostgreSQL refuses some filters, with a NUL for example, only when the query runs."""

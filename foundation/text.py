@@ -1,4 +1,4 @@
-"""Untrusted bytes made safe to look at, and their number in a unit."""
+"""Untrusted bytes made safe to look at."""
 
 import re
 
@@ -20,12 +20,3 @@ def _spell(match: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def size(count: int) -> str:
-    """ "812 bytes", "14.2 KiB", "2.75 MiB"."""
-    for power, name in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if count >= 1024**power:
-            number = count / 1024**power
-            return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
-    return "1 byte" if count == 1 else f"{count} bytes"

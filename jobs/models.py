@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 
 from accounts.models import CUDA, PLATFORM_LENGTH
 from foundation.database.statements import Parameter, Select
@@ -98,6 +99,9 @@ class Job(models.Model):
             models.Index("user", "state", "id", name="job_queued_of_user"),
             models.Index("user", F("id").desc(), name="job_of_user"),
             models.Index("state", F("id").desc(), name="job_in_state"),
+            # For staff's list alone (docs/adr/0036).
+            models.Index("outcome", F("id").desc(), name="job_with_outcome"),
+            models.Index(Lower("filename"), F("id").desc(), name="job_of_file"),
         )
         constraints = (
             models.UniqueConstraint("user", "idempotency_key", name="one_job_a_key"),
@@ -198,6 +202,7 @@ class Attempt(models.Model):
             models.Index(
                 "lease_expires_at", name="attempt_lease", condition=Q(ended_at__isnull=True)
             ),
+            models.Index("executor_name", F("job").desc(), name="attempt_on_host"),
         )
         constraints = (
             models.UniqueConstraint("job", "number", name="one_attempt_a_number"),

@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Max, Q
 
 from courses import limits
-from foundation import text
+from foundation import figures
 from foundation.database.statements import update
 from foundation.serving import greenlets, waiting
 from jobs import audit, transitions
@@ -46,7 +46,7 @@ class _Removable(NamedTuple):
 
 def why() -> str:
     """Why something was removed, in words."""
-    quota = text.size(limits.user_quota_bytes())
+    quota = figures.size(limits.user_quota_bytes())
     return f"removed, because the queue keeps {quota} of a user, and the oldest go first"
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from courses import limits
-from foundation import text
+from foundation import figures
 from foundation.database import connections
 from jobs.kept.counting import IN_ALL
 from jobs.models import Kept
@@ -40,11 +40,11 @@ def now() -> Room:
     disk = shutil.disk_usage(settings.TELERUN_DATA_DIR)
     quota = limits.user_quota_bytes()
     return Room(
-        free=text.size(disk.free),
-        total=text.size(disk.total),
+        free=figures.size(disk.free),
+        total=figures.size(disk.total),
         is_scarce=disk.free < max(SCARCE_BYTES, disk.total * SCARCE_SHARE),
-        database=text.size(connections.size()),
-        quota=text.size(quota) if quota else "",
+        database=figures.size(connections.size()),
+        quota=figures.size(quota) if quota else "",
         largest=_largest(quota),
     )
 
@@ -55,6 +55,6 @@ def _largest(quota: int) -> list[LargeUser]:
     rows = kept.values_list("pk", "user__username", "size")[:MOST_USERS]
     nearly = quota - quota // 16  # so much is left when the oldest goes (jobs/quota.py)
     return [
-        LargeUser(key, name, text.size(size), bool(quota) and size >= nearly)
+        LargeUser(key, name, figures.size(size), bool(quota) and size >= nearly)
         for key, name, size in rows
     ]

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Turn, User
 from courses import flags, limits
-from foundation import text
+from foundation import figures
 from foundation.database.statements import Parameter, Select, insert
 from foundation.problems import NotFound
 from foundation.serving import waiting
@@ -179,7 +179,7 @@ def _count(user: User, submission: Submission) -> None:
     """Raises QuotaExceeded where nothing that may be removed would make room."""
     kept = counting.add(user.pk, sources=submission.kept_bytes())
     if kept and Bytes(sources=kept.sources).excess > 0:
-        quota = text.size(limits.user_quota_bytes())
+        quota = figures.size(limits.user_quota_bytes())
         raise errors.QuotaExceeded(
             f"The queue keeps {quota} of a user, and the sources of your jobs alone come to more. "
             "Ask course staff to delete old jobs, or to raise the quota."

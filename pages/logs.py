@@ -3,10 +3,10 @@
 import json
 from typing import NamedTuple
 
+from foundation import figures
 from foundation.api.answers import log_text
 from foundation.text import printable
 from jobs.models import Attempt
-from pages import figures
 
 LOGS = {"compile": "The compiler", "execute": "Output"}
 SHOWN_BYTES = 128 * 1024  # more would slow a browser down

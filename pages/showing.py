@@ -7,11 +7,13 @@ from django.utils import timezone
 
 from accounts.models import User
 from courses import limits
+from foundation import figures
 from jobs import outlook
+from jobs import words as said
 from jobs.api.v1 import answers
 from jobs.models import Attempt, Job, Kept
 from jobs.states import FINAL, Ending, State
-from pages import figures, words
+from pages import words
 from pages.logs import ShownLog, logs_of
 from pages.words import Standing
 
@@ -135,15 +137,15 @@ def one(job: Job) -> ShownJob:
     return ShownJob(
         job,
         words.standing(document),
-        words.waiting(document),
+        said.waiting(document),
         document["no_executor_since"],
         document["executor"] or "",
         max(0, int((timezone.now() - started).total_seconds())) if started else None,
         limits.of_a_job()["execute_seconds"],
         words.why(document) if job.is_over else "",
-        words.facts(document),
+        said.facts(document),
         [_file(file) for file in result["files"]],
-        words.left_out(document),
+        said.left_out(document),
         [_attempt(attempt) for attempt in attempts],
     )
 

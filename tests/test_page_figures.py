@@ -2,7 +2,7 @@
 
 import pytest
 
-from pages import figures
+from foundation import figures
 
 pytestmark = pytest.mark.once
 

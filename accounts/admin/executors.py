@@ -138,7 +138,7 @@ class ExecutorAdmin(BearerAdmin):
 
     @admin.display(description="nvcc")
     def nvcc(self, executor: Executor) -> str:
-        return str(executor.about.get("nvcc", "-"))
+        return str(executor.about.get("nvcc") or "-")
 
     @admin.display(description="what it told of itself")
     def report(self, executor: Executor) -> SafeString | str:

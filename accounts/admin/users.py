@@ -20,7 +20,7 @@ from accounts.admin.staff_form import StaffForm, UserForm
 from accounts.models import User
 from accounts.public_address import public_address, public_url
 from foundation.asking import Question
-from foundation.text import size
+from foundation.figures import size
 
 
 @admin.register(User)

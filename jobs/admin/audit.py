@@ -1,5 +1,6 @@
 """The audit log in the admin: to read."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -12,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json, as_text
+from foundation.lists import TimeFilter
 from foundation.text import printable
 from jobs.models import AuditEntry
 from jobs.states import Event
@@ -26,15 +28,27 @@ def address_of_history(subject: Subject) -> str:
     return reverse("admin:jobs_auditentry_changelist") + "?" + urlencode(entries)
 
 
+class ActionFilter(admin.SimpleListFilter):
+    """By what happened to a job."""
+
+    title = parameter_name = "action"
+
+    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
+        return [(event.value, event.value) for event in Event]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[AuditEntry]) -> Any:
+        return queryset.filter(action=self.value()) if self.value() else queryset
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
     """Who did what, newest first."""
 
     list_display = ("id", "timestamp", "username", "action", "job", "about")
-    list_filter = ("action", "timestamp")
-    search_fields = ("username", "=job_id")
-    search_help_text = "Who, or a job number"
-    show_full_result_count = False
+    sortable_by = ("id",)
+    list_filter = (ActionFilter, ("timestamp", TimeFilter))
+    search_fields = ("pk",)  # that there is a search; what it does: get_search_results
+    search_help_text = "A job number, or the whole name of who did it"
     fields = (("id", "timestamp"), ("username", "action", "job"), "rest", "program")
     readonly_fields = ("job", "rest", "program")
 
@@ -53,6 +67,17 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
                 )
             )
         )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
+    ) -> tuple[QuerySet[AuditEntry], bool]:
+        """By one index or the other: Django would compare numbers as texts, by none."""
+        word = search_term.strip().replace("\x00", "")
+        if not word:
+            return queryset, False
+        if word.isascii() and word.isdigit() and len(word) <= 18:
+            return queryset.filter(job_id=int(word)), False
+        return queryset.filter(username=word), False
 
     def subject(self, obj: AuditEntry) -> Subject:
         """What the entry is about."""

@@ -1,101 +1,52 @@
-"""Jobs in the admin: to read, to requeue and to cancel; never to edit."""
+"""The list of jobs in the admin: to find, to requeue and to cancel them; never to edit."""
 
-import json
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.defaultfilters import filesizeformat
-from django.urls import path, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils import timezone
 
-from foundation import asking
-from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json, as_text
+from foundation import asking, figures
+from foundation.admin import MAX_SEARCH_WORDS, ReadOnlyMixin, Subject, TelerunModelAdmin
 from foundation.asking import FEW, Question
+from foundation.lists import ChoiceFilter, TimeFilter, asked_time
 from foundation.problems import Problem
-from foundation.text import printable
-from jobs import cancelling, outputs, quota, staff
+from jobs import cancelling, staff
+from jobs.admin.finding import NEWEST, find
+from jobs.admin.job_page.page import JobPage
 from jobs.admin.questions import about_jobs
 from jobs.bulk import working
 from jobs.bulk.models import Kind
-from jobs.models import Attempt, Job, OutputFile
-from jobs.replacing import replaced_by
+from jobs.models import Attempt, Job
 from jobs.states import State
 
 MAX_COMPLAINTS = 5  # messages about jobs that an action could not be done to
+_ONLY_THE_NEWEST = (
+    f"More than {NEWEST:,} jobs fit: only the newest were looked at. Choose a time at the side, or "
+    "add a word."
+)
 
 
-class AttemptInline(ReadOnlyMixin, admin.StackedInline):
-    """The history of a job: each attempt, how it ended, and its logs."""
-
-    model = Attempt
-    extra = 0
-    ordering = ("-number",)
-    fields = (
-        ("host", "started_at", "ended_at", "lease_expires_at"),
-        ("ending", "why", "outcome", "exit_code", "signal", "compile_seconds", "execute_seconds"),
-        "compiler_output",
-        "program_output",
-        "output_files",
-        "more",
-    )
-    readonly_fields = (
-        "host",
-        "why",
-        "compiler_output",
-        "program_output",
-        "output_files",
-        "more",
-    )
-
-    @admin.display(description="executor")
-    def host(self, attempt: Attempt) -> str:
-        return attempt.executor_name
-
-    @admin.display(description="reason")
-    def why(self, attempt: Attempt) -> str:
-        return printable(attempt.reason.encode()) or "-"
-
-    @admin.display(description="compiler's output")
-    def compiler_output(self, attempt: Attempt) -> SafeString | str:
-        return as_text(attempt.compile_log)
-
-    @admin.display(description="program's output")
-    def program_output(self, attempt: Attempt) -> SafeString | str:
-        return as_text(attempt.execute_log)
-
-    @admin.display(description="output files")
-    def output_files(self, attempt: Attempt) -> SafeString | str:
-        files = (_shown_file(attempt, file) for file in attempt.details.get("files", []))
-        return format_html_join(", ", "{}", ((file,) for file in files)) or "-"
-
-    @admin.display(description="details")
-    def more(self, attempt: Attempt) -> SafeString | str:
-        return as_json({k: v for k, v in attempt.details.items() if k != "files"})
+def _moment(moment: datetime) -> str:
+    """To the second, and without the year in which we are."""
+    local = timezone.localtime(moment)
+    this_year = local.year == timezone.localtime().year
+    return f"{local:%d %b %H:%M:%S}" if this_year else f"{local:%d %b %Y %H:%M}"
 
 
-def _shown_file(attempt: Attempt, file: dict[str, Any]) -> SafeString:
-    name, size = file["name"], filesizeformat(file["size"])
-    if "removed" in file:
-        return format_html("{} ({}, {})", name, size, quota.why())
-    return format_html('<a href="{}">{}</a> ({})', _file_url(attempt, name), name, size)
+class StateFilter(ChoiceFilter):
+    """By state; where an outcome is chosen too, that says more: the state goes without index."""
 
-
-def _job_url(number: int) -> str:
-    return reverse("admin:jobs_job_change", args=[number])
-
-
-def _file_url(attempt: Attempt, name: str) -> str:
-    return reverse("admin:jobs_job_file", args=[attempt.job_id, attempt.number, name])
+    def is_led(self, request: HttpRequest) -> bool:
+        return super().is_led(request) or "outcome__exact" in request.GET
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
+class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
     """All jobs, newest first."""
 
     list_display = (
@@ -104,33 +55,22 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
         "user",
         "filename",
         "executor",
-        "submitted_at",
-        "started_at",
-        "finished_at",
+        "submitted",
+        "waited",
+        "ran",
     )
-    list_filter = ("state", "outcome", "submitted_at")
-    search_fields = ("=id", "user__username", "filename", "attempts__executor_name")
-    search_help_text = "Job number, user, file name or executor"
-    show_full_result_count = False
+    sortable_by = ("id", "submitted")
+    list_filter = (
+        ("state", StateFilter),
+        ("outcome", ChoiceFilter),
+        ("submitted_at", TimeFilter),
+    )
+    search_fields = ("pk",)  # that there is a search; what it does: get_search_results
+    search_help_text = (
+        "Job number, part of a user's name, the beginning of a file's name, part of an executor's "
+        "name. Several words: jobs that fit them all."
+    )
     actions = ("requeue", "cancel")
-    inlines = (AttemptInline,)
-    fields = (
-        ("user", "filename", "arguments"),
-        ("platform", "compiler_flags", "asm"),
-        ("state", "phase", "outcome", "place_in_queue"),
-        ("submitted_at", "started_at", "finished_at"),
-        ("cancel_requested_at", "replacement", "attempts_left"),
-        "program",
-        "other_files",
-    )
-    readonly_fields = (
-        "arguments",
-        "compiler_flags",
-        "place_in_queue",
-        "replacement",
-        "program",
-        "other_files",
-    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Without the sources, which the one page that shows one reads for itself."""
@@ -142,22 +82,17 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
             .annotate(executor_name=Subquery(latest.values("executor_name")[:1]))
         )
 
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.file_view)
-        where = "<int:job_id>/attempts/<int:number>/files/<str:name>"
-        return [path(where, view, name="jobs_job_file"), *super().get_urls()]
-
-    def file_view(
-        self, request: HttpRequest, job_id: int, number: int, name: str
-    ) -> HttpResponseBase:
-        """An output file of an attempt, for those who may see the job."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = OutputFile.objects.filter(attempt__job=job_id, attempt__number=number, name=name)
-        file = found.exclude(attempt__ending="").first()
-        if file is None:
-            raise Http404
-        return outputs.download(file)
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        """By indexes alone (jobs/admin/finding.py); says so if older jobs may fit, too."""
+        words = search_term.replace("\x00", "").split()[:MAX_SEARCH_WORDS]
+        if not words:
+            return queryset, False
+        found = find(words, asked_time(request, Job, "submitted_at"))
+        if found.is_cut:
+            self.message_user(request, _ONLY_THE_NEWEST, messages.WARNING)
+        return queryset.filter(pk__in=found.jobs), False
 
     def subject(self, obj: Job) -> Subject:
         return Subject("job", obj.pk)
@@ -171,7 +106,7 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
         """Who may requeue and cancel: those with the right to change jobs."""
         return request.user.has_perm("jobs.change_job")
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description="state")
     def standing(self, job: Job) -> str:
         """The state, with the phase or the outcome there is to it."""
         more = job.get_phase_display() or job.get_outcome_display()
@@ -181,38 +116,23 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
     def executor(self, job: Job) -> str:
         return job.executor_name or "-"
 
-    @admin.display(description="place in the queue")
-    def place_in_queue(self, job: Job) -> str:
-        return str(job.queue_position or "-")
-
-    @admin.display(description="replaced by")
-    def replacement(self, job: Job) -> SafeString | str:
-        number = replaced_by(job)
-        if number is None:
-            return "-"
-        return format_html('<a href="{}">job {}</a>', _job_url(number), number)
+    @admin.display(ordering="id")  # which is the same order, and has an index
+    def submitted(self, job: Job) -> str:
+        return _moment(job.submitted_at)
 
     @admin.display
-    def arguments(self, job: Job) -> str:
-        return printable(json.dumps(job.args, ensure_ascii=False).encode()) if job.args else "-"
+    def waited(self, job: Job) -> str:
+        """From its submission to its last start, or until now."""
+        end = job.started_at or job.finished_at or timezone.now()
+        return figures.duration(max(0.0, (end - job.submitted_at).total_seconds()))
 
-    @admin.display(description="compiler flags")
-    def compiler_flags(self, job: Job) -> str:
-        return " ".join(job.flags) or "-"
-
-    @admin.display(description="other files")
-    def other_files(self, job: Job) -> SafeString | str:
-        """Each under its name; those that are compiled by themselves first."""
-        texts = [
-            *((name, "compiled", text) for name, text in sorted(job.sources.items())),
-            *((name, "placed beside it", text) for name, text in sorted(job.includes.items())),
-        ]
-        files = ((name, how, as_text(text.encode())) for name, how, text in texts)
-        return format_html_join("", "<p><b>{}</b> ({})</p>{}", files) or "-"
-
-    @admin.display(description="source")
-    def program(self, job: Job) -> SafeString | str:
-        return as_text(job.source.encode())
+    @admin.display
+    def ran(self, job: Job) -> str:
+        """From its last start to its end, or until now."""
+        if job.started_at is None:
+            return "-"
+        end = job.finished_at or timezone.now()
+        return figures.duration(max(0.0, (end - job.started_at).total_seconds()))
 
     def question(self, request: HttpRequest, action: str, rows: QuerySet[Job]) -> Question | None:
         return about_jobs(action, rows) if rows.exists() else None

@@ -1,6 +1,7 @@
 """The audit log's two tables."""
 
 from django.db import models
+from django.db.models import F
 
 
 class AuditEntry(models.Model):
@@ -20,7 +21,12 @@ class AuditEntry(models.Model):
         ordering = ("-id",)
         verbose_name_plural = "audit entries"
         permissions = (("export_auditentry", "Can export audit entries"),)
-        indexes = (models.Index("job_id", name="audit_of_job"),)
+        indexes = (
+            models.Index("job_id", F("id").desc(), name="audit_about_job"),
+            # For staff's list alone (docs/adr/0036).
+            models.Index("username", F("id").desc(), name="audit_by"),
+            models.Index("action", F("id").desc(), name="audit_of_action"),
+        )
 
     def __str__(self) -> str:
         return f"{self.action} by {self.username}"

@@ -1,8 +1,5 @@
 """Figures in units that are read at a glance."""
 
-from foundation import text
-
-size = text.size
 _UNITS = ((1, "s"), (60, "min"), (3600, "h"))
 
 
@@ -17,6 +14,15 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def size(count: int) -> str:
+    """ "812 bytes", "14.2 KiB", "2.75 MiB"."""
+    for power, name in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if count >= 1024**power:
+            number = count / 1024**power
+            return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def start(from_seconds: int, to_seconds: int) -> str:

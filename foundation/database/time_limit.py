@@ -1,0 +1,57 @@
+"""A limit on how long the database works for a page: a safety net for what no index serves."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from django.db import DatabaseError, OperationalError, connection
+
+_STEPS = 20_000  # of SQLite's machine, from one look at the clock to the next: a millisecond or so
+
+
+class TakesTooLong(Exception):
+    """The database was stopped."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raises TakesTooLong if the statements inside take longer; on PostgreSQL each by itself."""
+    limit = _on_postgresql if connection.vendor == "postgresql" else _on_sqlite
+    with limit(seconds):
+        yield
+
+
+@contextmanager
+def _on_sqlite(seconds: float) -> Iterator[None]:
+    connection.ensure_connection()
+    database = connection.connection
+    until = time.monotonic() + seconds
+    database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+    try:
+        yield
+    except OperationalError as error:
+        if "interrupted" in str(error):
+            raise TakesTooLong from error
+        raise
+    finally:
+        database.set_progress_handler(None, 0)
+
+
+@contextmanager
+def _on_postgresql(seconds: float) -> Iterator[None]:
+    from psycopg.errors import QueryCanceled
+
+    def set_to(milliseconds: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(milliseconds)])
+
+    set_to(int(seconds * 1000))
+    try:
+        yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, QueryCanceled):
+            raise TakesTooLong from error
+        raise
+    finally:
+        with suppress(DatabaseError):  # in a transaction that failed: its end takes it back
+            set_to(0)

@@ -1,0 +1,1 @@
+"""The page of one job in the admin, a module a part of it."""
