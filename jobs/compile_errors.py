@@ -33,7 +33,11 @@ _UNPLACED = (
     re.compile(r"(?:cc1\w*|[\w-]*\+\+|gcc|cc|as|clang): (?:fatal )?error: (?P<words>.*)"),
 )
 _COUNTED = re.compile(r"^(\d{1,6}) errors? detected in the compilation of ", re.MULTILINE)
-_HINTS = ("error", "fatal", "undefined reference", "multiple definition", "cannot find", "Error")
+# What a line has that an error, or a place, may be in.
+_OF_ERRORS = re.compile(
+    r'rror|fatal|undefined reference|multiple definition|cannot find|File "', re.ASCII
+)
+_OF_PLACES = re.compile(r'rror|warning|note|remark|File "')
 
 
 class CompileError(NamedTuple):
@@ -81,17 +85,25 @@ class Names:
 def errors_in(log: str, names: Names) -> Iterator[CompileError]:
     """All of them, each as often as it is printed, as they come."""
     python: tuple[str, int] | None = None
-    for whole in log.split("\n"):
-        line = whole[:MAX_LINE]
+    for line in _lines_with(_OF_ERRORS, log):
         if place := _PYTHON_PLACE.match(line):
             python = place["name"], int(place["line"])
-        if not any(hint in line for hint in _HINTS):
-            continue
-        if python and (error := _PYTHON_ERROR.match(line)):
+        elif python and (error := _PYTHON_ERROR.match(line)):
             name, number = python
             yield CompileError(names.of(name) or name, number, error["words"].strip())
         elif error := _error_in(line, names):
             yield error
+
+
+def _lines_with(pattern: re.Pattern[str], log: str) -> Iterator[str]:
+    """The beginnings of these lines."""
+    at = 0
+    while found := pattern.search(log, at):
+        start = log.rfind("\n", at, found.start()) + 1 or at
+        end = log.find("\n", found.end())
+        end = len(log) if end < 0 else end
+        yield log[start : min(end, start + MAX_LINE)]
+        at = end
 
 
 def _error_in(line: str, names: Names) -> CompileError | None:
@@ -128,6 +140,11 @@ def place_in(line: str, names: Names) -> Place | None:
         start = placed.start() + placed[0].index("File")
         return Place(start, placed.end(), name, int(placed["line"]), is_error=True)
     return None
+
+
+def may_have_places(text: str) -> bool:
+    """Whether it is worth a look at its lines."""
+    return _OF_PLACES.search(text) is not None
 
 
 def _line_of(placed: re.Match[str]) -> int:

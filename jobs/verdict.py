@@ -85,7 +85,8 @@ def _running(known: Known) -> Verdict:
     more = []
     if known.cancelled and job["cancel_requested_at"]:
         asked = known.when(job["cancel_requested_at"])
-        more.append(f"{_name(known.cancelled)} cancelled it at {asked}; its host is to stop it.")
+        who = _name(known.cancelled)
+        more.append(f"Cancel requested by {who} at {asked}: its host is to stop it.")
     if known.is_late:
         more.append("Its host was not heard of in time: it is run again elsewhere in a moment.")
     return Verdict("busy", f"{doing} on {job['executor']}{since}.", more)

@@ -57,7 +57,7 @@ def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser
     staff.find("#count").send_keys("1")
     staff.press("#question [type=submit]")
     assert "1 job queued." in staff.text(".messagelist")
-    assert "superseded" in staff.text(".timeline")
+    staff.wait_for(".timeline", "superseded")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "queued"
 
     staff.open("/admin/jobs/job/?state__exact=queued")

@@ -108,7 +108,7 @@ def test_one_that_runs(ta: Client, alice: User, gpu1: Executor) -> None:
     reporting.heartbeat(gpu1, attempt.pk, attempt.lease_token, Phase.EXECUTING)
     assert verdict(ta, job).startswith("▶ Runs on gpu1, since ")
     cancelling.cancel(job.pk, "prof")
-    assert "prof cancelled it at" in page(ta, change(job))
+    assert "Cancel requested by prof at" in page(ta, change(job))
 
 
 def test_who_cancelled(ta: Client, alice: User, gpu1: Executor) -> None:
@@ -128,7 +128,7 @@ def test_which_job_took_its_place(ta: Client, alice: User) -> None:
     new, _ = submitting.submit(alice, Submission("int x;", "prog.cu"), replace=True)
     assert verdict(ta, old).startswith(f"■ Replaced by job {new.pk} at ")
     assert f'Replaced by <a href="{change(new)}">job {new.pk}</a>' in page(ta, change(old))
-    assert f'Took the place of <a href="{change(old)}">' in page(ta, change(new))
+    assert f'<a href="{change(old)}">Job {old.pk}</a>, whose place it took' in page(ta, change(new))
 
 
 def test_hosts_that_were_lost(ta: Client, every_state: dict[str, Job]) -> None:
@@ -202,7 +202,7 @@ def test_the_history_of_a_job(ta: Client, alice: User, gpu1: Executor) -> None:
     )
     told = [timeline.index(words) for words in (
         "alice submitted it",
-        "Attempt 1 on gpu1: compiled in 2.86 s; failed (superseded: it was run again); exit status 2",
+        "Attempt 1 on gpu1: compiled in 2.86 s; failed (superseded: it was run again); exit status",
         "head had it run again",
         "Attempt 2 on gpu1",
         "its host gave it back: the disk is full",

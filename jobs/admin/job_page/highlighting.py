@@ -43,8 +43,9 @@ class Highlighter:
     def _marked(self, text: str, lexer: RegexLexer) -> Iterator[str]:
         """Parts of the text; a mark begins and ends in one line."""
         at = 0
-        for index, token, value in lexer.get_tokens_unprocessed(text):
-            if time.thread_time() > self._until:
+        tokens = lexer.get_tokens_unprocessed(text)
+        for count, (index, token, value) in enumerate(tokens):
+            if count % 100 == 0 and time.thread_time() > self._until:
                 break
             at = index + len(value)
             css, safe = _class_of(token), escape(value)

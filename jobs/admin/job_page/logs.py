@@ -10,7 +10,7 @@ from courses import limits
 from foundation import figures
 from foundation.text import printable
 from jobs.admin.job_page.sources import Sources, anchor_of
-from jobs.compile_errors import MAX_PLACES, Names, place_in
+from jobs.compile_errors import MAX_PLACES, Names, may_have_places, place_in
 
 LOGS = {"compile": "Compiler's output", "execute": "Program's output"}
 CHUNK = 8 * 1024  # characters that a browser lays out together
@@ -58,26 +58,17 @@ class CompilerLog:
 
     def __init__(self, log: bytes, names: Names, sources: Sources) -> None:
         self.errors: list[tuple[str, int]] = []  # the lines that errors name, as they come
-        self.chunks: list[SafeString] = []
+        self.text = printable(log)
         self._names, self._sources, self._places = names, sources, 0
-        part: list[str] = []
-        size = 0
-        for line in printable(log).split("\n"):
-            part.append(self._line(line))
-            size += len(line) + 1
-            if size > CHUNK:
-                self._put("\n".join(part) + "\n")
-                part, size = [], 0
-        self._put("\n".join(part))
+        self.chunks = [mark_safe(self._linked(part)) for part in _parts(self.text)]  # noqa: S308
 
-    def _put(self, safe: str) -> None:
-        if safe:
-            self.chunks.append(mark_safe(safe))  # noqa: S308  (escaped, a line at a time)
+    def _linked(self, part: str) -> str:
+        if self._places >= MAX_PLACES or not may_have_places(part):
+            return escape(part)
+        return "\n".join(map(self._line, part.split("\n")))
 
     def _line(self, line: str) -> str:
-        if self._places >= MAX_PLACES:
-            return escape(line)
-        place = place_in(line, self._names)
+        place = place_in(line, self._names) if self._places < MAX_PLACES else None
         if place is None or not self._sources.has(place.name, place.line):
             return escape(line)
         self._places += 1

@@ -10,12 +10,11 @@ from django.utils.safestring import SafeString
 from courses import limits
 from foundation import figures
 from foundation.admin import as_json
-from foundation.text import printable
 from jobs import outlook
 from jobs.admin.job_page import difference
 from jobs.admin.job_page.logs import LOGS, CompilerLog, ShownLog, as_chunks, room_of_a_page
 from jobs.admin.job_page.sources import Excerpt, ShownSource, Sources
-from jobs.admin.job_page.timeline import Moment, is_late, moment, of_attempt, timeline_of
+from jobs.admin.job_page.timeline import Moment, is_late, moment, timeline_of
 from jobs.api.v1 import answers
 from jobs.audit.history import Happening, history_of, who_cancelled, who_requeued
 from jobs.audit.models import AuditEntry
@@ -32,8 +31,6 @@ class ShownAttempt(NamedTuple):
     """One execution of a job: its logs, its files, what else its executor told."""
 
     attempt: Attempt
-    words: str
-    phases: list[str]
     logs: list[ShownLog]
     files: list[tuple[str, str]]
     details: SafeString | str
@@ -73,7 +70,7 @@ class ShownJob(NamedTuple):
 
 def shown_state(job: Job) -> ShownState:
     """How a job stands that is not over. Raises DatabaseError."""
-    return _state(job, _attempts(job), {})
+    return _state(job, _attempts(job), {}, {})
 
 
 def shown_job(job: Job) -> ShownJob:
@@ -84,7 +81,7 @@ def shown_job(job: Job) -> ShownJob:
         number: CompilerLog(told["compile"], names, sources) for number, told in logs.items()
     }
     named = compiler_logs[max(compiler_logs)].errors if compiler_logs else []
-    state = _state(job, attempts, logs)
+    state = _state(job, attempts, logs, compiler_logs)
     excerpt = sources.excerpt(state.verdict.error)
     return ShownJob(
         state,
@@ -98,12 +95,17 @@ def _names(job: Job) -> Names:
     return Names(job.filename, [*job.sources, *job.includes])
 
 
-def _state(job: Job, attempts: Sequence[Attempt], logs: dict[int, dict[str, bytes]]) -> ShownState:
+def _state(
+    job: Job,
+    attempts: Sequence[Attempt],
+    logs: dict[int, dict[str, bytes]],
+    compiler_logs: dict[int, CompilerLog],
+) -> ShownState:
     history, place = history_of(job.pk), job.queue_position
     document: Any = answers.event(job, place, outlook.of(job, place), list(attempts))
     return ShownState(
         job,
-        verdict_of(_known(job, document, attempts, history, logs)),
+        verdict_of(_known(job, document, attempts, history, logs, compiler_logs)),
         _elapsed(job, attempts),
         limits.of_a_job()["execute_seconds"],
         facts(document),
@@ -138,12 +140,13 @@ def _known(
     attempts: Sequence[Attempt],
     history: Sequence[Happening],
     logs: dict[int, dict[str, bytes]],
+    compiler_logs: dict[int, CompilerLog],
 ) -> Known:
     """What the verdict rests on."""
     result = next((a for a in reversed(attempts) if a.ending == Ending.FINISHED), None)
     told = logs.get(result.number) if result else None
     is_compile_error = job.outcome == Outcome.COMPILE_ERROR and told is not None
-    text, names = printable(told["compile"]) if is_compile_error else "", _names(job)
+    text, names = compiler_logs[result.number].text if is_compile_error else "", _names(job)
     return Known(
         document,
         moment,
@@ -190,11 +193,8 @@ def _shown(
         "compile": compiler_logs[number].chunks if number in logs else [],
         "execute": as_chunks(logs[number]["execute"]) if number in logs else [],
     }
-    told = of_attempt(attempt)
     return ShownAttempt(
         attempt,
-        told.words,
-        told.phases,
         [
             ShownLog(
                 name,

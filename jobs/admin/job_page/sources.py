@@ -153,9 +153,12 @@ def _chunk(
     name: str, lines: list[str], first: int, marked: set[int], *, is_each_linked: bool
 ) -> Chunk:
     last = min(len(lines), first + CHUNK_LINES - 1)
-    numbers = "\n".join(map(str, range(first, last + 1)))
+    here = range(first, last + 1)
+    numbers = "\n".join(map(str, here))
+    if not is_each_linked and marked.isdisjoint(here):
+        return Chunk(numbers, mark_safe("\n".join(lines[first - 1 : last])))  # noqa: S308
     code = []
-    for number in range(first, last + 1):
+    for number in here:
         line = lines[number - 1]
         if number in marked or is_each_linked:
             css = "line wrong-line" if number in marked else "line"

@@ -38,7 +38,9 @@ async function ask() {
   // The server's own page, in which all is escaped.
   const parts = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of parts.querySelectorAll("template")) {
-    document.getElementById(part.dataset.part).replaceChildren(part.content);
+    const place = document.getElementById(part.dataset.part);
+    // Left alone where nothing is new: somebody may be reading, or about to press a link.
+    if (place.innerHTML.trim() !== part.innerHTML.trim()) place.replaceChildren(part.content);
   }
   const words = state.querySelector(".verdict")?.textContent.trim() ?? "";
   if (news.textContent !== words) news.textContent = words;
