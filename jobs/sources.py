@@ -13,6 +13,11 @@ class SourceText(NamedTuple):
     how: str = ""  # what it is beside the main one
 
 
+def are_kept(job: Job) -> bool:
+    """Whether its files are still there."""
+    return bool(job.source or job.sources or job.includes)
+
+
 def sources_of(job: Job) -> list[SourceText]:
     """The main one first, then what is compiled with it, then what stands beside it."""
     return [

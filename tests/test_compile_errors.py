@@ -97,6 +97,10 @@ PARTS = (
 )  # fmt: skip
 
 
+# A thousand blanks in each place: Pygments' own lexer of C++ stands still for 16 seconds.
+FUNCTION = f"a{' ' * 1000}b{' ' * 1000}({' ' * 1000}){' ' * 1000}"
+
+
 def longest_step(language: str, text: str) -> float:
     """A step is what nothing can interrupt: it stands still as long for every student."""
     last, longest = time.thread_time(), 0.0
@@ -107,7 +111,7 @@ def longest_step(language: str, text: str) -> float:
 
 
 @pytest.mark.parametrize("language", LEXERS)
-@pytest.mark.parametrize("part", [" ", "1", '"\\', "\n"])
+@pytest.mark.parametrize("part", [" ", "1", '"\\', "\n", FUNCTION])
 def test_no_source_takes_long(part: str, language: str) -> None:
     """What takes Pygments' own lexers seconds."""
     text = (part * MAX_CHARACTERS)[:MAX_CHARACTERS]

@@ -284,6 +284,8 @@ def test_a_job_without_sources_says_so(ta: Client, alice: User) -> None:
     job = submit(alice)
     Job.objects.filter(pk=job.pk).update(source="", sources={}, includes={})
     assert "What was submitted is no longer kept." in page(ta, change(job))
+    assert ta.get(change(job, "source/prog.cu")).status_code == 404
+    assert ta.get(change(job, "files.zip")).status_code == 200
 
 
 def test_a_million_lines(ta: Client, alice: User, gpu1: Executor) -> None:

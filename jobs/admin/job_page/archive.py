@@ -19,7 +19,7 @@ from django.utils import timezone
 from jobs.admin.job_page.downloads import HEADERS
 from jobs.admin.job_page.logs import LOGS
 from jobs.models import Attempt, Job, OutputFile, OutputPart
-from jobs.sources import sources_of
+from jobs.sources import are_kept, sources_of
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _zip_time(at: datetime) -> tuple[int, int, int, int, int, int]:
 
 
 def _files(job: Job) -> Iterator[tuple[str, datetime, Iterable[bytes]]]:
-    for source in sources_of(job):
+    for source in sources_of(job) if are_kept(job) else []:
         content = source.text.encode("utf-8", "surrogatepass")
         yield f"source/{source.name}", job.submitted_at, [content]
     attempts = Attempt.objects.filter(job=job).order_by("number")

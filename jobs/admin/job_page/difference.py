@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from foundation.text import printable
 from jobs.models import Job
-from jobs.sources import sources_of
+from jobs.sources import are_kept, sources_of
 
 SECONDS = 0.5  # of a core, for all files
 MAX_LINES = 10_000  # of a file that is compared, without what both begin and end with
@@ -61,7 +61,9 @@ def job_before(job: Job) -> Job | None:
 
 
 def between(old: Job, new: Job) -> list[Difference]:
-    """All files of both, those that are the same last."""
+    """All files of both, those that are the same last; none if those of one are no longer kept."""
+    if not (are_kept(old) and are_kept(new)):
+        return []
     until, room = time.thread_time() + SECONDS, MAX_SHOWN
     before = {file.name: file.text for file in sources_of(old)}
     after = {file.name: file.text for file in sources_of(new)}

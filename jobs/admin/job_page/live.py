@@ -1,6 +1,7 @@
 """A job's events for its page in the admin: the API's stream, for staff who may see jobs."""
 
 import time
+from copy import copy
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +20,7 @@ CHECKED_SECONDS = 5.0  # so long goes a stream on after its reader has logged ou
 
 _JOB = Select(Job.objects.filter(pk=Parameter("job")).without_texts().order_by())
 _MAX_ID = 2**63 - 1
+_LET_IN = 204
 
 
 class JobEvents(View):
@@ -51,13 +53,15 @@ class JobEvents(View):
             return plain_response(document_of(error), **error.headers)
 
     def _may_see(self, request: HttpRequest) -> bool:
-        return self.admin.admin_site.has_permission(request) and self.admin.has_view_permission(
-            request
-        )
+        """Whether the request would be let in to a page of a job: by the site's own guards."""
+        return self.admin.admin_site.admin_view(self._seen)(request).status_code == _LET_IN
+
+    def _seen(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(status=_LET_IN if self.admin.has_view_permission(request) else 403)
 
     def _may_see_still(self, request: HttpRequest) -> bool:
         """The same, with the session and the user as they are now."""
-        again = HttpRequest()
+        again = copy(request)
         engine = import_module(settings.SESSION_ENGINE)
         again.session = engine.SessionStore(request.session.session_key)
         again.user = get_user(again)

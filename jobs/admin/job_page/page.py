@@ -95,7 +95,7 @@ class JobPage:
             "title": f"What is new in job {job.pk}",
             "job": job,
             "before": before,
-            "files": difference.between(before, job) if before else [],
+            "files": difference.between(before, job) if before else None,
         }
         return TemplateResponse(request, "admin/jobs/job/difference.html", context)
 

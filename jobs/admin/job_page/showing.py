@@ -27,12 +27,20 @@ from jobs.words import facts, left_out
 _NEIGHBOURS = 5  # jobs of the owner before this one that it may have replaced
 
 
+class ShownFile(NamedTuple):
+    """A file that a program left."""
+
+    name: str
+    size: str
+    is_there: bool  # still
+
+
 class ShownAttempt(NamedTuple):
     """One execution of a job: its logs, its files, what else its executor told."""
 
     attempt: Attempt
     logs: list[ShownLog]
-    files: list[tuple[str, str]]
+    files: list[ShownFile]
     details: SafeString | str
 
 
@@ -205,6 +213,6 @@ def _shown(
             )
             for name, title in LOGS.items()
         ],
-        [(file["name"], figures.size(file["size"])) for file in files],
+        [ShownFile(f["name"], figures.size(f["size"]), not f.get("removed")) for f in files],
         as_json({key: value for key, value in attempt.details.items() if key != "files"}),
     )

@@ -13,7 +13,7 @@ from jobs.admin.job_page.highlighting import Highlighter
 from jobs.compile_errors import CompileError
 from jobs.files import language_of
 from jobs.models import Job
-from jobs.sources import SourceText, sources_of
+from jobs.sources import SourceText, are_kept, sources_of
 
 CHUNK_LINES = 200  # a browser lays out those alone that are seen
 MAX_ANCHORS = 5000  # lines of a page that each can be linked to; beyond it those that are named
@@ -69,7 +69,7 @@ class Sources:
 
     def __init__(self, job: Job) -> None:
         highlighter = Highlighter()
-        self._files = [file for file in sources_of(job) if file.text or not _is_purged(job)]
+        self._files = sources_of(job) if are_kept(job) else []
         self._lines = {
             file.name: highlighter.lines(_shown(file.text), _language(file.name, job))
             for file in self._files
@@ -112,11 +112,6 @@ class Sources:
             )
             for file in self._files
         ]  # fmt: skip
-
-
-def _is_purged(job: Job) -> bool:
-    """Whether what was submitted is no longer kept."""
-    return not (job.source or job.sources or job.includes)
 
 
 def _shown(text: str) -> str:
@@ -170,5 +165,6 @@ def _chunk(
 
 
 def named_file(job: Job, name: str) -> SourceText | None:
-    """The job's file of that name."""
-    return next((file for file in sources_of(job) if file.name == name), None)
+    """The job's file of that name, if it is still kept."""
+    files = sources_of(job) if are_kept(job) else []
+    return next((file for file in files if file.name == name), None)

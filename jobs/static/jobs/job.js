@@ -66,7 +66,7 @@ if (events) {
 
 // Inside their own boxes: the page itself stays where it is.
 for (const box of document.querySelectorAll("[data-end]")) toEnd(box, 5);
-for (const line of document.querySelectorAll(".source .wrong-line:first-of-type")) show(line);
+for (const box of document.querySelectorAll(".source")) show(box, box.querySelector(".wrong-line"));
 window.addEventListener("hashchange", open);
 open();
 
@@ -76,8 +76,8 @@ function toEnd(box, frames) {
   if (frames > 0) requestAnimationFrame(() => toEnd(box, frames - 1));
 }
 
-function show(line) {
-  const box = line.closest(".source");
+function show(box, line) {
+  if (!line) return;
   const top = line.getBoundingClientRect().top - box.getBoundingClientRect().top;
   box.scrollTop += top - box.clientHeight / 3;
 }
