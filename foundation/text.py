@@ -12,11 +12,15 @@ def printable(data: bytes) -> str:
 
     Newlines and tabs stay. A byte that is not UTF-8 becomes `\\xNN`.
     """
-    return _CONTROL.sub(_spell, bytes(data).decode("utf-8", "surrogateescape"))
+    text = bytes(data).decode("utf-8", "surrogateescape")
+    return text.translate(_SPELLED) if _CONTROL.search(text) else text
 
 
-def _spell(match: re.Match[str]) -> str:
-    code = ord(match[0])
+def _spelled(code: int) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+# A table: a log may be a million of them.
+_SPELLED = {code: _spelled(code) for code in range(0xE000) if _CONTROL.match(chr(code))}

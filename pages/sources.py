@@ -1,18 +1,12 @@
-"""A job's files as they were submitted."""
+"""As much of a job's files as a page shows."""
 
 from typing import NamedTuple
 
 from jobs.models import Job
+from jobs.sources import sources_of
 
 MAX_LINES = 5000  # of all files together on a page; the whole of each can be downloaded
 MAX_LINE = 2000  # characters
-
-
-class SourceText(NamedTuple):
-    """A file of a job."""
-
-    name: str
-    text: str
 
 
 class ShownSource(NamedTuple):
@@ -21,12 +15,6 @@ class ShownSource(NamedTuple):
     name: str
     lines: list[str]
     is_cut: bool
-
-
-def sources_of(job: Job) -> list[SourceText]:
-    """The main one first, then what is compiled with it, then what stands beside it."""
-    texts = {job.filename: job.source, **job.sources, **job.includes}
-    return [SourceText(name, text) for name, text in texts.items()]
 
 
 def shown_sources(job: Job) -> list[ShownSource]:

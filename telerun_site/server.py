@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 # The addresses of every job's life. All else may take long: a native thread's.
 QUICK = re.compile(
     r"(GET|HEAD) /api/v1/(queue|jobs/\d+(/events)?)"
-    r"|(GET|HEAD) /jobs/\d+/events"
+    r"|(GET|HEAD) (/admin/jobs/job|/jobs)/\d+/events"
     r"|POST /api/v1/(jobs(/\d+/cancel)?|claims|attempts/\d+/(heartbeat|output|release))"
     r"|PUT /api/v1/(executor|attempts/\d+/(result|files/.*))"
 )

@@ -25,6 +25,7 @@ from tests.support.admin import (
     page,
     submit,
     told,
+    words_of,
 )
 
 pytestmark = pytest.mark.django_db
@@ -66,10 +67,9 @@ def test_the_list_of_jobs(ta: Client, every_state: dict[str, Job]) -> None:
 def test_the_page_of_a_job_in_every_state(ta: Client, every_state: dict[str, Job]) -> None:
     for state, job in every_state.items():
         text = page(ta, f"{JOBS}{job.pk}/change/")
-        assert "int main() {}" in text
+        assert "int main() {}" in words_of(text)
         for attempt in job.attempts.all():
-            assert str(attempt) in text
-            assert attempt.get_ending_display() in text
+            assert f"Attempt {attempt.number}" in text
             assert attempt.reason in text
         assert ('value="requeue"' in text) == (state != "queued"), state
         assert ('value="cancel"' in text) == (state in ("queued", "running")), state
@@ -80,10 +80,10 @@ def test_a_finished_job_shows_both_logs_and_how_it_ended(
     ta: Client, every_state: dict[str, Job]
 ) -> None:
     text = page(ta, f"{JOBS}{every_state['finished'].pk}/change/")
-    assert '<pre class="text" tabindex="0">a warning</pre>' in text
-    assert '<pre class="text" tabindex="0">hello there\n</pre>' in text
+    assert '<span class="chunk">a warning</span></pre>' in text
+    assert '<span class="chunk">hello there\n</span></pre>' in text
     text = page(ta, f"{JOBS}{every_state['failed'].pk}/change/")
-    assert text.count("the disk is full") == 3
+    assert text.count("its host gave it back: the disk is full") == 3
 
 
 def test_the_audit_log(ta: Client, every_state: dict[str, Job]) -> None:

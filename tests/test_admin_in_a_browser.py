@@ -45,8 +45,9 @@ def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser
     staff.press("#changelist-search [type=submit]")
     assert "Finished: succeeded" in staff.text("#result_list")
     staff.follow("1")
-    assert "echo '<b>hello</b> there'" in staff.text(".field-program pre")
-    output = staff.find(".field-program_output pre")
+    assert "Succeeded on gpu1" in staff.text(".verdict")
+    assert "echo '<b>hello</b> there'" in staff.text(".source .code")
+    output = staff.find("#attempt-1 .log")
     assert output.text == "<b>hello</b> there"
     assert "mono" in output.value_of_css_property("font-family").lower()
     assert output.value_of_css_property("overflow-y") == "auto"  # our own style sheet is there
@@ -57,7 +58,7 @@ def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser
     staff.find("#count").send_keys("1")
     staff.press("#question [type=submit]")
     assert "1 job queued." in staff.text(".messagelist")
-    assert "Superseded" in staff.text("#attempts-group")
+    staff.wait_for(".timeline", "superseded")
     assert world.request(alice, "GET", "/jobs/1")[2]["state"] == "queued"
 
     staff.open("/admin/jobs/job/?state__exact=queued")

@@ -169,7 +169,7 @@ def test_the_quick_addresses_are_addresses() -> None:
                 raise AssertionError(f"{path} is no address") from None
             assert hasattr(view, method.lower()) or method == "HEAD", (method, path)
             found += 1
-    assert found == 20
+    assert found == 22
 
 
 def expanded(pattern: str, examples: dict[str, str]) -> list[tuple[str, str]]:

@@ -8,8 +8,8 @@ from jobs import outputs
 from jobs.api.v1.files import listed_file
 from jobs.api.v1.users import own_job_of
 from jobs.models import Attempt
+from jobs.sources import sources_of
 from pages.logs import LOGS
-from pages.sources import sources_of
 from pages.views.base import Page
 
 # Whatever a browser makes of the bytes, no script of theirs runs.

@@ -1,5 +1,7 @@
 """The admin site as a browser sees it, inside the test's own process."""
 
+import html
+import re
 from typing import Any
 
 from django.test import Client
@@ -52,6 +54,11 @@ def page(client: Client, url: str, **data: Any) -> str:
     answer = client.get(url, data)
     assert answer.status_code == 200, (url, answer.status_code, answer.get("Location"))
     return answer.content.decode()
+
+
+def words_of(text: str) -> str:
+    """What a reader sees of a page: sources have marks in them, for their colours."""
+    return html.unescape(re.sub("<[^>]*>", "", text))
 
 
 def found(client: Client, where: str, **query: Any) -> set[int]:

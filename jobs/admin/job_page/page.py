@@ -1,155 +1,121 @@
-"""A job's page in the admin."""
+"""A job's page in the admin: what became of it first, then its logs, its history, its files."""
 
-import json
 from typing import Any
 
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponseBase
-from django.template.defaultfilters import filesizeformat
-from django.urls import path, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import path
 
-from foundation.admin import ReadOnlyMixin, as_json, as_text
 from foundation.text import printable
-from jobs import outputs, quota
-from jobs.models import Attempt, Job, OutputFile
-from jobs.replacing import replaced_by
+from jobs.admin.job_page import archive, difference, downloads
+from jobs.admin.job_page.live import JobEvents
+from jobs.admin.job_page.showing import ShownState, shown_job, shown_state
+from jobs.admin.job_page.sources import named_file
+from jobs.models import Job
 
-
-class AttemptInline(ReadOnlyMixin, admin.StackedInline):
-    """The history of a job: each attempt, how it ended, and its logs."""
-
-    model = Attempt
-    extra = 0
-    ordering = ("-number",)
-    fields = (
-        ("host", "started_at", "ended_at", "lease_expires_at"),
-        ("ending", "why", "outcome", "exit_code", "signal", "compile_seconds", "execute_seconds"),
-        "compiler_output",
-        "program_output",
-        "output_files",
-        "more",
-    )
-    readonly_fields = (
-        "host",
-        "why",
-        "compiler_output",
-        "program_output",
-        "output_files",
-        "more",
-    )
-
-    @admin.display(description="executor")
-    def host(self, attempt: Attempt) -> str:
-        return attempt.executor_name
-
-    @admin.display(description="reason")
-    def why(self, attempt: Attempt) -> str:
-        return printable(attempt.reason.encode()) or "-"
-
-    @admin.display(description="compiler's output")
-    def compiler_output(self, attempt: Attempt) -> SafeString | str:
-        return as_text(attempt.compile_log)
-
-    @admin.display(description="program's output")
-    def program_output(self, attempt: Attempt) -> SafeString | str:
-        return as_text(attempt.execute_log)
-
-    @admin.display(description="output files")
-    def output_files(self, attempt: Attempt) -> SafeString | str:
-        files = (_shown_file(attempt, file) for file in attempt.details.get("files", []))
-        return format_html_join(", ", "{}", ((file,) for file in files)) or "-"
-
-    @admin.display(description="details")
-    def more(self, attempt: Attempt) -> SafeString | str:
-        return as_json({k: v for k, v in attempt.details.items() if k != "files"})
-
-
-def _job_url(number: int) -> str:
-    return reverse("admin:jobs_job_change", args=[number])
-
-
-def _shown_file(attempt: Attempt, file: dict[str, Any]) -> SafeString:
-    name, size = file["name"], filesizeformat(file["size"])
-    if "removed" in file:
-        return format_html("{} ({}, {})", name, size, quota.why())
-    return format_html('<a href="{}">{}</a> ({})', _file_url(attempt, name), name, size)
-
-
-def _file_url(attempt: Attempt, name: str) -> str:
-    return reverse("admin:jobs_job_file", args=[attempt.job_id, attempt.number, name])
+_MAX_ID = 2**63 - 1
 
 
 class JobPage:
-    """What JobAdmin shows of one job."""
+    """What JobAdmin shows of one job, and hands out of it. Nothing of it needs another right than
+    to see jobs."""
 
-    inlines = (AttemptInline,)
-    fields = (
-        ("user", "filename", "arguments"),
-        ("platform", "compiler_flags", "asm"),
-        ("state", "phase", "outcome", "place_in_queue"),
-        ("submitted_at", "started_at", "finished_at"),
-        ("cancel_requested_at", "replacement", "attempts_left"),
-        "program",
-        "other_files",
-    )
-    readonly_fields = (
-        "arguments",
-        "compiler_flags",
-        "place_in_queue",
-        "replacement",
-        "program",
-        "other_files",
-    )
+    change_form_template = "admin/jobs/job/page.html"
+    fields = ()
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.file_view)
-        where = "<int:job_id>/attempts/<int:number>/files/<str:name>"
-        return [path(where, view, name="jobs_job_file"), *super().get_urls()]
+        """With what is below a job's address."""
+        views = {
+            "events": JobEvents.as_view(admin=self),
+            "state": self._seen(self.state_view),
+            "files.zip": self._seen(self.archive_view),
+            "difference": self._seen(self.difference_view),
+            "source/<path:name>": self._seen(self.source_view),
+            "attempts/<int:number>/<str:log>-log.txt": self._seen(self.log_view),
+            "attempts/<int:number>/files/<str:name>": self._seen(self.file_view),
+        }
+        names = ("events", "state", "archive", "difference", "source", "log", "file")
+        return [
+            *(
+                path(f"<int:job_id>/{where}", view, name=f"jobs_job_{name}")
+                for name, (where, view) in zip(names, views.items(), strict=True)
+            ),
+            *super().get_urls(),  # type: ignore[misc]
+        ]
 
-    def file_view(
-        self, request: HttpRequest, job_id: int, number: int, name: str
-    ) -> HttpResponseBase:
-        """An output file of an attempt, for those who may see the job."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = OutputFile.objects.filter(attempt__job=job_id, attempt__number=number, name=name)
-        file = found.exclude(attempt__ending="").first()
+    def _seen(self, view: Any) -> Any:
+        """The view of a job, for those who may see it."""
+
+        def of_job(request: HttpRequest, job_id: int, **which: Any) -> HttpResponseBase:
+            job = Job.objects.select_related("user").filter(pk=min(job_id, _MAX_ID)).first()
+            if not self.has_view_permission(request, job):  # type: ignore[attr-defined]
+                raise PermissionDenied
+            if job is None:
+                raise Http404
+            return view(request, job, **which)
+
+        return self.admin_site.admin_view(of_job)  # type: ignore[attr-defined]
+
+    # --- The page ----------------------------------------------------------------------------
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Django's page of one object, with what is shown of the job."""
+        job = Job.objects.select_related("user").filter(pk=kwargs["obj"].pk).first()
+        if job is None:  # deleted since Django looked
+            raise Http404
+        shown = shown_job(job)
+        context.update(page=shown, **self._told(request, shown.state))
+        context["title"] = f"Job {job.pk}: {printable(job.filename.encode())}"
+        context["subtitle"] = None
+        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[misc]
+
+    def _told(self, request: HttpRequest, state: ShownState) -> dict[str, Any]:
+        may_see = request.user.has_perm
+        return {
+            "state": state,
+            "sees_users": may_see("accounts.view_user"),
+            "sees_executors": may_see("accounts.view_executor"),
+        }
+
+    def state_view(self, request: HttpRequest, job: Job) -> HttpResponse:
+        """What changes while the job is not over: parts of the page."""
+        context = self._told(request, shown_state(job))
+        return render(request, "admin/jobs/job/_parts.html", context)
+
+    def difference_view(self, request: HttpRequest, job: Job) -> HttpResponse:
+        """What this job's files have that those of its owner's last one did not."""
+        before = difference.job_before(job)
+        context = {
+            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
+            "opts": self.opts,  # type: ignore[attr-defined]
+            "title": f"What is new in job {job.pk}",
+            "job": job,
+            "before": before,
+            "files": difference.between(before, job) if before else None,
+        }
+        return TemplateResponse(request, "admin/jobs/job/difference.html", context)
+
+    # --- What is taken along -----------------------------------------------------------------
+
+    def source_view(self, request: HttpRequest, job: Job, name: str) -> HttpResponse:
+        """A file as it was submitted."""
+        file = named_file(job, name)
         if file is None:
             raise Http404
-        return outputs.download(file)
+        return downloads.text(file.text.encode("utf-8", "surrogatepass"), name)
 
-    @admin.display(description="place in the queue")
-    def place_in_queue(self, job: Job) -> str:
-        return str(job.queue_position or "-")
+    def log_view(self, request: HttpRequest, job: Job, number: int, log: str) -> HttpResponse:
+        """A log, byte for byte."""
+        return downloads.log(job, number, log)
 
-    @admin.display(description="replaced by")
-    def replacement(self, job: Job) -> SafeString | str:
-        number = replaced_by(job)
-        if number is None:
-            return "-"
-        return format_html('<a href="{}">job {}</a>', _job_url(number), number)
+    def file_view(self, request: HttpRequest, job: Job, number: int, name: str) -> HttpResponseBase:
+        """An output file of an attempt."""
+        return downloads.output_file(job, number, name)
 
-    @admin.display
-    def arguments(self, job: Job) -> str:
-        return printable(json.dumps(job.args, ensure_ascii=False).encode()) if job.args else "-"
-
-    @admin.display(description="compiler flags")
-    def compiler_flags(self, job: Job) -> str:
-        return " ".join(job.flags) or "-"
-
-    @admin.display(description="other files")
-    def other_files(self, job: Job) -> SafeString | str:
-        """Each under its name; those that are compiled by themselves first."""
-        texts = [
-            *((name, "compiled", text) for name, text in sorted(job.sources.items())),
-            *((name, "placed beside it", text) for name, text in sorted(job.includes.items())),
-        ]
-        files = ((name, how, as_text(text.encode())) for name, how, text in texts)
-        return format_html_join("", "<p><b>{}</b> ({})</p>{}", files) or "-"
-
-    @admin.display(description="source")
-    def program(self, job: Job) -> SafeString | str:
-        return as_text(job.source.encode())
+    def archive_view(self, request: HttpRequest, job: Job) -> HttpResponseBase:
+        """All of it."""
+        return archive.download(job)

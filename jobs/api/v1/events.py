@@ -125,19 +125,24 @@ class JobEvents(UserView):
 
 
 def stream(
-    request: HttpRequest, job: Job, known: EventId, look: Callable[[], Job | None]
+    request: HttpRequest,
+    job: Job,
+    known: EventId,
+    look: Callable[[], Job | None],
+    reader: int | None = None,
 ) -> HttpResponseBase:
     """The answer with a job's events after the known one; 204 if there will be none.
 
     `look` finds the job as it is, and None once its reader may look at it no longer: it ends the
-    stream. It is called on the hub. Raises TooMuchAtOnce.
+    stream. It is called on the hub. `reader`: the user whose requests it counts with, if that is
+    not the job's owner. Raises TooMuchAtOnce.
     """
     if job.state in FINAL and (known.status, known.version) == (1, job.version):
         return HttpResponse(status=status.HTTP_204_NO_CONTENT)
     if request.method == "HEAD":
         return HttpResponse(content_type=EVENTS_TYPE)
     return StreamingHttpResponse(
-        _Events(request, job, known, look),
+        _Events(request, job, known, look, job.user_id if reader is None else reader),
         content_type=EVENTS_TYPE,
         headers={
             "Cache-Control": "no-cache",
@@ -151,7 +156,12 @@ class _Events:
     """The bytes of a stream, an event at a time. Raises TooMuchAtOnce as it is made."""
 
     def __init__(
-        self, request: HttpRequest, job: Job, known: EventId, find: Callable[[], Job | None]
+        self,
+        request: HttpRequest,
+        job: Job,
+        known: EventId,
+        find: Callable[[], Job | None],
+        reader: int,
     ) -> None:
         self._job_id, self._known, self._find = job.pk, known, find
         self._told, self._expected, self._is_news = Told(), Outlook(None), False
@@ -166,7 +176,7 @@ class _Events:
         self._reader: Reader | None = None  # of the latest attempt
         self._has_warned = False
         self._stack = contextlib.ExitStack()
-        wait = waiting.begin(request, job.pk, job.user_id, reads_output=True)
+        wait = waiting.begin(request, job.pk, reader, reads_output=True)
         self._wait = self._stack.enter_context(wait)
 
     def __iter__(self) -> "_Events":

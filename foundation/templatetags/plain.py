@@ -1,5 +1,6 @@
 """Text of anybody's, safe to look at."""
 
+import shlex
 from typing import Any
 
 from django import template
@@ -13,6 +14,12 @@ register = template.Library()
 def plain(text: Any) -> str:
     """Every control character and change of direction spelled out; Django escapes the rest."""
     return printable(str(text).encode("utf-8", "backslashreplace"))
+
+
+@register.filter
+def words(arguments: list[str]) -> str:
+    """A program's arguments as one would type them."""
+    return plain(shlex.join(arguments))
 
 
 @register.filter

@@ -1,0 +1,27 @@
+"""A job's files as they were submitted."""
+
+from typing import NamedTuple
+
+from jobs.models import Job
+
+
+class SourceText(NamedTuple):
+    """A file of a job."""
+
+    name: str
+    text: str
+    how: str = ""  # what it is beside the main one
+
+
+def are_kept(job: Job) -> bool:
+    """Whether its files are still there."""
+    return bool(job.source or job.sources or job.includes)
+
+
+def sources_of(job: Job) -> list[SourceText]:
+    """The main one first, then what is compiled with it, then what stands beside it."""
+    return [
+        SourceText(job.filename, job.source),
+        *(SourceText(name, text, "compiled with it") for name, text in job.sources.items()),
+        *(SourceText(name, text, "placed beside it") for name, text in job.includes.items()),
+    ]
