@@ -51,7 +51,7 @@ def now() -> Room:
 
 def _largest(quota: int) -> list[LargeUser]:
     """From the counters, whatever the number of jobs."""
-    kept = Kept.objects.annotate(size=IN_ALL).filter(size__gt=0).order_by("-size", "pk")
+    kept = Kept.objects.annotate(size=IN_ALL).filter(size__gt=0).order_by("-size")
     rows = kept.values_list("pk", "user__username", "size")[:MOST_USERS]
     nearly = quota - quota // 16  # so much is left when the oldest goes (jobs/quota.py)
     return [

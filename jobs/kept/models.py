@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F
 
 
 class Kept(models.Model):
@@ -16,6 +17,11 @@ class Kept(models.Model):
     sources = models.BigIntegerField(default=0, help_text="Texts and arguments of jobs.")
     logs = models.BigIntegerField(default=0, help_text="Both logs of each attempt.")
     files = models.BigIntegerField(default=0, help_text="Output files.")
+
+    class Meta:
+        indexes = (
+            models.Index((F("sources") + F("logs") + F("files")).desc(), name="kept_most_first"),
+        )
 
     def __str__(self) -> str:
         return f"what is kept of user {self.user_id}"

@@ -57,6 +57,9 @@ class Migration(migrations.Migration):
                 ('logs', models.BigIntegerField(default=0, help_text='Both logs of each attempt.')),
                 ('files', models.BigIntegerField(default=0, help_text='Output files.')),
             ],
+            options={
+                'indexes': [models.Index(models.OrderBy(models.F('sources') + models.F('logs') + models.F('files'), descending=True), name='kept_most_first')],
+            },
         ),
         migrations.RunPython(fill, migrations.RunPython.noop),
     ]
