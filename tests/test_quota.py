@@ -105,7 +105,7 @@ def test_a_student_is_told_before_it_is_full(as_gpu1: Api, alice: User) -> None:
 def test_it_is_said_to_staff(as_alice: Api, as_gpu1: Api, ta: Any, alice: User) -> None:
     first = ran(as_alice, as_gpu1, 60 * KB)
     ran(as_alice, as_gpu1, 60 * KB)
-    assert "f0 (60.0\xa0KB, removed, because the queue keeps 100 KiB" in page(
+    assert "f0 (60 KiB, removed, because the queue keeps 100 KiB" in page(
         ta, f"{JOBS}{first}/change/"
     )
     entry = AuditEntry.objects.get(action="files-removed")

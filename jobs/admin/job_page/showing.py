@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from courses import limits
 from foundation import figures
 from foundation.admin import as_json
-from jobs import outlook
+from jobs import outlook, quota
 from jobs.admin.job_page import difference
 from jobs.admin.job_page.logs import LOGS, CompilerLog, ShownLog, as_chunks, room_of_a_page
 from jobs.admin.job_page.sources import Excerpt, ShownSource, Sources
@@ -213,9 +213,11 @@ def _shown(
             )
             for name, title in LOGS.items()
         ],
-        [
-            ShownFile(f["name"], figures.size(f["size"]), quota.why() if f.get("removed") else "")
-            for f in files
-        ],
+        [_file(file) for file in files],
         as_json({key: value for key, value in attempt.details.items() if key != "files"}),
     )
+
+
+def _file(file: dict[str, Any]) -> ShownFile:
+    gone = quota.why() if file.get("removed") else ""
+    return ShownFile(file["name"], figures.size(file["size"]), gone)
