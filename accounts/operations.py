@@ -12,6 +12,7 @@ from accounts import login_codes
 from accounts.models import Executor, User
 from accounts.public_address import PublicAddress
 from accounts.signals import account_changed
+from foundation.acting import acting, now
 from foundation.hooks import Hook
 
 
@@ -77,8 +78,9 @@ def revoke_token(bearer: User | Executor, actor: str) -> None:
 def set_enabled(executor: Executor, enabled: bool, actor: str) -> None:
     """Takes an executor out of service, or back into it."""
     executor.enabled = enabled
-    executor.save(update_fields=["enabled"])
-    _record("executor-enabled" if enabled else "executor-disabled", executor, actor)
+    action = "executor-enabled" if enabled else "executor-disabled"
+    with acting(actor, now().address):
+        executor.save_as(action, update_fields=["enabled"])
 
 
 # Whether a user has something that must stay, so that the account is made inactive instead.

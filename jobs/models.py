@@ -8,7 +8,7 @@ from django.db.models import F, Q
 
 from accounts.models import CUDA, PLATFORM_LENGTH
 from foundation.database.statements import Parameter, Select
-from jobs.audit.models import AuditCounter, AuditEntry
+from jobs.audit.models import AuditCounter, AuditEntry, Purge
 from jobs.bulk.models import BulkAction
 from jobs.states import FINAL, Ending, Outcome, Phase, State
 
@@ -21,6 +21,7 @@ __all__ = (
     "Job",
     "OutputFile",
     "OutputPart",
+    "Purge",
 )
 
 
@@ -38,7 +39,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def without_texts(self) -> "JobQuerySet":
         """Without what may be large."""
-        return self.defer("source", "sources", "includes")
+        return self.defer("source", "sources", "includes", "texts_gone")
 
 
 class Job(models.Model):
@@ -81,6 +82,12 @@ class Job(models.Model):
     source = models.TextField()
     sources = models.JSONField(default=dict, blank=True, help_text="Compiled with it, by name.")
     includes = models.JSONField(default=dict, blank=True, help_text="Placed beside it, by name.")
+    texts_gone = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Since when its texts and logs are no longer kept, and what they were "
+        "(jobs/retention.py).",
+    )
 
     objects = JobQuerySet.as_manager()
 

@@ -1,5 +1,6 @@
 """The admin site: its log-in and its front page."""
 
+import functools
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +14,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST
 
-from accounts.failures import remember_browser
+from accounts import logins
+from accounts.failures import address_of, remember_browser
 from accounts.forms import LoginForm
+from foundation.acting import acting
 from jobs import failures, overview
 
 
@@ -38,6 +41,17 @@ class TelerunAdminSite(admin.AdminSite):
             response.status_code = 429
             response["Retry-After"] = str(form.seconds_to_wait)
         return response
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Whatever is done in a view, who asks for it does, from where they are."""
+        inner = super().admin_view(view, cacheable)
+
+        @functools.wraps(inner)
+        def acted(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            with acting(request.user.get_username() or logins.UNKNOWN, address_of(request)):
+                return inner(request, *args, **kwargs)
+
+        return acted
 
     def get_urls(self) -> list[Any]:
         view = self.admin_view(require_POST(self.mark_failures_seen))

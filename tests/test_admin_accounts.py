@@ -188,7 +188,8 @@ def test_a_student_is_made_staff_with_one_tick_and_a_password(ta: Client, alice:
     assert (alice.is_staff, alice.is_superuser) == (True, True)
     entry = AuditEntry.objects.get(action="user-changed")
     assert (entry.username, entry.request["name"]) == ("ta", "alice")
-    assert entry.request["changed"] == ["Staff status"]
+    assert entry.request["before"] == {"is_staff": False, "is_superuser": False}
+    assert entry.request["after"] == {"is_staff": True, "is_superuser": True}
 
     password = "correct horse battery"
     passwords = {"usable_password": "true", "password1": password, "password2": password}

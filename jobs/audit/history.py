@@ -30,7 +30,7 @@ class Happening(NamedTuple):
 
 
 def history_of(job_id: int, most: int = MOST) -> list[Happening]:
-    """The job's entries, newest first, without its submission. A look at an index; not for the hub."""
+    """The job's entries, newest first, without its submission. By an index; not for the hub."""
     entries = AuditEntry.objects.filter(job_id=job_id).exclude(action=Event.SUBMITTED)
     columns = ("timestamp", "username", "action", "request")
     return [Happening(*row) for row in entries.order_by("-id").values_list(*columns)[:most]]

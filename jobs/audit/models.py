@@ -1,10 +1,12 @@
 """The audit log's two tables."""
 
 from django.db import models
+from django.db.models import Q
 
 
 class AuditEntry(models.Model):
-    """Who did what, and every submission whole. Rows are added, never changed.
+    """Who did what, and every submission whole. Rows are added, and changed by
+    `rewriting` alone, where a person or a text must be forgotten.
 
     Names and job ids are plain values: an entry outlives what it is about.
     """
@@ -15,11 +17,16 @@ class AuditEntry(models.Model):
     action = models.CharField(max_length=40)
     job_id = models.BigIntegerField(null=True, blank=True)
     request = models.JSONField(default=dict, blank=True)
+    # NULL, and not "", where there is none: that is not in the index.
+    address = models.CharField(max_length=50, null=True, blank=True)
 
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "audit entries"
-        indexes = (models.Index("job_id", name="audit_of_job"),)
+        indexes = (
+            models.Index("job_id", name="audit_of_job"),
+            models.Index(*("address", "id"), name="audit_from", condition=Q(address__isnull=False)),
+        )
 
     def __str__(self) -> str:
         return f"{self.action} by {self.username}"
@@ -34,3 +41,23 @@ class AuditCounter(models.Model):
     """
 
     last_id = models.BigIntegerField(default=0)
+    rewrites = models.BigIntegerField(
+        db_default=0,
+        help_text="How often entries were changed (jobs/audit/rewriting.py): the file follows.",
+    )
+
+
+class Purge(models.Model):
+    """A person who is being forgotten (jobs/purging.py): how they are found, until it is done."""
+
+    pseudonym = models.CharField(max_length=40, unique=True)
+    user_key = models.BigIntegerField(null=True, help_text="None: their account is gone.")
+    names = models.JSONField(
+        help_text="Each with the first and the last audit entry for which it was theirs."
+    )
+    emails = models.JSONField()
+    actor = models.CharField(max_length=150)
+    begun_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.pseudonym
