@@ -8,7 +8,7 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import ValidationError
 
-from accounts import failures, roster
+from accounts import failures, logins, roster
 from accounts.models import Executor, User
 from accounts.roster import Line, Roster
 
@@ -53,9 +53,14 @@ class LoginForm(AdminAuthenticationForm):
         attempt = failures.LoginAttempt(self.request, name)
         self.seconds_to_wait = attempt.begin()
         if self.seconds_to_wait:
+            logins.refused(self.request, name, logins.ADMIN, attempt.full)
             minutes = -(-self.seconds_to_wait // 60)
             raise ValidationError(f"Too many log-ins failed. Try again in {minutes} min.")
-        cleaned = super().clean()
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            logins.failed(self.request, name, logins.ADMIN)
+            raise
         attempt.succeeded()
         return cleaned
 
