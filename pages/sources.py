@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from jobs.errors import NoLongerKept
 from jobs.models import Job
 
 MAX_LINES = 5000  # of all files together on a page; the whole of each can be downloaded
@@ -24,7 +25,12 @@ class ShownSource(NamedTuple):
 
 
 def sources_of(job: Job) -> list[SourceText]:
-    """The main one first, then what is compiled with it, then what stands beside it."""
+    """The main one first, then what is compiled with it, then what stands beside it.
+
+    Raises NoLongerKept.
+    """
+    if job.texts_gone:
+        raise NoLongerKept(f"The files and logs of job {job.pk} are no longer kept.")
     texts = {job.filename: job.source, **job.sources, **job.includes}
     return [SourceText(name, text) for name, text in texts.items()]
 

@@ -208,6 +208,8 @@ class JobAdmin(ReadOnlyMixin, TelerunModelAdmin):
 
     @admin.display(description="source")
     def program(self, job: Job) -> SafeString | str:
+        if gone := job.texts_gone:
+            return f"The files and logs of this job are no longer kept, since {gone['at'][:10]}."
         return as_text(job.source.encode())
 
     def question(self, request: HttpRequest, action: str, rows: QuerySet[Job]) -> Question | None:
