@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from accounts import login_codes, operations
+from accounts import login_codes, operations, purging
 from accounts.admin import questions
 from accounts.admin.bearers import BearerAdmin, one_by_one
 from accounts.models import User
@@ -22,7 +22,7 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     """Students and staff. A student has a token and no password."""
 
     auth_key = "username"
-    actions = (*BearerAdmin.actions, "make_login_code")
+    actions = (*BearerAdmin.actions, "make_login_code", "purge")
     list_display = ("username", "first_name", "last_name", "is_active", "has_token", "last_login")
     list_filter = ("is_staff", "is_active")
     readonly_fields = ("token_issued_at", "last_login", "date_joined")
@@ -43,7 +43,31 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     def question(self, request: HttpRequest, action: str, rows: QuerySet[User]) -> Question | None:
         if action == "make_login_code" and (lost := login_codes.unused(rows)):
             return questions.about_codes(list(rows), lost)
+        if action == "purge":
+            return questions.about_purging(list(rows[:2]))
         return super().question(request, action, rows)
+
+    def applies(self, action: str, obj: User) -> bool:
+        if action == "purge":
+            return not obj.username.startswith(purging.PREFIX)
+        return super().applies(action, obj)
+
+    def has_purge_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.purge_user")
+
+    @admin.action(description="Purge: forget this person for good", permissions=["purge"])
+    def purge(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        try:
+            purged = purging.purge.get()(queryset.get().username, request.user.get_username())
+        except (ValidationError, purging.Unfinished) as error:
+            self.message_user(
+                request, " ".join(getattr(error, "messages", [str(error)])), messages.ERROR
+            )
+            return None
+        self.message_user(request, purged.words)
+        for note in purged.notes:
+            self.message_user(request, note, messages.WARNING)
+        return None
 
     def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[User, str]:
         return operations.create_user(name, actor, **about)
