@@ -249,7 +249,8 @@ def _end(plan: Purge, actor: str, counts: dict[str, int]) -> None:
 
 def _notes(is_wiped: bool) -> list[str]:
     path: Path = settings.TELERUN_AUDIT_LOG
-    old = sorted(p.name for p in path.parent.glob(f"{path.name}.2*"))
+    ours = {f"{path.name}.{ending}" for ending in ("new", "rewrites")}
+    old = sorted({p.name for p in path.parent.glob(f"{path.name}.*")} - ours)
     notes = ["Backups that were made before still hold this person, and so do copies of the audit "
              f"file elsewhere{', and here: ' + ', '.join(old) if old else ''}."]  # fmt: skip
     if not is_wiped:

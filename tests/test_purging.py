@@ -170,7 +170,7 @@ def test_the_files_of_the_database_hold_nothing_either(person: User, settings: A
 
 
 @pytest.mark.hardening
-@pytest.mark.parametrize("step", range(1, 40))
+@pytest.mark.parametrize("step", range(1, 31))
 def test_it_can_be_killed_anywhere_and_done_again(
     step: int, person: User, audit_log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,12 +309,14 @@ def test_a_command_asks_for_the_name(alice: User) -> None:
 def test_the_command_says_what_remains(
     alice: User, audit_log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old = audit_log.with_name(f"{audit_log.name}.20260101T000000000000")
-    old.write_text("an old one\n")
+    names = ("20260101T000000000000", "1", "old.gz")
+    old = [audit_log.with_name(f"{audit_log.name}.{name}") for name in names]
+    for path in old:
+        path.write_text("an old one\n")
     call_command("telerun_auth", "purge-user", "alice", "--yes")
     told = capsys.readouterr().out
     assert "Backups" in told
-    assert old.name in told
+    assert all(path.name in told for path in old)
     assert "alice" not in told
 
 
