@@ -205,8 +205,8 @@ PARTS = (
     (5405, "handouts/submit/own_job_ahead.py", 15),
     (5450, "handouts/submit/readings.py", 8),
     (5604, "handouts/submit/show.py", 18),
-    (5656, "handouts/submit/watching.py", 29),
-    (5815, "handouts/submit/main.py", 60),
+    (5658, "handouts/submit/watching.py", 29),
+    (5817, "handouts/submit/main.py", 60),
 )
 
 
@@ -5605,6 +5605,8 @@ def show(job: dict[str, Any], live: Live) -> int:
     """Prints what is not shown yet of a job that is over; returns the exit status."""
     result = job["result"]
     attempts = job.get("attempts", [])
+    if job.get("texts_gone_at"):
+        live.screen.warn("The files and logs of this job are no longer kept.", YELLOW)
     if result is None:
         live.finish(job)
     for attempt in attempts if result is None else attempts[:-1]:

@@ -10,10 +10,12 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers what the server must know of log-ins."""
-        from django.contrib.auth.signals import user_logged_in
+        from django.contrib.auth.signals import user_logged_in, user_logged_out
 
-        from accounts import sessions
+        from accounts import logins, sessions
         from foundation.serving import pages
 
-        pages.has_logged_in.register(sessions.has_logged_in)
         user_logged_in.connect(sessions.note_log_in)
+        user_logged_in.connect(logins.note_log_in)
+        user_logged_out.connect(logins.note_log_out)
+        pages.has_logged_in.register(sessions.has_logged_in)

@@ -7,6 +7,7 @@ Only failures are counted: a bearer of a good token never waits for somebody els
 import hashlib
 import ipaddress
 import logging
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -21,7 +22,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from accounts.errors import TooManyWrongTokens
-from accounts.models import FailureCount
+from accounts.models import FailureCount, LoginCount
 from foundation.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,11 @@ def count(key: str, maximum: int, period: timedelta) -> int:
 def seconds_left(key: str, maximum: int) -> int:
     """How long until `key` may fail again; 0 for now."""
     now = timezone.now()
-    full = FailureCount.objects.filter(key=key, count__gte=maximum).exclude(_over(now)).first()
+    full = FailureCount.objects.filter(key=key, count__gte=maximum).exclude(over(now)).first()
     return ceil((full.ends_at - now).total_seconds()) if full else 0
 
 
-def _over(now: datetime) -> Q:
+def over(now: datetime) -> Q:
     """Which counts have ended; one that ends too late was begun before the clock was set back."""
     return Q(ends_at__lte=now) | Q(ends_at__gt=now + FAILED_LOGINS)
 
@@ -63,7 +64,7 @@ def _over(now: datetime) -> Q:
 @transaction.atomic
 def _add(key: str, maximum: int, period: timedelta) -> bool:
     now = timezone.now()
-    FailureCount.objects.filter(_over(now)).delete()
+    FailureCount.objects.filter(over(now)).delete()
     row, new = FailureCount.objects.get_or_create(
         key=key, defaults={"count": 1, "ends_at": now + period}
     )
@@ -78,6 +79,26 @@ def _add(key: str, maximum: int, period: timedelta) -> bool:
 def take_back(key: str) -> None:
     """It was no failure after all."""
     FailureCount.objects.filter(key=key, count__gt=0).update(count=F("count") - 1)
+
+
+def forget(names: Iterable[str], addresses: Iterable[str]) -> None:
+    """Nothing is known any more of what was counted under these names, and from these addresses."""
+    those = Q(key__startswith="log-ins by browser")  # whose they are, none says
+    for name in names:
+        those |= Q(key__endswith=_of(name))
+    for address in addresses:
+        those |= Q(key__endswith=f" from {address}")
+    for counts in (FailureCount, LoginCount):
+        counts.objects.filter(those).delete()
+
+
+def _from(address: str) -> str:
+    return f"log-ins from {address}"
+
+
+def _of(name: str) -> str:
+    # Hashed: some type their password where the name belongs.
+    return f"log-ins of {_hash(name)}"
 
 
 def forget_all() -> None:
@@ -136,21 +157,22 @@ class LoginAttempt:
     def __init__(self, request: HttpRequest, name: str) -> None:
         self._request, self._name = request, name
         self._maximum = settings.TELERUN_FAILED_LOGINS
-        # Hashed: some type their password where the name belongs.
         cookie = request.COOKIES.get(DEVICE_COOKIE, "")
         if request.user.is_authenticated and request.user.get_username() == name:
             self._keys = [f"log-ins in session {_hash(request.session.session_key or '')}"]
         elif _is_of(cookie, name):
             self._keys = [f"log-ins by browser {_hash(cookie)}"]
         else:
-            self._keys = [f"log-ins from {address_of(request)}", f"log-ins of {_hash(name)}"]
+            self._keys = [_from(address_of(request)), _of(name)]
         self._counted: list[str] = []
+        self.full = ""  # the key that has to wait
 
     def begin(self) -> int:
         """0 if the password may be tried, else the seconds to wait."""
         for key in self._keys:
             if wait := count(key, self._maximum, FAILED_LOGINS):
                 self.succeeded()  # not tried, so not failed
+                self.full = key
                 return wait
             self._counted.append(key)
         return 0

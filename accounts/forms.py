@@ -10,7 +10,7 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from accounts import failures, roster, second_factor
+from accounts import failures, logins, roster, second_factor
 from accounts.models import Executor, User
 from accounts.roster import Line, Roster
 from accounts.roster_file import NotText, decoded
@@ -80,8 +80,13 @@ class LoginForm(AdminAuthenticationForm):
         attempt = failures.LoginAttempt(self.request, name)
         self.seconds_to_wait = attempt.begin()
         if self.seconds_to_wait:
+            logins.refused(self.request, name, logins.ADMIN, attempt.full)
             refuse_to_try(self.seconds_to_wait)
-        cleaned = super().clean()
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            logins.failed(self.request, name, logins.ADMIN)
+            raise
         attempt.succeeded()
         return cleaned
 
@@ -110,13 +115,16 @@ class CodeForm(forms.Form):
         self.fields["code"].widget.attrs["autofocus"] = True
 
     def clean_code(self) -> None:
-        attempt = failures.LoginAttempt(self.request, self.user.get_username())
+        name = self.user.get_username()
+        attempt = failures.LoginAttempt(self.request, name)
         self.seconds_to_wait = attempt.begin()
         if self.seconds_to_wait:
+            logins.refused(self.request, name, logins.ADMIN, attempt.full)
             refuse_to_try(self.seconds_to_wait)
         self.verified = self.verify(self.user, self.cleaned_data["code"])
         if not self.verified:
             attempt.failed()
+            logins.failed(self.request, name, logins.ADMIN)
             raise ValidationError(CodeField.WRONG)
         attempt.succeeded()
 

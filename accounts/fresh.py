@@ -15,7 +15,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 
-from accounts import second_factor, sessions
+from accounts import logins, second_factor, sessions
 from accounts.failures import LoginAttempt
 from accounts.forms import CodeField, refuse_to_try
 from accounts.models import User
@@ -46,12 +46,15 @@ class PasswordAgain(forms.Form):
         """Counted before it is tried; a code is used up only beside the right password."""
         if self.errors:
             return
-        attempt = LoginAttempt(self.request, self.user.get_username())
+        name = self.user.get_username()
+        attempt = LoginAttempt(self.request, name)
         self.seconds_to_wait = attempt.begin()
         if self.seconds_to_wait:
+            logins.refused(self.request, name, logins.ADMIN, attempt.full)
             refuse_to_try(self.seconds_to_wait)
         if wrong := self._wrong():
             attempt.failed()
+            logins.failed(self.request, name, logins.ADMIN)
             raise ValidationError(wrong)
         attempt.succeeded()
 

@@ -12,15 +12,17 @@ from django.db import models
 from django.utils import timezone
 
 from accounts import tokens
+from accounts.recorded import Recorded
+from foundation.acting import COMMAND
 
 CUDA, CPU = "cuda", "cpu"  # platforms that are known whatever the host
 PLATFORM_LENGTH = 40
 PLATFORM_NAME = r"^[a-z0-9][a-z0-9._-]*\Z"
 PLATFORM_RULE = "A platform's name is small letters, digits, '.', '_' and '-', such as h100."
-RESERVED_NAMES = ("system", "command")  # the audit log's names for the queue and for commands
+RESERVED_NAMES = ("system", COMMAND)  # the audit log's names for the queue and for commands
 
 
-class TokenBearer(models.Model):
+class TokenBearer(Recorded):
     """Bears at most one token, stored as a digest; issuing a new one revokes the old."""
 
     token_prefix: ClassVar[str]
@@ -53,6 +55,7 @@ class User(TokenBearer, AbstractUser):
     """A student or a member of staff. Students have a token and no password."""
 
     token_prefix = tokens.USER_PREFIX
+    NOT_SETTINGS = ("last_login", "date_joined")
 
     # A column stays once a release had it: a server that is not upgraded yet may read it.
     last_turn = models.BigIntegerField(
@@ -210,12 +213,14 @@ class Gpu(models.Model):
         return f"GPU {self.index or '?'} ({self.name or '?'})"
 
 
-class Platform(models.Model):
+class Platform(Recorded):
     """What an executor offers jobs to run on (accounts/platforms.py).
 
     `reported`, `slots`, `languages` and `offered_at` are the executor's word; `name` and `enabled`
     are settings of staff, which no report overwrites.
     """
+
+    NOT_SETTINGS = ("executor", "reported", "slots", "languages", "is_older", "offered_at")
 
     executor = models.ForeignKey(
         Executor, on_delete=models.CASCADE, related_name="platforms", db_index=False
@@ -244,6 +249,13 @@ class Platform(models.Model):
     def __str__(self) -> str:
         return self.name or self.reported
 
+    def account(self) -> tuple[str, str]:
+        """Its executor's: what a host offers is recorded of the host."""
+        return self.executor.account()
+
+    def called(self, name: str) -> str:
+        return f"platform {self.reported}: {name}"
+
 
 class LoginCode(models.Model):
     """A user's log-in code (accounts/login_codes.py): one each, the one made last."""
@@ -260,15 +272,26 @@ class LoginCode(models.Model):
         return f"the log-in code of {self.user_id}"
 
 
-class FailureCount(models.Model):
-    """How often something failed in a while: wrong tokens, log-ins (accounts/failures.py)."""
+class _Count(models.Model):
+    """How often something happened in a while."""
 
     key = models.CharField(max_length=100, primary_key=True)
     count = models.PositiveIntegerField()
     ends_at = models.DateTimeField(db_index=True)
 
+    class Meta:
+        abstract = True
+
     def __str__(self) -> str:
         return self.key
+
+
+class FailureCount(_Count):
+    """How often something failed: wrong tokens, log-ins (accounts/failures.py)."""
+
+
+class LoginCount(_Count):
+    """How many log-ins are on record (accounts/logins.py)."""
 
 
 class SecondFactorPolicy(models.Model):

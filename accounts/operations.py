@@ -5,6 +5,7 @@ Every function takes `actor`, the name of who does it, for the audit log.
 
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 from django.db import transaction
 from django.db.models.expressions import Combinable
@@ -14,6 +15,7 @@ from accounts.models import Executor, User
 from accounts.public_address import PublicAddress
 from accounts.roles import Role
 from accounts.signals import account_changed
+from foundation.acting import acting, now
 from foundation.hooks import Hook
 
 
@@ -55,7 +57,7 @@ def create_staff(name: str, actor: str, role: Role = Role.OWNER) -> tuple[User, 
     with transaction.atomic():
         user.save()
         roles.assign(user, role)
-        _record("staff-created", user, actor, [f"role: none -> {role.label}"])
+        _record("staff-created", user, actor, after={"role": str(role.label)})
     return user, password
 
 
@@ -72,7 +74,8 @@ def set_role(user: User, role: Role | None, actor: str) -> None:
         roles.refuse_last_owner(user, "given another role")
     roles.assign(user, role)
     user.end_sessions()
-    _record("role-changed", user, actor, [f"role: {before} -> {roles.title_of(user)}"])
+    after = roles.title_of(user)
+    _record("role-changed", user, actor, before={"role": before}, after={"role": after})
 
 
 @transaction.atomic
@@ -96,8 +99,9 @@ def revoke_token(bearer: User | Executor, actor: str) -> None:
 def set_enabled(executor: Executor, enabled: bool, actor: str) -> None:
     """Takes an executor out of service, or back into it."""
     executor.enabled = enabled
-    executor.save(update_fields=["enabled"])
-    _record("executor-enabled" if enabled else "executor-disabled", executor, actor)
+    action = "executor-enabled" if enabled else "executor-disabled"
+    with acting(actor, now().address):
+        executor.save_as(action, update_fields=["enabled"])
 
 
 # Whether a user has something that must stay, so that the account is made inactive instead.
@@ -136,9 +140,5 @@ def _create(bearer: User | Executor, action: str, actor: str) -> str:
     return token
 
 
-def _record(
-    action: str, bearer: User | Executor, actor: str, changed: list[str] | None = None
-) -> None:
-    account_changed.send(
-        _record, actor=actor, action=action, name=str(bearer), changed=changed or []
-    )
+def _record(action: str, bearer: User | Executor, actor: str, **more: Any) -> None:
+    account_changed.send(_record, actor=actor, action=action, name=str(bearer), **more)

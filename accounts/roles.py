@@ -96,7 +96,8 @@ def assign(user: User, role: Role | None) -> None:
     """Gives the user that role and nothing besides; None: no staff any more."""
     user.is_staff = role is not None
     user.is_superuser = False
-    user.save(update_fields=["is_staff", "is_superuser"])
+    # Not by `save`, which would record it once more: who calls this records the role.
+    User.objects.filter(pk=user.pk).update(is_staff=user.is_staff, is_superuser=False)
     user.groups.set(Group.objects.filter(name=role.label) if role else [])
     user.user_permissions.clear()
 

@@ -11,6 +11,7 @@ import re
 import secrets
 from base64 import b32encode
 from datetime import datetime
+from typing import Any
 
 import qrcode
 from django.db import transaction
@@ -44,8 +45,8 @@ def require_of(whom: RequiredOf, actor: str) -> None:
     before = required_of()
     if whom != before:
         SecondFactorPolicy(pk=_POLICY, required_of=whom).save()
-        changed = [f"required of: {before.label} -> {whom.label}"]
-        _record("second-factor-policy-changed", "second factor", actor, changed)
+        told = {"before": {"required of": before.label}, "after": {"required of": whom.label}}
+        _record("second-factor-policy-changed", "second factor", actor, **told)
 
 
 def is_missing(user: User) -> bool:
@@ -194,5 +195,5 @@ def _new_recovery_codes(user: User) -> list[str]:
     return ["-".join(re.findall(".{4}", code)) for code in codes]
 
 
-def _record(action: str, name: str, actor: str, changed: list[str] | None = None) -> None:
-    account_changed.send(_record, actor=actor, action=action, name=name, changed=changed or [])
+def _record(action: str, name: str, actor: str, **more: Any) -> None:
+    account_changed.send(_record, actor=actor, action=action, name=name, **more)

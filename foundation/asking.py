@@ -32,12 +32,18 @@ class Question(NamedTuple):
     warnings: tuple[str, ...] = ()
     must_type: bool = False
     error: str = ""
+    word: str = ""  # what is typed in place of the count
     state: str = ""  # a digest of what is lost: where it has changed, the question is asked again
 
     @property
     def is_typed(self) -> bool:
-        """Whether the count is to be typed in."""
-        return self.must_type or self.count > FEW
+        """Whether the count, or the word, is to be typed in."""
+        return self.must_type or bool(self.word) or self.count > FEW
+
+    @property
+    def wanted(self) -> str:
+        """What is to be typed in."""
+        return self.word or str(self.count)
 
 
 def choice(action: str, keys: list[int]) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def is_answered(request: HttpRequest, question: Question) -> bool:
         return False
     if request.POST.get("state", "") != question.state:
         return False
-    return not question.is_typed or _typed(request) == str(question.count)
+    return not question.is_typed or _typed(request, question) == question.wanted
 
 
 def shown_at(request: HttpRequest) -> datetime | None:
@@ -69,7 +75,9 @@ def shown_at(request: HttpRequest) -> datetime | None:
     return moment if moment and moment.tzinfo else None
 
 
-def _typed(request: HttpRequest) -> str:
+def _typed(request: HttpRequest, question: Question) -> str:
+    if question.word:
+        return request.POST.get("count", "").strip()
     return re.sub(r"[\s,.'\u2019]", "", request.POST.get("count", ""))  # 18,753 is one number
 
 
@@ -136,7 +144,7 @@ class AsksFirst:
             "question": question,
             "hidden": hidden,
             "error": question.error
-            or (_CHANGED if has_changed else f"Type {question.count}." if has_typed else ""),
+            or (_CHANGED if has_changed else f"Type {question.wanted}." if has_typed else ""),
             "button_of": hidden.get("button_of", ""),
         }
         return TemplateResponse(request, "admin/question.html", context)

@@ -11,23 +11,28 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers with the packages below what they must know of jobs, and may not import."""
+        from accounts import purging as people
         from accounts.models import User
         from accounts.operations import has_belongings, kept_bytes
         from accounts.signals import account_changed, platform_renamed
         from foundation.admin import history_address
         from foundation.database.connections import scratch_tables
         from foundation.serving.feeds import change_reader
-        from jobs import checks, retention, staff  # noqa: F401  (checks registers itself)
+        from jobs import checks, purging, retention, staff  # noqa: F401  (checks registers itself)
         from jobs.admin.audit import address_of_history
         from jobs.audit.entries import record_account_change
         from jobs.changes import JobChanges
         from jobs.kept.counting import OF_A_USER
         from jobs.live.pieces import TABLES
+        from jobs.models import Job, Kept
 
         account_changed.connect(record_account_change)
         platform_renamed.connect(staff.follow_new_name)
         pre_delete.connect(retention.note_jobs, sender=User)
         post_delete.connect(retention.record_jobs, sender=User)
+        people.keep(Job)
+        people.keep(Kept)
+        people.purge.register(purging.purge)
         has_belongings.register(retention.has_jobs)
         kept_bytes.register(OF_A_USER)
         change_reader.register(JobChanges)

@@ -7,8 +7,8 @@ from jobs import audit
 from jobs.audit import Entry
 from jobs.errors import AlreadyOver
 from jobs.models import Job
-from jobs.states import Event, State
-from jobs.transitions import locked, move
+from jobs.states import Ending, Event, State
+from jobs.transitions import end_without_result, locked, move
 
 
 @transaction.atomic
@@ -27,3 +27,19 @@ def cancel(job_id: int, actor: str) -> Job:
         move(job, Event.CANCEL_REQUESTED, cancel_requested_at=timezone.now())
         audit.record(Entry(actor, Event.CANCEL_REQUESTED, job.pk))
     return job
+
+
+@transaction.atomic
+def end_now(job_id: int, actor: str) -> bool:
+    """Cancels a job without waiting for its executor, which loses its lease; False if it was over.
+
+    Raises NotFound.
+    """
+    job = locked(job_id)
+    if job.is_over:
+        return False
+    cancel(job_id, actor)
+    if attempt := job.attempts.open().first():
+        job.refresh_from_db()
+        end_without_result(job, attempt, Ending.CANCELLED, "it was cancelled", actor)
+    return True

@@ -70,6 +70,13 @@ class AlreadyOver(Problem):
     slug = "already-over"
 
 
+class NoLongerKept(Problem):
+    """The files and logs of this job are no longer kept."""
+
+    status = 410
+    slug = "no-longer-kept"
+
+
 class LeaseLost(Problem):
     """The attempt has no lease any more: its job was taken away from it."""
 

@@ -163,7 +163,7 @@ def _the_audit_log_has_no_gap() -> Iterator[str]:
 
 
 def _the_file_follows_the_table() -> Iterator[str]:
-    follow()
+    follow(at_once=True)
     path: Path = settings.TELERUN_AUDIT_LOG
     try:
         file = path.open("rb")

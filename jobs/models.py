@@ -9,7 +9,7 @@ from django.db.models.functions import Lower
 
 from accounts.models import CUDA, PLATFORM_LENGTH
 from foundation.database.statements import Parameter, Select
-from jobs.audit.models import AuditCounter, AuditEntry
+from jobs.audit.models import AuditCounter, AuditEntry, Purge
 from jobs.bulk.models import BulkAction
 from jobs.kept.models import Kept
 from jobs.states import FINAL, Ending, Outcome, Phase, State
@@ -24,6 +24,7 @@ __all__ = (
     "Kept",
     "OutputFile",
     "OutputPart",
+    "Purge",
 )
 
 
@@ -41,7 +42,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def without_texts(self) -> "JobQuerySet":
         """Without what may be large."""
-        return self.defer("source", "sources", "includes")
+        return self.defer("source", "sources", "includes", "texts_gone")
 
 
 class Job(models.Model):
@@ -84,6 +85,12 @@ class Job(models.Model):
     source = models.TextField()
     sources = models.JSONField(default=dict, blank=True, help_text="Compiled with it, by name.")
     includes = models.JSONField(default=dict, blank=True, help_text="Placed beside it, by name.")
+    texts_gone = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Since when its texts and logs are no longer kept, and what they were "
+        "(jobs/retention.py).",
+    )
 
     objects = JobQuerySet.as_manager()
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from jobs.errors import NoLongerKept
 from jobs.models import Job
 
 
@@ -15,11 +16,16 @@ class SourceText(NamedTuple):
 
 def are_kept(job: Job) -> bool:
     """Whether its files are still there."""
-    return bool(job.source or job.sources or job.includes)
+    return not job.texts_gone
 
 
 def sources_of(job: Job) -> list[SourceText]:
-    """The main one first, then what is compiled with it, then what stands beside it."""
+    """The main one first, then what is compiled with it, then what stands beside it.
+
+    Raises NoLongerKept.
+    """
+    if not are_kept(job):
+        raise NoLongerKept(f"The files and logs of job {job.pk} are no longer kept.")
     return [
         SourceText(job.filename, job.source),
         *(SourceText(name, text, "compiled with it") for name, text in job.sources.items()),

@@ -10,6 +10,7 @@ from courses import limits
 from foundation.serving import waiting
 from jobs import audit
 from jobs.audit import Entry
+from jobs.errors import NoLongerKept
 from jobs.models import Attempt, Job
 from jobs.states import Ending, Event, State
 from jobs.transitions import end, end_without_result, locked, move
@@ -22,12 +23,16 @@ def requeue(job_id: int, actor: str, *, behind: bool = False) -> Job:
 
     A running attempt loses its lease; an earlier result stays in the history. A queued job
     is left as it is, and a running one whose cancel was asked for is cancelled.
-    Raises NotFound.
+    Raises NotFound, NoLongerKept.
     """
     job = locked(job_id)
     was_over = job.is_over
     if job.state == State.QUEUED:
         return job
+    if job.texts_gone:
+        raise NoLongerKept(
+            f"The files of job {job_id} are no longer kept, so that it cannot run again."
+        )
     if attempt := job.attempts.open().first():
         if job.cancel_requested_at is not None:
             end_without_result(job, attempt, Ending.REQUEUED, f"by {actor}", actor)

@@ -26,7 +26,9 @@ from jobs.states import Event, State
 from jobs.transitions import announce_again, move, queued_of
 
 _USER = Parameter("user")
-_SUBMITTER = Select(User.objects.select_for_update(no_key=True).filter(pk=_USER).only("username"))
+_SUBMITTER = Select(
+    User.objects.select_for_update(no_key=True).filter(pk=_USER, is_active=True).only("username")
+)
 _TURN = Select(Turn.objects.filter(user=_USER, platform=Parameter("platform")).order_by())
 _JOB_OF_KEY = Select(Job.objects.filter(user=_USER, idempotency_key=Parameter("key")).order_by())
 
@@ -88,7 +90,7 @@ def submit(
     _check_size(submission)
     # One submission of a user at a time, so that counting what is queued means something.
     if (submitter := _SUBMITTER.first(user=user.pk)) is None:
-        raise NotFound("Your account was deleted.")
+        raise NotFound("Your account was deleted or disabled.")
     if key and (job := _JOB_OF_KEY.first(user=submitter.pk, key=key)):
         if job.request_digest != submission.digest():
             raise errors.IdempotencyKeyReused

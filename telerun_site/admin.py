@@ -17,11 +17,12 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts import fresh, sessions
-from accounts.failures import LoginAttempt
+from accounts import fresh, logins, sessions
+from accounts.failures import LoginAttempt, address_of
 from accounts.second_factor import is_missing
 from accounts.views import second_factor
 from accounts.views.log_in import LogIn, second_step
+from foundation.acting import acting
 from jobs import failures, overview
 from telerun_site import rights
 
@@ -47,7 +48,8 @@ class TelerunAdminSite(admin.AdminSite):
         return super().has_permission(request)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Whoever must have a second factor and has none is led to it, from every page."""
+        """Whoever must have a second factor and has none is led to it, from every page. Whatever is
+        done in a view, who asks for it does, from where they are."""
 
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -55,7 +57,14 @@ class TelerunAdminSite(admin.AdminSite):
                 return redirect("admin:second_factor")
             return view(request, *args, **kwargs)
 
-        return super().admin_view(guarded, cacheable)
+        inner = super().admin_view(guarded, cacheable)
+
+        @wraps(inner)
+        def acted(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            with acting(request.user.get_username() or logins.UNKNOWN, address_of(request)):
+                return inner(request, *args, **kwargs)
+
+        return acted
 
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:

@@ -189,7 +189,8 @@ def test_a_student_is_made_staff_with_a_role_and_a_password(ta: Client, alice: U
     assert roles.role_of(alice) == Role.OWNER
     entry = AuditEntry.objects.get(action="role-changed")
     assert (entry.username, entry.request["name"]) == ("ta", "alice")
-    assert entry.request["changed"] == ["role: student -> owner"]
+    assert entry.request["before"] == {"role": "student"}
+    assert entry.request["after"] == {"role": "owner"}
 
     password = "correct horse battery"
     passwords = {"usable_password": "true", "password1": password, "password2": password}

@@ -70,7 +70,7 @@ def test_a_job_is_found_read_requeued_and_cancelled(world: World, staff: Browser
     staff.open("/admin/jobs/job/1/history/")
     assert "ta" in staff.text("#result_list")
     done = [line["action"] for line in world.audit_lines() if line["username"] == "ta"]
-    assert done == ["requeued", "cancelled"]
+    assert done == ["logged-in", "requeued", "cancelled"]
     assert staff.complaints() == []
 
 

@@ -282,7 +282,7 @@ def test_logs_of_many_attempts_are_on_the_page_while_there_is_room(
 
 def test_a_job_without_sources_says_so(ta: Client, alice: User) -> None:
     job = submit(alice)
-    Job.objects.filter(pk=job.pk).update(source="", sources={}, includes={})
+    Job.objects.filter(pk=job.pk).update(source="", texts_gone={"at": "2026-11-30"})
     assert "What was submitted is no longer kept." in page(ta, change(job))
     assert ta.get(change(job, "source/prog.cu")).status_code == 404
     assert ta.get(change(job, "files.zip")).status_code == 200

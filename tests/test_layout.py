@@ -237,12 +237,13 @@ def test_nobody_asks_which_database_it_is() -> None:
         for path in modules(package)
         if any(word in path.read_text().lower() for word in ("connection.vendor", "import sqlite3"))
     }
-    # docs/adr/0006, 0007, 0023, 0036
+    # docs/adr/0006, 0007, 0023, 0034, 0036
     assert askers == {
         "foundation/database/backup.py",
         "foundation/database/sqlite/base.py",
         "foundation/database/sqlite/scratch.py",
         "foundation/database/sqlite/thread_files.py",
+        "foundation/database/sqlite/wiping.py",
         "foundation/database/connections.py",
         "foundation/database/time_limit.py",
         "foundation/serving/feeds.py",

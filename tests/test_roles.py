@@ -80,9 +80,9 @@ def test_staff_from_before_keep_what_they_had(alice: User) -> None:
     alice.refresh_from_db()
     assert alice.user_permissions.count() == 1
     assert owner.post(page, {**same, "role": "ta"}).status_code == 302
-    assert AuditEntry.objects.get(action="role-changed").request["changed"] == [
-        "role: staff with permissions of their own -> TA"
-    ]
+    entry = AuditEntry.objects.get(action="role-changed")
+    assert entry.request["before"] == {"role": "staff with permissions of their own"}
+    assert entry.request["after"] == {"role": "TA"}
     assert not alice.user_permissions.exists()
 
 
@@ -120,7 +120,8 @@ def test_an_owner_gives_and_takes_a_role(alice: User) -> None:
         assert not user.is_superuser
         changed = AuditEntry.objects.filter(action="role-changed").first()
         assert (changed.username, changed.request["name"]) == ("prof", "alice")
-        assert changed.request["changed"] == [f"role: {before} -> {title}"]
+        assert changed.request["before"] == {"role": before}
+        assert changed.request["after"] == {"role": title}
         before = title
     assert not alice.groups.exists()
 
@@ -198,7 +199,7 @@ def test_create_staff(role: Role | None, capsys: pytest.CaptureFixture[str]) -> 
     assert user.check_password(password)
     assert roles.role_of(user) == (role or Role.OWNER)
     entry = AuditEntry.objects.get(action="staff-created")
-    assert entry.request["changed"] == [f"role: none -> {(role or Role.OWNER).label}"]
+    assert entry.request["after"] == {"role": (role or Role.OWNER).label}
 
 
 def test_create_staff_with_no_such_role() -> None:

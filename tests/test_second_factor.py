@@ -233,7 +233,8 @@ def test_an_owner_sets_the_policy_and_sees_who_has_none(prof: User) -> None:
     answer = client.post(f"{PAGE}policy/", {"required_of": "staff"})
     assert told(answer) == ["A second factor is required of all staff."]
     entry = AuditEntry.objects.get(action="second-factor-policy-changed")
-    assert entry.request["changed"] == ["required of: nobody -> all staff"]
+    assert entry.request["before"] == {"required of": "nobody"}
+    assert entry.request["after"] == {"required of": "all staff"}
     client.get(PAGE)
     client.post(PAGE, {"code": code(prof)})
     assert "Without one as yet: tina." in client.get(PAGE).content.decode()

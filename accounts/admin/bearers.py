@@ -17,7 +17,7 @@ from accounts.admin import questions
 from accounts.forms import NEW, REFUSED, THERE, NamesForm, Person
 from accounts.models import Executor, User
 from accounts.public_address import public_url
-from accounts.signals import account_changed
+from accounts.recorded import gathered
 from foundation import asking
 from foundation.admin import Subject, TelerunModelAdmin
 from foundation.asking import Question, is_answered
@@ -184,17 +184,10 @@ class BearerAdmin(TelerunModelAdmin):
     def subject(self, obj: Any) -> Subject:
         return Subject("account", str(obj))
 
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        changed = [field for part in message for field in _changed(part)]
-        if changed:
-            account_changed.send(
-                type(self),
-                actor=request.user.get_username(),
-                action=f"{obj._meta.model_name}-changed",
-                name=str(obj),
-                changed=changed,
-            )
-        return super().log_change(request, obj, message)
+    def _changeform_view(self, *args: Any, **kwargs: Any) -> Any:
+        """In Django's transaction: a row with those below it is one entry."""
+        with gathered():
+            return super()._changeform_view(*args, **kwargs)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         operations.delete(obj, request.user.get_username())
@@ -207,10 +200,3 @@ class BearerAdmin(TelerunModelAdmin):
 def _is_as_seen(request: HttpRequest, form: NamesForm) -> bool:
     """Whether somebody who saw what will be added says that it shall be."""
     return "look" not in request.POST and request.POST.get("seen") == form.digest()
-
-
-def _changed(part: dict[str, Any]) -> list[str]:
-    """The fields in a part of Django's message; those of another row with its name."""
-    changed = part.get("changed", {})
-    row = f"{changed['object']}: " if "object" in changed else ""
-    return [row + field for field in changed.get("fields", [])]

@@ -55,6 +55,28 @@ def about_codes(users: list[User], lost: list[LoginCode]) -> Question:
     )
 
 
+def about_purging(users: list[User]) -> Question:
+    """Who is forgotten: one person, confirmed by their name."""
+    if len(users) != 1:
+        why = "Purge one person at a time: choose one, and nobody else."
+        return Question("Purge a person", len(users), error=why)
+    user = users[0]
+    return Question(
+        f"Purge {user}",
+        1,
+        facts=(
+            ("Who", ", ".join(filter(None, (user.username, user.get_full_name(), user.email)))),
+            ("What goes", "name, e-mail, log-ins, programs, output, files; in the audit log, too"),
+            ("What stays", "times and outcomes of the jobs, under a pseudonym"),
+        ),
+        warnings=(
+            "This cannot be taken back. What runs or waits of theirs is cancelled first.",
+            "Backups that were made before still hold this person.",
+        ),
+        word=user.username,
+    )
+
+
 def _who(bearers: list[Any]) -> list[tuple[str, str]]:
     """Students, staff and executors apart."""
     users = [bearer for bearer in bearers if isinstance(bearer, User)]

@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
-from accounts import fresh, login_codes, operations, roles, second_factor, sessions
+from accounts import fresh, login_codes, operations, purging, roles, second_factor, sessions
 from accounts.admin import questions
 from accounts.admin.bearers import BearerAdmin, one_by_one
 from accounts.admin.staff_form import StaffForm, UserForm
@@ -28,7 +28,7 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     """Students and staff. A student has a token and no password. Only owners touch staff."""
 
     auth_key = "username"
-    actions = (*BearerAdmin.actions, "make_login_code", "remove_second_factor")
+    actions = (*BearerAdmin.actions, "make_login_code", "remove_second_factor", "purge")
     gives_secrets = (*BearerAdmin.gives_secrets, "make_login_code", "remove_second_factor")
     list_display = (
         "username", "first_name", "last_name", "role_now", "is_active", "has_token", "kept",
@@ -132,6 +132,8 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     def applies(self, action: str, obj: User) -> bool:
         if action == "remove_second_factor":
             return second_factor.is_on(obj)
+        if action == "purge":
+            return not obj.username.startswith(purging.PREFIX)
         return super().applies(action, obj)
 
     @admin.display(description="role")
@@ -155,7 +157,26 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
             return questions.about_codes(list(rows), lost)
         if action == "remove_second_factor" and (users := list(rows)):
             return questions.about_second_factors(users)
+        if action == "purge":
+            return questions.about_purging(list(rows[:2]))
         return super().question(request, action, rows)
+
+    def has_purge_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.purge_user")
+
+    @admin.action(description="Purge: forget this person for good", permissions=["purge"])
+    def purge(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        try:
+            purged = purging.purge.get()(queryset.get().username, request.user.get_username())
+        except (ValidationError, purging.Unfinished) as error:
+            self.message_user(
+                request, " ".join(getattr(error, "messages", [str(error)])), messages.ERROR
+            )
+            return None
+        self.message_user(request, purged.words)
+        for note in purged.notes:
+            self.message_user(request, note, messages.WARNING)
+        return None
 
     def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[User, str]:
         return operations.create_user(name, actor, **about)

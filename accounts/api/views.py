@@ -9,7 +9,9 @@ from rest_framework.response import Response
 
 from accounts import executors, failures, login_codes
 from accounts.errors import UnknownLoginCode
+from accounts.logins import UNKNOWN
 from accounts.permissions import IsExecutor, IsUser
+from foundation.acting import acting
 from foundation.api.description import FREE_FORM, WITH_BODY, answer, extend_schema
 from foundation.api.inputs import PlainText, StrictSerializer, storable, validated
 from foundation.api.views import ApiView
@@ -74,7 +76,8 @@ class Login(ApiView):
     def post(self, request: Request) -> Response:
         code = validated(LoginIn, request)["code"]
         try:
-            user, token = login_codes.redeem(code)
+            with acting(UNKNOWN, failures.address_of(request)):
+                user, token = login_codes.redeem(code)
         except UnknownLoginCode as error:
             raise failures.count_wrong_token(request, error) from None
         told = {"username": user.username, "token": token}

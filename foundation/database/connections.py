@@ -1,14 +1,18 @@
 """Connections to the database, and what a server owes it. What differs is in each backend."""
 
 import functools
+import logging
 from typing import Any, Protocol
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from foundation.database.sqlite import base as sqlite
+from foundation.database.sqlite import wiping
 from foundation.database.sqlite.scratch import ScratchFile
 from foundation.hooks import Hook
+
+log = logging.getLogger(__name__)
 
 
 class Scratch(Protocol):
@@ -107,3 +111,37 @@ def may_be_lost() -> None:
     if not _is_sqlite():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL synchronous_commit TO OFF")
+
+
+# --- What was deleted is to be gone -------------------------------------------------------
+
+
+def forget_thoroughly() -> None:
+    """From now on, what this connection deletes is overwritten. On PostgreSQL that is VACUUM's."""
+    if _is_sqlite():
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA secure_delete = ON").fetchall()
+
+
+def wipe(most_bytes: int | None = wiping.AT_ONCE_BYTES) -> bool:
+    """Overwrites what was deleted before; whether that was done. Not for the hub, nor in a
+    transaction. A database of more than `most_bytes` is left as it is: it takes long, and nobody
+    else writes meanwhile. On PostgreSQL autovacuum does it by and by."""
+    if not _is_sqlite():
+        return True
+    _wipe_scratch()
+    return wiping.wipe(_name(), most_bytes)
+
+
+def empty_log() -> None:
+    """What was deleted just now is not in SQLite's log either."""
+    if _is_sqlite():
+        wiping.empty_log(_name())
+
+
+def _wipe_scratch() -> None:
+    try:
+        scratch().rows("VACUUM")
+        scratch().rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    except DatabaseError as error:  # nothing depends on that file
+        log.warning("Live output that was deleted is not overwritten: %s", error)

@@ -19,6 +19,8 @@ def show(job: dict[str, Any], live: Live) -> int:
     """Prints what is not shown yet of a job that is over; returns the exit status."""
     result = job["result"]
     attempts = job.get("attempts", [])
+    if job.get("texts_gone_at"):
+        live.screen.warn("The files and logs of this job are no longer kept.", YELLOW)
     if result is None:
         live.finish(job)
     for attempt in attempts if result is None else attempts[:-1]:

@@ -3,53 +3,49 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Case, CharField, F, QuerySet, Value, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json, as_text
-from foundation.lists import TimeFilter
 from foundation.text import printable
+from jobs import audit
+from jobs.admin.audit_filter import EntryFilter, EntryForm
+from jobs.audit import Entry, export
 from jobs.models import AuditEntry
 from jobs.states import Event
+
+_WHICH_PART = (ORDER_VAR, PAGE_VAR, ALL_VAR)  # an export is the whole, the newest first
 
 
 def address_of_history(subject: Subject) -> str:
     """Where the list of the entries about a job or an account is."""
-    if subject.kind == "job":
-        entries = {"job_id": subject.key}
-    else:
-        entries = {"job_id__isnull": 1, "request__name": subject.key}
+    entries = {"job_id" if subject.kind == "job" else "about": subject.key}
     return reverse("admin:jobs_auditentry_changelist") + "?" + urlencode(entries)
-
-
-class ActionFilter(admin.SimpleListFilter):
-    """By what happened to a job."""
-
-    title = parameter_name = "action"
-
-    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
-        return [(event.value, event.value) for event in Event]
-
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[AuditEntry]) -> Any:
-        return queryset.filter(action=self.value()) if self.value() else queryset
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
     """Who did what, newest first."""
 
-    list_display = ("id", "timestamp", "username", "action", "job", "about")
+    list_display = ("id", "timestamp", "username", "action", "job", "about", "address")
     sortable_by = ("id",)
-    list_filter = (ActionFilter, ("timestamp", TimeFilter))
+    list_filter = (EntryFilter,)
+    change_list_template = "admin/jobs/auditentry/change_list.html"
     search_fields = ("pk",)  # that there is a search; what it does: get_search_results
     search_help_text = "A job number, or the whole name of who did it"
-    fields = (("id", "timestamp"), ("username", "action", "job"), "rest", "program")
+    fields = (("id", "timestamp", "address"), ("username", "action", "job"), "rest", "program")
     readonly_fields = ("job", "rest", "program")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
@@ -66,6 +62,32 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
                     output_field=CharField(),
                 )
             )
+        )
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(require_POST(self.export_view))
+        return [path("export/", view, name="jobs_auditentry_export"), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The entries that the address's query means, as a file. That is on record too."""
+        if not request.user.has_perm("jobs.export_auditentry"):
+            raise PermissionDenied
+        kind, form = request.POST.get("format", ""), EntryForm(request.GET)
+        is_known = {*request.GET} <= {*form.fields, SEARCH_VAR, *_WHICH_PART}
+        if kind not in export.KINDS or not is_known or not form.is_valid():
+            messages.error(request, "Nothing was exported: the filter is not understood.")
+            return redirect("admin:jobs_auditentry_changelist")
+        typed = request.GET.get(SEARCH_VAR, "")
+        told = {"format": kind, "filter": {**form.words(), **({"search": typed} if typed else {})}}
+        with transaction.atomic():
+            audit.record(Entry(request.user.get_username(), "audit-exported", request=told))
+        name = f"audit-{timezone.localtime():%Y-%m-%d-%H%M}.{kind}"
+        entries, _ = self.get_search_results(request, AuditEntry.objects.all(), typed)
+        entries = entries.filter(form.entries())
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        headers |= {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+        return StreamingHttpResponse(
+            export.parts(entries, kind), content_type=export.TYPES[kind], headers=headers
         )
 
     def get_search_results(

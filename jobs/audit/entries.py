@@ -1,11 +1,11 @@
 """Writing entries of the audit log."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.utils import timezone
 
+from foundation import acting
 from foundation.database.statements import insert
 from jobs.audit import file
 from jobs.audit.models import AuditCounter, AuditEntry
@@ -18,6 +18,7 @@ class Entry(NamedTuple):
     action: str
     job_id: int | None = None
     request: dict[str, Any] = {}  # noqa: RUF012  (never changed)
+    address: str | None = None  # the client's; None: that of whoever acts, if there is one
 
 
 def record(*entries: Entry) -> None:
@@ -26,19 +27,24 @@ def record(*entries: Entry) -> None:
     Call it last: it holds the counter's lock until the transaction ends.
     """
     last_id = _take_ids(len(entries))
-    now = timezone.now()
+    now, address = timezone.now(), acting.now().address
     for place, entry in enumerate(entries, start=1):
-        insert(AuditEntry(id=last_id - len(entries) + place, timestamp=now, **entry._asdict()))
+        row = AuditEntry(id=last_id - len(entries) + place, timestamp=now, **entry._asdict())
+        row.address = entry.address or address
+        insert(row)
     transaction.on_commit(file.follow_soon)
 
 
 def record_account_change(
-    actor: str, action: str, name: str, changed: Sequence[str] = (), **_signal: Any
+    actor: str, action: str, name: str, address: str | None = None, **signal: Any
 ) -> None:
     """Receives accounts.signals.account_changed."""
-    request = {"name": name, **({"changed": list(changed)} if changed else {})}
+    request = {"name": name, **(signal.get("about") or {})}
+    for member in ("before", "after"):
+        if told := signal.get(member):
+            request[member] = told
     with transaction.atomic():
-        record(Entry(actor, action, request=request))
+        record(Entry(actor, action, request=request, address=address))
 
 
 def _take_ids(count: int) -> int:

@@ -4,13 +4,13 @@ The table is the truth. The file is brought up to it after each commit and when 
 starts; what a crash or a full disk kept from the file is appended by the next one who can.
 """
 
+import contextlib
 import fcntl
 import json
 import logging
 import os
 import time
 from collections.abc import Iterator
-from datetime import timezone as time_zone
 from pathlib import Path
 from typing import IO
 
@@ -21,13 +21,15 @@ from django.utils import timezone
 from foundation.database import connections
 from foundation.serving import greenlets
 from foundation.serving.greenlets import in_a_thread, on_the_hub
+from jobs.audit.lines import last_entry, line_of, opened, time_of
 from jobs.audit.models import AuditEntry
+from jobs.audit.rewriting import rewrites
 
 log = logging.getLogger(__name__)
 
 _BATCH = 500  # entries read at once: a line may be a megabyte
 _GATHER_SECONDS = 0.2  # under load one append serves many commits
-_TAIL = 64 * 1024  # bytes read at a time when looking back for the last line
+_SETTLED_SECONDS = 10.0  # after the last change of entries: one new file serves many
 
 
 class _Follower:
@@ -74,23 +76,27 @@ def follow_soon() -> None:
     _follower.soon()
 
 
-def follow(*, set_aside: bool = False) -> int:
+def follow(*, set_aside: bool = False, at_once: bool = False) -> int:
     """Appends the lines that the file lacks, in order of id, and returns how many.
 
-    Never raises for a file that cannot be written: what happened has happened, and the
-    file catches up later. One process appends at a time. A file that goes on after the table, or
-    ends otherwise, is another database's: with `set_aside`, as a server starts, it is kept under
-    another name and written anew; else it is left alone.
+    If entries were changed since the file was written (`rewriting`), it is written anew: when no
+    more of them change, or `at_once`. Never raises for a file that cannot be written: what happened
+    has happened, and the file catches up later. One process appends at a time. A file that goes on
+    after the table, or ends otherwise, is another database's: with `set_aside`, as a server starts,
+    it is kept under another name and written anew; else it is left alone.
     """
     try:
         with _locked(settings.TELERUN_AUDIT_LOG) as file:
-            last_id, last_line = _last_entry(file)
-            if last_id and not _is_in_the_table(last_id, last_line):
+            is_old, is_due = _rewrites.look(at_once or set_aside)
+            last_id, last_line = last_entry(file)
+            if last_id and not _is_in_the_table(last_id, last_line, is_old):
                 if not set_aside:
                     log.warning("%s is of another database.", settings.TELERUN_AUDIT_LOG)
                     return 0
                 _set_aside(settings.TELERUN_AUDIT_LOG)
-                return follow()
+                return follow(at_once=True)
+            if is_due:
+                return _write_anew(settings.TELERUN_AUDIT_LOG)
             return sum(_append(file, batch) for batch in _durable_batches_after(last_id))
     except OSError as error:
         log.error(
@@ -101,9 +107,12 @@ def follow(*, set_aside: bool = False) -> int:
         return 0
 
 
-def _is_in_the_table(last_id: int, last_line: bytes) -> bool:
+def _is_in_the_table(last_id: int, last_line: bytes, may_be_changed: bool) -> bool:
+    """Whether the line is the entry; of one that may have been changed since, its time tells."""
     entry = AuditEntry.objects.filter(pk=last_id).first()
-    return entry is not None and line_of(entry) == last_line
+    if entry is None or line_of(entry) == last_line:
+        return entry is not None
+    return may_be_changed and json.loads(last_line).get("timestamp") == time_of(entry)
 
 
 def _set_aside(path: Path) -> None:
@@ -112,54 +121,15 @@ def _set_aside(path: Path) -> None:
     log.warning("%s is of another database; it is kept as %s.", path.name, kept.name)
 
 
-def line_of(entry: AuditEntry) -> bytes:
-    """The line of the file that is `entry`."""
-    members = {
-        "id": entry.id,
-        "timestamp": entry.timestamp.astimezone(time_zone.utc).isoformat().replace("+00:00", "Z"),
-        "username": entry.username,
-        "action": entry.action,
-        "job_id": entry.job_id,
-        "request": entry.request,
-    }
-    return json.dumps(members).encode() + b"\n"
-
-
 def _locked(path: Path) -> IO[bytes]:
-    # Unbuffered: what a full disk refused must not be tried again when the file is closed.
-    file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)  # noqa: SIM115
-    fcntl.flock(file, fcntl.LOCK_EX)  # let go of when the file is closed
-    return file
-
-
-def _last_entry(file: IO[bytes]) -> tuple[int, bytes]:
-    """The file's last whole line and its id; what stands torn after it is cut off."""
-    while last := _last_line(file):
-        start, text = last
-        try:
-            if text.endswith(b"\n"):
-                file.seek(0, os.SEEK_END)
-                return int(json.loads(text)["id"]), text
-        except (ValueError, TypeError, KeyError):
-            pass
-        log.warning("%s ended in a torn line, which is written anew.", file.name)
-        file.truncate(start)
-    return 0, b""
-
-
-def _last_line(file: IO[bytes]) -> tuple[int, bytes] | None:
-    """Where the last line starts, and the line; None in an empty file."""
-    start = file.seek(0, os.SEEK_END)
-    text = b""
-    while start > 0:
-        step = min(_TAIL, start)
-        start -= step
-        file.seek(start)
-        text = file.read(step) + text
-        before = text.rfind(b"\n", 0, -1)
-        if before >= 0:
-            return start + before + 1, text[before + 1 :]
-    return (0, text) if text else None
+    """The file that has the name, once nobody else writes."""
+    while True:
+        file = opened(path, os.O_RDWR | os.O_CREAT)
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go of when the file is closed
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # it was written anew, or set aside, while we waited
 
 
 def _batches_after(last_id: int) -> Iterator[list[AuditEntry]]:
@@ -185,3 +155,73 @@ def _append(file: IO[bytes], batch: list[AuditEntry]) -> int:
         os.ftruncate(file.fileno(), start)  # no torn line stays behind a full disk
         raise
     return len(batch)
+
+
+# --- Entries that were changed: the whole file is written anew ----------------------------
+
+
+class _Rewrites:
+    """For how many changes of entries the file was written: a number in a file beside it."""
+
+    def __init__(self) -> None:
+        self._seen = (-1, 0.0)  # the table's number, and since when it is that
+
+    def look(self, at_once: bool) -> tuple[bool, bool]:
+        """Whether entries were changed since the file was written, and whether to write it now."""
+        wanted = rewrites()
+        if wanted == self.of_file():
+            return False, False
+        if self._seen[0] != wanted:
+            self._seen = (wanted, time.monotonic())
+        return True, at_once or time.monotonic() - self._seen[1] >= _SETTLED_SECONDS
+
+    def of_file(self) -> int:
+        """0 where nothing says so: as a file is that was never written anew."""
+        try:
+            return int(_beside("rewrites").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def keep(self, count: int) -> None:
+        with opened(_beside("rewrites"), os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
+            file.write(b"%d\n" % count)
+
+
+_rewrites = _Rewrites()
+
+
+def is_up_to_date() -> bool:
+    """Whether no line of the file is of an entry as it was before a change."""
+    return rewrites() == _rewrites.of_file()
+
+
+def _beside(ending: str) -> Path:
+    path = Path(os.path.realpath(settings.TELERUN_AUDIT_LOG))
+    return path.with_name(f"{path.name}.{ending}")
+
+
+def _write_anew(path: Path) -> int:
+    """In place of the file, whose lock is held; who waits for that takes the new one. Returns 0:
+    no line is new. Raises OSError, and then the old file is as it was."""
+    count, new = rewrites(), _beside("new")  # the count before the rows: at worst it is done again
+    with opened(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
+        try:
+            for batch in _durable_batches_after(0):
+                _append(file, batch)
+            os.fsync(file.fileno())
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+    os.replace(new, os.path.realpath(path))
+    _sync_folder(new.parent)
+    _rewrites.keep(count)
+    log.info("%s is written anew: entries were changed.", path.name)
+    return 0
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -51,6 +51,7 @@ _OF_LOG = (
     "WHERE key = %s AND log = %s AND stop > %s ORDER BY stop LIMIT %s"
 )
 READ = " UNION ALL ".join(f"SELECT * FROM ({_OF_LOG}) AS {log}" for log in LOGS)  # noqa: S608
+_DROP_ALL = "DELETE FROM jobs_livepiece WHERE key = %s"
 _DROP_MIDDLE = "DELETE FROM jobs_livepiece WHERE key = %s AND log = %s AND stop > %s AND stop <= %s"
 _DROP_TINY = (
     "DELETE FROM jobs_livepiece WHERE key = %s AND log = %s AND number > %s AND number <= %s"
@@ -116,6 +117,11 @@ def after(key: int, offsets: tuple[int, int], most: int) -> list[Piece]:
             found.append(Piece(LOGS[place], begin, bytes(content)[begin - start :]))
             known[place] = stop
     return found
+
+
+def drop(lease_token: str) -> None:
+    """Nothing of an attempt is kept any longer. Raises DatabaseError."""
+    connections.scratch().rows(_DROP_ALL, key_of(lease_token))
 
 
 def partial_logs(lease_token: str) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import failures
+from accounts import failures, logins
 from accounts.authentication import bearer_of
 from accounts.errors import InvalidToken, UnknownToken
 from accounts.models import User
@@ -27,7 +27,18 @@ class _LogIn(AnyonesPage):
         """Logs in, and leads to where the user wanted to go."""
         response = redirect(_wanted(self.request))
         sessions.begin(self.request, response, user)
+        logins.succeeded(self.request, user, logins.PAGE)
         return response
+
+    def wrong(self, error: UnknownToken, name: str = "") -> HttpResponse:
+        """The form again, after something that nobody has; or that too much of it came."""
+        problem = failures.count_wrong_token(self.request, error)
+        if problem is error:
+            logins.failed(self.request, name, logins.PAGE)
+        else:
+            address = failures.address_of(self.request)
+            logins.refused(self.request, name, logins.PAGE, f"wrong tokens from {address}")
+        return self.ask(problem, name=name)
 
     def ask(self, problem: Problem | None = None, **context: Any) -> HttpResponse:
         """The form; with what was wrong, if something was."""
@@ -51,8 +62,9 @@ class LogIn(_LogIn):
         try:
             return self.begin(_user_with(name, request.POST.get("token", "").strip()))
         except UnknownToken as error:
-            return self.ask(failures.count_wrong_token(request, error), name=name)
+            return self.wrong(error, name)
         except InvalidToken as error:
+            logins.failed(request, name, logins.PAGE)
             return self.ask(error, name=name)
 
 
@@ -65,7 +77,7 @@ class FromLink(_LogIn):
     def post(self, request: HttpRequest) -> HttpResponse:
         if user := links.use(request.POST.get("secret", "")):
             return self.begin(user)
-        return self.ask(failures.count_wrong_token(request, _LINK_IS_OVER))
+        return self.wrong(_LINK_IS_OVER)
 
 
 class LogOut(AnyonesPage):
@@ -74,6 +86,8 @@ class LogOut(AnyonesPage):
     http_method_names = ("post",)
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        if user := sessions.user_of(request):
+            logins.ended(request, user, logins.PAGE)
         sessions.end(request)
         response = redirect("page-login")
         sessions.forget(request, response)

@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
-from accounts import failures, login_codes, operations, second_factor
+from accounts import failures, login_codes, operations, purging, second_factor
 from accounts.models import Executor, User
 from accounts.public_address import PublicAddress, public_address
 from accounts.roles import Role
@@ -29,6 +30,8 @@ class Command(TelerunCommand):
             command = commands.add_parser(name, help=about, description=about)
             if takes_name:
                 command.add_argument("name", metavar="NAME")
+            if name == "purge-user":
+                command.add_argument("--yes", action="store_true", help="do not ask for the name")
             if name in GIVE_CODES:
                 _add_code_arguments(command, is_choice=name == "create-user")
             if name == "create-staff":
@@ -42,6 +45,8 @@ class Command(TelerunCommand):
     def run(self, **options: Any) -> str:
         function, _, takes_name = COMMANDS[options["command"]]
         try:
+            if options["command"] == "purge-user":
+                return purge_user(options)
             if options["command"] == "login-code" or options.get("code"):
                 return GIVE_CODES[options["command"]](options)
             if "role" in options:
@@ -49,6 +54,8 @@ class Command(TelerunCommand):
             return function(options["name"]) if takes_name else function()
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
+        except purging.Unfinished as error:
+            raise CommandError(str(error)) from error
 
 
 def _add_code_arguments(command: argparse.ArgumentParser, is_choice: bool) -> None:
@@ -161,6 +168,16 @@ def delete_user(name: str) -> str:
     return f"Deleted user {name} and their jobs; the audit log keeps every submission"
 
 
+def purge_user(options: dict[str, Any]) -> str:
+    name = options["name"]
+    if not options["yes"]:
+        asked = f"Forget {name} for good, under a pseudonym? Type the name: "
+        if not sys.stdin.isatty() or input(asked) != name:
+            raise CommandError("Nothing was changed. A script says --yes.")
+    purged = purging.purge.get()(name, ACTOR)
+    return "\n".join([purged.words, *purged.notes])
+
+
 def delete_executor(name: str) -> str:
     operations.delete(_executor(name), ACTOR)
     return f"Deleted executor {name}"
@@ -224,6 +241,11 @@ COMMANDS: dict[str, tuple[Any, str, bool]] = {
     "enable-executor": (enable_executor, "Put an executor back into service.", True),
     "disable-executor": (disable_executor, "Give an executor no more jobs.", True),
     "delete-user": (delete_user, "Delete a user and their jobs.", True),
+    "purge-user": (
+        purge_user,
+        "Forget a person: name, programs, output, addresses. Their jobs' times and outcomes stay.",
+        True,
+    ),
     "delete-executor": (delete_executor, "Delete an executor.", True),
     "forget-failures": (forget_failures, "Let everyone log in again at once.", False),
     "list-users": (list_users, "Print all user names, a JSON array.", False),

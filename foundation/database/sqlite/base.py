@@ -35,7 +35,7 @@ class _Server:
     """What the processes of a server have, and no command: kept connections, a shared sync."""
 
     def __init__(self, database: Path) -> None:
-        self.sync = SharedSync(database, functools.partial(_in_a_turn, database))
+        self.sync = SharedSync(database, functools.partial(in_a_turn, database))
         # Closed connections for the next to use: the hub's, which must not sleep and whose commits
         # share a sync, and those of native threads. SQLite's do not survive a fork.
         self.idle: dict[bool, deque[sqlite3.Connection]] = {}
@@ -105,7 +105,7 @@ def checkpoint_if_due(database: str) -> None:
         return
     try:
         with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
-            _in_a_turn(Path(database), lambda: _checkpoint(connection))
+            in_a_turn(Path(database), lambda: _checkpoint(connection))
     except sqlite3.Error as error:  # Django translates those of its own connections alone
         raise OperationalError(str(error)) from error
 
@@ -122,7 +122,7 @@ def _take_turn(database: Path | str, seconds: float) -> "_Turn":
     return turn
 
 
-def _in_a_turn(database: Path, act: Callable[[], Any]) -> None:
+def in_a_turn(database: Path, act: Callable[[], Any]) -> None:
     """Calls it while nobody writes. Raises OperationalError."""
     turn = _take_turn(database, _TURN_SECONDS)
     try:

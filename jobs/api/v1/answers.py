@@ -146,6 +146,9 @@ class _More(_Waits):
     executor: str | None
     cached: Annotated[bool | None, "Whether it was compiled before; null where nothing was."]
     replaced_by: Annotated[int | None, "The user's job that took its place in the queue."]
+    texts_gone_at: Annotated[
+        str | None, "Since when its files and logs are no longer kept; null: they are."
+    ]
 
 
 class JobAnswer(JobSummaryAnswer, _More):
@@ -356,6 +359,7 @@ def _more(job: Job, expected: Outlook, attempts: list[Attempt], result: Attempt 
         "executor": _executor(job, attempts),
         "cached": _cached(result) if result else None,
         "replaced_by": replaced_by(job),
+        "texts_gone_at": job.texts_gone["at"] if job.texts_gone else None,
         "waiting_for": expected.waiting_for,
         "no_executor_since": expected.no_executor_since,
         "jobs_before": expected.jobs_before,

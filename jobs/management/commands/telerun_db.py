@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from foundation.commands import TelerunCommand
-from foundation.database import backup
+from foundation.database import backup, connections
 from foundation.database.schema import bring_schema_up_to_date
 from foundation.problems import Problem
-from jobs import cancelling, invariants, retention, staff
+from jobs import cancelling, invariants, purging, retention, staff
 from jobs.audit.file import follow
 from jobs.live import retention as live
 
@@ -45,7 +45,14 @@ class Command(TelerunCommand):
         back_up = add("backup", backup_to)
         back_up.add_argument("file", metavar="FILE", type=Path)
         prune_old = add("prune", prune)
-        prune_old.add_argument("--days", type=_days, required=True, help="how old a job may be")
+        prune_old.add_argument("--days", type=_days, metavar="N", help="how old a job may be")
+        prune_old.add_argument(
+            "--sources-older-than",
+            type=_days,
+            metavar="N",
+            help="how old a job may be, and keep its programs and logs",
+        )
+        add("vacuum", vacuum)
 
     def run(self, **options: Any) -> str:
         try:
@@ -89,7 +96,8 @@ def check(_options: dict[str, Any]) -> str:
     """Verify that nothing is lost, doubled or stuck: database, audit table and audit file."""
     if faults := invariants.violations():
         raise CommandError("\n".join([*faults, f"{len(faults)} violations."]))
-    return "All is well: database, audit table and audit file agree."
+    more = " A purge was not ended: say purge-user again." if purging.unfinished() else ""
+    return f"All is well: database, audit table and audit file agree.{more}"
 
 
 def recount(_options: dict[str, Any]) -> str:
@@ -110,10 +118,36 @@ def backup_to(options: dict[str, Any]) -> str:
 
 
 def prune(options: dict[str, Any]) -> str:
-    """Delete jobs that were over long ago, with their results. The audit log stays."""
-    before = timezone.now() - timedelta(days=options["days"])
-    count = retention.prune(before, ACTOR)
-    return f"Deleted {count} jobs that were over before {before:%Y-%m-%d %H:%M} UTC."
+    """Delete jobs that were over long ago, with their results; or the programs and logs alone, in
+    the audit log too, which keeps digests and sizes."""
+    days, of_sources = options["days"], options["sources_older_than"]
+    if days is None and of_sources is None:
+        raise CommandError("Say --days N, --sources-older-than N, or both.")
+    connections.forget_thoroughly()
+    told = []
+    if days is not None:
+        count = retention.prune(_ago(days), ACTOR)
+        told.append(f"Deleted {count} jobs that were over before {_ago(days):%Y-%m-%d %H:%M} UTC.")
+    if of_sources is not None:
+        before = _ago(of_sources)
+        dropped = retention.drop_texts(before, ACTOR)
+        follow(at_once=True)
+        told.append(
+            f"Dropped the programs and logs of {dropped.jobs} jobs that were over before "
+            f"{before:%Y-%m-%d %H:%M} UTC, and the programs of {dropped.entries} audit entries."
+        )
+    return "\n".join(told)
+
+
+def vacuum(_options: dict[str, Any]) -> str:
+    """Overwrite what was deleted, and give its room back. On SQLite nobody writes meanwhile."""
+    if not connections.wipe(most_bytes=None):
+        raise CommandError("It could not be done now; the log says why. Try again.")
+    return "Nothing that was deleted is left in the database's file."
+
+
+def _ago(days: int) -> datetime:
+    return timezone.now() - timedelta(days=days)
 
 
 def _days(text: str) -> int:
