@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from accounts import failures
+from accounts import failures, roles
 from accounts.logins import UNKNOWN
 from accounts.models import RESERVED_NAMES, Turn, User
 from foundation.hooks import Hook
@@ -60,7 +60,11 @@ def refuse(name: str, actor: str) -> None:
 
 def forget(user: User, instead: str) -> None:
     """The user's row gets another name and nothing else, and nobody can log in as it; rows that
-    refer to it go, or no longer refer to it. In the caller's transaction."""
+    refer to it go, or no longer refer to it. In the caller's transaction.
+
+    Raises ValidationError for the last owner.
+    """
+    roles.refuse_last_owner(user, "purged")
     _end_sessions(user)
     failures.forget([user.username], [])
     of_users = ContentType.objects.get_for_model(User)

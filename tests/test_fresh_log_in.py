@@ -70,6 +70,7 @@ ASKED = {
     "a second factor's end": (
         f"{USERS}", {"action": "remove_second_factor", "_selected_action": "alice"},
     ),
+    "a purge": (f"{USERS}", {"action": "purge", "_selected_action": "alice"}),
     "a roster": (f"{USERS}add/", {"names": "new1"}),
     "a host": (f"{EXECUTORS}add/", {"names": "gpu7"}),
     "a password": (f"{USERS}alice/password/", passwords()),

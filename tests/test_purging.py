@@ -14,7 +14,7 @@ from django.db import connection, connections, transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts import login_codes, operations, purging
+from accounts import login_codes, operations, purging, roles
 from accounts.models import Executor, LoginCode, User
 from accounts.platforms import Service
 from accounts.public_address import PublicAddress
@@ -406,3 +406,13 @@ def test_it_can_be_killed_while_the_file_is_written_anew(
     purging.purge.get()(NAME, "owner")
     assert found_in(rows()) == []
     assert invariants.violations() == []
+
+
+def test_the_last_owner_stays(person: User) -> None:
+    """Even by the command: somebody must be left who can appoint staff."""
+    person.set_password("correct horse battery")
+    person.save()
+    roles.assign(person, roles.Role.OWNER)
+    with pytest.raises(ValidationError, match="the last owner"):
+        purging.purge.get()(NAME, "command")
+    assert User.objects.filter(username=NAME).exists()

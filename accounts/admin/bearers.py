@@ -56,7 +56,7 @@ class BearerAdmin(TelerunModelAdmin):
 
     auth_key: str  # what auth.json calls the name
     actions = ("issue_token", "revoke_token")
-    gives_secrets = ("issue_token",)  # actions after which somebody can log in
+    takes_fresh_log_in = ("issue_token",)  # actions that give a secret, or take something for good
 
     def create(self, actor: str, name: str, about: dict[str, str]) -> tuple[Any, str]:
         """A new bearer and its token. Raises ValidationError."""
@@ -115,7 +115,7 @@ class BearerAdmin(TelerunModelAdmin):
         return asking.choice("issue_token", keys) if keys else {}
 
     def before(self, request: HttpRequest, action: str) -> HttpResponse | None:
-        return fresh.ask(request) if action in self.gives_secrets else None
+        return fresh.ask(request) if action in self.takes_fresh_log_in else None
 
     def question(self, request: HttpRequest, action: str, rows: QuerySet[Any]) -> Question | None:
         if action in ("issue_token", "revoke_token") and (bearers := list(rows)):

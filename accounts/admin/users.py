@@ -29,7 +29,9 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
 
     auth_key = "username"
     actions = (*BearerAdmin.actions, "make_login_code", "remove_second_factor", "purge")
-    gives_secrets = (*BearerAdmin.gives_secrets, "make_login_code", "remove_second_factor")
+    takes_fresh_log_in = (
+        *BearerAdmin.takes_fresh_log_in, "make_login_code", "remove_second_factor", "purge",
+    )  # fmt: skip
     list_display = (
         "username", "first_name", "last_name", "role_now", "is_active", "has_token", "kept",
         "last_login",

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from foundation.lists import keys_between
 from jobs.audit.actions import ACTIONS
 from jobs.models import AuditEntry
 
@@ -68,7 +69,9 @@ class EntryForm(forms.Form):
             "who": lambda name: Q(username=name),
             "about": lambda name: Q(job_id__isnull=True, request__name=name),
         }
-        found = Q()
+        since, until = given.get("since"), given.get("until")
+        beyond = until and until + timedelta(minutes=1)
+        found = Q(**keys_between(AuditEntry, "timestamp", since, beyond))  # times have no index
         for name, value in given.items():
             found &= looks[name](value) if name in looks else Q(**{name: value})
         return found
