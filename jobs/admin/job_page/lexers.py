@@ -1,9 +1,9 @@
 """What is a comment, a string, a word of the language: lexers for sources that nobody vouches for.
 
-They run on Pygments' engine, with patterns of their own. Pygments' patterns for functions in C++ look
-at the same text again and again: names with a thousand blanks between them take seconds, in one step,
-in which the server's process does nothing else. Here every pattern goes on from where it begins, and
-no further than what it matches.
+They run on Pygments' engine, with patterns of their own. Its own patterns for functions in C++ look
+at the same text again and again: names with a thousand blanks between them take many seconds, in
+one step, in which the server's process does nothing else. Here every pattern goes on from where it
+begins, and no further than what it matches.
 """
 
 import builtins
