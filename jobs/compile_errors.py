@@ -73,12 +73,12 @@ class Names:
     def of(self, path: str) -> str | None:
         """The job's name of the file; None for one that is not the job's."""
         path = posixpath.normpath(path)
+        if path.startswith("/"):  # the host's own, whatever it is called
+            return None
         for name in (posixpath.normpath(posixpath.join(self._folder, path)), path):
             if name in self._names:
                 return name
-        # An absolute path of the host, or one that is seen from an include folder.
-        fit = [name for name in self._names if f"/{path}".endswith(f"/{name}")]
-        fit = fit or [name for name in self._names if f"/{name}".endswith(f"/{path}")]
+        fit = [name for name in self._names if name.endswith(f"/{path}")]  # from an include folder
         return fit[0] if len(fit) == 1 else None
 
 

@@ -70,7 +70,9 @@ def test_who_may_not_see_jobs_gets_none_of_it(job: Job, alice: User) -> None:
             assert answer.status_code == (403 if path == "events" else 302), path
     newcomer.user_permissions.set(Permission.objects.filter(codename="view_job"))
     for path in below:
-        assert browser(newcomer).get(f"{JOBS}{job.pk}/{path}").status_code == 200, path
+        # Of the stream its head: a real server's tests read it.
+        ask = browser(newcomer).head if path == "events" else browser(newcomer).get
+        assert ask(f"{JOBS}{job.pk}/{path}").status_code == 200, path
 
 
 def test_what_is_not_there(ta: Client, job: Job) -> None:
