@@ -16,14 +16,14 @@ class TakesTooLong(Exception):
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
     """Raises TakesTooLong if the statements inside take longer; on PostgreSQL each by itself."""
-    limit = _on_postgresql if connection.vendor == "postgresql" else _on_sqlite
-    with limit(seconds):
+    connection.ensure_connection()
+    is_sqlite = hasattr(connection.connection, "set_progress_handler")
+    with _on_sqlite(seconds) if is_sqlite else _on_postgresql(seconds):
         yield
 
 
 @contextmanager
 def _on_sqlite(seconds: float) -> Iterator[None]:
-    connection.ensure_connection()
     database = connection.connection
     until = time.monotonic() + seconds
     database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
