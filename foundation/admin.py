@@ -79,7 +79,6 @@ class TelerunModelAdmin(AsksFirst, admin.ModelAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # they count each filter's rows
-    list_per_page = 50  # half of a page's time is its rows
 
     def applies(self, action: str, obj: Any) -> bool:
         """Whether the page of `obj` offers that action."""

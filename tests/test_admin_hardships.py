@@ -173,10 +173,10 @@ def test_the_front_page_goes_through_no_table_of_jobs(ta: Client, every_state: A
             assert all(any(key in step for key in keys) for step in plan), (sql, plan)
 
 
-def test_a_page_of_the_list_is_fifty_rows(ta: Client, alice: User) -> None:
+def test_a_page_of_the_list_is_a_hundred_rows(ta: Client, alice: User) -> None:
     now = timezone.now()
     row = {"user": alice, "source": "", "submitted_at": now, "turn": 0, "attempts_left": 3}
     Job.objects.bulk_create(Job(filename=f"{n}.cu", **row) for n in range(350))
-    assert len(found(ta, JOBS)) == 50
-    assert len(found(ta, JOBS, p=7)) == 50
+    assert len(found(ta, JOBS)) == 100
+    assert len(found(ta, JOBS, p=4)) == 50
     assert "350 jobs" in page(ta, JOBS)

@@ -26,6 +26,10 @@ class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
     )
     readonly_fields = ("what", "standing", "left", "numbers")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BulkAction]:
+        """Without the jobs' numbers, of which there may be 20,000."""
+        return super().get_queryset(request).defer("jobs")
+
     def subject(self, obj: BulkAction) -> Subject:
         return Subject("account", str(obj))
 

@@ -1,12 +1,7 @@
 """What is a comment, a string, a word of the language: lexers for sources that nobody vouches for.
 
-<<<<<<< HEAD
-They run on Pygments' engine, with patterns of their own. Pygments' patterns for functions in C++
-look at the same text again and again: names with a thousand blanks between them take seconds, in
-=======
 They run on Pygments' engine, with patterns of their own. Its own patterns for functions in C++ look
 at the same text again and again: names with a thousand blanks between them take many seconds, in
->>>>>>> 65493f35e15dcf2acf4fd67fd84d00397f993834
 one step, in which the server's process does nothing else. Here every pattern goes on from where it
 begins, and no further than what it matches.
 """
