@@ -129,84 +129,84 @@ if TYPE_CHECKING:
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
     (218, "handouts/client/errors.py", 6),
-    (245, "handouts/client/text_encoding.py", 6),
-    (269, "handouts/client/words.py", 10),
-    (305, "handouts/client/auth.py", 15),
-    (382, "handouts/client/answer.py", 8),
-    (431, "handouts/client/distrust.py", 10),
-    (497, "handouts/client/server_address.py", 10),
-    (569, "handouts/client/connection.py", 21),
-    (732, "handouts/client/tracebacks.py", 12),
-    (765, "handouts/submit/answers_in_json.py", 13),
-    (825, "handouts/submit/as_typed.py", 9),
-    (861, "handouts/submit/auth_place.py", 10),
-    (885, "handouts/submit/left_out.py", 10),
-    (933, "handouts/submit/moments.py", 7),
-    (1006, "handouts/submit/printable.py", 7),
-    (1021, "handouts/submit/ending_lines.py", 12),
-    (1123, "handouts/submit/job_lines.py", 10),
-    (1231, "handouts/submit/listing.py", 13),
-    (1336, "handouts/submit/comparing.py", 14),
-    (1459, "handouts/client/retries.py", 9),
-    (1473, "handouts/submit/client_versions.py", 11),
-    (1497, "handouts/submit/turns.py", 17),
-    (1595, "handouts/submit/streams.py", 15),
-    (1670, "handouts/submit/job_events.py", 14),
-    (1749, "handouts/submit/compile_log.py", 7),
-    (1815, "handouts/submit/notices.py", 7),
-    (1838, "handouts/submit/terminals.py", 8),
-    (1959, "handouts/submit/status_line.py", 14),
-    (2042, "handouts/submit/terminal_text.py", 16),
-    (2121, "handouts/submit/screen.py", 16),
-    (2239, "handouts/submit/live.py", 11),
-    (2387, "handouts/submit/stop.py", 5),
-    (2410, "handouts/submit/persistent.py", 18),
-    (2489, "handouts/submit/c_includes.py", 8),
-    (2544, "handouts/submit/older_queue.py", 13),
-    (2603, "handouts/submit/wishes.py", 8),
-    (2644, "handouts/submit/refusals.py", 12),
-    (2692, "handouts/submit/relative_names.py", 11),
-    (2729, "handouts/submit/compiler_flags.py", 10),
-    (2801, "handouts/client/job_file_names.py", 8),
-    (2843, "handouts/submit/python_imports.py", 13),
-    (2912, "handouts/submit/source_file.py", 12),
-    (2986, "handouts/submit/gather.py", 19),
-    (3098, "handouts/submit/together.py", 12),
-    (3135, "handouts/submit/data_files.py", 16),
-    (3168, "handouts/submit/source_options.py", 13),
-    (3253, "handouts/submit/directives.py", 18),
-    (3403, "handouts/submit/submission.py", 22),
-    (3510, "handouts/submit/waiting_line.py", 20),
-    (3601, "handouts/submit/job_client.py", 25),
-    (3794, "handouts/submit/own_jobs.py", 11),
-    (3842, "handouts/submit/queue_status.py", 11),
-    (3889, "handouts/submit/web.py", 13),
-    (3968, "handouts/submit/commands.py", 20),
-    (4054, "handouts/submit/pinned.py", 14),
-    (4105, "handouts/submit/wrong.py", 6),
-    (4119, "handouts/submit/from_outside.py", 18),
-    (4191, "handouts/submit/own_version.py", 13),
-    (4220, "handouts/submit/queue_state.py", 12),
-    (4262, "handouts/submit/doctor.py", 25),
-    (4421, "handouts/submit/asking.py", 11),
-    (4461, "handouts/submit/login_code.py", 12),
-    (4517, "handouts/submit/private_files.py", 12),
-    (4571, "handouts/submit/login.py", 26),
-    (4661, "handouts/submit/words_meant.py", 10),
-    (4701, "handouts/submit/options.py", 18),
-    (4930, "handouts/submit/typed_secrets.py", 11),
-    (4949, "handouts/submit/hints.py", 15),
-    (4984, "handouts/submit/interrupting.py", 16),
-    (5082, "handouts/submit/file_names.py", 14),
-    (5112, "handouts/submit/own_files.py", 15),
-    (5186, "handouts/submit/written_beside.py", 10),
-    (5220, "handouts/submit/output_files.py", 20),
-    (5347, "handouts/submit/log_files.py", 18),
-    (5384, "handouts/submit/own_job_ahead.py", 15),
-    (5429, "handouts/submit/readings.py", 8),
-    (5583, "handouts/submit/show.py", 18),
-    (5635, "handouts/submit/watching.py", 29),
-    (5794, "handouts/submit/main.py", 60),
+    (248, "handouts/client/text_encoding.py", 6),
+    (272, "handouts/client/words.py", 10),
+    (308, "handouts/client/auth.py", 15),
+    (385, "handouts/client/answer.py", 8),
+    (434, "handouts/client/distrust.py", 10),
+    (500, "handouts/client/server_address.py", 10),
+    (572, "handouts/client/connection.py", 21),
+    (736, "handouts/client/tracebacks.py", 12),
+    (769, "handouts/submit/answers_in_json.py", 13),
+    (829, "handouts/submit/as_typed.py", 9),
+    (865, "handouts/submit/auth_place.py", 10),
+    (889, "handouts/submit/left_out.py", 10),
+    (937, "handouts/submit/moments.py", 7),
+    (1010, "handouts/submit/printable.py", 7),
+    (1025, "handouts/submit/ending_lines.py", 12),
+    (1127, "handouts/submit/job_lines.py", 10),
+    (1235, "handouts/submit/listing.py", 13),
+    (1340, "handouts/submit/comparing.py", 14),
+    (1463, "handouts/client/retries.py", 9),
+    (1477, "handouts/submit/client_versions.py", 11),
+    (1501, "handouts/submit/turns.py", 17),
+    (1599, "handouts/submit/streams.py", 15),
+    (1674, "handouts/submit/job_events.py", 14),
+    (1753, "handouts/submit/compile_log.py", 7),
+    (1819, "handouts/submit/notices.py", 7),
+    (1842, "handouts/submit/terminals.py", 8),
+    (1963, "handouts/submit/status_line.py", 14),
+    (2051, "handouts/submit/terminal_text.py", 16),
+    (2130, "handouts/submit/screen.py", 16),
+    (2248, "handouts/submit/live.py", 11),
+    (2396, "handouts/submit/stop.py", 5),
+    (2419, "handouts/submit/persistent.py", 20),
+    (2528, "handouts/submit/c_includes.py", 8),
+    (2583, "handouts/submit/older_queue.py", 13),
+    (2642, "handouts/submit/wishes.py", 8),
+    (2683, "handouts/submit/refusals.py", 12),
+    (2731, "handouts/submit/relative_names.py", 11),
+    (2768, "handouts/submit/compiler_flags.py", 10),
+    (2840, "handouts/client/job_file_names.py", 8),
+    (2882, "handouts/submit/python_imports.py", 13),
+    (2951, "handouts/submit/source_file.py", 12),
+    (3025, "handouts/submit/gather.py", 19),
+    (3137, "handouts/submit/together.py", 12),
+    (3174, "handouts/submit/data_files.py", 16),
+    (3207, "handouts/submit/source_options.py", 13),
+    (3292, "handouts/submit/directives.py", 18),
+    (3442, "handouts/submit/submission.py", 22),
+    (3549, "handouts/submit/waiting_line.py", 20),
+    (3640, "handouts/submit/job_client.py", 26),
+    (3853, "handouts/submit/own_jobs.py", 11),
+    (3901, "handouts/submit/queue_status.py", 11),
+    (3948, "handouts/submit/web.py", 13),
+    (4027, "handouts/submit/commands.py", 20),
+    (4113, "handouts/submit/pinned.py", 14),
+    (4164, "handouts/submit/wrong.py", 6),
+    (4178, "handouts/submit/from_outside.py", 18),
+    (4250, "handouts/submit/own_version.py", 13),
+    (4279, "handouts/submit/queue_state.py", 12),
+    (4321, "handouts/submit/doctor.py", 25),
+    (4480, "handouts/submit/asking.py", 11),
+    (4520, "handouts/submit/login_code.py", 12),
+    (4576, "handouts/submit/private_files.py", 12),
+    (4630, "handouts/submit/login.py", 26),
+    (4720, "handouts/submit/words_meant.py", 10),
+    (4760, "handouts/submit/options.py", 18),
+    (4989, "handouts/submit/typed_secrets.py", 11),
+    (5008, "handouts/submit/hints.py", 15),
+    (5043, "handouts/submit/interrupting.py", 16),
+    (5141, "handouts/submit/file_names.py", 14),
+    (5171, "handouts/submit/own_files.py", 15),
+    (5245, "handouts/submit/written_beside.py", 10),
+    (5279, "handouts/submit/output_files.py", 20),
+    (5406, "handouts/submit/log_files.py", 18),
+    (5443, "handouts/submit/own_job_ahead.py", 15),
+    (5488, "handouts/submit/readings.py", 8),
+    (5642, "handouts/submit/show.py", 18),
+    (5694, "handouts/submit/watching.py", 29),
+    (5857, "handouts/submit/main.py", 60),
 )
 
 
@@ -222,8 +222,11 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
-    def __init__(self, message: str, timed_out: bool = False, status: int = 0) -> None:
+    def __init__(
+        self, message: str, timed_out: bool = False, status: int = 0, was_sent: bool = True
+    ) -> None:
         super().__init__(message)
+        self.was_sent = was_sent  # the request, or a part of it: it may have been acted upon
         self.timed_out = timed_out  # it was connected, and nothing came
         self.status = status  # of an answer that is not the queue's; 0 if there was none
 
@@ -671,7 +674,8 @@ class Queue:
         """Closes the connection; what to raise."""
         self.close()
         message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, was_open and isinstance(error, socket.timeout))
+        timed_out = was_open and isinstance(error, socket.timeout)
+        return Unreachable(message, timed_out, was_sent=was_open)
 
     def _has_ended(self, response: http.client.HTTPResponse) -> None:
         """An answer was read to its end; the queue may want no other on its connection."""
@@ -1984,6 +1988,11 @@ class StatusLine:
                 self._ticks = True
                 _thread.start_new_thread(self._tick, ())
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is something to wait for that it tells of."""
+        return self._words is not None
+
     def end(self) -> None:
         """There is nothing to wait for any more, or something else is to be said."""
         with self.lock:
@@ -2421,6 +2430,8 @@ class Persistent:
         self.turns = queue.turns
         self.screen = screen
         self.is_away = False  # the queue; said once it is back
+        self.may_have_it = False  # the queue, what is sent since this was last set to False
+        self._deadline = 0.0  # of what is tried
         self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
 
     def persist(
@@ -2445,25 +2456,53 @@ class Persistent:
 
     def persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
         """Does it until the queue gives a final answer. Raises Stop after `patience` seconds."""
-        deadline = time.monotonic() + patience
-        for delay in delays(*RETRY_SECONDS):
-            try:
-                answer = send()
-                if not is_retryable(answer):
+        self._deadline = time.monotonic() + patience
+        is_ours = not self.screen.status.is_shown  # else the line tells of a job
+        try:
+            for delay in delays(*RETRY_SECONDS):
+                answer, trouble, pause = self._try(send, delay)
+                if answer:
                     self._say_it_is_back()
                     return answer
-                trouble, pause = printable(answer.detail), max(delay, answer.retry_after)
-                if answer.status == 429:  # it is there, and says when to come again
-                    deadline += pause
-                else:
-                    self.is_away = True
-            except Unreachable as error:
-                trouble, pause, self.is_away = str(error), delay, True
-            if time.monotonic() + pause > deadline:
-                raise Stop(UNREACHABLE, trouble)
-            self.say(trouble.rstrip(".") + "; trying again.")
-            self.turns.sleep(pause)
+                if time.monotonic() + pause > self._deadline:
+                    raise Stop(UNREACHABLE, trouble)
+                self.say(trouble.rstrip(".") + "; trying again.")
+                if is_ours:
+                    self.screen.show_status(self._words_of_trying)
+                self.turns.sleep(pause)
+        finally:
+            if is_ours:
+                self.screen.status.end()
         raise AssertionError("delays() never ends")
+
+    def _try(self, send: Callable[[], Answer], delay: float) -> tuple[Answer | None, str, float]:
+        """The final answer; or None, what is wrong, and how long to wait before the next try."""
+        before, self.may_have_it = self.may_have_it, True
+        try:
+            answer = send()
+        except Unreachable as error:
+            self.may_have_it = before or error.was_sent
+            self.is_away = True
+            return None, str(error), delay
+        if not is_retryable(answer):
+            return answer, "", 0.0
+        pause = max(delay, answer.retry_after)
+        if answer.status == 429:  # it is there, did nothing, and says when to come again
+            self._deadline += pause
+            self.may_have_it = before
+        else:
+            self.is_away = True
+        return None, printable(answer.detail), pause
+
+    def _words_of_trying(self, columns: int) -> str:
+        """The line while the queue is not there."""
+        what = "the queue does not answer" if self.is_away else "the queue asks to wait"
+        left = clock(max(0.0, self._deadline - time.monotonic()))
+        parts, room = [what, f"trying for {left} more", "Ctrl-C ends it"], columns - 3
+        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            parts.pop(0 if len(parts) == 2 else -1)  # what stays last is the time
+        mark = self.screen.status.look.coloured("○", YELLOW)
+        return f"{mark} {cut(' · '.join(parts), room)}"
 
     def _say_it_is_back(self) -> None:
         if self.is_away:
@@ -3599,7 +3638,8 @@ def phase_of(job: dict[str, Any]) -> str:
 
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
-SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
+SUBMIT_PATIENCE_SECONDS = 120  # how long to try to submit: a server may be restarted meanwhile
+ASK_PATIENCE_SECONDS = 20  # and to ask something, which loses nothing
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 TURN_PAUSE_SECONDS = 5.0  # between tries, where there is nothing to wait for
@@ -3613,7 +3653,7 @@ class Client(Persistent):
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
         self.job: dict[str, Any] | None = None  # as it was seen last
-        self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
+        self.patience: float = ASK_PATIENCE_SECONDS  # with what is asked once
         self._line = WaitingLine(self.screen.status.look)
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
@@ -3632,8 +3672,7 @@ class Client(Persistent):
             {"Idempotency-Key": os.urandom(16).hex()},
         )
         while True:
-            self._submission = request
-            answer = self.persist(*request, patience=SUBMIT_PATIENCE_SECONDS)
+            answer = self._send(request)
             if not wait_turn or answer.problem != "pending-job":
                 break
             self._submission = None  # it was not taken
@@ -3644,6 +3683,26 @@ class Client(Persistent):
         self.newer_script = hint_at_newer(answer, self.queue.server)
         return self._job(answer)
 
+    def _send(self, request: Any) -> Answer:
+        """The answer to a submission. Raises Stop, which says whether the queue may have it."""
+        self._submission, self.may_have_it = request, False
+        try:
+            return self.persist(*request, patience=SUBMIT_PATIENCE_SECONDS)
+        except Stop as stop:
+            raise Stop(stop.status, f"{str(stop).rstrip('.')}. {self.fate()}") from None
+
+    def fate(self) -> str:
+        """Whether a submission without an answer is at the queue, and what to do."""
+        if self.may_have_it:
+            return (
+                "Your program was sent, but no answer came: it may be in the queue. Look before "
+                f"you submit it again: {as_typed('--list')}"
+            )
+        return (
+            "Your program was not sent: there is no job. Submit it again later. To look for what "
+            f"is wrong: {as_typed('--doctor')}"
+        )
+
     def say_newer_script(self) -> None:
         """Where a newer submit.py is, if the queue said so: the last line of all."""
         if self.newer_script:
@@ -3651,7 +3710,7 @@ class Client(Persistent):
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""
-        if self._submission is None:
+        if self._submission is None or not self.may_have_it:
             return None
         answer = self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS)
         return self._job(answer) if answer.status < 400 else None
@@ -3678,7 +3737,7 @@ class Client(Persistent):
 
     def page_link(self) -> Answer:
         """A link that opens one's page in a browser, logged in."""
-        return self.persist("POST", "/page-links", patience=SUBMIT_PATIENCE_SECONDS)
+        return self.persist("POST", "/page-links", patience=ASK_PATIENCE_SECONDS)
 
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
@@ -5720,14 +5779,18 @@ class Watch:
         except Stop as stop:
             if stop.status != UNREACHABLE:
                 raise
-            what = "asked whether it has the job" if job is None else "told to stop the job"
-            warn(f"Interrupted. The queue could not be {what}.{self._how_to_see_it()}")
+            if job is None:
+                warn(f"Interrupted. The queue could not be asked. {client.fate()}")
+            else:
+                see = self._how_to_see_it()
+                warn(f"Interrupted. The queue could not be told to stop the job.{see}")
         return INTERRUPTED
 
     def _stopped(self, job: dict[str, Any] | None) -> int:
         """What a job that was told to stop printed until then; the exit status."""
         if job is None:
-            warn("Interrupted.")
+            is_unsent = self.submission and not self.client.may_have_it
+            warn("Interrupted." + (" Your program was not sent." if is_unsent else ""))
             return INTERRUPTED
         was_told = self.job is not None and (self.client.job or {}).get("cancel_requested_at")
         self.job = job

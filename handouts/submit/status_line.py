@@ -39,6 +39,11 @@ class StatusLine:
                 self._ticks = True
                 _thread.start_new_thread(self._tick, ())
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is something to wait for that it tells of."""
+        return self._words is not None
+
     def end(self) -> None:
         """There is nothing to wait for any more, or something else is to be said."""
         with self.lock:

@@ -114,14 +114,18 @@ class Watch:
         except Stop as stop:
             if stop.status != UNREACHABLE:
                 raise
-            what = "asked whether it has the job" if job is None else "told to stop the job"
-            warn(f"Interrupted. The queue could not be {what}.{self._how_to_see_it()}")
+            if job is None:
+                warn(f"Interrupted. The queue could not be asked. {client.fate()}")
+            else:
+                see = self._how_to_see_it()
+                warn(f"Interrupted. The queue could not be told to stop the job.{see}")
         return INTERRUPTED
 
     def _stopped(self, job: dict[str, Any] | None) -> int:
         """What a job that was told to stop printed until then; the exit status."""
         if job is None:
-            warn("Interrupted.")
+            is_unsent = self.submission and not self.client.may_have_it
+            warn("Interrupted." + (" Your program was not sent." if is_unsent else ""))
             return INTERRUPTED
         was_told = self.job is not None and (self.client.job or {}).get("cancel_requested_at")
         self.job = job
