@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import array
+import codecs
 import ctypes
 import errno
 import fcntl
@@ -70,128 +71,128 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (203, "handouts/client/errors.py", 6),
-    (233, "handouts/client/text_encoding.py", 6),
-    (257, "handouts/client/words.py", 10),
-    (293, "handouts/client/auth.py", 15),
-    (370, "handouts/client/tracebacks.py", 12),
-    (403, "handouts/executor/base/exit_statuses.py", 5),
-    (418, "handouts/executor/machine/architectures.py", 13),
-    (500, "handouts/executor/sandbox/uids.py", 12),
-    (547, "handouts/executor/base/options.py", 13),
-    (736, "handouts/executor/base/say.py", 10),
-    (772, "handouts/executor/machine/gpu.py", 10),
-    (811, "handouts/executor/base/threads.py", 15),
-    (840, "handouts/executor/gate/probe.cu", 0),
-    (867, "handouts/executor/base/limits.py", 5),
-    (881, "handouts/executor/base/text.py", 6),
-    (891, "handouts/client/retries.py", 9),
-    (905, "handouts/executor/gate/idle_memory.py", 7),
-    (963, "handouts/executor/machine/pci.py", 8),
-    (1006, "handouts/executor/gate/kernel_log.py", 12),
-    (1082, "handouts/executor/machine/processes.py", 11),
-    (1139, "handouts/executor/machine/driver_tools.py", 14),
-    (1234, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1310, "handouts/executor/gate/recovery.py", 15),
-    (1348, "handouts/executor/gate/readings.py", 23),
-    (1469, "handouts/executor/machine/device_files.py", 13),
-    (1540, "handouts/executor/machine/held_open.py", 16),
-    (1617, "handouts/executor/slot/protocol.py", 28),
-    (1745, "handouts/executor/gate/gate.py", 24),
-    (1923, "handouts/executor/machine/cgroups.py", 12),
-    (2043, "handouts/executor/machine/host_compiler.py", 20),
-    (2165, "handouts/executor/machine/interpreter.py", 13),
-    (2209, "handouts/executor/machine/toolchain.py", 16),
-    (2336, "handouts/executor/sandbox/command.py", 12),
-    (2385, "handouts/executor/slot/live_output.py", 11),
-    (2407, "handouts/executor/slot/memory_board.py", 13),
-    (2472, "handouts/executor/slot/slot_start.py", 16),
-    (2503, "handouts/executor/slot/slot.py", 35),
-    (2671, "handouts/executor/gate/probe.py", 21),
-    (2742, "handouts/executor/machine/platforms.py", 7),
-    (2781, "handouts/client/job_file_names.py", 8),
-    (2821, "handouts/executor/base/file_names.py", 10),
-    (2841, "handouts/executor/pipeline/job_files.py", 11),
-    (2884, "handouts/executor/slot/bounded_log.py", 5),
-    (2929, "handouts/executor/slot/orders.py", 13),
-    (3034, "handouts/executor/slot/program_output.py", 11),
-    (3084, "handouts/executor/pipeline/live_stream.py", 16),
-    (3217, "handouts/executor/results/archive.py", 18),
-    (3322, "handouts/executor/pipeline/attempt.py", 19),
-    (3475, "handouts/client/answer.py", 8),
-    (3524, "handouts/client/distrust.py", 10),
-    (3590, "handouts/client/server_address.py", 10),
-    (3662, "handouts/client/connection.py", 21),
-    (3826, "handouts/executor/base/held_connection.py", 13),
-    (3860, "handouts/executor/machine/gpu_choice.py", 9),
-    (3918, "handouts/executor/machine/gpu_instances.py", 13),
-    (3980, "handouts/executor/machine/gpu_discovery.py", 24),
-    (4124, "handouts/executor/machine/driver_start.py", 16),
-    (4228, "handouts/executor/gate/gates.py", 15),
-    (4255, "handouts/executor/machine/cores.py", 14),
-    (4356, "handouts/executor/machine/driver_versions.py", 9),
-    (4397, "handouts/executor/machine/gpu_lock.py", 18),
-    (4529, "handouts/executor/machine/integrated.py", 16),
-    (4587, "handouts/executor/machine/driver_library.py", 9),
-    (4623, "handouts/executor/machine/driver_stub.c", 0),
-    (4666, "handouts/executor/machine/driver_stub.py", 16),
-    (4709, "handouts/executor/machine/libraries.py", 24),
-    (4838, "handouts/executor/machine/line_buffering.c", 0),
-    (4857, "handouts/executor/machine/line_buffering.py", 19),
-    (4895, "handouts/executor/machine/memory.py", 5),
-    (4959, "handouts/executor/pipeline/scratch.py", 16),
-    (4998, "handouts/executor/pipeline/workers.py", 11),
-    (5039, "handouts/executor/sandbox/bundle.py", 13),
-    (5072, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (5105, "handouts/executor/sandbox/init.c", 0),
-    (5377, "handouts/executor/results/outputs.py", 10),
-    (5494, "handouts/executor/sandbox/first_process.py", 21),
-    (5551, "handouts/executor/sandbox/device_access.py", 14),
-    (5627, "handouts/executor/sandbox/driver_files.py", 17),
-    (5697, "handouts/executor/sandbox/sys_files.py", 16),
-    (5744, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5791, "handouts/executor/sandbox/hidden.py", 8),
-    (5863, "handouts/executor/sandbox/call_log.py", 10),
-    (5898, "handouts/executor/sandbox/bpf.py", 7),
-    (5938, "handouts/executor/sandbox/denied_calls.py", 5),
-    (6009, "handouts/executor/sandbox/usual_calls.py", 9),
-    (6084, "handouts/executor/sandbox/system_calls.py", 27),
-    (6201, "handouts/executor/sandbox/own_files.py", 17),
-    (6234, "handouts/executor/sandbox/self_test.py", 7),
-    (6298, "handouts/executor/sandbox/shown.py", 14),
-    (6360, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6541, "handouts/executor/sandbox/unconfined.py", 16),
-    (6634, "handouts/executor/pipeline/host.py", 39),
-    (6793, "handouts/executor/pipeline/held_claims.py", 10),
-    (6833, "handouts/executor/pipeline/places.py", 11),
-    (6875, "handouts/executor/pipeline/room.py", 14),
-    (6993, "handouts/executor/pipeline/shutdown.py", 20),
-    (7097, "handouts/executor/pipeline/heartbeat.py", 16),
-    (7185, "handouts/executor/pipeline/live_senders.py", 17),
-    (7301, "handouts/executor/pipeline/claiming.py", 22),
-    (7449, "handouts/executor/base/flags.py", 12),
-    (7527, "handouts/executor/pipeline/disassembly.py", 14),
-    (7624, "handouts/executor/pipeline/building.py", 23),
-    (7759, "handouts/executor/pipeline/endings.py", 17),
-    (7830, "handouts/executor/pipeline/delivery.py", 16),
-    (7902, "handouts/executor/pipeline/outbox.py", 11),
-    (7937, "handouts/executor/results/spool.py", 11),
-    (8014, "handouts/executor/pipeline/sending.py", 15),
-    (8096, "handouts/executor/pipeline/reporting.py", 19),
-    (8185, "handouts/executor/pipeline/handover.py", 17),
-    (8306, "handouts/executor/results/compile_cache.py", 15),
-    (8384, "handouts/executor/pipeline/compiling.py", 32),
-    (8552, "handouts/executor/pipeline/executing.py", 32),
-    (8690, "handouts/executor/pipeline/executor.py", 30),
-    (8807, "handouts/executor/slot/event_loop.py", 12),
-    (8842, "handouts/executor/slot/libc.py", 11),
-    (8897, "handouts/executor/slot/identity.py", 26),
-    (8963, "handouts/executor/slot/process_memory.py", 16),
-    (9035, "handouts/executor/slot/shortage.py", 16),
-    (9094, "handouts/executor/slot/memory_watch.py", 28),
-    (9224, "handouts/executor/slot/command_run.py", 24),
-    (9409, "handouts/executor/slot/slot_process.py", 27),
-    (9461, "handouts/executor/main.py", 49),
+    (204, "handouts/client/errors.py", 6),
+    (234, "handouts/client/text_encoding.py", 7),
+    (275, "handouts/client/words.py", 10),
+    (311, "handouts/client/auth.py", 15),
+    (392, "handouts/client/tracebacks.py", 12),
+    (425, "handouts/executor/base/exit_statuses.py", 5),
+    (440, "handouts/executor/machine/architectures.py", 13),
+    (522, "handouts/executor/sandbox/uids.py", 12),
+    (569, "handouts/executor/base/options.py", 13),
+    (758, "handouts/executor/base/say.py", 10),
+    (794, "handouts/executor/machine/gpu.py", 10),
+    (833, "handouts/executor/base/threads.py", 15),
+    (862, "handouts/executor/gate/probe.cu", 0),
+    (889, "handouts/executor/base/limits.py", 5),
+    (903, "handouts/executor/base/text.py", 6),
+    (913, "handouts/client/retries.py", 9),
+    (927, "handouts/executor/gate/idle_memory.py", 7),
+    (985, "handouts/executor/machine/pci.py", 8),
+    (1028, "handouts/executor/gate/kernel_log.py", 12),
+    (1104, "handouts/executor/machine/processes.py", 11),
+    (1161, "handouts/executor/machine/driver_tools.py", 14),
+    (1256, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1332, "handouts/executor/gate/recovery.py", 15),
+    (1370, "handouts/executor/gate/readings.py", 23),
+    (1491, "handouts/executor/machine/device_files.py", 13),
+    (1562, "handouts/executor/machine/held_open.py", 16),
+    (1639, "handouts/executor/slot/protocol.py", 28),
+    (1767, "handouts/executor/gate/gate.py", 24),
+    (1945, "handouts/executor/machine/cgroups.py", 12),
+    (2065, "handouts/executor/machine/host_compiler.py", 20),
+    (2187, "handouts/executor/machine/interpreter.py", 13),
+    (2231, "handouts/executor/machine/toolchain.py", 16),
+    (2358, "handouts/executor/sandbox/command.py", 12),
+    (2407, "handouts/executor/slot/live_output.py", 11),
+    (2429, "handouts/executor/slot/memory_board.py", 13),
+    (2494, "handouts/executor/slot/slot_start.py", 16),
+    (2525, "handouts/executor/slot/slot.py", 35),
+    (2693, "handouts/executor/gate/probe.py", 21),
+    (2764, "handouts/executor/machine/platforms.py", 7),
+    (2803, "handouts/client/job_file_names.py", 8),
+    (2843, "handouts/executor/base/file_names.py", 10),
+    (2863, "handouts/executor/pipeline/job_files.py", 11),
+    (2906, "handouts/executor/slot/bounded_log.py", 5),
+    (2951, "handouts/executor/slot/orders.py", 13),
+    (3056, "handouts/executor/slot/program_output.py", 11),
+    (3106, "handouts/executor/pipeline/live_stream.py", 16),
+    (3239, "handouts/executor/results/archive.py", 18),
+    (3344, "handouts/executor/pipeline/attempt.py", 19),
+    (3497, "handouts/client/answer.py", 8),
+    (3546, "handouts/client/distrust.py", 10),
+    (3612, "handouts/client/server_address.py", 10),
+    (3684, "handouts/client/connection.py", 21),
+    (3848, "handouts/executor/base/held_connection.py", 13),
+    (3882, "handouts/executor/machine/gpu_choice.py", 9),
+    (3940, "handouts/executor/machine/gpu_instances.py", 13),
+    (4002, "handouts/executor/machine/gpu_discovery.py", 24),
+    (4146, "handouts/executor/machine/driver_start.py", 16),
+    (4250, "handouts/executor/gate/gates.py", 15),
+    (4277, "handouts/executor/machine/cores.py", 14),
+    (4378, "handouts/executor/machine/driver_versions.py", 9),
+    (4419, "handouts/executor/machine/gpu_lock.py", 18),
+    (4551, "handouts/executor/machine/integrated.py", 16),
+    (4609, "handouts/executor/machine/driver_library.py", 9),
+    (4645, "handouts/executor/machine/driver_stub.c", 0),
+    (4688, "handouts/executor/machine/driver_stub.py", 16),
+    (4731, "handouts/executor/machine/libraries.py", 24),
+    (4860, "handouts/executor/machine/line_buffering.c", 0),
+    (4879, "handouts/executor/machine/line_buffering.py", 19),
+    (4917, "handouts/executor/machine/memory.py", 5),
+    (4981, "handouts/executor/pipeline/scratch.py", 16),
+    (5020, "handouts/executor/pipeline/workers.py", 11),
+    (5061, "handouts/executor/sandbox/bundle.py", 13),
+    (5094, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (5127, "handouts/executor/sandbox/init.c", 0),
+    (5399, "handouts/executor/results/outputs.py", 10),
+    (5516, "handouts/executor/sandbox/first_process.py", 21),
+    (5573, "handouts/executor/sandbox/device_access.py", 14),
+    (5649, "handouts/executor/sandbox/driver_files.py", 17),
+    (5719, "handouts/executor/sandbox/sys_files.py", 16),
+    (5766, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5813, "handouts/executor/sandbox/hidden.py", 8),
+    (5885, "handouts/executor/sandbox/call_log.py", 10),
+    (5920, "handouts/executor/sandbox/bpf.py", 7),
+    (5960, "handouts/executor/sandbox/denied_calls.py", 5),
+    (6031, "handouts/executor/sandbox/usual_calls.py", 9),
+    (6106, "handouts/executor/sandbox/system_calls.py", 27),
+    (6223, "handouts/executor/sandbox/own_files.py", 17),
+    (6256, "handouts/executor/sandbox/self_test.py", 7),
+    (6320, "handouts/executor/sandbox/shown.py", 14),
+    (6382, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6563, "handouts/executor/sandbox/unconfined.py", 16),
+    (6656, "handouts/executor/pipeline/host.py", 39),
+    (6815, "handouts/executor/pipeline/held_claims.py", 10),
+    (6855, "handouts/executor/pipeline/places.py", 11),
+    (6897, "handouts/executor/pipeline/room.py", 14),
+    (7015, "handouts/executor/pipeline/shutdown.py", 20),
+    (7119, "handouts/executor/pipeline/heartbeat.py", 16),
+    (7207, "handouts/executor/pipeline/live_senders.py", 17),
+    (7323, "handouts/executor/pipeline/claiming.py", 22),
+    (7471, "handouts/executor/base/flags.py", 12),
+    (7549, "handouts/executor/pipeline/disassembly.py", 14),
+    (7646, "handouts/executor/pipeline/building.py", 23),
+    (7781, "handouts/executor/pipeline/endings.py", 17),
+    (7852, "handouts/executor/pipeline/delivery.py", 16),
+    (7924, "handouts/executor/pipeline/outbox.py", 11),
+    (7959, "handouts/executor/results/spool.py", 11),
+    (8036, "handouts/executor/pipeline/sending.py", 15),
+    (8118, "handouts/executor/pipeline/reporting.py", 19),
+    (8207, "handouts/executor/pipeline/handover.py", 17),
+    (8328, "handouts/executor/results/compile_cache.py", 15),
+    (8406, "handouts/executor/pipeline/compiling.py", 32),
+    (8574, "handouts/executor/pipeline/executing.py", 32),
+    (8712, "handouts/executor/pipeline/executor.py", 30),
+    (8829, "handouts/executor/slot/event_loop.py", 12),
+    (8864, "handouts/executor/slot/libc.py", 11),
+    (8919, "handouts/executor/slot/identity.py", 26),
+    (8985, "handouts/executor/slot/process_memory.py", 16),
+    (9057, "handouts/executor/slot/shortage.py", 16),
+    (9116, "handouts/executor/slot/memory_watch.py", 28),
+    (9246, "handouts/executor/slot/command_run.py", 24),
+    (9431, "handouts/executor/slot/slot_process.py", 27),
+    (9483, "handouts/executor/main.py", 49),
 )
 
 
@@ -230,14 +231,31 @@ class Untrusted(Exception):
 # Files that hold text, but not as UTF-8.
 
 
+UTF_16_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+LOOKED_AT_BYTES = 4096
+STRANGE = 20  # of so many characters, one at most may be none of a text's
+
+
 def is_utf_16(data: bytes) -> bool:
-    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    """Whether the bytes are text in UTF-16, which PowerShell's `>` writes: with its mark, or with a
     NUL beside most of the first characters."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
+    encoding = UTF_16_MARKS.get(data[:2], "")
     begin = data[:64]
     pairs = len(begin) // 2
-    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+    if not encoding and pairs > 1:
+        of_each = {"utf-16-be": begin[0::2].count(0), "utf-16-le": begin[1::2].count(0)}
+        encoding = next((one for one in of_each if of_each[one] > pairs * 3 // 4), "")
+    return bool(encoding) and is_text(data[:LOOKED_AT_BYTES], encoding)
+
+
+def is_text(data: bytes, encoding: str) -> bool:
+    """Whether the bytes, which may end within a character, make sense in that encoding."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return False
+    strange = sum(not (one.isprintable() or one in "\ufeff\t\n\v\f\r") for one in text)
+    return strange * STRANGE <= len(text)
 
 
 def about_utf_16(shown: str, path: str) -> str:
@@ -320,22 +338,23 @@ def read_auth(
     `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
     content = read_object(path, name_key, to_log_in)
+    again = f" To write it anew: {to_log_in}" if to_log_in else ""
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
-                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.{again}'
             )
     for key in ("server", "certificate"):
         if not isinstance(content.get(key, ""), str):
-            raise BadSetup(f'In {path}, "{key}" is not a string.')
+            raise BadSetup(f'In {path}, "{key}" is not a string.{again}')
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
-        raise BadSetup(f"The token in {path} has characters that no token has.")
+        raise BadSetup(f"The token in {path} has characters that no token has.{again}")
     name = content[name_key].strip()
     if re.match("tlr[a-z]_", name):
-        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.{again}')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
@@ -358,7 +377,10 @@ def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise BadSetup(f"{path} is not valid JSON: {error}.") from None
+        again = "Put the file from the course staff there again."
+        if to_log_in:
+            again = f"To write it anew, with a log-in code or token: {to_log_in}"
+        raise BadSetup(f"{path} is not valid JSON: {error}. {again}") from None
     return content if isinstance(content, dict) else {}
 
 

@@ -128,85 +128,86 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (218, "handouts/client/errors.py", 6),
-    (248, "handouts/client/text_encoding.py", 6),
-    (272, "handouts/client/words.py", 10),
-    (308, "handouts/client/auth.py", 15),
-    (385, "handouts/client/answer.py", 8),
-    (434, "handouts/client/distrust.py", 10),
-    (500, "handouts/client/server_address.py", 10),
-    (572, "handouts/client/connection.py", 21),
-    (736, "handouts/client/tracebacks.py", 12),
-    (769, "handouts/submit/answers_in_json.py", 13),
-    (829, "handouts/submit/as_typed.py", 9),
-    (865, "handouts/submit/auth_place.py", 10),
-    (889, "handouts/submit/left_out.py", 10),
-    (937, "handouts/submit/moments.py", 7),
-    (1010, "handouts/submit/printable.py", 7),
-    (1025, "handouts/submit/ending_lines.py", 12),
-    (1127, "handouts/submit/job_lines.py", 10),
-    (1235, "handouts/submit/listing.py", 13),
-    (1340, "handouts/submit/comparing.py", 14),
-    (1463, "handouts/client/retries.py", 9),
-    (1477, "handouts/submit/client_versions.py", 11),
-    (1501, "handouts/submit/turns.py", 17),
-    (1599, "handouts/submit/streams.py", 15),
-    (1674, "handouts/submit/job_events.py", 14),
-    (1753, "handouts/submit/compile_log.py", 7),
-    (1819, "handouts/submit/notices.py", 7),
-    (1842, "handouts/submit/terminals.py", 8),
-    (1963, "handouts/submit/status_line.py", 14),
-    (2051, "handouts/submit/terminal_text.py", 16),
-    (2130, "handouts/submit/screen.py", 16),
-    (2248, "handouts/submit/live.py", 11),
-    (2396, "handouts/submit/stop.py", 5),
-    (2419, "handouts/submit/persistent.py", 20),
-    (2528, "handouts/submit/c_includes.py", 8),
-    (2583, "handouts/submit/older_queue.py", 13),
-    (2642, "handouts/submit/wishes.py", 8),
-    (2683, "handouts/submit/refusals.py", 12),
-    (2731, "handouts/submit/relative_names.py", 11),
-    (2768, "handouts/submit/compiler_flags.py", 10),
-    (2840, "handouts/client/job_file_names.py", 8),
-    (2882, "handouts/submit/python_imports.py", 13),
-    (2951, "handouts/submit/source_file.py", 12),
-    (3025, "handouts/submit/gather.py", 19),
-    (3137, "handouts/submit/together.py", 12),
-    (3174, "handouts/submit/data_files.py", 16),
-    (3207, "handouts/submit/source_options.py", 13),
-    (3292, "handouts/submit/directives.py", 18),
-    (3442, "handouts/submit/submission.py", 22),
-    (3549, "handouts/submit/waiting_line.py", 20),
-    (3640, "handouts/submit/job_client.py", 26),
-    (3853, "handouts/submit/own_jobs.py", 11),
-    (3901, "handouts/submit/queue_status.py", 11),
-    (3948, "handouts/submit/web.py", 13),
-    (4027, "handouts/submit/commands.py", 20),
-    (4113, "handouts/submit/pinned.py", 14),
-    (4164, "handouts/submit/wrong.py", 6),
-    (4178, "handouts/submit/from_outside.py", 18),
-    (4250, "handouts/submit/own_version.py", 13),
-    (4279, "handouts/submit/queue_state.py", 12),
-    (4321, "handouts/submit/doctor.py", 25),
-    (4480, "handouts/submit/asking.py", 11),
-    (4520, "handouts/submit/login_code.py", 12),
-    (4576, "handouts/submit/private_files.py", 12),
-    (4630, "handouts/submit/login.py", 26),
-    (4720, "handouts/submit/words_meant.py", 10),
-    (4760, "handouts/submit/options.py", 18),
-    (4989, "handouts/submit/typed_secrets.py", 11),
-    (5008, "handouts/submit/hints.py", 15),
-    (5043, "handouts/submit/interrupting.py", 16),
-    (5141, "handouts/submit/file_names.py", 14),
-    (5171, "handouts/submit/own_files.py", 15),
-    (5245, "handouts/submit/written_beside.py", 10),
-    (5279, "handouts/submit/output_files.py", 20),
-    (5406, "handouts/submit/log_files.py", 18),
-    (5443, "handouts/submit/own_job_ahead.py", 15),
-    (5488, "handouts/submit/readings.py", 8),
-    (5642, "handouts/submit/show.py", 18),
-    (5694, "handouts/submit/watching.py", 29),
-    (5857, "handouts/submit/main.py", 60),
+    (219, "handouts/client/errors.py", 6),
+    (249, "handouts/client/text_encoding.py", 7),
+    (290, "handouts/client/words.py", 10),
+    (326, "handouts/client/auth.py", 15),
+    (407, "handouts/client/answer.py", 8),
+    (456, "handouts/client/distrust.py", 10),
+    (522, "handouts/client/server_address.py", 10),
+    (594, "handouts/client/connection.py", 21),
+    (758, "handouts/client/tracebacks.py", 12),
+    (791, "handouts/submit/answers_in_json.py", 13),
+    (851, "handouts/submit/as_typed.py", 9),
+    (887, "handouts/submit/auth_place.py", 10),
+    (911, "handouts/submit/left_out.py", 10),
+    (959, "handouts/submit/moments.py", 7),
+    (1032, "handouts/submit/printable.py", 7),
+    (1047, "handouts/submit/ending_lines.py", 12),
+    (1149, "handouts/submit/job_lines.py", 10),
+    (1257, "handouts/submit/listing.py", 13),
+    (1362, "handouts/submit/comparing.py", 14),
+    (1485, "handouts/client/retries.py", 9),
+    (1499, "handouts/submit/client_versions.py", 11),
+    (1523, "handouts/submit/turns.py", 17),
+    (1621, "handouts/submit/streams.py", 15),
+    (1696, "handouts/submit/job_events.py", 14),
+    (1775, "handouts/submit/compile_log.py", 7),
+    (1841, "handouts/submit/notices.py", 7),
+    (1864, "handouts/submit/terminals.py", 8),
+    (1985, "handouts/submit/status_line.py", 14),
+    (2073, "handouts/submit/terminal_text.py", 16),
+    (2152, "handouts/submit/screen.py", 16),
+    (2270, "handouts/submit/live.py", 11),
+    (2418, "handouts/submit/stop.py", 5),
+    (2441, "handouts/submit/persistent.py", 20),
+    (2550, "handouts/submit/c_includes.py", 8),
+    (2605, "handouts/submit/older_queue.py", 13),
+    (2664, "handouts/submit/wishes.py", 8),
+    (2705, "handouts/submit/refusals.py", 12),
+    (2753, "handouts/submit/relative_names.py", 11),
+    (2790, "handouts/submit/compiler_flags.py", 10),
+    (2862, "handouts/client/job_file_names.py", 8),
+    (2904, "handouts/submit/python_imports.py", 13),
+    (2973, "handouts/submit/no_text.py", 7),
+    (3041, "handouts/submit/source_file.py", 16),
+    (3137, "handouts/submit/gather.py", 19),
+    (3249, "handouts/submit/together.py", 12),
+    (3286, "handouts/submit/data_files.py", 16),
+    (3319, "handouts/submit/source_options.py", 13),
+    (3404, "handouts/submit/directives.py", 18),
+    (3554, "handouts/submit/submission.py", 22),
+    (3661, "handouts/submit/waiting_line.py", 20),
+    (3752, "handouts/submit/job_client.py", 26),
+    (3965, "handouts/submit/own_jobs.py", 11),
+    (4013, "handouts/submit/queue_status.py", 11),
+    (4060, "handouts/submit/web.py", 13),
+    (4139, "handouts/submit/commands.py", 20),
+    (4225, "handouts/submit/pinned.py", 14),
+    (4276, "handouts/submit/wrong.py", 6),
+    (4290, "handouts/submit/from_outside.py", 18),
+    (4362, "handouts/submit/own_version.py", 13),
+    (4391, "handouts/submit/queue_state.py", 12),
+    (4433, "handouts/submit/doctor.py", 25),
+    (4592, "handouts/submit/asking.py", 11),
+    (4632, "handouts/submit/login_code.py", 12),
+    (4688, "handouts/submit/private_files.py", 12),
+    (4742, "handouts/submit/login.py", 26),
+    (4832, "handouts/submit/words_meant.py", 10),
+    (4872, "handouts/submit/options.py", 18),
+    (5101, "handouts/submit/typed_secrets.py", 11),
+    (5120, "handouts/submit/hints.py", 15),
+    (5155, "handouts/submit/interrupting.py", 16),
+    (5253, "handouts/submit/file_names.py", 14),
+    (5283, "handouts/submit/own_files.py", 15),
+    (5357, "handouts/submit/written_beside.py", 10),
+    (5391, "handouts/submit/output_files.py", 20),
+    (5518, "handouts/submit/log_files.py", 18),
+    (5555, "handouts/submit/own_job_ahead.py", 15),
+    (5600, "handouts/submit/readings.py", 8),
+    (5754, "handouts/submit/show.py", 18),
+    (5806, "handouts/submit/watching.py", 29),
+    (5969, "handouts/submit/main.py", 60),
 )
 
 
@@ -245,14 +246,31 @@ class Untrusted(Exception):
 # Files that hold text, but not as UTF-8.
 
 
+UTF_16_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+LOOKED_AT_BYTES = 4096
+STRANGE = 20  # of so many characters, one at most may be none of a text's
+
+
 def is_utf_16(data: bytes) -> bool:
-    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    """Whether the bytes are text in UTF-16, which PowerShell's `>` writes: with its mark, or with a
     NUL beside most of the first characters."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
+    encoding = UTF_16_MARKS.get(data[:2], "")
     begin = data[:64]
     pairs = len(begin) // 2
-    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+    if not encoding and pairs > 1:
+        of_each = {"utf-16-be": begin[0::2].count(0), "utf-16-le": begin[1::2].count(0)}
+        encoding = next((one for one in of_each if of_each[one] > pairs * 3 // 4), "")
+    return bool(encoding) and is_text(data[:LOOKED_AT_BYTES], encoding)
+
+
+def is_text(data: bytes, encoding: str) -> bool:
+    """Whether the bytes, which may end within a character, make sense in that encoding."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return False
+    strange = sum(not (one.isprintable() or one in "\ufeff\t\n\v\f\r") for one in text)
+    return strange * STRANGE <= len(text)
 
 
 def about_utf_16(shown: str, path: str) -> str:
@@ -335,22 +353,23 @@ def read_auth(
     `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
     content = read_object(path, name_key, to_log_in)
+    again = f" To write it anew: {to_log_in}" if to_log_in else ""
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
-                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.{again}'
             )
     for key in ("server", "certificate"):
         if not isinstance(content.get(key, ""), str):
-            raise BadSetup(f'In {path}, "{key}" is not a string.')
+            raise BadSetup(f'In {path}, "{key}" is not a string.{again}')
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
-        raise BadSetup(f"The token in {path} has characters that no token has.")
+        raise BadSetup(f"The token in {path} has characters that no token has.{again}")
     name = content[name_key].strip()
     if re.match("tlr[a-z]_", name):
-        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.{again}')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
@@ -373,7 +392,10 @@ def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise BadSetup(f"{path} is not valid JSON: {error}.") from None
+        again = "Put the file from the course staff there again."
+        if to_log_in:
+            again = f"To write it anew, with a log-in code or token: {to_log_in}"
+        raise BadSetup(f"{path} is not valid JSON: {error}. {again}") from None
     return content if isinstance(content, dict) else {}
 
 
@@ -2943,6 +2965,74 @@ def module_files(root: Path, folder: str, parts: list[str]) -> list[str]:
     return files
 
 
+# --- handouts/submit/no_text.py -----------------------------------------------------------
+#
+# Files that are no text, by how they begin.
+
+
+ARCHIVE = "an archive"
+COMPILED = "a compiled program"
+# The first bytes of a file, and what it then is.
+BEGINNINGS = (
+    (b"\x7fELF", f"{COMPILED} (ELF)"),
+    (b"MZ", f"{COMPILED} (for Windows)"),
+    (b"\xcf\xfa\xed\xfe", f"{COMPILED} (for macOS)"),
+    (b"\xce\xfa\xed\xfe", f"{COMPILED} (for macOS)"),
+    (b"\xca\xfe\xba\xbe", f"{COMPILED} (for macOS or Java)"),
+    (b"!<arch>\n", f"{COMPILED}'s library"),
+    (b"PK\x03\x04", f"{ARCHIVE} (zip) or a document of Office"),
+    (b"\x1f\x8b", f"{ARCHIVE} (gzip)"),
+    (b"BZh", f"{ARCHIVE} (bzip2)"),
+    (b"\xfd7zXZ\x00", f"{ARCHIVE} (xz)"),
+    (b"\x28\xb5\x2f\xfd", f"{ARCHIVE} (zstd)"),
+    (b"7z\xbc\xaf\x27\x1c", f"{ARCHIVE} (7z)"),
+    (b"%PDF-", "a PDF document"),
+    (b"{\\rtf", "a document of a word processor (RTF)"),
+    (b"\xd0\xcf\x11\xe0", "a document of Office"),
+    (b"\x89PNG", "an image (PNG)"),
+    (b"\xff\xd8\xff", "an image (JPEG)"),
+    (b"GIF8", "an image (GIF)"),
+    (b"RIFF", "an image or a sound (RIFF)"),
+    (b"SQLite format 3\x00", "a database (SQLite)"),
+)
+TEXT_BEGINNINGS = (b"MZ", b"BZh", b"RIFF", b"GIF8")  # with which a source may begin, too
+
+
+def kind_of(data: bytes) -> str:
+    """What a file is that is no text, such as "an image (PNG)"; "" where that is not known."""
+    for beginning, kind in BEGINNINGS:
+        if data.startswith(beginning):
+            is_sure = beginning not in TEXT_BEGINNINGS or has_strange_bytes(data[:512])
+            return kind if is_sure else ""
+    if data[257:262] == b"ustar":
+        return f"{ARCHIVE} (tar)"
+    return "a compiled program (of Python)" if data[2:4] == b"\r\n" and b"\0" in data[:16] else ""
+
+
+def has_strange_bytes(data: bytes) -> bool:
+    """Whether there are such as no source has."""
+    return any(byte < 9 or 13 < byte < 27 for byte in data)
+
+
+def about_no_text(data: bytes, shown: str) -> str:
+    """What is wrong with such a file, which is called `shown`; "" for one that may be text."""
+    kind = kind_of(data)
+    if not kind:
+        return ""
+    if kind.startswith(COMPILED):
+        return f"{shown} is {kind}; send its source{source_of(shown, kind)}."
+    mend = "unpack it, and send the source in it" if ARCHIVE in kind else "send a source file"
+    return f"{shown} is no text, but {kind}; {mend}."
+
+
+def source_of(shown: str, kind: str) -> str:
+    """What a program's source is called, as a rule; "" where the file is called so itself."""
+    stem, ending = posixpath.splitext(shown)
+    if "Python" in kind:
+        return ""
+    return f", such as {stem}.cu" if ending != ".cu" else ""
+
+
 # --- handouts/submit/source_file.py -------------------------------------------------------
 #
 # What the student hands in, checked before it is sent.
@@ -2967,6 +3057,8 @@ def read_source(path: Path) -> str:
 def read_text(path: Path, shown: str) -> str:
     """The text of a file, which errors call `shown`. Raises Stop."""
     data = read_bytes(path, shown)
+    if about := about_no_text(data, shown):
+        raise Stop(WRONG_USAGE, about)
     if is_utf_16(data):
         raise Stop(WRONG_USAGE, about_utf_16(shown, str(path)))
     if b"\0" in data:
@@ -2992,15 +3084,35 @@ def read_bytes(path: Path, shown: str) -> bytes:
         if not stat.S_ISREG(found.st_mode):  # a pipe may have no end, or nobody who writes
             raise Stop(WRONG_USAGE, f"{shown} is no plain file; save it as one first.")
         if size > MAX_SOURCE_BYTES:
+            with path.open("rb") as file:
+                about = about_no_text(file.read(512), shown)
             raise Stop(
                 WRONG_USAGE,
-                f"{shown} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB).",
+                about or f"{shown} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB).",
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise Stop(WRONG_USAGE, f"There is no file {shown}.") from None
+        raise Stop(WRONG_USAGE, f"There is no file {shown}.{like_it(path)}") from None
     except OSError as error:
         raise Stop(WRONG_USAGE, f"{shown} cannot be read: {error.strerror}.") from None
+
+
+def like_it(path: Path) -> str:
+    """Such as " Did you mean hello.cu?", "" where no file in its folder has a name like that."""
+    import difflib  # only here, since it takes time to import
+
+    try:
+        names = {one.name.lower(): one.name for one in path.parent.iterdir() if one.is_file()}
+    except OSError:
+        return ""
+    wanted = path.name.lower()
+    ended = [name for name in sorted(names) if name.startswith(wanted + ".") and is_source(name)]
+    found = ended or difflib.get_close_matches(wanted, names, n=1, cutoff=0.7)
+    return in_one_line(f" Did you mean {path.parent / names[found[0]]}?") if found else ""
+
+
+def is_source(name: str) -> bool:
+    return posixpath.splitext(name)[1] in (*CODE_ENDINGS, ".py")
 
 
 def check_arguments(args: list[str]) -> None:
