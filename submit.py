@@ -132,82 +132,82 @@ PARTS = (
     (249, "handouts/client/text_encoding.py", 7),
     (290, "handouts/client/words.py", 10),
     (326, "handouts/client/auth.py", 15),
-    (407, "handouts/client/answer.py", 8),
-    (456, "handouts/client/distrust.py", 10),
-    (522, "handouts/client/server_address.py", 10),
-    (594, "handouts/client/connection.py", 21),
-    (758, "handouts/client/tracebacks.py", 12),
-    (791, "handouts/submit/answers_in_json.py", 13),
-    (851, "handouts/submit/as_typed.py", 9),
-    (887, "handouts/submit/auth_place.py", 10),
-    (911, "handouts/submit/left_out.py", 10),
-    (959, "handouts/submit/moments.py", 7),
-    (1032, "handouts/submit/printable.py", 7),
-    (1047, "handouts/submit/ending_lines.py", 12),
-    (1149, "handouts/submit/job_lines.py", 10),
-    (1257, "handouts/submit/listing.py", 13),
-    (1362, "handouts/submit/comparing.py", 14),
-    (1485, "handouts/client/retries.py", 9),
-    (1499, "handouts/submit/client_versions.py", 11),
-    (1523, "handouts/submit/turns.py", 17),
-    (1621, "handouts/submit/streams.py", 15),
-    (1696, "handouts/submit/job_events.py", 14),
-    (1775, "handouts/submit/compile_log.py", 7),
-    (1841, "handouts/submit/notices.py", 7),
-    (1864, "handouts/submit/terminals.py", 8),
-    (1985, "handouts/submit/status_line.py", 14),
-    (2073, "handouts/submit/terminal_text.py", 16),
-    (2152, "handouts/submit/screen.py", 16),
-    (2270, "handouts/submit/live.py", 11),
-    (2418, "handouts/submit/stop.py", 5),
-    (2441, "handouts/submit/persistent.py", 20),
-    (2550, "handouts/submit/c_includes.py", 8),
-    (2605, "handouts/submit/older_queue.py", 13),
-    (2664, "handouts/submit/wishes.py", 8),
-    (2705, "handouts/submit/refusals.py", 12),
-    (2753, "handouts/submit/relative_names.py", 11),
-    (2790, "handouts/submit/compiler_flags.py", 10),
-    (2862, "handouts/client/job_file_names.py", 8),
-    (2904, "handouts/submit/python_imports.py", 13),
-    (2973, "handouts/submit/no_text.py", 7),
-    (3041, "handouts/submit/source_file.py", 16),
-    (3137, "handouts/submit/gather.py", 19),
-    (3249, "handouts/submit/together.py", 12),
-    (3286, "handouts/submit/data_files.py", 16),
-    (3319, "handouts/submit/source_options.py", 13),
-    (3404, "handouts/submit/directives.py", 18),
-    (3554, "handouts/submit/submission.py", 22),
-    (3661, "handouts/submit/waiting_line.py", 20),
-    (3752, "handouts/submit/job_client.py", 26),
-    (3965, "handouts/submit/own_jobs.py", 11),
-    (4013, "handouts/submit/queue_status.py", 11),
-    (4060, "handouts/submit/web.py", 13),
-    (4139, "handouts/submit/commands.py", 20),
-    (4225, "handouts/submit/pinned.py", 14),
-    (4276, "handouts/submit/wrong.py", 6),
-    (4290, "handouts/submit/from_outside.py", 18),
-    (4362, "handouts/submit/own_version.py", 13),
-    (4391, "handouts/submit/queue_state.py", 12),
-    (4433, "handouts/submit/doctor.py", 25),
-    (4592, "handouts/submit/asking.py", 11),
-    (4632, "handouts/submit/login_code.py", 12),
-    (4688, "handouts/submit/private_files.py", 12),
-    (4742, "handouts/submit/login.py", 26),
-    (4832, "handouts/submit/words_meant.py", 10),
-    (4872, "handouts/submit/options.py", 18),
-    (5101, "handouts/submit/typed_secrets.py", 11),
-    (5120, "handouts/submit/hints.py", 15),
-    (5155, "handouts/submit/interrupting.py", 16),
-    (5253, "handouts/submit/file_names.py", 14),
-    (5283, "handouts/submit/own_files.py", 15),
-    (5357, "handouts/submit/written_beside.py", 10),
-    (5391, "handouts/submit/output_files.py", 20),
-    (5518, "handouts/submit/log_files.py", 18),
-    (5555, "handouts/submit/own_job_ahead.py", 15),
-    (5600, "handouts/submit/readings.py", 8),
-    (5754, "handouts/submit/show.py", 18),
-    (5806, "handouts/submit/watching.py", 29),
-    (5969, "handouts/submit/main.py", 60),
+    (409, "handouts/client/answer.py", 8),
+    (458, "handouts/client/distrust.py", 10),
+    (524, "handouts/client/server_address.py", 10),
+    (596, "handouts/client/connection.py", 21),
+    (760, "handouts/client/tracebacks.py", 12),
+    (793, "handouts/submit/answers_in_json.py", 13),
+    (853, "handouts/submit/as_typed.py", 9),
+    (889, "handouts/submit/auth_place.py", 10),
+    (913, "handouts/submit/left_out.py", 10),
+    (961, "handouts/submit/moments.py", 7),
+    (1034, "handouts/submit/printable.py", 7),
+    (1049, "handouts/submit/ending_lines.py", 12),
+    (1151, "handouts/submit/job_lines.py", 10),
+    (1259, "handouts/submit/listing.py", 13),
+    (1364, "handouts/submit/comparing.py", 14),
+    (1487, "handouts/client/retries.py", 9),
+    (1501, "handouts/submit/client_versions.py", 11),
+    (1525, "handouts/submit/turns.py", 17),
+    (1623, "handouts/submit/streams.py", 15),
+    (1699, "handouts/submit/job_events.py", 14),
+    (1778, "handouts/submit/compile_log.py", 7),
+    (1844, "handouts/submit/notices.py", 7),
+    (1867, "handouts/submit/terminals.py", 8),
+    (1988, "handouts/submit/status_line.py", 14),
+    (2076, "handouts/submit/terminal_text.py", 16),
+    (2155, "handouts/submit/screen.py", 16),
+    (2273, "handouts/submit/live.py", 11),
+    (2421, "handouts/submit/stop.py", 5),
+    (2444, "handouts/submit/persistent.py", 20),
+    (2553, "handouts/submit/c_includes.py", 8),
+    (2608, "handouts/submit/older_queue.py", 13),
+    (2667, "handouts/submit/wishes.py", 8),
+    (2708, "handouts/submit/refusals.py", 12),
+    (2756, "handouts/submit/relative_names.py", 11),
+    (2793, "handouts/submit/compiler_flags.py", 10),
+    (2865, "handouts/client/job_file_names.py", 8),
+    (2907, "handouts/submit/python_imports.py", 13),
+    (2976, "handouts/submit/no_text.py", 7),
+    (3044, "handouts/submit/source_file.py", 16),
+    (3140, "handouts/submit/gather.py", 19),
+    (3252, "handouts/submit/together.py", 12),
+    (3289, "handouts/submit/data_files.py", 16),
+    (3322, "handouts/submit/source_options.py", 13),
+    (3407, "handouts/submit/directives.py", 18),
+    (3557, "handouts/submit/submission.py", 22),
+    (3664, "handouts/submit/waiting_line.py", 20),
+    (3755, "handouts/submit/job_client.py", 26),
+    (3968, "handouts/submit/own_jobs.py", 11),
+    (4016, "handouts/submit/queue_status.py", 11),
+    (4063, "handouts/submit/web.py", 13),
+    (4149, "handouts/submit/commands.py", 20),
+    (4235, "handouts/submit/pinned.py", 14),
+    (4286, "handouts/submit/wrong.py", 6),
+    (4300, "handouts/submit/from_outside.py", 18),
+    (4372, "handouts/submit/own_version.py", 13),
+    (4401, "handouts/submit/queue_state.py", 12),
+    (4443, "handouts/submit/doctor.py", 25),
+    (4602, "handouts/submit/asking.py", 11),
+    (4642, "handouts/submit/login_code.py", 12),
+    (4698, "handouts/submit/private_files.py", 12),
+    (4752, "handouts/submit/login.py", 26),
+    (4842, "handouts/submit/words_meant.py", 10),
+    (4882, "handouts/submit/options.py", 18),
+    (5111, "handouts/submit/typed_secrets.py", 11),
+    (5130, "handouts/submit/hints.py", 15),
+    (5165, "handouts/submit/interrupting.py", 16),
+    (5263, "handouts/submit/file_names.py", 14),
+    (5293, "handouts/submit/own_files.py", 15),
+    (5367, "handouts/submit/written_beside.py", 10),
+    (5401, "handouts/submit/output_files.py", 20),
+    (5528, "handouts/submit/log_files.py", 18),
+    (5565, "handouts/submit/own_job_ahead.py", 15),
+    (5610, "handouts/submit/readings.py", 8),
+    (5764, "handouts/submit/show.py", 18),
+    (5816, "handouts/submit/watching.py", 29),
+    (5979, "handouts/submit/main.py", 60),
 )
 
 
@@ -337,7 +337,9 @@ class Auth:
         server: str,
         certificates: list[Path],
         is_user: bool = False,
+        path: Path | None = None,
     ) -> None:
+        self.path = path  # the file, where there is one
         self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
@@ -374,7 +376,7 @@ def read_auth(
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    return Auth(name, token, address, certificates, name_key == "username")
+    return Auth(name, token, address, certificates, name_key == "username", path)
 
 
 def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
@@ -1627,6 +1629,7 @@ class StreamingQueue(Queue):
     def __init__(self, auth: Auth) -> None:
         super().__init__(auth)
         self._auth = auth
+        self.who_from = auth.path  # the file that says who this is
         self.turns = Turns()
         self._patience = 0.0
 
@@ -4074,12 +4077,19 @@ def page_of(client: Client) -> str:
 def open_page(client: Client) -> int:
     """Opens the page, or says where it is; the exit status. Raises Stop."""
     page = page_of(client)
+    log_in = f"log in there with the name and the token in {client.queue.who_from}"
     if can_open() and open_file(write_link(client)):
         warn(f"Your page is {page} and a browser was asked to open it.")
-        warn("If none comes, log in there with the name and token in your auth.json.")
-    else:
-        warn(f"Your page is {page}")
-        warn("No browser can be opened from here; log in with the name and token in auth.json.")
+        warn(f"If none comes, {log_in}")
+        return SUCCEEDED
+    warn(f"Your page is {page}")
+    if not sys.stderr.isatty():  # a log or a pipe keeps what it gets, for others to read
+        warn(f"No browser can be opened from here; {log_in}")
+        return SUCCEEDED
+    warn("No browser can be opened from here. In one elsewhere this link logs you in, once, within")
+    warn("a minute. Give it to nobody:")
+    warn(page_link(client))
+    warn(f"Later, {log_in}")
     return SUCCEEDED
 
 

@@ -11,7 +11,7 @@ from jobs import outlook
 from jobs.api.v1 import answers
 from jobs.models import Attempt, Job
 from jobs.states import FINAL, Ending, State
-from pages import figures, words
+from pages import figures, losses, words
 from pages.logs import ShownLog, logs_of
 from pages.words import Standing
 
@@ -74,6 +74,7 @@ class ShownJob(NamedTuple):
     host: str  # where it runs
     elapsed: int | None  # seconds that it has run for, by the queue's clock
     limit: int  # seconds that its program may run for
+    missing: str  # what of its output is not kept
     why: str
     facts: list[tuple[str, str]]
     files: list[ShownFile]
@@ -138,12 +139,19 @@ def one(job: Job) -> ShownJob:
         document["executor"] or "",
         max(0, int((timezone.now() - started).total_seconds())) if started else None,
         limits.of_a_job()["execute_seconds"],
+        losses.in_words(document, _printed(job)) if job.is_over else "",
         words.why(document) if job.is_over else "",
         words.facts(document),
         [ShownFile(file["name"], figures.size(file["size"])) for file in result["files"]],
         words.left_out(document),
         [_attempt(attempt) for attempt in attempts],
     )
+
+
+def _printed(job: Job) -> bytes:
+    """By the program, in the attempt that brought the result."""
+    finished = Attempt.objects.filter(job=job, ending=Ending.FINISHED).order_by("-number")
+    return bytes(finished.values_list("execute_log", flat=True).first() or b"")
 
 
 def _attempt(attempt: answers.AttemptAnswer) -> ShownAttempt:

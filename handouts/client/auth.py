@@ -26,7 +26,9 @@ class Auth:
         server: str,
         certificates: list[Path],
         is_user: bool = False,
+        path: Path | None = None,
     ) -> None:
+        self.path = path  # the file, where there is one
         self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
@@ -63,7 +65,7 @@ def read_auth(
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    return Auth(name, token, address, certificates, name_key == "username")
+    return Auth(name, token, address, certificates, name_key == "username", path)
 
 
 def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:

@@ -27,12 +27,19 @@ def page_of(client: Client) -> str:
 def open_page(client: Client) -> int:
     """Opens the page, or says where it is; the exit status. Raises Stop."""
     page = page_of(client)
+    log_in = f"log in there with the name and the token in {client.queue.who_from}"
     if can_open() and open_file(write_link(client)):
         warn(f"Your page is {page} and a browser was asked to open it.")
-        warn("If none comes, log in there with the name and token in your auth.json.")
-    else:
-        warn(f"Your page is {page}")
-        warn("No browser can be opened from here; log in with the name and token in auth.json.")
+        warn(f"If none comes, {log_in}")
+        return SUCCEEDED
+    warn(f"Your page is {page}")
+    if not sys.stderr.isatty():  # a log or a pipe keeps what it gets, for others to read
+        warn(f"No browser can be opened from here; {log_in}")
+        return SUCCEEDED
+    warn("No browser can be opened from here. In one elsewhere this link logs you in, once, within")
+    warn("a minute. Give it to nobody:")
+    warn(page_link(client))
+    warn(f"Later, {log_in}")
     return SUCCEEDED
 
 
