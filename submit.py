@@ -23,7 +23,8 @@ Exit status:
        old for what the program needs
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
-  6    the program succeeded, but not all of its output could be saved or printed
+  6    the program succeeded, but some of what it printed, or of its files, was left out or could
+       not be saved; write large output to files in ./out/
   130  interrupted with Ctrl-C
 """
 
@@ -52,7 +53,7 @@ import _imp
 import marshal
 from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
 
-PROGRAM_LINE = 99  # where its text begins in this file
+PROGRAM_LINE = 100  # where its text begins in this file
 
 
 def code_of(program):
@@ -128,86 +129,86 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (219, "handouts/client/errors.py", 6),
-    (249, "handouts/client/text_encoding.py", 7),
-    (290, "handouts/client/words.py", 10),
-    (326, "handouts/client/auth.py", 15),
-    (409, "handouts/client/answer.py", 8),
-    (458, "handouts/client/distrust.py", 10),
-    (524, "handouts/client/server_address.py", 10),
-    (596, "handouts/client/connection.py", 21),
-    (760, "handouts/client/tracebacks.py", 12),
-    (793, "handouts/submit/answers_in_json.py", 13),
-    (853, "handouts/submit/as_typed.py", 9),
-    (889, "handouts/submit/auth_place.py", 10),
-    (913, "handouts/submit/left_out.py", 10),
-    (961, "handouts/submit/moments.py", 7),
-    (1034, "handouts/submit/printable.py", 7),
-    (1049, "handouts/submit/ending_lines.py", 12),
-    (1151, "handouts/submit/job_lines.py", 10),
-    (1259, "handouts/submit/listing.py", 13),
-    (1364, "handouts/submit/comparing.py", 14),
-    (1487, "handouts/client/retries.py", 9),
-    (1501, "handouts/submit/client_versions.py", 11),
-    (1525, "handouts/submit/turns.py", 17),
-    (1623, "handouts/submit/streams.py", 15),
-    (1699, "handouts/submit/job_events.py", 14),
-    (1778, "handouts/submit/compile_log.py", 7),
-    (1844, "handouts/submit/notices.py", 7),
-    (1867, "handouts/submit/terminals.py", 8),
-    (1988, "handouts/submit/status_line.py", 14),
-    (2076, "handouts/submit/terminal_text.py", 16),
-    (2155, "handouts/submit/screen.py", 16),
-    (2273, "handouts/submit/live.py", 11),
-    (2421, "handouts/submit/stop.py", 5),
-    (2444, "handouts/submit/persistent.py", 20),
-    (2553, "handouts/submit/c_includes.py", 8),
-    (2608, "handouts/submit/older_queue.py", 13),
-    (2667, "handouts/submit/wishes.py", 8),
-    (2708, "handouts/submit/refusals.py", 12),
-    (2756, "handouts/submit/relative_names.py", 11),
-    (2793, "handouts/submit/compiler_flags.py", 10),
-    (2865, "handouts/client/job_file_names.py", 8),
-    (2907, "handouts/submit/python_imports.py", 13),
-    (2976, "handouts/submit/no_text.py", 7),
-    (3044, "handouts/submit/source_file.py", 16),
-    (3140, "handouts/submit/gather.py", 19),
-    (3252, "handouts/submit/together.py", 12),
-    (3289, "handouts/submit/data_files.py", 16),
-    (3322, "handouts/submit/source_options.py", 13),
-    (3407, "handouts/submit/directives.py", 18),
-    (3557, "handouts/submit/submission.py", 22),
-    (3664, "handouts/submit/waiting_line.py", 20),
-    (3755, "handouts/submit/job_client.py", 26),
-    (3968, "handouts/submit/own_jobs.py", 11),
-    (4016, "handouts/submit/queue_status.py", 11),
-    (4063, "handouts/submit/web.py", 13),
-    (4149, "handouts/submit/commands.py", 20),
-    (4235, "handouts/submit/pinned.py", 14),
-    (4286, "handouts/submit/wrong.py", 6),
-    (4300, "handouts/submit/from_outside.py", 18),
-    (4372, "handouts/submit/own_version.py", 13),
-    (4401, "handouts/submit/queue_state.py", 12),
-    (4443, "handouts/submit/doctor.py", 25),
-    (4602, "handouts/submit/asking.py", 11),
-    (4642, "handouts/submit/login_code.py", 12),
-    (4698, "handouts/submit/private_files.py", 12),
-    (4752, "handouts/submit/login.py", 26),
-    (4842, "handouts/submit/words_meant.py", 10),
-    (4882, "handouts/submit/options.py", 18),
-    (5111, "handouts/submit/typed_secrets.py", 11),
-    (5130, "handouts/submit/hints.py", 15),
-    (5165, "handouts/submit/interrupting.py", 16),
-    (5263, "handouts/submit/file_names.py", 14),
-    (5293, "handouts/submit/own_files.py", 15),
-    (5367, "handouts/submit/written_beside.py", 10),
-    (5401, "handouts/submit/output_files.py", 20),
-    (5528, "handouts/submit/log_files.py", 18),
-    (5565, "handouts/submit/own_job_ahead.py", 15),
-    (5610, "handouts/submit/readings.py", 8),
-    (5764, "handouts/submit/show.py", 18),
-    (5816, "handouts/submit/watching.py", 29),
-    (5979, "handouts/submit/main.py", 60),
+    (220, "handouts/client/errors.py", 6),
+    (250, "handouts/client/text_encoding.py", 7),
+    (291, "handouts/client/words.py", 10),
+    (327, "handouts/client/auth.py", 15),
+    (411, "handouts/client/answer.py", 8),
+    (460, "handouts/client/distrust.py", 10),
+    (526, "handouts/client/server_address.py", 10),
+    (598, "handouts/client/connection.py", 21),
+    (762, "handouts/client/tracebacks.py", 12),
+    (795, "handouts/submit/answers_in_json.py", 13),
+    (855, "handouts/submit/as_typed.py", 9),
+    (901, "handouts/submit/auth_place.py", 10),
+    (925, "handouts/submit/left_out.py", 10),
+    (973, "handouts/submit/moments.py", 7),
+    (1046, "handouts/submit/printable.py", 7),
+    (1061, "handouts/submit/ending_lines.py", 12),
+    (1163, "handouts/submit/job_lines.py", 10),
+    (1271, "handouts/submit/listing.py", 13),
+    (1376, "handouts/submit/comparing.py", 14),
+    (1507, "handouts/client/retries.py", 9),
+    (1521, "handouts/submit/client_versions.py", 11),
+    (1545, "handouts/submit/turns.py", 17),
+    (1643, "handouts/submit/streams.py", 15),
+    (1719, "handouts/submit/job_events.py", 14),
+    (1798, "handouts/submit/compile_log.py", 7),
+    (1864, "handouts/submit/terminals.py", 10),
+    (1991, "handouts/submit/notices.py", 10),
+    (2019, "handouts/submit/status_line.py", 14),
+    (2117, "handouts/submit/terminal_text.py", 16),
+    (2196, "handouts/submit/screen.py", 16),
+    (2324, "handouts/submit/live.py", 11),
+    (2472, "handouts/submit/stop.py", 5),
+    (2495, "handouts/submit/persistent.py", 20),
+    (2604, "handouts/submit/c_includes.py", 8),
+    (2659, "handouts/submit/older_queue.py", 13),
+    (2718, "handouts/submit/wishes.py", 8),
+    (2759, "handouts/submit/refusals.py", 12),
+    (2808, "handouts/submit/relative_names.py", 11),
+    (2845, "handouts/submit/compiler_flags.py", 10),
+    (2917, "handouts/client/job_file_names.py", 8),
+    (2959, "handouts/submit/python_imports.py", 13),
+    (3028, "handouts/submit/no_text.py", 7),
+    (3096, "handouts/submit/source_file.py", 16),
+    (3192, "handouts/submit/gather.py", 19),
+    (3304, "handouts/submit/together.py", 12),
+    (3341, "handouts/submit/data_files.py", 16),
+    (3374, "handouts/submit/source_options.py", 13),
+    (3459, "handouts/submit/directives.py", 18),
+    (3609, "handouts/submit/submission.py", 22),
+    (3716, "handouts/submit/waiting_line.py", 21),
+    (3822, "handouts/submit/job_client.py", 26),
+    (4074, "handouts/submit/own_jobs.py", 11),
+    (4122, "handouts/submit/wrong.py", 6),
+    (4136, "handouts/submit/queue_state.py", 11),
+    (4212, "handouts/submit/queue_status.py", 12),
+    (4240, "handouts/submit/web.py", 13),
+    (4326, "handouts/submit/commands.py", 20),
+    (4412, "handouts/submit/pinned.py", 14),
+    (4463, "handouts/submit/from_outside.py", 18),
+    (4535, "handouts/submit/own_version.py", 13),
+    (4564, "handouts/submit/doctor.py", 25),
+    (4723, "handouts/submit/asking.py", 11),
+    (4763, "handouts/submit/login_code.py", 12),
+    (4819, "handouts/submit/private_files.py", 12),
+    (4873, "handouts/submit/login.py", 26),
+    (4966, "handouts/submit/own_files.py", 15),
+    (5058, "handouts/submit/words_meant.py", 10),
+    (5098, "handouts/submit/options.py", 19),
+    (5330, "handouts/submit/typed_secrets.py", 11),
+    (5349, "handouts/submit/hints.py", 15),
+    (5384, "handouts/submit/interrupting.py", 18),
+    (5509, "handouts/submit/file_names.py", 14),
+    (5536, "handouts/submit/written_beside.py", 10),
+    (5570, "handouts/submit/output_files.py", 20),
+    (5697, "handouts/submit/log_files.py", 17),
+    (5734, "handouts/submit/own_job_ahead.py", 15),
+    (5779, "handouts/submit/readings.py", 8),
+    (5962, "handouts/submit/show.py", 18),
+    (6036, "handouts/submit/watching.py", 28),
+    (6199, "handouts/submit/main.py", 60),
 )
 
 
@@ -361,7 +362,8 @@ def read_auth(
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
-                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.{again}'
+                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+                + again
             )
     for key in ("server", "certificate"):
         if not isinstance(content.get(key, ""), str):
@@ -850,6 +852,7 @@ def without_etag(job: dict[str, Any]) -> dict[str, Any]:
 # How this program was called, so that a hint can be typed as it stands.
 
 
+_said: list[str] = []  # commands
 _given: list[str] = []  # such as --auth FILE, without which a hint would ask somebody else
 
 
@@ -860,7 +863,16 @@ def remember(*options: str) -> None:
 
 def as_typed(*words: str) -> str:
     """The command with these words, such as "python3 submit.py --attach 58"."""
-    return " ".join(quoted(word) for word in [*program(), *words, *_given])
+    command = " ".join(quoted(word) for word in [*program(), *words, *_given])
+    _said.append(command)
+    return command
+
+
+def with_whole_commands(text: str, blank: str) -> str:
+    """The text with another character for the blanks of its commands, so that none is broken."""
+    for command in _said:
+        text = text.replace(command, command.replace(" ", blank))
+    return text
 
 
 def program() -> list[str]:
@@ -1373,7 +1385,7 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["", f"job {first['id']}", f"job {second['id']}"],
         ["program", *names],
         ["outcome", outcome_of(first), outcome_of(second)],
-        ["compiled in", *(seconds_in_words(r.get("compile_seconds")) for r in (one, other))],
+        ["compiled in", *map(compiled_in, (first, second))],
         ["ran in", *(seconds_in_words(r.get("execute_seconds")) for r in (one, other))],
         ["memory", memory_of(one), memory_of(other)],
         ["GPU", gpu_name(one), gpu_name(other)],
@@ -1398,6 +1410,14 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
     if before >= after:
         return f"{line}   ({before / after:.3g} {TIMES} as fast)"
     return f"{line}   ({after / before:.3g} {TIMES} as long)"
+
+
+def compiled_in(job: dict[str, Any]) -> str:
+    """Of one that was compiled before, the time says nothing about the compiler."""
+    result = result_of(job)
+    if job.get("cached") or details(result).get("compiled_before"):
+        return "cached"
+    return seconds_in_words(result.get("compile_seconds"))
 
 
 def result_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -1836,29 +1856,6 @@ def error_in_words(error: re.Match[str]) -> str:
     return str(error["tool"] or error["linker"] or error["whole"])
 
 
-# --- handouts/submit/notices.py -----------------------------------------------------------
-#
-# Lines on standard error that are no errors: --quiet leaves them out.
-
-
-_silenced: list[bool] = []
-
-
-def be_quiet() -> None:
-    """From now on only errors are said."""
-    _silenced.append(True)
-
-
-def is_quiet() -> bool:
-    return bool(_silenced)
-
-
-def notice(message: str) -> None:
-    """One line on standard error, unless nothing but errors is wanted there."""
-    if not _silenced:
-        warn(message)
-
-
 # --- handouts/submit/terminals.py ---------------------------------------------------------
 #
 # What an output can show: lines that are written anew, colours, more than ASCII.
@@ -1903,18 +1900,24 @@ class Look:
         """The text in that colour, where colours are wanted."""
         return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
 
-    def wrapped(self, text: str) -> str:
-        """The text in lines of whole words, on a terminal. What stands between commas stays
-        together, where it can."""
-        if not self.is_terminal or width_of(text) <= self.columns:
+    def wrapped(self, text: str, by_commas: bool = False) -> str:
+        """The text in lines of whole words, on a terminal; a command that it says stays in one.
+        `by_commas`: what stands between two of them stays together, where it can."""
+        if not self.is_terminal:
+            return text
+        return "\n".join(self._wrapped(line, by_commas) for line in text.split("\n"))
+
+    def _wrapped(self, text: str, by_commas: bool) -> str:
+        if width_of(text) <= self.columns:
             return text
         import textwrap  # only here, since it takes time to import
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        text = with_whole_commands(text, "\xa0")
         # The dashes at both ends of a last line stay with the words beside them.
         text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
         parts = text.split(", ")
-        if max(map(width_of, parts)) < width:
+        if by_commas and max(map(width_of, parts)) < width:
             text = ", ".join(part.replace(" ", "\xa0") for part in parts)
         text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
         return text.replace("\xa0", " ")
@@ -1980,6 +1983,34 @@ def cut(text: str, columns: int) -> str:
     return text + "…" if columns > 0 else ""
 
 
+# --- handouts/submit/notices.py -----------------------------------------------------------
+#
+# Lines on standard error that are no errors: --quiet leaves them out.
+
+
+_silenced: list[bool] = []
+
+
+def be_quiet() -> None:
+    """From now on only errors are said."""
+    _silenced.append(True)
+
+
+def is_quiet() -> bool:
+    return bool(_silenced)
+
+
+def tell(message: str) -> None:
+    """A line on standard error; on a terminal in lines of whole words."""
+    warn(Look(sys.stderr).wrapped(message))
+
+
+def notice(message: str) -> None:
+    """One line on standard error, unless nothing but errors is wanted there."""
+    if not _silenced:
+        tell(message)
+
+
 # --- handouts/submit/status_line.py -------------------------------------------------------
 #
 # A line below all others that is written anew each second, while something is waited for.
@@ -2003,6 +2034,8 @@ class StatusLine:
         self._words: Callable[[int], str] | None = None
         self._drawn = ""
         self._ticks = False
+        self._instead: Callable[[int], str] | None = None  # of them, for a while
+        self._instead_until = 0.0
 
     def show(self, words: Callable[[int], str]) -> None:
         """From now on what `words` says, which is given the width of the terminal."""
@@ -2017,6 +2050,12 @@ class StatusLine:
     def is_shown(self) -> bool:
         """Whether there is something to wait for that it tells of."""
         return self._words is not None
+
+    def show_instead(self, words: Callable[[int], str], seconds: float) -> None:
+        """For so long what `words` says, in place of what is shown otherwise."""
+        with self.lock:
+            self._instead, self._instead_until = words, time.monotonic() + seconds
+            self.draw()
 
     def end(self) -> None:
         """There is nothing to wait for any more, or something else is to be said."""
@@ -2034,7 +2073,9 @@ class StatusLine:
         """Draws the line, as far as it is to be seen and says something else than it does."""
         if not self.is_used or self._words is None or self.is_hidden or not in_foreground():
             return
-        text = self.look.encodable(self._words(self.look.columns))
+        is_instead = self._instead and time.monotonic() < self._instead_until
+        words = self._instead if self._instead and is_instead else self._words
+        text = self.look.encodable(words(self.look.columns))
         if text != self._drawn:
             self._drawn = text
             self._write(f"\r{text}\x1b[K")
@@ -2198,8 +2239,18 @@ class Screen:
         with self.status.lock:
             self.status.erase()
             self._begin_line()
-            warn(self.status.look.coloured(self.status.look.encodable(message), colour))
+            text = self.status.look.wrapped(self.status.look.encodable(message))
+            warn(self.status.look.coloured(text, colour))
             self.status.draw()
+
+    def say_for(self, seconds: float, words: Callable[[int], str], whole: str) -> None:
+        """What is true for so long: in the line that is written anew, or else as a line."""
+        if not (self.status.is_used and self.status.is_shown):
+            self.warn(whole)
+            return
+        with self.status.lock:
+            self._begin_line()
+            self.status.show_instead(words, seconds)
 
     def show_status(self, words: Callable[[int], str]) -> None:
         """See StatusLine.show."""
@@ -2738,7 +2789,8 @@ def malformed(answer: Answer, wishes: Wishes) -> str:
 def is_meant(flag: Wish, answer: Answer) -> bool:
     """Whether the answer names the flag, and no longer word that it is a part of."""
     pattern = rf"(?<![^\s\"'`(,;:]){re.escape(flag.text)}(?![\w=+-])"
-    return re.search(pattern, answer.detail) is not None
+    told = re.split(" Did you mean | Among those ", answer.detail)[0]  # else another's name
+    return re.search(pattern, told) is not None
 
 
 def asked_for(wishes: list[Wish]) -> str:
@@ -3299,7 +3351,7 @@ def take_data(gathering: Gathering, wish: Wish) -> None:
         if fits(gathering):
             return
         del gathering.texts[name], gathering.places[name]
-    warn(
+    tell(
         printable(
             f"{wish.place}: {wish.text} is not sent, and the program will not find it: data files "
             "are not served yet, except for text of at most 1 MiB in this folder."
@@ -3454,9 +3506,9 @@ def read_directives(source: str, name: str) -> Wishes:
 def warn_at(name: str, lines: list[int], message: str) -> None:
     """Says it of each line, or of the first ones and how many more there are."""
     for line in lines[:SHOWN_LINES]:
-        warn(f"{name}:{line}: {message}")
+        tell(f"{name}:{line}: {message}")
     if len(lines) > SHOWN_LINES:
-        warn(f"And {len(lines) - SHOWN_LINES} more such lines in {name}.")
+        tell(f"And {len(lines) - SHOWN_LINES} more such lines in {name}.")
 
 
 def first_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
@@ -3675,6 +3727,7 @@ class WaitingLine:
         self._job: dict[str, Any] = {}
         self._phase: Any = None
         self._phase_at: float | None = None  # when it began, if that was seen
+        self._clock = ""  # the part that tells how long it has been like that
         self._came_at = 0.0  # when the queue said what is known
 
     def look_at(self, job: dict[str, Any]) -> None:
@@ -3689,14 +3742,24 @@ class WaitingLine:
     def words(self, columns: int) -> str:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
-        parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 1
-        while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
-            parts.pop()
-        line = cut(" · ".join(parts), room - 2)
-        gap = room - 2 - width_of(line) - len(number)
+        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 3
+        line = self._fitting([printable(part) for part in self._parts() if part], room)
+        gap = room - width_of(line) - len(number)
         end = " " * gap + number if gap >= 3 else ""
         return f"{self._look.coloured(mark, colour)} {line}{end}"
+
+    def _fitting(self, parts: list[str], room: int) -> str:
+        """As many of the parts as there is room for. The clock is left out last: without it a
+        line that stands still looks like a program that does."""
+        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            others = [place for place, part in enumerate(parts) if place and part != self._clock]
+            if not others:
+                break
+            del parts[others[-1]]
+        if len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            short = re.sub("^[a-z ]*", "", self._clock)  # without "waiting for"
+            return cut(f"{cut(parts[0], room - 3 - len(short))} · {short}".lstrip(" ·"), room)
+        return cut(" · ".join(parts), room)
 
     def _parts(self) -> list[str]:
         """What is said of it, the most important first."""
@@ -3731,7 +3794,8 @@ class WaitingLine:
     def _since(self, words: str) -> str:
         if self._phase_at is None:
             return ""
-        return words + clock(time.monotonic() - self._phase_at)
+        self._clock = words + clock(time.monotonic() - self._phase_at)
+        return self._clock
 
     def _timer(self, limit: str) -> str:
         """How long the phase goes on, and how long it may."""
@@ -3739,7 +3803,10 @@ class WaitingLine:
         most = limits.get(limit) if isinstance(limits, dict) else None
         if not isinstance(most, (int, float)) or not 0 < most < 1e7:
             return self._since("")
-        return f"{self._since('')} of {clock(most)}" if self._phase_at is not None else ""
+        if self._since(""):
+            self._clock += f" of {clock(most)}"
+            return self._clock
+        return ""
 
 
 def phase_of(job: dict[str, Any]) -> str:
@@ -3770,6 +3837,7 @@ class Client(Persistent):
         self.job: dict[str, Any] | None = None  # as it was seen last
         self.patience: float = ASK_PATIENCE_SECONDS  # with what is asked once
         self._line = WaitingLine(self.screen.status.look)
+        self._printing: Any = None  # the number of the attempt whose program prints
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
@@ -3792,6 +3860,8 @@ class Client(Persistent):
                 break
             self._submission = None  # it was not taken
             self._wait_until_it_runs(answer.body.get("job"))
+        if answer.problem == "pending-job":
+            raise Stop(REFUSED, job_in_the_way(answer))
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
@@ -3873,6 +3943,7 @@ class Client(Persistent):
             try:
                 for kind, data in events.read():
                     if kind == "output":
+                        self._note_printing(data)
                         self.live.take(data)
                     else:
                         job = data
@@ -3910,9 +3981,16 @@ class Client(Persistent):
             self.turns.sleep(TURN_PAUSE_SECONDS)
             return
         self.say(f"Your job {number} waits in the queue; the next is submitted once that runs.")
-        for job in self._changes(number):
-            if job["state"] != "queued":
-                break
+        line = WaitingLine(self.screen.status.look)
+        try:
+            for job in self._changes(number):
+                if job["state"] != "queued":
+                    break
+                line.look_at(job)
+                if self.screen.status.is_used:
+                    self.screen.show_status(line.words)
+        finally:
+            self.screen.status.end()
 
     def _changes(self, number: int) -> Iterator[dict[str, Any]]:
         """The job as it is, and again whenever it has changed."""
@@ -3929,8 +4007,24 @@ class Client(Persistent):
             if answer.status != 304:
                 job = self._job(answer)
 
+    def _note_printing(self, output: dict[str, Any]) -> None:
+        """What prints is running, also if the queue has not heard of that yet."""
+        self._printing = output.get("attempt") if output.get("log") == "execute" else None
+        if self.job and self._printing and self.job != self._as_running(self.job):
+            self._look_at(self.job)
+
+    def _as_running(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The job, as one that runs if its program has printed something."""
+        attempts = job.get("attempts") or [{}]
+        is_late = job.get("phase") in ("compiling", "waiting")
+        if not is_late or not self._printing or attempts[-1].get("number") != self._printing:
+            return job
+        unknown = dict.fromkeys(("expected_start", "jobs_before", "queue_position", "waiting_for"))
+        return {**job, "phase": "executing", **unknown}
+
     def _look_at(self, job: dict[str, Any]) -> None:
         """Says what a job that is not over waits for."""
+        job = self._as_running(job)
         self.job = job
         self.live.look_at(job)
         if is_over(job):
@@ -3951,6 +4045,18 @@ class Client(Persistent):
                 "Is the address right?",
             )
         return {**answer.body, "etag": answer.headers.get("etag", "")}
+
+
+def job_in_the_way(answer: Answer) -> str:
+    """What a student can do who has a job in the queue already."""
+    number = answer.body.get("job")
+    if not isinstance(number, int):  # an older queue does not say which one
+        return answer.detail
+    return (
+        f"You have a job in the queue already: job {number}. With --wait-turn this one is "
+        "submitted once that runs; with --override-pending in its place. To take that one out: "
+        f"{as_typed('--cancel', str(number))}"
+    )
 
 
 def refusal(answer: Answer) -> str:
@@ -4008,42 +4114,85 @@ def unfinished_jobs(client: Client) -> list[dict[str, Any]]:
     return [job for job in jobs_of(client, UNFINISHED_LOOKED_AT) if not is_over(job)]
 
 
-# --- handouts/submit/queue_status.py ------------------------------------------------------
+# --- handouts/submit/wrong.py -------------------------------------------------------------
 #
-# --status: how the queue is, for everyone, and what of it is the student's.
+# What --doctor finds.
 
 
-def queue_lines(queue: dict[str, Any], own: list[dict[str, Any]]) -> list[str]:
-    """What --status prints."""
-    lines = [how_it_is(queue)]
-    if queue.get("message"):
-        lines.append(printable(str(queue["message"])))
-    for one in dicts(queue.get("announcements")):
-        text = one.get("text") or one.get("title") or ""
-        lines += [printable(str(text))] if text else []
-    lines += [counted(queue.get("queued"), "job waits", "jobs wait")
-              + ", " + counted(queue.get("running"), "runs", "run") + "."]  # fmt: skip
-    platforms = dicts(queue.get("platforms"))
-    if platforms:
-        head = ["platform", "hosts", "GPUs", "waiting"]
-        lines += ["", *table([head, *map(platform_row, platforms)], right=(1, 2, 3))]
-    else:
-        lines.append("No host is connected.")
-    lines.append("")
-    return lines + (["Your jobs:", *job_table(own)] if own else ["No job of yours waits or runs."])
+class Wrong(Exception):
+    """Something is wrong: what, what mends it, and the exit status that it would lead to."""
+
+    def __init__(self, what: str, mend: str, status: int) -> None:
+        super().__init__(what)
+        self.mend = mend
+        self.status = status
+
+
+# --- handouts/submit/queue_state.py -------------------------------------------------------
+#
+# How the queue is, and its hosts: the words of --status and --doctor.
+
+
+NO_HOST = "No host is connected: jobs wait until one is."
 
 
 def how_it_is(queue: dict[str, Any]) -> str:
-    if not queue.get("accepting", True):
+    """What keeps jobs from running, "" if nothing does."""
+    if queue.get("accepting") is False:
         return "The queue takes no jobs at present."
-    if not queue.get("starting", True):
+    if queue.get("starting") is False:
         return "The queue takes jobs, but starts none at present."
-    return "The queue is open."
+    return ""
 
 
-def platform_row(platform: dict[str, Any]) -> list[str]:
-    keys = ("name", "executors", "gpus", "queued")
-    return [printable(str(platform.get(key, "?"))) for key in keys]
+def how_many_jobs(queue: dict[str, Any]) -> str:
+    """Such as "3 jobs wait, 1 runs"."""
+    queued, running = queue.get("queued", "?"), queue.get("running", "?")
+    return f"{counted(queued, 'job waits', 'jobs wait')}, {counted(running, 'runs', 'run')}"
+
+
+def trouble_with_hosts(queue: dict[str, Any]) -> list[str]:
+    """What jobs wait for in vain: a sentence each."""
+    there = [one for one in dicts(queue.get("platforms")) if count_of(one, "executors")]
+    if not there:
+        return [NO_HOST]
+    return [
+        f"The hosts of {one.get('name')} have no GPU: programs that use one fail there."
+        for one in there
+        if one.get("name") != "cpu" and one.get("gpus") == 0
+    ]
+
+
+def about_state(answer: Answer) -> str:
+    """Whether it takes and starts jobs, for --doctor. Raises Wrong."""
+    if answer.status == 404:
+        return "older than this submit.py; how it is, it does not say"
+    if trouble := how_it_is(answer.body):
+        mend = str(answer.body.get("message") or "")
+        raise Wrong(trouble, mend or "Wait, or ask the course staff.", REFUSED)
+    return f"The queue is open. {how_many_jobs(answer.body)}."
+
+
+def about_hosts(answer: Answer) -> str:
+    """Which are there, for --doctor. Raises Wrong if there is none."""
+    if answer.status == 404:
+        return "the queue does not say"
+    trouble = trouble_with_hosts(answer.body)
+    if NO_HOST in trouble:
+        raise Wrong(NO_HOST, "The course staff see that too.", REFUSED)
+    platforms = dicts(answer.body.get("platforms"))
+    there = ", ".join(in_a_word(one) for one in platforms if count_of(one, "executors"))
+    return ". ".join([there, *trouble])
+
+
+def in_a_word(platform: dict[str, Any]) -> str:
+    """Such as "h100: 2 hosts"."""
+    return f"{platform.get('name')}: {counted(platform['executors'], 'host', 'hosts')}"
+
+
+def count_of(platform: dict[str, Any], key: str) -> int:
+    count = platform.get(key)
+    return count if isinstance(count, int) and count > 0 else 0
 
 
 def counted(count: Any, one: str, many: str) -> str:
@@ -4053,6 +4202,34 @@ def counted(count: Any, one: str, many: str) -> str:
 def dicts(items: Any) -> list[dict[str, Any]]:
     """The objects in a list; what has another form is passed over."""
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+# --- handouts/submit/queue_status.py ------------------------------------------------------
+#
+# --status: how the queue is, for everyone, and what of it is the student's.
+
+
+def queue_lines(queue: dict[str, Any], own: list[dict[str, Any]]) -> list[str]:
+    """What --status prints."""
+    lines = [how_it_is(queue) or "The queue is open."]
+    if queue.get("message"):
+        lines.append(printable(str(queue["message"])))
+    for one in dicts(queue.get("announcements")):
+        text = one.get("text") or one.get("title") or ""
+        lines += [printable(str(text))] if text else []
+    lines.append(how_many_jobs(queue) + ".")
+    lines += [printable(sentence) for sentence in trouble_with_hosts(queue)]
+    platforms = dicts(queue.get("platforms"))
+    if platforms:
+        head = ["platform", "hosts", "GPUs", "waiting"]
+        lines += ["", *table([head, *map(platform_row, platforms)], right=(1, 2, 3))]
+    lines.append("")
+    return lines + (["Your jobs:", *job_table(own)] if own else ["No job of yours waits or runs."])
+
+
+def platform_row(platform: dict[str, Any]) -> list[str]:
+    keys = ("name", "executors", "gpus", "queued")
+    return [printable(str(platform.get(key, "?"))) for key in keys]
 
 
 # --- handouts/submit/web.py ---------------------------------------------------------------
@@ -4079,17 +4256,17 @@ def open_page(client: Client) -> int:
     page = page_of(client)
     log_in = f"log in there with the name and the token in {client.queue.who_from}"
     if can_open() and open_file(write_link(client)):
-        warn(f"Your page is {page} and a browser was asked to open it.")
-        warn(f"If none comes, {log_in}")
+        tell(f"Your page is {page} and a browser was asked to open it.")
+        tell(f"If none comes, {log_in}")
         return SUCCEEDED
-    warn(f"Your page is {page}")
+    tell(f"Your page is {page}")
     if not sys.stderr.isatty():  # a log or a pipe keeps what it gets, for others to read
-        warn(f"No browser can be opened from here; {log_in}")
+        tell(f"No browser can be opened from here; {log_in}")
         return SUCCEEDED
-    warn("No browser can be opened from here. In one elsewhere this link logs you in, once, within")
-    warn("a minute. Give it to nobody:")
-    warn(page_link(client))
-    warn(f"Later, {log_in}")
+    tell("No browser can be opened from here. In one elsewhere this link logs you in, once, within")
+    tell("a minute. Give it to nobody:")
+    tell(page_link(client))
+    tell(f"Later, {log_in}")
     return SUCCEEDED
 
 
@@ -4113,7 +4290,7 @@ def write_link(client: Client) -> Path | None:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(FILE_TEXT.format(link=html.escape(link)))
     except OSError as error:
-        warn(f"{FILE} cannot be written: {error.strerror}.")
+        tell(f"{FILE} cannot be written: {error.strerror}.")
         return None
     return FILE
 
@@ -4278,20 +4455,6 @@ def without_trust() -> Any:
     return context
 
 
-# --- handouts/submit/wrong.py -------------------------------------------------------------
-#
-# What --doctor finds.
-
-
-class Wrong(Exception):
-    """Something is wrong: what, what mends it, and the exit status that it would lead to."""
-
-    def __init__(self, what: str, mend: str, status: int) -> None:
-        super().__init__(what)
-        self.mend = mend
-        self.status = status
-
-
 # --- handouts/submit/from_outside.py ------------------------------------------------------
 #
 # The queue as anyone finds it: nothing of who asks is sent, and nothing it says is trusted.
@@ -4391,48 +4554,6 @@ def own_digest() -> str:
 
     content = Path(__file__).read_bytes().replace(b"\r\n", b"\n")
     return hashlib.sha256(content).hexdigest()
-
-
-# --- handouts/submit/queue_state.py -------------------------------------------------------
-#
-# How the queue is, for --doctor.
-
-
-def about_state(answer: Answer) -> str:
-    """Whether it takes and starts jobs. Raises Wrong."""
-    if answer.status == 404:
-        return "older than this submit.py; how it is, it does not say"
-    queue = answer.body
-    words = str(queue.get("message") or "")
-    if queue.get("accepting") is False:
-        raise Wrong("it takes no jobs now.", words or "Ask the course staff.", REFUSED)
-    if queue.get("starting") is False:
-        raise Wrong("it takes jobs, and starts none now.", words or "Wait.", REFUSED)
-    return f"open; {queue.get('queued', '?')} jobs wait, {queue.get('running', '?')} run"
-
-
-def about_hosts(answer: Answer) -> str:
-    """Which are there. Raises Wrong if there is none."""
-    if answer.status == 404:
-        return "the queue does not say"
-    platforms = answer.body.get("platforms")
-    there = [in_a_word(one) for one in platforms or [] if isinstance(one, dict) and is_there(one)]
-    if not there:
-        raise Wrong(
-            "none is connected: jobs wait until one is.", "The course staff see that too.", REFUSED
-        )
-    return ", ".join(there)
-
-
-def is_there(platform: dict[str, Any]) -> bool:
-    count = platform.get("executors")
-    return isinstance(count, int) and count > 0
-
-
-def in_a_word(platform: dict[str, Any]) -> str:
-    """Such as "h100: 2 hosts"."""
-    count = platform["executors"]
-    return f"{platform.get('name')}: {count} host{'' if count == 1 else 's'}"
 
 
 # --- handouts/submit/doctor.py ------------------------------------------------------------
@@ -4767,10 +4888,10 @@ def login(given: Path | None, server: str | None) -> int:
     except Unreachable as error:
         words = str(error).rstrip(".")
         raise Stop(UNREACHABLE, f"{words}. Nothing is lost: say --login again.") from None
-    warn(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
+    tell(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
     if given is None and os.path.lexists(BESIDE):
-        warn(f"But {BESIDE} comes first: remove it, or that is who you are here.")
-    warn(f"Now: {as_typed('prog.cu')}")
+        tell(f"But {BESIDE} comes first: remove it, or that is who you are here.")
+    tell(f"Now: {as_typed('prog.cu')}")
     return SUCCEEDED
 
 
@@ -4812,7 +4933,7 @@ def keep(path: Path, content: dict[str, Any], certificate: bytes) -> None:
 
 def say_what_was_there(path: Path, kept: Path | None) -> None:
     if kept:
-        warn(f"There was another {path}: it is {kept.name} now.")
+        tell(f"There was another {path}: it is {kept.name} now.")
 
 
 def try_out(path: Path) -> str:
@@ -4832,6 +4953,101 @@ def who(auth: Auth) -> Answer:
     answer = queue.request("GET", "/user", timeout=LOGIN_SECONDS)
     queue.close()
     return answer
+
+
+# --- handouts/submit/own_files.py ---------------------------------------------------------
+#
+# Which files in a folder this program has written there, so that the next run may replace them.
+#
+# A file named .telerun in it says so, with a digest of each: one that was changed since is no longer
+# this program's.
+
+
+RECORD = ".telerun"
+ABOUT = "Files that submit.py --out saved here, with their SHA-256. It replaces no others."
+
+
+class OwnFiles:
+    """Those of a folder that --out names."""
+
+    def __init__(self, folder: Path, force: bool) -> None:
+        self._record = folder / RECORD
+        self.force = force  # any file may be replaced
+        self._digests = self._read()
+        self._saved: set[str] = set()  # in this run
+
+    def may_replace(self, path: Path) -> bool:
+        """Whether the file is as it was saved by an earlier run. Raises OSError."""
+        if self.force:
+            return not path.is_dir()
+        known = self._digests.get(path.name)
+        if not isinstance(known, str) or not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        return known == digest(path.read_bytes())
+
+    def note(self, path: Path, content: bytes) -> None:
+        """This run has saved it. Raises OSError."""
+        self._saved.add(path.name)
+        if self._digests.get(path.name) == digest(content):
+            return
+        self._digests[path.name] = digest(content)
+        if self._is_usable:
+            text = json.dumps({"about": ABOUT, "files": self._digests}, indent=1)
+            replace(self._record, text.encode())
+
+    def left_over(self) -> list[str]:
+        """What earlier runs have saved, and this one has not."""
+        names = sorted(set(self._digests) - self._saved)
+        return [name for name in names if (self._record.parent / name).is_file()]
+
+    def _read(self) -> dict[str, Any]:
+        """The digests by name; a record that is none is left as it is, and nothing replaced."""
+        self._is_usable = True
+        try:
+            files = json.loads(self._record.read_bytes().decode())["files"]
+            return {str(name): files[name] for name in files if name == os.path.basename(name)}
+        except FileNotFoundError:
+            return {}
+        except (KeyError, OSError, RecursionError, TypeError, ValueError):
+            self._is_usable = False
+            return {}
+
+
+def trouble_with_folder(folder: Path) -> str:
+    """Why no file can be made there, "" if one can. Tries it, and leaves nothing behind."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]  # the deepest first
+    probe = folder / f"{RECORD}-{os.getpid()}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.open("xb").close()
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        for path in (probe, *new):
+            try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+                path.rmdir() if path.is_dir() else path.unlink()
+            except OSError:  # it was not made
+                pass
+    return ""
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Makes the file, in place of another one; at no moment it is half there. Raises OSError."""
+    part = path.with_name(f"{RECORD}-{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+        os.replace(part, path)
+    except BaseException:
+        if part.exists():
+            part.unlink()
+        raise
+
+
+def digest(content: bytes) -> str:
+    import hashlib  # only here, since it takes time to import
+
+    return hashlib.sha256(content).hexdigest()
 
 
 # --- handouts/submit/words_meant.py -------------------------------------------------------
@@ -4885,7 +5101,8 @@ IN_WORDS_ALONE = ("web", "login", "doctor")  # they have no answer in JSON
 OTHER_USES = ("list", "attach", "cancel", "compare", "status", *IN_WORDS_ALONE, "version")
 EPILOG = (
     "Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
-    "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C."
+    "4: queue unreachable. 5: cancelled or failed. 6: it succeeded, but some of its printed output "
+    "or files was left out or not saved. 130: Ctrl-C."
 )
 # With the program, what one needs in the first weeks.
 FIRST_STEPS = (
@@ -5076,6 +5293,8 @@ def check_folder(parser: Parser, options: argparse.Namespace) -> None:
         if not out or (os.path.lexists(out) and not os.path.isdir(out)):
             parser.error(f"--out names a folder, which {out or 'an empty word'} is not")
         options.out = Path(out)
+        if why := trouble_with_folder(options.out):
+            parser.error(f"--out {out}: nothing can be written there: {why}")
 
 
 def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
@@ -5199,19 +5418,46 @@ class Interrupts:
         now = time.monotonic()
         if pressed > 1 or now < self._said_at + SECOND_SECONDS:
             raise KeyboardInterrupt
-        self._said_at = now
-        self._client.screen.warn(first_words(self._client.job or {}))
+        is_first, self._said_at = self._said_at < 0, now
+        job, screen = self._client.job or {}, self._client.screen
+        words = first_words(job)
+        screen.say_for(SECOND_SECONDS, lambda columns: in_columns(words, columns), words)
+        if is_first:
+            screen.warn(how_to_leave(job))
 
 
 def first_words(job: dict[str, Any]) -> str:
     """What the first Ctrl-C says."""
     again = f"Ctrl-C again within {SECOND_SECONDS:.0f} s"
-    head = f"Job {job.get('id')} "
-    if job.get("state") == "queued":
-        return f"{head}waits in the queue. {again} takes it out."
+    ends = "takes it out" if job.get("state") == "queued" else "stops it"
     if job.get("cancel_requested_at"):
-        return f"{head}is being stopped. {again} waits no longer."
-    return f"{head}is running. {again} stops it."
+        ends = "waits no longer"
+    return f"Job {job.get('id')} {what_it_does(job)}. {again} {ends}."
+
+
+def in_columns(words: str, columns: int) -> str:
+    """The two sentences, or the second one, where a terminal has no room for both."""
+    room = columns - KEY_COLUMNS - 1
+    return words if len(words) <= room else cut(words.partition(". ")[2], room)
+
+
+def how_to_leave(job: dict[str, Any]) -> str:
+    """What becomes of the job of somebody who does not wait for it."""
+    see = as_typed("--attach", str(job.get("id")))
+    return (
+        f"Without a second Ctrl-C job {job.get('id')} goes on, also when you close this terminal. "
+        f"To see it later: {see}"
+    )
+
+
+def what_it_does(job: dict[str, Any]) -> str:
+    """A job that is not over, to come after its number."""
+    if job.get("cancel_requested_at"):
+        return "is being stopped"
+    if job.get("state") == "queued":
+        return "waits in the queue"
+    phases = {"compiling": "is being compiled", "waiting": f"waits for {wanted_place(job)}"}
+    return phases.get(str(job.get("phase")), "is running")
 
 
 def stop_job(client: Client, job: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -5243,13 +5489,13 @@ def say_what_became(job: dict[str, Any]) -> None:
     number = str(job["id"])
     see = f"to see it: {as_typed('--attach', number)}"
     if job["state"] == "cancelled":
-        warn(f"Job {number} is cancelled.")
+        tell(f"Job {number} is cancelled.")
     elif job.get("cancel_requested_at"):
-        warn(f"Job {number} is told to stop; {see}")
+        tell(f"Job {number} is told to stop; {see}")
     else:
-        doing = "is running" if job["state"] == "running" else "waits"
         stop = f"to stop it: {as_typed('--cancel', number)}"
-        warn(f"Job {number} {doing}, and goes on; {see}\n{stop[0].upper()}{stop[1:]}")
+        doing = "waits" if job["state"] == "queued" else what_it_does(job)
+        tell(f"Job {number} {doing}, and goes on; {see}\n{stop[0].upper()}{stop[1:]}")
 
 
 # --- handouts/submit/file_names.py --------------------------------------------------------
@@ -5280,83 +5526,6 @@ def free_name(name: str, taken: set[str]) -> str:
         free = f"{stem}-{number}{dot}{ending}"
     taken.add(free.lower())
     return free
-
-
-# --- handouts/submit/own_files.py ---------------------------------------------------------
-#
-# Which files in a folder this program has written there, so that the next run may replace them.
-#
-# A file named .telerun in it says so, with a digest of each: one that was changed since is no longer
-# this program's.
-
-
-RECORD = ".telerun"
-ABOUT = "Files that submit.py --out saved here, with their SHA-256. It replaces no others."
-
-
-class OwnFiles:
-    """Those of a folder that --out names."""
-
-    def __init__(self, folder: Path, force: bool) -> None:
-        self._record = folder / RECORD
-        self.force = force  # any file may be replaced
-        self._digests = self._read()
-        self._saved: set[str] = set()  # in this run
-
-    def may_replace(self, path: Path) -> bool:
-        """Whether the file is as it was saved by an earlier run. Raises OSError."""
-        if self.force:
-            return not path.is_dir()
-        known = self._digests.get(path.name)
-        if not isinstance(known, str) or not stat.S_ISREG(path.lstat().st_mode):
-            return False
-        return known == digest(path.read_bytes())
-
-    def note(self, path: Path, content: bytes) -> None:
-        """This run has saved it. Raises OSError."""
-        self._saved.add(path.name)
-        if self._digests.get(path.name) == digest(content):
-            return
-        self._digests[path.name] = digest(content)
-        if self._is_usable:
-            text = json.dumps({"about": ABOUT, "files": self._digests}, indent=1)
-            replace(self._record, text.encode())
-
-    def left_over(self) -> list[str]:
-        """What earlier runs have saved, and this one has not."""
-        names = sorted(set(self._digests) - self._saved)
-        return [name for name in names if (self._record.parent / name).is_file()]
-
-    def _read(self) -> dict[str, Any]:
-        """The digests by name; a record that is none is left as it is, and nothing replaced."""
-        self._is_usable = True
-        try:
-            files = json.loads(self._record.read_bytes().decode())["files"]
-            return {str(name): files[name] for name in files if name == os.path.basename(name)}
-        except FileNotFoundError:
-            return {}
-        except (KeyError, OSError, RecursionError, TypeError, ValueError):
-            self._is_usable = False
-            return {}
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Makes the file, in place of another one; at no moment it is half there. Raises OSError."""
-    part = path.with_name(f"{RECORD}-{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-        os.replace(part, path)
-    except BaseException:
-        if part.exists():
-            part.unlink()
-        raise
-
-
-def digest(content: bytes) -> str:
-    import hashlib  # only here, since it takes time to import
-
-    return hashlib.sha256(content).hexdigest()
 
 
 # --- handouts/submit/written_beside.py ----------------------------------------------------
@@ -5412,7 +5581,7 @@ def save_files(
     details = result.get("details") or {}
     say_left_out(details)
     if lost := lost_beside(details):
-        warn(printable(lost))
+        tell(printable(lost))
     saved, told, size = True, [], 0
     for name, name_here in names_on_disk(result):
         path = folder / name_here
@@ -5422,19 +5591,19 @@ def save_files(
             size += len(answer.body)
         except OSError as error:
             saved = False
-            warn(printable(f"{path} cannot be saved: {error.strerror}."))
+            tell(printable(f"{path} cannot be saved: {error.strerror}."))
         except Stop as stop:
             if stop.status == UNREACHABLE:
                 raise
             saved = False
-            warn(printable(f"{path} was not saved: {stop}"))
+            tell(printable(f"{path} was not saved: {stop}"))
     if len(told) > MOST_NAMED:
         told = [f"{len(told)} files ({in_size(size)}) are saved in {folder}."]
     for message in told:
         notice(printable(message))
     if not saved:
         again = as_typed("--attach", str(job["id"]), "--out", "DIR")
-        warn(f"The queue keeps the files. To get them: {again}")
+        tell(f"The queue keeps the files. To get them: {again}")
     return saved
 
 
@@ -5515,9 +5684,9 @@ def say_left_out(details: dict[str, Any]) -> None:
         names.setdefault(reason, []).append(name)
     for reason, same in names.items():
         more = f" and {len(same) - 1} more" if len(same) > 1 else ""
-        warn(printable(f"Not saved: {same[0]}{more}: {reason}."))
+        tell(printable(f"Not saved: {same[0]}{more}: {reason}."))
     if details.get("more_files_left_out"):
-        warn(printable(f"Not saved: {details['more_files_left_out']} more."))
+        tell(printable(f"Not saved: {details['more_files_left_out']} more."))
 
 
 # --- handouts/submit/log_files.py ---------------------------------------------------------
@@ -5540,7 +5709,7 @@ def save_logs(job: dict[str, Any], folder: Path, own: OwnFiles | None = None) ->
     try:
         saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken), own) for log in LOGS]
     except OSError as error:
-        warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
+        tell(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
         if all(saved):
             where = "this folder" if folder == Path() else folder
@@ -5552,7 +5721,7 @@ def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:
     try:
         save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path, own)
     except Stop as stop:
-        warn(printable(f"{path} was not saved: {stop}"))
+        tell(printable(f"{path} was not saved: {stop}"))
         return False
     return True
 
@@ -5643,6 +5812,12 @@ SIGXFSZ | | The program wrote a larger file than it may.
 | cudaErrorUnsupportedPtxVersion|unsupported toolchain|cudaErrorInvalidPtx|a PTX JIT compilation
     failed | The GPU's driver could not use the code that was compiled. Often a flag such as
     --flag=-arch=… names a kind of GPU; leave it out. If there is none, tell the course staff.
+on-cpu | cudaErrorInsufficientDriver|driver version is insufficient|cudaErrorNoDevice|no
+    CUDA-capable device | The program needs a GPU, and ran on a host for the platform cpu. Ask for
+    another --platform, or for none.
+no-gpu | cudaErrorInsufficientDriver|driver version is insufficient|cudaErrorNoDevice|no
+    CUDA-capable device | The program needs a GPU, and the host that it ran on has none. That is
+    not your program's fault; tell the course staff.
 | cudaErrorInsufficientDriver|driver version is insufficient | The GPU host's driver is older
     than the compiler. That is not your program's fault; tell the course staff.
 | cudaErrorNoDevice|no CUDA-capable device | The program found no GPU. Did it run on a host
@@ -5740,7 +5915,7 @@ def reading_of(job: dict[str, Any], signal: str) -> str:
         return ""
     name = "compile_log" if job["outcome"].startswith("compile") else "execute_log"
     log = with_names(str(result.get(name) or "")[-READ_BYTES:])
-    happened = {job["outcome"], signal, str(result.get("exit_code"))}
+    happened = {job["outcome"], signal, str(result.get("exit_code")), without_gpu(job)}
     for line in READINGS.strip().replace("\n    ", " ").splitlines():
         what, _, rest = line.partition("|")
         pattern, _, words = rest.rpartition("|")
@@ -5748,6 +5923,29 @@ def reading_of(job: dict[str, Any], signal: str) -> str:
         if is_meant and re.search(pattern.strip(), log, re.MULTILINE):
             return words.strip()
     return ""
+
+
+def unflushed(job: dict[str, Any]) -> str:
+    """That the end of the output may be lost: what was printed without an end of line is kept back
+    by the C library, and goes with a program that does not end by itself. "" if there is none."""
+    result = job["result"] or {}
+    was_stopped = job["outcome"] in ("runtime_timeout", "memory_exceeded") or result.get("signal")
+    is_python = str(job.get("filename")).lower().endswith(".py")  # nothing is kept back
+    log = str(result.get("execute_log") or "")
+    if not was_stopped or is_python or (log and not log.endswith("\n")):
+        return ""
+    return (
+        "What it printed last without \\n may be lost: end each line with \\n, or call "
+        "fflush(stdout)."
+    )
+
+
+def without_gpu(job: dict[str, Any]) -> str:
+    """That the program had no GPU, as the table calls it; "" if it had one, or nobody knows."""
+    details = job["result"].get("details")
+    if not isinstance(details, dict) or details.get("gpu"):
+        return ""
+    return "on-cpu" if job.get("platform") == "cpu" else "no-gpu"
 
 
 def with_names(log: str) -> str:
@@ -5759,6 +5957,13 @@ def with_names(log: str) -> str:
 # --- handouts/submit/show.py --------------------------------------------------------------
 #
 # What the student sees of a job that is over.
+
+
+# As executors write it, in the compiler's log.
+MISSING_LISTING = re.compile(
+    r"^asm: ((?:this host|the program|the compile's time limit|the compiler showed)\b.*)",
+    re.MULTILINE,
+)
 
 
 def show(job: dict[str, Any], live: Live) -> int:
@@ -5777,8 +5982,15 @@ def show(job: dict[str, Any], live: Live) -> int:
         return NO_RESULT
     has_succeeded = job["outcome"] == "succeeded"
     is_whole = not what_is_left_out(job)
-    line = live.screen.look.wrapped(ending_line(job))
+    line = live.screen.look.wrapped(ending_line(job), by_commas=True)
     live.screen.line(line, RED if not has_succeeded else GREEN if is_whole else YELLOW)
+    if printed_left_out(result) and job["outcome"] != "output_exceeded":
+        live.screen.warn(
+            "Of a long output the beginning and the end are kept. To keep all of it, write it to "
+            "a file in out/."
+        )
+    for missing in missing_listings(result):
+        live.screen.warn(f"Not brought back: {missing}", YELLOW)
     if slowed_by_heat(result):
         notice(
             "The GPU was slowed down by heat when the program ended: "
@@ -5795,11 +6007,19 @@ def explain(job: dict[str, Any], live: Live) -> None:
     if job["outcome"] == "compile_error":
         errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
         if errors:
-            live.screen.warn(live.screen.status.look.wrapped(printable(errors)), RED)
+            live.screen.warn(printable(errors), RED)
     signal = SIGNALS.get(job["result"].get("signal"), "")
+    if lost := unflushed(job):
+        live.screen.warn(lost)
     reading = reading_of(job, signal)
     if reading:
-        live.screen.warn(live.screen.status.look.wrapped(f"What this often means: {reading}"))
+        live.screen.warn(f"What this often means: {reading}")
+
+
+def missing_listings(result: dict[str, Any]) -> list[str]:
+    """Why what the compiler made is not there, where --asm asked for it: sentences of the host."""
+    log = str(result.get("compile_log") or "")
+    return [printable(words.strip()) for words in MISSING_LISTING.findall(log)]
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:
@@ -5897,27 +6117,27 @@ class Watch:
                 return INTERRUPTED
             return self._stopped(stop_job(client, job))
         except KeyboardInterrupt:
-            warn("Interrupted." + self._how_to_see_it())
+            tell("Interrupted." + self._how_to_see_it())
         except Stop as stop:
             if stop.status != UNREACHABLE:
                 raise
             if job is None:
-                warn(f"Interrupted. The queue could not be asked. {client.fate()}")
+                tell(f"Interrupted. The queue could not be asked. {client.fate()}")
             else:
                 see = self._how_to_see_it()
-                warn(f"Interrupted. The queue could not be told to stop the job.{see}")
+                tell(f"Interrupted. The queue could not be told to stop the job.{see}")
         return INTERRUPTED
 
     def _stopped(self, job: dict[str, Any] | None) -> int:
         """What a job that was told to stop printed until then; the exit status."""
         if job is None:
             is_unsent = self.submission and not self.client.may_have_it
-            warn("Interrupted." + (" Your program was not sent." if is_unsent else ""))
+            tell("Interrupted." + (" Your program was not sent." if is_unsent else ""))
             return INTERRUPTED
         was_told = self.job is not None and (self.client.job or {}).get("cancel_requested_at")
         self.job = job
         if job.get("cancel_requested_at") and not is_over(job) and not was_told:
-            warn(f"Job {job['id']} is told to stop.")
+            tell(f"Job {job['id']} is told to stop.")
             self.job = job = self.client.wait(job)
             status = self._finish(job)
             return INTERRUPTED if job["state"] == "cancelled" else status
@@ -5929,8 +6149,8 @@ class Watch:
     def _interrupted_at_the_end(self, job: dict[str, Any]) -> int:
         """While its result was shown, or its files were saved."""
         if not self.is_shown:
-            warn(ending_line(job))
-        warn("Interrupted; not all is shown and saved." + self._how_to_see_it())
+            tell(ending_line(job))
+        tell("Interrupted; not all is shown and saved." + self._how_to_see_it())
         return INTERRUPTED
 
     def _how_to_see_it(self) -> str:
@@ -6026,10 +6246,10 @@ def main(argv: list[str] | None = None) -> int:
     except (Untrusted, Unreachable) as error:
         status, message = UNREACHABLE, str(error)
     except KeyboardInterrupt:
-        warn("Interrupted.")
+        tell("Interrupted.")
         return INTERRUPTED
     # Some of it may be what an answer says, from whoever gave it.
-    warn(f"submit.py: {printable(message)}")
+    tell(f"submit.py: {printable(message)}")
     if wants_json:
         put_json(status, error=message)
     return status

@@ -1,4 +1,4 @@
-"""What a program wrote or printed and the queue does not have: in the words of submit.py's last line.
+"""What a program wrote or printed and the queue does not have, in the words of submit.py's end.
 
 As handouts/submit/left_out.py, which cannot be imported from here.
 """

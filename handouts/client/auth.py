@@ -50,7 +50,8 @@ def read_auth(
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
-                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.{again}'
+                f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+                + again
             )
     for key in ("server", "certificate"):
         if not isinstance(content.get(key, ""), str):

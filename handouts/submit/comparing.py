@@ -23,7 +23,7 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["", f"job {first['id']}", f"job {second['id']}"],
         ["program", *names],
         ["outcome", outcome_of(first), outcome_of(second)],
-        ["compiled in", *(seconds_in_words(r.get("compile_seconds")) for r in (one, other))],
+        ["compiled in", *map(compiled_in, (first, second))],
         ["ran in", *(seconds_in_words(r.get("execute_seconds")) for r in (one, other))],
         ["memory", memory_of(one), memory_of(other)],
         ["GPU", gpu_name(one), gpu_name(other)],
@@ -48,6 +48,14 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
     if before >= after:
         return f"{line}   ({before / after:.3g} {TIMES} as fast)"
     return f"{line}   ({after / before:.3g} {TIMES} as long)"
+
+
+def compiled_in(job: dict[str, Any]) -> str:
+    """Of one that was compiled before, the time says nothing about the compiler."""
+    result = result_of(job)
+    if job.get("cached") or details(result).get("compiled_before"):
+        return "cached"
+    return seconds_in_words(result.get("compile_seconds"))
 
 
 def result_of(job: dict[str, Any]) -> dict[str, Any]:

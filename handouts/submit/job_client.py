@@ -41,6 +41,7 @@ class Client(Persistent):
         self.job: dict[str, Any] | None = None  # as it was seen last
         self.patience: float = ASK_PATIENCE_SECONDS  # with what is asked once
         self._line = WaitingLine(self.screen.status.look)
+        self._printing: Any = None  # the number of the attempt whose program prints
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
@@ -63,6 +64,8 @@ class Client(Persistent):
                 break
             self._submission = None  # it was not taken
             self._wait_until_it_runs(answer.body.get("job"))
+        if answer.problem == "pending-job":
+            raise Stop(REFUSED, job_in_the_way(answer))
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
@@ -144,6 +147,7 @@ class Client(Persistent):
             try:
                 for kind, data in events.read():
                     if kind == "output":
+                        self._note_printing(data)
                         self.live.take(data)
                     else:
                         job = data
@@ -181,9 +185,16 @@ class Client(Persistent):
             self.turns.sleep(TURN_PAUSE_SECONDS)
             return
         self.say(f"Your job {number} waits in the queue; the next is submitted once that runs.")
-        for job in self._changes(number):
-            if job["state"] != "queued":
-                break
+        line = WaitingLine(self.screen.status.look)
+        try:
+            for job in self._changes(number):
+                if job["state"] != "queued":
+                    break
+                line.look_at(job)
+                if self.screen.status.is_used:
+                    self.screen.show_status(line.words)
+        finally:
+            self.screen.status.end()
 
     def _changes(self, number: int) -> Iterator[dict[str, Any]]:
         """The job as it is, and again whenever it has changed."""
@@ -200,8 +211,24 @@ class Client(Persistent):
             if answer.status != 304:
                 job = self._job(answer)
 
+    def _note_printing(self, output: dict[str, Any]) -> None:
+        """What prints is running, also if the queue has not heard of that yet."""
+        self._printing = output.get("attempt") if output.get("log") == "execute" else None
+        if self.job and self._printing and self.job != self._as_running(self.job):
+            self._look_at(self.job)
+
+    def _as_running(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The job, as one that runs if its program has printed something."""
+        attempts = job.get("attempts") or [{}]
+        is_late = job.get("phase") in ("compiling", "waiting")
+        if not is_late or not self._printing or attempts[-1].get("number") != self._printing:
+            return job
+        unknown = dict.fromkeys(("expected_start", "jobs_before", "queue_position", "waiting_for"))
+        return {**job, "phase": "executing", **unknown}
+
     def _look_at(self, job: dict[str, Any]) -> None:
         """Says what a job that is not over waits for."""
+        job = self._as_running(job)
         self.job = job
         self.live.look_at(job)
         if is_over(job):
@@ -222,6 +249,18 @@ class Client(Persistent):
                 "Is the address right?",
             )
         return {**answer.body, "etag": answer.headers.get("etag", "")}
+
+
+def job_in_the_way(answer: Answer) -> str:
+    """What a student can do who has a job in the queue already."""
+    number = answer.body.get("job")
+    if not isinstance(number, int):  # an older queue does not say which one
+        return answer.detail
+    return (
+        f"You have a job in the queue already: job {number}. With --wait-turn this one is "
+        "submitted once that runs; with --override-pending in its place. To take that one out: "
+        f"{as_typed('--cancel', str(number))}"
+    )
 
 
 def refusal(answer: Answer) -> str:

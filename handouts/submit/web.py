@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from handouts.client.words import warn
 from handouts.submit.job_client import Client, refusal
+from handouts.submit.notices import tell
 from handouts.submit.stop import REFUSED, SUCCEEDED, Stop
 
 # In the folder that a browser in a sandbox of its own may read: not a hidden one, not /tmp.
@@ -29,17 +29,17 @@ def open_page(client: Client) -> int:
     page = page_of(client)
     log_in = f"log in there with the name and the token in {client.queue.who_from}"
     if can_open() and open_file(write_link(client)):
-        warn(f"Your page is {page} and a browser was asked to open it.")
-        warn(f"If none comes, {log_in}")
+        tell(f"Your page is {page} and a browser was asked to open it.")
+        tell(f"If none comes, {log_in}")
         return SUCCEEDED
-    warn(f"Your page is {page}")
+    tell(f"Your page is {page}")
     if not sys.stderr.isatty():  # a log or a pipe keeps what it gets, for others to read
-        warn(f"No browser can be opened from here; {log_in}")
+        tell(f"No browser can be opened from here; {log_in}")
         return SUCCEEDED
-    warn("No browser can be opened from here. In one elsewhere this link logs you in, once, within")
-    warn("a minute. Give it to nobody:")
-    warn(page_link(client))
-    warn(f"Later, {log_in}")
+    tell("No browser can be opened from here. In one elsewhere this link logs you in, once, within")
+    tell("a minute. Give it to nobody:")
+    tell(page_link(client))
+    tell(f"Later, {log_in}")
     return SUCCEEDED
 
 
@@ -63,7 +63,7 @@ def write_link(client: Client) -> Path | None:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(FILE_TEXT.format(link=html.escape(link)))
     except OSError as error:
-        warn(f"{FILE} cannot be written: {error.strerror}.")
+        tell(f"{FILE} cannot be written: {error.strerror}.")
         return None
     return FILE
 
