@@ -132,83 +132,83 @@ PARTS = (
     (220, "handouts/client/errors.py", 6),
     (250, "handouts/client/text_encoding.py", 7),
     (291, "handouts/client/words.py", 10),
-    (327, "handouts/client/auth.py", 15),
-    (411, "handouts/client/answer.py", 8),
-    (460, "handouts/client/distrust.py", 10),
-    (526, "handouts/client/server_address.py", 10),
-    (598, "handouts/client/connection.py", 21),
-    (762, "handouts/client/tracebacks.py", 12),
-    (795, "handouts/submit/answers_in_json.py", 13),
-    (855, "handouts/submit/as_typed.py", 9),
-    (901, "handouts/submit/auth_place.py", 10),
-    (925, "handouts/submit/left_out.py", 10),
-    (973, "handouts/submit/moments.py", 7),
-    (1046, "handouts/submit/printable.py", 7),
-    (1061, "handouts/submit/ending_lines.py", 12),
-    (1163, "handouts/submit/job_lines.py", 10),
-    (1271, "handouts/submit/listing.py", 13),
-    (1376, "handouts/submit/comparing.py", 14),
-    (1507, "handouts/client/retries.py", 9),
-    (1521, "handouts/submit/client_versions.py", 11),
-    (1545, "handouts/submit/turns.py", 17),
-    (1643, "handouts/submit/streams.py", 15),
-    (1719, "handouts/submit/job_events.py", 14),
-    (1798, "handouts/submit/compile_log.py", 7),
-    (1864, "handouts/submit/terminals.py", 10),
-    (1991, "handouts/submit/notices.py", 10),
-    (2019, "handouts/submit/status_line.py", 14),
-    (2117, "handouts/submit/terminal_text.py", 16),
-    (2196, "handouts/submit/screen.py", 16),
-    (2324, "handouts/submit/live.py", 11),
-    (2472, "handouts/submit/stop.py", 5),
-    (2495, "handouts/submit/persistent.py", 20),
-    (2604, "handouts/submit/c_includes.py", 8),
-    (2659, "handouts/submit/older_queue.py", 13),
-    (2718, "handouts/submit/wishes.py", 8),
-    (2759, "handouts/submit/refusals.py", 12),
-    (2808, "handouts/submit/relative_names.py", 11),
-    (2845, "handouts/submit/compiler_flags.py", 10),
-    (2917, "handouts/client/job_file_names.py", 8),
-    (2959, "handouts/submit/python_imports.py", 13),
-    (3028, "handouts/submit/no_text.py", 7),
-    (3096, "handouts/submit/source_file.py", 16),
-    (3192, "handouts/submit/gather.py", 19),
-    (3304, "handouts/submit/together.py", 12),
-    (3341, "handouts/submit/data_files.py", 16),
-    (3374, "handouts/submit/source_options.py", 13),
-    (3459, "handouts/submit/directives.py", 18),
-    (3609, "handouts/submit/submission.py", 22),
-    (3716, "handouts/submit/waiting_line.py", 21),
-    (3822, "handouts/submit/job_client.py", 26),
-    (4074, "handouts/submit/own_jobs.py", 11),
-    (4122, "handouts/submit/wrong.py", 6),
-    (4136, "handouts/submit/queue_state.py", 11),
-    (4212, "handouts/submit/queue_status.py", 12),
-    (4240, "handouts/submit/web.py", 13),
-    (4326, "handouts/submit/commands.py", 20),
-    (4412, "handouts/submit/pinned.py", 14),
-    (4463, "handouts/submit/from_outside.py", 18),
-    (4535, "handouts/submit/own_version.py", 13),
-    (4564, "handouts/submit/doctor.py", 25),
-    (4723, "handouts/submit/asking.py", 11),
-    (4763, "handouts/submit/login_code.py", 12),
-    (4819, "handouts/submit/private_files.py", 12),
-    (4873, "handouts/submit/login.py", 26),
-    (4966, "handouts/submit/own_files.py", 15),
-    (5058, "handouts/submit/words_meant.py", 10),
-    (5098, "handouts/submit/options.py", 19),
-    (5330, "handouts/submit/typed_secrets.py", 11),
-    (5349, "handouts/submit/hints.py", 15),
-    (5384, "handouts/submit/interrupting.py", 18),
-    (5509, "handouts/submit/file_names.py", 14),
-    (5536, "handouts/submit/written_beside.py", 10),
-    (5570, "handouts/submit/output_files.py", 20),
-    (5697, "handouts/submit/log_files.py", 17),
-    (5734, "handouts/submit/own_job_ahead.py", 15),
-    (5779, "handouts/submit/readings.py", 8),
-    (5962, "handouts/submit/show.py", 18),
-    (6036, "handouts/submit/watching.py", 28),
-    (6199, "handouts/submit/main.py", 60),
+    (329, "handouts/client/auth.py", 15),
+    (413, "handouts/client/answer.py", 8),
+    (462, "handouts/client/distrust.py", 10),
+    (528, "handouts/client/server_address.py", 10),
+    (600, "handouts/client/connection.py", 21),
+    (764, "handouts/client/tracebacks.py", 12),
+    (797, "handouts/submit/as_typed.py", 9),
+    (843, "handouts/submit/terminals.py", 10),
+    (970, "handouts/submit/answers_in_json.py", 14),
+    (1031, "handouts/submit/auth_place.py", 10),
+    (1055, "handouts/submit/left_out.py", 10),
+    (1103, "handouts/submit/moments.py", 7),
+    (1176, "handouts/submit/printable.py", 7),
+    (1191, "handouts/submit/ending_lines.py", 12),
+    (1293, "handouts/submit/job_lines.py", 10),
+    (1401, "handouts/submit/listing.py", 13),
+    (1510, "handouts/submit/comparing.py", 14),
+    (1643, "handouts/client/retries.py", 9),
+    (1657, "handouts/submit/client_versions.py", 11),
+    (1681, "handouts/submit/turns.py", 17),
+    (1779, "handouts/submit/streams.py", 15),
+    (1855, "handouts/submit/job_events.py", 14),
+    (1934, "handouts/submit/compile_log.py", 7),
+    (2000, "handouts/submit/notices.py", 10),
+    (2028, "handouts/submit/status_line.py", 14),
+    (2126, "handouts/submit/terminal_text.py", 16),
+    (2205, "handouts/submit/screen.py", 16),
+    (2333, "handouts/submit/live.py", 11),
+    (2481, "handouts/submit/stop.py", 5),
+    (2504, "handouts/submit/persistent.py", 20),
+    (2613, "handouts/submit/c_includes.py", 8),
+    (2668, "handouts/submit/older_queue.py", 13),
+    (2727, "handouts/submit/wishes.py", 8),
+    (2768, "handouts/submit/refusals.py", 12),
+    (2817, "handouts/submit/relative_names.py", 11),
+    (2854, "handouts/submit/compiler_flags.py", 10),
+    (2926, "handouts/client/job_file_names.py", 8),
+    (2968, "handouts/submit/python_imports.py", 13),
+    (3037, "handouts/submit/no_text.py", 7),
+    (3105, "handouts/submit/source_file.py", 16),
+    (3201, "handouts/submit/gather.py", 19),
+    (3313, "handouts/submit/together.py", 12),
+    (3350, "handouts/submit/data_files.py", 16),
+    (3383, "handouts/submit/source_options.py", 13),
+    (3468, "handouts/submit/directives.py", 18),
+    (3618, "handouts/submit/submission.py", 22),
+    (3725, "handouts/submit/waiting_line.py", 21),
+    (3831, "handouts/submit/job_client.py", 26),
+    (4083, "handouts/submit/own_jobs.py", 11),
+    (4131, "handouts/submit/wrong.py", 6),
+    (4145, "handouts/submit/queue_state.py", 11),
+    (4221, "handouts/submit/queue_status.py", 12),
+    (4249, "handouts/submit/web.py", 13),
+    (4335, "handouts/submit/commands.py", 20),
+    (4421, "handouts/submit/pinned.py", 14),
+    (4472, "handouts/submit/from_outside.py", 18),
+    (4544, "handouts/submit/own_version.py", 13),
+    (4573, "handouts/submit/doctor.py", 26),
+    (4733, "handouts/submit/asking.py", 11),
+    (4773, "handouts/submit/login_code.py", 12),
+    (4829, "handouts/submit/private_files.py", 12),
+    (4883, "handouts/submit/login.py", 26),
+    (4976, "handouts/submit/own_files.py", 15),
+    (5068, "handouts/submit/words_meant.py", 10),
+    (5108, "handouts/submit/options.py", 19),
+    (5340, "handouts/submit/typed_secrets.py", 11),
+    (5359, "handouts/submit/hints.py", 15),
+    (5394, "handouts/submit/interrupting.py", 18),
+    (5519, "handouts/submit/file_names.py", 14),
+    (5546, "handouts/submit/written_beside.py", 10),
+    (5580, "handouts/submit/output_files.py", 20),
+    (5707, "handouts/submit/log_files.py", 17),
+    (5744, "handouts/submit/own_job_ahead.py", 15),
+    (5789, "handouts/submit/readings.py", 8),
+    (5972, "handouts/submit/show.py", 18),
+    (6046, "handouts/submit/watching.py", 28),
+    (6209, "handouts/submit/main.py", 60),
 )
 
 
@@ -313,10 +313,12 @@ def in_mib(size: float) -> str:
 
 
 def in_size(size: int) -> str:
-    """A size, however small."""
-    if size < 1 << 10:
-        return "1 byte" if size == 1 else f"{size} bytes"
-    return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
+    """A size, however small, in three digits, as the queue's pages show it."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            number = size / unit
+            return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
+    return "1 byte" if size == 1 else f"{size} bytes"
 
 
 # --- handouts/client/auth.py --------------------------------------------------------------
@@ -787,66 +789,6 @@ def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
     sys.stderr.write(traceback_of(error))
 
 
-# --- handouts/submit/answers_in_json.py ---------------------------------------------------
-#
-# --json: what came of it as one object on standard output, and nothing else there.
-
-
-TIMES = "\u00d7"
-
-
-def put_json(status: int, **members: Any) -> None:
-    """One line, in ASCII, so that no encoding on the way can spoil it."""
-    document = {"exit_status": status, **members}
-    if isinstance(document.get("job"), dict):
-        document["job"] = without_etag(document["job"])
-    put(json.dumps(document).encode() + b"\n")
-
-
-def put_lines(lines: list[str]) -> None:
-    """Lines for people, as the terminal can show them, or in UTF-8."""
-    encoding = (sys.stdout.encoding if sys.stdout.isatty() else "") or "utf-8"
-    text = "".join(line + "\n" for line in lines)
-    try:
-        data = text.encode(encoding)
-    except UnicodeEncodeError:
-        text = text.replace("→", "->").replace(TIMES, "x")
-        data = text.encode(encoding, "backslashreplace")
-    put(data)
-
-
-_unwritten: list[bool] = []
-
-
-def is_unwritten() -> bool:
-    """Whether something could not be written, and somebody wanted it."""
-    return bool(_unwritten)
-
-
-def put(data: bytes) -> None:
-    """That nobody reads it is no reason to stop."""
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-    except OSError as error:
-        give_up_output(error)
-
-
-def give_up_output(error: OSError) -> bool:
-    """Nothing more can be written to standard output. Whether somebody wanted it: says so then."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if error.errno in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
-        return False
-    _unwritten.append(True)
-    warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
-    return True
-
-
-def without_etag(job: dict[str, Any]) -> dict[str, Any]:
-    """The job as the queue answered it."""
-    return {name: value for name, value in job.items() if name != "etag"}
-
-
 # --- handouts/submit/as_typed.py ----------------------------------------------------------
 #
 # How this program was called, so that a hint can be typed as it stands.
@@ -891,6 +833,194 @@ def quoted(word: str) -> str:
     if re.fullmatch(r"[\w@%+=:,./\\~-]+", word):
         return word
     return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
+
+
+# --- handouts/submit/terminals.py ---------------------------------------------------------
+#
+# What an output can show: lines that are written anew, colours, more than ASCII.
+
+
+RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
+PLAIN = "\x1b[0m"
+USUAL_COLUMNS = 80
+WIDEST_TEXT = 100
+# What stands for characters of ours where the encoding has none of them; no wider than they are.
+IN_ASCII = {
+    "·": "-",
+    "…": "~",
+    "○": "o",
+    "◐": "+",
+    "●": "*",
+    "✗": "x",
+    "µ": "u",
+}
+SHOWS_ESCAPES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING of a console of Windows
+
+
+class Look:
+    """How lines of ours look on an output."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.is_terminal = bool(stream.isatty())
+        self.takes_escapes = self.is_terminal and takes_escapes(stream)
+        self.has_colours = self.takes_escapes and not os.environ.get("NO_COLOR")
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is at this moment."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
+        except (OSError, ValueError):
+            return USUAL_COLUMNS
+
+    def coloured(self, text: str, colour: str) -> str:
+        """The text in that colour, where colours are wanted."""
+        return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
+
+    def wrapped(self, text: str, by_commas: bool = False) -> str:
+        """The text in lines of whole words, on a terminal; a command that it says stays in one.
+        `by_commas`: what stands between two of them stays together, where it can."""
+        if not self.is_terminal:
+            return text
+        return "\n".join(self._wrapped(line, by_commas) for line in text.split("\n"))
+
+    def _wrapped(self, text: str, by_commas: bool) -> str:
+        if width_of(text) <= self.columns:
+            return text
+        import textwrap  # only here, since it takes time to import
+
+        width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        text = with_whole_commands(text, "\xa0")
+        # The dashes at both ends of a last line stay with the words beside them.
+        text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
+        parts = text.split(", ")
+        if by_commas and max(map(width_of, parts)) < width:
+            text = ", ".join(part.replace(" ", "\xa0") for part in parts)
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        return text.replace("\xa0", " ")
+
+    def encodable(self, text: str) -> str:
+        """The text in characters that the output has, as far as they are ours."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            for character, instead in IN_ASCII.items():
+                text = text.replace(character, instead)
+        return text
+
+    def encoded(self, text: str) -> bytes:
+        """The text in the output's encoding; what that lacks is spelled out."""
+        return self.encodable(text).encode(self.encoding, "backslashreplace")
+
+
+def takes_escapes(stream: Any) -> bool:
+    """Whether a terminal understands escape sequences."""
+    if os.name == "nt":
+        return os.environ.get("TERM") != "dumb" and turn_escapes_on(stream)
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def turn_escapes_on(stream: Any) -> bool:
+    """On Windows a console has to be told; whether it understands them now."""
+    import ctypes  # only here, since it takes time to import
+
+    try:
+        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+        kernel.GetStdHandle.restype = ctypes.c_void_p
+        handle = ctypes.c_void_p(kernel.GetStdHandle(-10 - stream.fileno()))
+        mode = ctypes.c_ulong()
+        return bool(
+            kernel.GetConsoleMode(handle, ctypes.byref(mode))
+            and kernel.SetConsoleMode(handle, mode.value | SHOWS_ESCAPES)
+        )
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def width_of(text: str) -> int:
+    """How many columns the text takes, if it has no control characters."""
+    if all(character < "\u0300" or character in IN_ASCII for character in text):
+        return len(text)
+    import unicodedata  # only here, since it takes time to import
+
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """The text, or as much of it as fits with an ellipsis at its end."""
+    if width_of(text) <= columns:
+        return text
+    while text and width_of(text) > columns - 1:
+        text = text[:-1]
+    return text + "…" if columns > 0 else ""
+
+
+# --- handouts/submit/answers_in_json.py ---------------------------------------------------
+#
+# --json: what came of it as one object on standard output, and nothing else there.
+
+
+TIMES = "\u00d7"
+
+
+def put_json(status: int, **members: Any) -> None:
+    """One line, in ASCII, so that no encoding on the way can spoil it."""
+    document = {"exit_status": status, **members}
+    if isinstance(document.get("job"), dict):
+        document["job"] = without_etag(document["job"])
+    put(json.dumps(document).encode() + b"\n")
+
+
+def put_lines(lines: list[str]) -> None:
+    """Lines for people, as the terminal can show them, in whole words; or in UTF-8."""
+    encoding = (sys.stdout.encoding if sys.stdout.isatty() else "") or "utf-8"
+    look = Look(sys.stdout)
+    text = "".join(look.wrapped(line) + "\n" for line in lines)
+    try:
+        data = text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("→", "->").replace(TIMES, "x")
+        data = text.encode(encoding, "backslashreplace")
+    put(data)
+
+
+_unwritten: list[bool] = []
+
+
+def is_unwritten() -> bool:
+    """Whether something could not be written, and somebody wanted it."""
+    return bool(_unwritten)
+
+
+def put(data: bytes) -> None:
+    """That nobody reads it is no reason to stop."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except OSError as error:
+        give_up_output(error)
+
+
+def give_up_output(error: OSError) -> bool:
+    """Nothing more can be written to standard output. Whether somebody wanted it: says so then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a pipe
+        return False
+    _unwritten.append(True)
+    warn(f"submit.py: its output cannot be written: {error.strerror or error}.")
+    return True
+
+
+def without_etag(job: dict[str, Any]) -> dict[str, Any]:
+    """The job as the queue answered it."""
+    return {name: value for name, value in job.items() if name != "etag"}
 
 
 # --- handouts/submit/auth_place.py --------------------------------------------------------
@@ -1280,6 +1410,7 @@ SHORT = {
     "waiting": "waiting for a GPU",
     "failed": "lost",
 }
+HEAD = ["job", "program", "state", "ran in", "submitted"]
 AGES = ((86400 * 2, 86400, "days"), (3600 * 2, 3600, "h"), (60, 60, "min"))  # from, size, name
 NARROW = 60  # columns
 LONGEST_NAME = 40  # of a file with its arguments, where there is room for all
@@ -1291,8 +1422,11 @@ def in_order(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def job_table(jobs: list[dict[str, Any]]) -> list[str]:
-    """A line for each job: number, file and arguments, state, time, age."""
+    """A line for each job: number, file and arguments, state, time, age. A terminal gets a head,
+    what reads a file or a pipe does not expect one."""
     rows = [job_row(job) for job in jobs]
+    if sys.stdout.isatty():
+        rows.insert(0, HEAD)
     if terminal_width() < NARROW:
         rows = [row[:-1] for row in rows]  # their age
     return table(rows, right=(0, 3), cut=1)
@@ -1401,6 +1535,8 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
     """Both times, and what that means."""
     before, after = (number(result_of(job).get("execute_seconds")) for job in (first, second))
     line = name_of(second)
+    if first.get("filename") != second.get("filename"):
+        line = f"{name_of(first)} → {line}"
     if before is None or after is None:
         return line
     line += f"   {seconds_in_words(before)} → {seconds_in_words(after)}"
@@ -1854,133 +1990,6 @@ def error_in_words(error: re.Match[str]) -> str:
     if error["place"]:
         return f"{error['place']}: {error['words']}"
     return str(error["tool"] or error["linker"] or error["whole"])
-
-
-# --- handouts/submit/terminals.py ---------------------------------------------------------
-#
-# What an output can show: lines that are written anew, colours, more than ASCII.
-
-
-RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
-PLAIN = "\x1b[0m"
-USUAL_COLUMNS = 80
-WIDEST_TEXT = 100
-# What stands for characters of ours where the encoding has none of them; no wider than they are.
-IN_ASCII = {
-    "·": "-",
-    "…": "~",
-    "○": "o",
-    "◐": "+",
-    "●": "*",
-    "✗": "x",
-    "µ": "u",
-}
-SHOWS_ESCAPES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING of a console of Windows
-
-
-class Look:
-    """How lines of ours look on an output."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.is_terminal = bool(stream.isatty())
-        self.takes_escapes = self.is_terminal and takes_escapes(stream)
-        self.has_colours = self.takes_escapes and not os.environ.get("NO_COLOR")
-        self.encoding = getattr(stream, "encoding", None) or "utf-8"
-
-    @property
-    def columns(self) -> int:
-        """How wide the terminal is at this moment."""
-        try:
-            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
-        except (OSError, ValueError):
-            return USUAL_COLUMNS
-
-    def coloured(self, text: str, colour: str) -> str:
-        """The text in that colour, where colours are wanted."""
-        return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
-
-    def wrapped(self, text: str, by_commas: bool = False) -> str:
-        """The text in lines of whole words, on a terminal; a command that it says stays in one.
-        `by_commas`: what stands between two of them stays together, where it can."""
-        if not self.is_terminal:
-            return text
-        return "\n".join(self._wrapped(line, by_commas) for line in text.split("\n"))
-
-    def _wrapped(self, text: str, by_commas: bool) -> str:
-        if width_of(text) <= self.columns:
-            return text
-        import textwrap  # only here, since it takes time to import
-
-        width = max(20, min(self.columns, WIDEST_TEXT) - 1)
-        text = with_whole_commands(text, "\xa0")
-        # The dashes at both ends of a last line stay with the words beside them.
-        text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
-        parts = text.split(", ")
-        if by_commas and max(map(width_of, parts)) < width:
-            text = ", ".join(part.replace(" ", "\xa0") for part in parts)
-        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-        return text.replace("\xa0", " ")
-
-    def encodable(self, text: str) -> str:
-        """The text in characters that the output has, as far as they are ours."""
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:
-            for character, instead in IN_ASCII.items():
-                text = text.replace(character, instead)
-        return text
-
-    def encoded(self, text: str) -> bytes:
-        """The text in the output's encoding; what that lacks is spelled out."""
-        return self.encodable(text).encode(self.encoding, "backslashreplace")
-
-
-def takes_escapes(stream: Any) -> bool:
-    """Whether a terminal understands escape sequences."""
-    if os.name == "nt":
-        return os.environ.get("TERM") != "dumb" and turn_escapes_on(stream)
-    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
-
-
-def turn_escapes_on(stream: Any) -> bool:
-    """On Windows a console has to be told; whether it understands them now."""
-    import ctypes  # only here, since it takes time to import
-
-    try:
-        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
-        kernel.GetStdHandle.restype = ctypes.c_void_p
-        handle = ctypes.c_void_p(kernel.GetStdHandle(-10 - stream.fileno()))
-        mode = ctypes.c_ulong()
-        return bool(
-            kernel.GetConsoleMode(handle, ctypes.byref(mode))
-            and kernel.SetConsoleMode(handle, mode.value | SHOWS_ESCAPES)
-        )
-    except (AttributeError, OSError, ValueError):
-        return False
-
-
-def width_of(text: str) -> int:
-    """How many columns the text takes, if it has no control characters."""
-    if all(character < "\u0300" or character in IN_ASCII for character in text):
-        return len(text)
-    import unicodedata  # only here, since it takes time to import
-
-    return sum(
-        0
-        if unicodedata.category(character) in ("Mn", "Me", "Cf")
-        else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
-
-
-def cut(text: str, columns: int) -> str:
-    """The text, or as much of it as fits with an ellipsis at its end."""
-    if width_of(text) <= columns:
-        return text
-    while text and width_of(text) > columns - 1:
-        text = text[:-1]
-    return text + "…" if columns > 0 else ""
 
 
 # --- handouts/submit/notices.py -----------------------------------------------------------
@@ -4263,9 +4272,9 @@ def open_page(client: Client) -> int:
     if not sys.stderr.isatty():  # a log or a pipe keeps what it gets, for others to read
         tell(f"No browser can be opened from here; {log_in}")
         return SUCCEEDED
-    tell("No browser can be opened from here. In one elsewhere this link logs you in, once, within")
-    tell("a minute. Give it to nobody:")
+    tell("No browser can be opened from here. In one elsewhere this link logs you in:")
     tell(page_link(client))
+    tell("It works once, within a minute. Give it to nobody.")
     tell(f"Later, {log_in}")
     return SUCCEEDED
 
@@ -4574,8 +4583,9 @@ def doctor(given: Path | None, server: str | None) -> int:
 def say(line: str) -> None:
     """That nobody reads it is no reason to stop."""
     encoding = sys.stdout.encoding or "ascii"
-    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
-        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    try:
+        line = Look(sys.stdout).wrapped(printable(line))
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except OSError:
         pass
 

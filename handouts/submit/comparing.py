@@ -39,6 +39,8 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
     """Both times, and what that means."""
     before, after = (number(result_of(job).get("execute_seconds")) for job in (first, second))
     line = name_of(second)
+    if first.get("filename") != second.get("filename"):
+        line = f"{name_of(first)} → {line}"
     if before is None or after is None:
         return line
     line += f"   {seconds_in_words(before)} → {seconds_in_words(after)}"

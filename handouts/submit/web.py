@@ -36,9 +36,9 @@ def open_page(client: Client) -> int:
     if not sys.stderr.isatty():  # a log or a pipe keeps what it gets, for others to read
         tell(f"No browser can be opened from here; {log_in}")
         return SUCCEEDED
-    tell("No browser can be opened from here. In one elsewhere this link logs you in, once, within")
-    tell("a minute. Give it to nobody:")
+    tell("No browser can be opened from here. In one elsewhere this link logs you in:")
     tell(page_link(client))
+    tell("It works once, within a minute. Give it to nobody.")
     tell(f"Later, {log_in}")
     return SUCCEEDED
 
