@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import array
+import codecs
 import ctypes
 import errno
 import fcntl
@@ -70,128 +71,128 @@ from xml.etree import ElementTree
 # Made from handouts/executor/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (203, "handouts/client/errors.py", 6),
-    (230, "handouts/client/text_encoding.py", 6),
-    (254, "handouts/client/words.py", 10),
-    (290, "handouts/client/auth.py", 15),
-    (367, "handouts/client/tracebacks.py", 12),
-    (400, "handouts/executor/base/exit_statuses.py", 5),
-    (415, "handouts/executor/machine/architectures.py", 13),
-    (497, "handouts/executor/sandbox/uids.py", 12),
-    (544, "handouts/executor/base/options.py", 13),
-    (733, "handouts/executor/base/say.py", 10),
-    (769, "handouts/executor/machine/gpu.py", 10),
-    (808, "handouts/executor/base/threads.py", 15),
-    (837, "handouts/executor/gate/probe.cu", 0),
-    (864, "handouts/executor/base/limits.py", 5),
-    (878, "handouts/executor/base/text.py", 6),
-    (888, "handouts/client/retries.py", 9),
-    (902, "handouts/executor/gate/idle_memory.py", 7),
-    (960, "handouts/executor/machine/pci.py", 8),
-    (1003, "handouts/executor/gate/kernel_log.py", 12),
-    (1079, "handouts/executor/machine/processes.py", 11),
-    (1136, "handouts/executor/machine/driver_tools.py", 14),
-    (1231, "handouts/executor/machine/nvidia_smi.py", 13),
-    (1307, "handouts/executor/gate/recovery.py", 15),
-    (1345, "handouts/executor/gate/readings.py", 23),
-    (1466, "handouts/executor/machine/device_files.py", 13),
-    (1537, "handouts/executor/machine/held_open.py", 16),
-    (1614, "handouts/executor/slot/protocol.py", 28),
-    (1742, "handouts/executor/gate/gate.py", 24),
-    (1920, "handouts/executor/machine/cgroups.py", 12),
-    (2040, "handouts/executor/machine/host_compiler.py", 20),
-    (2162, "handouts/executor/machine/interpreter.py", 13),
-    (2206, "handouts/executor/machine/toolchain.py", 16),
-    (2333, "handouts/executor/sandbox/command.py", 12),
-    (2382, "handouts/executor/slot/live_output.py", 11),
-    (2404, "handouts/executor/slot/memory_board.py", 13),
-    (2469, "handouts/executor/slot/slot_start.py", 16),
-    (2500, "handouts/executor/slot/slot.py", 35),
-    (2668, "handouts/executor/gate/probe.py", 21),
-    (2739, "handouts/executor/machine/platforms.py", 7),
-    (2778, "handouts/client/job_file_names.py", 8),
-    (2818, "handouts/executor/base/file_names.py", 10),
-    (2838, "handouts/executor/pipeline/job_files.py", 11),
-    (2881, "handouts/executor/slot/bounded_log.py", 5),
-    (2926, "handouts/executor/slot/orders.py", 13),
-    (3031, "handouts/executor/slot/program_output.py", 11),
-    (3081, "handouts/executor/pipeline/live_stream.py", 16),
-    (3214, "handouts/executor/results/archive.py", 18),
-    (3319, "handouts/executor/pipeline/attempt.py", 19),
-    (3472, "handouts/client/answer.py", 8),
-    (3521, "handouts/client/distrust.py", 10),
-    (3587, "handouts/client/server_address.py", 10),
-    (3659, "handouts/client/connection.py", 21),
-    (3822, "handouts/executor/base/held_connection.py", 13),
-    (3856, "handouts/executor/machine/gpu_choice.py", 9),
-    (3914, "handouts/executor/machine/gpu_instances.py", 13),
-    (3976, "handouts/executor/machine/gpu_discovery.py", 24),
-    (4120, "handouts/executor/machine/driver_start.py", 16),
-    (4224, "handouts/executor/gate/gates.py", 15),
-    (4251, "handouts/executor/machine/cores.py", 14),
-    (4352, "handouts/executor/machine/driver_versions.py", 9),
-    (4393, "handouts/executor/machine/gpu_lock.py", 18),
-    (4525, "handouts/executor/machine/integrated.py", 16),
-    (4583, "handouts/executor/machine/driver_library.py", 9),
-    (4619, "handouts/executor/machine/driver_stub.c", 0),
-    (4662, "handouts/executor/machine/driver_stub.py", 16),
-    (4705, "handouts/executor/machine/libraries.py", 24),
-    (4834, "handouts/executor/machine/line_buffering.c", 0),
-    (4853, "handouts/executor/machine/line_buffering.py", 19),
-    (4891, "handouts/executor/machine/memory.py", 5),
-    (4955, "handouts/executor/pipeline/scratch.py", 16),
-    (4994, "handouts/executor/pipeline/workers.py", 11),
-    (5035, "handouts/executor/sandbox/bundle.py", 13),
-    (5068, "handouts/executor/sandbox/bwrap_program.py", 11),
-    (5101, "handouts/executor/sandbox/init.c", 0),
-    (5373, "handouts/executor/results/outputs.py", 10),
-    (5490, "handouts/executor/sandbox/first_process.py", 21),
-    (5547, "handouts/executor/sandbox/device_access.py", 14),
-    (5623, "handouts/executor/sandbox/driver_files.py", 17),
-    (5693, "handouts/executor/sandbox/sys_files.py", 16),
-    (5740, "handouts/executor/sandbox/gpu_devices.py", 17),
-    (5787, "handouts/executor/sandbox/hidden.py", 8),
-    (5859, "handouts/executor/sandbox/call_log.py", 10),
-    (5894, "handouts/executor/sandbox/bpf.py", 7),
-    (5934, "handouts/executor/sandbox/denied_calls.py", 5),
-    (6005, "handouts/executor/sandbox/usual_calls.py", 9),
-    (6080, "handouts/executor/sandbox/system_calls.py", 27),
-    (6197, "handouts/executor/sandbox/own_files.py", 17),
-    (6230, "handouts/executor/sandbox/self_test.py", 7),
-    (6294, "handouts/executor/sandbox/shown.py", 14),
-    (6356, "handouts/executor/sandbox/bubblewrap.py", 35),
-    (6537, "handouts/executor/sandbox/unconfined.py", 16),
-    (6630, "handouts/executor/pipeline/host.py", 39),
-    (6789, "handouts/executor/pipeline/held_claims.py", 10),
-    (6829, "handouts/executor/pipeline/places.py", 11),
-    (6871, "handouts/executor/pipeline/room.py", 14),
-    (6989, "handouts/executor/pipeline/shutdown.py", 20),
-    (7093, "handouts/executor/pipeline/heartbeat.py", 16),
-    (7183, "handouts/executor/pipeline/live_senders.py", 17),
-    (7299, "handouts/executor/pipeline/claiming.py", 22),
-    (7447, "handouts/executor/base/flags.py", 12),
-    (7525, "handouts/executor/pipeline/disassembly.py", 14),
-    (7622, "handouts/executor/pipeline/building.py", 23),
-    (7757, "handouts/executor/pipeline/endings.py", 17),
-    (7828, "handouts/executor/pipeline/delivery.py", 16),
-    (7900, "handouts/executor/pipeline/outbox.py", 11),
-    (7935, "handouts/executor/results/spool.py", 11),
-    (8012, "handouts/executor/pipeline/sending.py", 15),
-    (8094, "handouts/executor/pipeline/reporting.py", 19),
-    (8183, "handouts/executor/pipeline/handover.py", 17),
-    (8304, "handouts/executor/results/compile_cache.py", 15),
-    (8382, "handouts/executor/pipeline/compiling.py", 32),
-    (8550, "handouts/executor/pipeline/executing.py", 32),
-    (8688, "handouts/executor/pipeline/executor.py", 30),
-    (8805, "handouts/executor/slot/event_loop.py", 12),
-    (8840, "handouts/executor/slot/libc.py", 11),
-    (8895, "handouts/executor/slot/identity.py", 26),
-    (8961, "handouts/executor/slot/process_memory.py", 16),
-    (9033, "handouts/executor/slot/shortage.py", 16),
-    (9092, "handouts/executor/slot/memory_watch.py", 28),
-    (9222, "handouts/executor/slot/command_run.py", 24),
-    (9407, "handouts/executor/slot/slot_process.py", 27),
-    (9459, "handouts/executor/main.py", 49),
+    (204, "handouts/client/errors.py", 6),
+    (234, "handouts/client/text_encoding.py", 7),
+    (275, "handouts/client/words.py", 10),
+    (313, "handouts/client/auth.py", 15),
+    (397, "handouts/client/tracebacks.py", 12),
+    (430, "handouts/executor/base/exit_statuses.py", 5),
+    (445, "handouts/executor/machine/architectures.py", 13),
+    (527, "handouts/executor/sandbox/uids.py", 12),
+    (574, "handouts/executor/base/options.py", 13),
+    (763, "handouts/executor/base/say.py", 10),
+    (799, "handouts/executor/machine/gpu.py", 10),
+    (838, "handouts/executor/base/threads.py", 15),
+    (867, "handouts/executor/gate/probe.cu", 0),
+    (894, "handouts/executor/base/limits.py", 5),
+    (908, "handouts/executor/base/text.py", 6),
+    (918, "handouts/client/retries.py", 9),
+    (932, "handouts/executor/gate/idle_memory.py", 7),
+    (990, "handouts/executor/machine/pci.py", 8),
+    (1033, "handouts/executor/gate/kernel_log.py", 12),
+    (1109, "handouts/executor/machine/processes.py", 11),
+    (1166, "handouts/executor/machine/driver_tools.py", 14),
+    (1261, "handouts/executor/machine/nvidia_smi.py", 13),
+    (1337, "handouts/executor/gate/recovery.py", 15),
+    (1375, "handouts/executor/gate/readings.py", 23),
+    (1496, "handouts/executor/machine/device_files.py", 13),
+    (1567, "handouts/executor/machine/held_open.py", 16),
+    (1644, "handouts/executor/slot/protocol.py", 28),
+    (1772, "handouts/executor/gate/gate.py", 24),
+    (1950, "handouts/executor/machine/cgroups.py", 12),
+    (2070, "handouts/executor/machine/host_compiler.py", 20),
+    (2192, "handouts/executor/machine/interpreter.py", 13),
+    (2236, "handouts/executor/machine/toolchain.py", 16),
+    (2363, "handouts/executor/sandbox/command.py", 12),
+    (2412, "handouts/executor/slot/live_output.py", 11),
+    (2434, "handouts/executor/slot/memory_board.py", 13),
+    (2499, "handouts/executor/slot/slot_start.py", 16),
+    (2530, "handouts/executor/slot/slot.py", 35),
+    (2698, "handouts/executor/gate/probe.py", 21),
+    (2769, "handouts/executor/machine/platforms.py", 7),
+    (2808, "handouts/client/job_file_names.py", 8),
+    (2848, "handouts/executor/base/file_names.py", 10),
+    (2868, "handouts/executor/pipeline/job_files.py", 11),
+    (2911, "handouts/executor/slot/bounded_log.py", 5),
+    (2956, "handouts/executor/slot/orders.py", 13),
+    (3061, "handouts/executor/slot/program_output.py", 11),
+    (3111, "handouts/executor/pipeline/live_stream.py", 16),
+    (3244, "handouts/executor/results/archive.py", 18),
+    (3349, "handouts/executor/pipeline/attempt.py", 19),
+    (3502, "handouts/client/answer.py", 8),
+    (3551, "handouts/client/distrust.py", 10),
+    (3617, "handouts/client/server_address.py", 10),
+    (3689, "handouts/client/connection.py", 21),
+    (3853, "handouts/executor/base/held_connection.py", 13),
+    (3887, "handouts/executor/machine/gpu_choice.py", 9),
+    (3945, "handouts/executor/machine/gpu_instances.py", 13),
+    (4007, "handouts/executor/machine/gpu_discovery.py", 24),
+    (4151, "handouts/executor/machine/driver_start.py", 16),
+    (4255, "handouts/executor/gate/gates.py", 15),
+    (4282, "handouts/executor/machine/cores.py", 14),
+    (4383, "handouts/executor/machine/driver_versions.py", 9),
+    (4424, "handouts/executor/machine/gpu_lock.py", 18),
+    (4556, "handouts/executor/machine/integrated.py", 16),
+    (4614, "handouts/executor/machine/driver_library.py", 9),
+    (4650, "handouts/executor/machine/driver_stub.c", 0),
+    (4693, "handouts/executor/machine/driver_stub.py", 16),
+    (4736, "handouts/executor/machine/libraries.py", 24),
+    (4865, "handouts/executor/machine/line_buffering.c", 0),
+    (4884, "handouts/executor/machine/line_buffering.py", 19),
+    (4922, "handouts/executor/machine/memory.py", 5),
+    (4986, "handouts/executor/pipeline/scratch.py", 16),
+    (5025, "handouts/executor/pipeline/workers.py", 11),
+    (5066, "handouts/executor/sandbox/bundle.py", 13),
+    (5099, "handouts/executor/sandbox/bwrap_program.py", 11),
+    (5132, "handouts/executor/sandbox/init.c", 0),
+    (5404, "handouts/executor/results/outputs.py", 10),
+    (5521, "handouts/executor/sandbox/first_process.py", 21),
+    (5578, "handouts/executor/sandbox/device_access.py", 14),
+    (5654, "handouts/executor/sandbox/driver_files.py", 17),
+    (5724, "handouts/executor/sandbox/sys_files.py", 16),
+    (5771, "handouts/executor/sandbox/gpu_devices.py", 17),
+    (5818, "handouts/executor/sandbox/hidden.py", 8),
+    (5890, "handouts/executor/sandbox/call_log.py", 10),
+    (5925, "handouts/executor/sandbox/bpf.py", 7),
+    (5965, "handouts/executor/sandbox/denied_calls.py", 5),
+    (6036, "handouts/executor/sandbox/usual_calls.py", 9),
+    (6111, "handouts/executor/sandbox/system_calls.py", 27),
+    (6228, "handouts/executor/sandbox/own_files.py", 17),
+    (6261, "handouts/executor/sandbox/self_test.py", 7),
+    (6325, "handouts/executor/sandbox/shown.py", 14),
+    (6387, "handouts/executor/sandbox/bubblewrap.py", 35),
+    (6568, "handouts/executor/sandbox/unconfined.py", 16),
+    (6661, "handouts/executor/pipeline/host.py", 39),
+    (6820, "handouts/executor/pipeline/held_claims.py", 10),
+    (6860, "handouts/executor/pipeline/places.py", 11),
+    (6902, "handouts/executor/pipeline/room.py", 14),
+    (7020, "handouts/executor/pipeline/shutdown.py", 20),
+    (7124, "handouts/executor/pipeline/heartbeat.py", 16),
+    (7214, "handouts/executor/pipeline/live_senders.py", 17),
+    (7330, "handouts/executor/pipeline/claiming.py", 22),
+    (7478, "handouts/executor/base/flags.py", 12),
+    (7556, "handouts/executor/pipeline/disassembly.py", 14),
+    (7653, "handouts/executor/pipeline/building.py", 23),
+    (7788, "handouts/executor/pipeline/endings.py", 17),
+    (7859, "handouts/executor/pipeline/delivery.py", 16),
+    (7931, "handouts/executor/pipeline/outbox.py", 11),
+    (7966, "handouts/executor/results/spool.py", 11),
+    (8043, "handouts/executor/pipeline/sending.py", 15),
+    (8125, "handouts/executor/pipeline/reporting.py", 19),
+    (8214, "handouts/executor/pipeline/handover.py", 17),
+    (8335, "handouts/executor/results/compile_cache.py", 15),
+    (8413, "handouts/executor/pipeline/compiling.py", 32),
+    (8581, "handouts/executor/pipeline/executing.py", 32),
+    (8719, "handouts/executor/pipeline/executor.py", 30),
+    (8836, "handouts/executor/slot/event_loop.py", 12),
+    (8871, "handouts/executor/slot/libc.py", 11),
+    (8926, "handouts/executor/slot/identity.py", 26),
+    (8992, "handouts/executor/slot/process_memory.py", 16),
+    (9064, "handouts/executor/slot/shortage.py", 16),
+    (9123, "handouts/executor/slot/memory_watch.py", 28),
+    (9253, "handouts/executor/slot/command_run.py", 24),
+    (9438, "handouts/executor/slot/slot_process.py", 27),
+    (9490, "handouts/executor/main.py", 49),
 )
 
 
@@ -207,8 +208,11 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
-    def __init__(self, message: str, timed_out: bool = False, status: int = 0) -> None:
+    def __init__(
+        self, message: str, timed_out: bool = False, status: int = 0, was_sent: bool = True
+    ) -> None:
         super().__init__(message)
+        self.was_sent = was_sent  # the request, or a part of it: it may have been acted upon
         self.timed_out = timed_out  # it was connected, and nothing came
         self.status = status  # of an answer that is not the queue's; 0 if there was none
 
@@ -227,14 +231,31 @@ class Untrusted(Exception):
 # Files that hold text, but not as UTF-8.
 
 
+UTF_16_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+LOOKED_AT_BYTES = 4096
+STRANGE = 20  # of so many characters, one at most may be none of a text's
+
+
 def is_utf_16(data: bytes) -> bool:
-    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    """Whether the bytes are text in UTF-16, which PowerShell's `>` writes: with its mark, or with a
     NUL beside most of the first characters."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
+    encoding = UTF_16_MARKS.get(data[:2], "")
     begin = data[:64]
     pairs = len(begin) // 2
-    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+    if not encoding and pairs > 1:
+        of_each = {"utf-16-be": begin[0::2].count(0), "utf-16-le": begin[1::2].count(0)}
+        encoding = next((one for one in of_each if of_each[one] > pairs * 3 // 4), "")
+    return bool(encoding) and is_text(data[:LOOKED_AT_BYTES], encoding)
+
+
+def is_text(data: bytes, encoding: str) -> bool:
+    """Whether the bytes, which may end within a character, make sense in that encoding."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return False
+    strange = sum(not (one.isprintable() or one in "\ufeff\t\n\v\f\r") for one in text)
+    return strange * STRANGE <= len(text)
 
 
 def about_utf_16(shown: str, path: str) -> str:
@@ -276,10 +297,12 @@ def in_mib(size: float) -> str:
 
 
 def in_size(size: int) -> str:
-    """A size, however small."""
-    if size < 1 << 10:
-        return "1 byte" if size == 1 else f"{size} bytes"
-    return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
+    """A size, however small, in three digits, as the queue's pages show it."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            number = size / unit
+            return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
+    return "1 byte" if size == 1 else f"{size} bytes"
 
 
 # --- handouts/client/auth.py --------------------------------------------------------------
@@ -301,7 +324,9 @@ class Auth:
         server: str,
         certificates: list[Path],
         is_user: bool = False,
+        path: Path | None = None,
     ) -> None:
+        self.path = path  # the file, where there is one
         self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
@@ -317,27 +342,29 @@ def read_auth(
     `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
     content = read_object(path, name_key, to_log_in)
+    again = f" To write it anew: {to_log_in}" if to_log_in else ""
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
                 f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+                + again
             )
     for key in ("server", "certificate"):
         if not isinstance(content.get(key, ""), str):
-            raise BadSetup(f'In {path}, "{key}" is not a string.')
+            raise BadSetup(f'In {path}, "{key}" is not a string.{again}')
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
-        raise BadSetup(f"The token in {path} has characters that no token has.")
+        raise BadSetup(f"The token in {path} has characters that no token has.{again}")
     name = content[name_key].strip()
     if re.match("tlr[a-z]_", name):
-        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.{again}')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    return Auth(name, token, address, certificates, name_key == "username")
+    return Auth(name, token, address, certificates, name_key == "username", path)
 
 
 def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
@@ -355,7 +382,10 @@ def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise BadSetup(f"{path} is not valid JSON: {error}.") from None
+        again = "Put the file from the course staff there again."
+        if to_log_in:
+            again = f"To write it anew, with a log-in code or token: {to_log_in}"
+        raise BadSetup(f"{path} is not valid JSON: {error}. {again}") from None
     return content if isinstance(content, dict) else {}
 
 
@@ -3761,7 +3791,8 @@ class Queue:
         """Closes the connection; what to raise."""
         self.close()
         message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, was_open and isinstance(error, socket.timeout))
+        timed_out = was_open and isinstance(error, socket.timeout)
+        return Unreachable(message, timed_out, was_sent=was_open)
 
     def _has_ended(self, response: http.client.HTTPResponse) -> None:
         """An answer was read to its end; the queue may want no other on its connection."""

@@ -23,7 +23,8 @@ Exit status:
        old for what the program needs
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
-  6    the program succeeded, but not all of its output could be saved or printed
+  6    the program succeeded, but some of what it printed, or of its files, was left out or could
+       not be saved; write large output to files in ./out/
   130  interrupted with Ctrl-C
 """
 
@@ -52,7 +53,7 @@ import _imp
 import marshal
 from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
 
-PROGRAM_LINE = 99  # where its text begins in this file
+PROGRAM_LINE = 100  # where its text begins in this file
 
 
 def code_of(program):
@@ -128,85 +129,86 @@ if TYPE_CHECKING:
 # Made from handouts/submit/ and handouts/client/ by `make handouts`: change those.
 # The parts of this file: where each begins, what it is made from, and the line there.
 PARTS = (
-    (218, "handouts/client/errors.py", 6),
-    (245, "handouts/client/text_encoding.py", 6),
-    (269, "handouts/client/words.py", 10),
-    (305, "handouts/client/auth.py", 15),
-    (382, "handouts/client/answer.py", 8),
-    (431, "handouts/client/distrust.py", 10),
-    (497, "handouts/client/server_address.py", 10),
-    (569, "handouts/client/connection.py", 21),
-    (732, "handouts/client/tracebacks.py", 12),
-    (765, "handouts/submit/answers_in_json.py", 13),
-    (825, "handouts/submit/as_typed.py", 9),
-    (861, "handouts/submit/auth_place.py", 10),
-    (885, "handouts/submit/left_out.py", 10),
-    (935, "handouts/submit/moments.py", 7),
-    (1008, "handouts/submit/printable.py", 7),
-    (1023, "handouts/submit/ending_lines.py", 12),
-    (1125, "handouts/submit/job_lines.py", 10),
-    (1233, "handouts/submit/listing.py", 13),
-    (1338, "handouts/submit/comparing.py", 14),
-    (1461, "handouts/client/retries.py", 9),
-    (1475, "handouts/submit/client_versions.py", 11),
-    (1499, "handouts/submit/turns.py", 17),
-    (1597, "handouts/submit/streams.py", 15),
-    (1672, "handouts/submit/job_events.py", 14),
-    (1751, "handouts/submit/compile_log.py", 7),
-    (1817, "handouts/submit/notices.py", 7),
-    (1840, "handouts/submit/terminals.py", 8),
-    (1961, "handouts/submit/status_line.py", 14),
-    (2044, "handouts/submit/terminal_text.py", 16),
-    (2123, "handouts/submit/screen.py", 16),
-    (2241, "handouts/submit/live.py", 11),
-    (2389, "handouts/submit/stop.py", 5),
-    (2412, "handouts/submit/persistent.py", 18),
-    (2491, "handouts/submit/c_includes.py", 8),
-    (2546, "handouts/submit/older_queue.py", 13),
-    (2605, "handouts/submit/wishes.py", 8),
-    (2646, "handouts/submit/refusals.py", 12),
-    (2694, "handouts/submit/relative_names.py", 11),
-    (2731, "handouts/submit/compiler_flags.py", 10),
-    (2803, "handouts/client/job_file_names.py", 8),
-    (2845, "handouts/submit/python_imports.py", 13),
-    (2914, "handouts/submit/source_file.py", 12),
-    (2988, "handouts/submit/gather.py", 19),
-    (3100, "handouts/submit/together.py", 12),
-    (3137, "handouts/submit/data_files.py", 16),
-    (3170, "handouts/submit/source_options.py", 13),
-    (3255, "handouts/submit/directives.py", 18),
-    (3405, "handouts/submit/submission.py", 22),
-    (3512, "handouts/submit/waiting_line.py", 20),
-    (3603, "handouts/submit/job_client.py", 25),
-    (3796, "handouts/submit/own_jobs.py", 11),
-    (3844, "handouts/submit/queue_status.py", 11),
-    (3891, "handouts/submit/web.py", 13),
-    (3970, "handouts/submit/commands.py", 20),
-    (4056, "handouts/submit/pinned.py", 14),
-    (4107, "handouts/submit/wrong.py", 6),
-    (4121, "handouts/submit/from_outside.py", 18),
-    (4193, "handouts/submit/own_version.py", 13),
-    (4222, "handouts/submit/queue_state.py", 12),
-    (4264, "handouts/submit/doctor.py", 25),
-    (4423, "handouts/submit/asking.py", 11),
-    (4463, "handouts/submit/login_code.py", 12),
-    (4519, "handouts/submit/private_files.py", 12),
-    (4573, "handouts/submit/login.py", 26),
-    (4663, "handouts/submit/words_meant.py", 10),
-    (4703, "handouts/submit/options.py", 18),
-    (4932, "handouts/submit/typed_secrets.py", 11),
-    (4951, "handouts/submit/hints.py", 15),
-    (4986, "handouts/submit/interrupting.py", 16),
-    (5084, "handouts/submit/file_names.py", 14),
-    (5114, "handouts/submit/own_files.py", 15),
-    (5188, "handouts/submit/written_beside.py", 10),
-    (5222, "handouts/submit/output_files.py", 20),
-    (5368, "handouts/submit/log_files.py", 18),
-    (5405, "handouts/submit/own_job_ahead.py", 15),
-    (5450, "handouts/submit/readings.py", 8),
-    (5604, "handouts/submit/show.py", 18),
-    (5658, "handouts/submit/watching.py", 29),
-    (5817, "handouts/submit/main.py", 60),
+    (220, "handouts/client/errors.py", 6),
+    (250, "handouts/client/text_encoding.py", 7),
+    (291, "handouts/client/words.py", 10),
+    (329, "handouts/client/auth.py", 15),
+    (413, "handouts/client/answer.py", 8),
+    (462, "handouts/client/distrust.py", 10),
+    (528, "handouts/client/server_address.py", 10),
+    (600, "handouts/client/connection.py", 21),
+    (764, "handouts/client/tracebacks.py", 12),
+    (797, "handouts/submit/as_typed.py", 9),
+    (843, "handouts/submit/terminals.py", 10),
+    (970, "handouts/submit/answers_in_json.py", 14),
+    (1031, "handouts/submit/auth_place.py", 10),
+    (1055, "handouts/submit/left_out.py", 10),
+    (1105, "handouts/submit/moments.py", 7),
+    (1178, "handouts/submit/printable.py", 7),
+    (1193, "handouts/submit/ending_lines.py", 12),
+    (1295, "handouts/submit/job_lines.py", 10),
+    (1403, "handouts/submit/listing.py", 13),
+    (1512, "handouts/submit/comparing.py", 14),
+    (1645, "handouts/client/retries.py", 9),
+    (1659, "handouts/submit/client_versions.py", 11),
+    (1683, "handouts/submit/turns.py", 17),
+    (1781, "handouts/submit/streams.py", 15),
+    (1857, "handouts/submit/job_events.py", 14),
+    (1936, "handouts/submit/compile_log.py", 7),
+    (2002, "handouts/submit/notices.py", 10),
+    (2030, "handouts/submit/status_line.py", 14),
+    (2128, "handouts/submit/terminal_text.py", 16),
+    (2207, "handouts/submit/screen.py", 16),
+    (2335, "handouts/submit/live.py", 11),
+    (2483, "handouts/submit/stop.py", 5),
+    (2506, "handouts/submit/persistent.py", 20),
+    (2615, "handouts/submit/c_includes.py", 8),
+    (2670, "handouts/submit/older_queue.py", 13),
+    (2729, "handouts/submit/wishes.py", 8),
+    (2770, "handouts/submit/refusals.py", 12),
+    (2819, "handouts/submit/relative_names.py", 11),
+    (2856, "handouts/submit/compiler_flags.py", 10),
+    (2928, "handouts/client/job_file_names.py", 8),
+    (2970, "handouts/submit/python_imports.py", 13),
+    (3039, "handouts/submit/no_text.py", 7),
+    (3107, "handouts/submit/source_file.py", 16),
+    (3203, "handouts/submit/gather.py", 19),
+    (3315, "handouts/submit/together.py", 12),
+    (3352, "handouts/submit/data_files.py", 16),
+    (3385, "handouts/submit/source_options.py", 13),
+    (3470, "handouts/submit/directives.py", 18),
+    (3620, "handouts/submit/submission.py", 22),
+    (3727, "handouts/submit/waiting_line.py", 21),
+    (3833, "handouts/submit/job_client.py", 26),
+    (4085, "handouts/submit/own_jobs.py", 11),
+    (4133, "handouts/submit/wrong.py", 6),
+    (4147, "handouts/submit/queue_state.py", 11),
+    (4223, "handouts/submit/queue_status.py", 12),
+    (4251, "handouts/submit/web.py", 13),
+    (4337, "handouts/submit/commands.py", 20),
+    (4423, "handouts/submit/pinned.py", 14),
+    (4474, "handouts/submit/from_outside.py", 18),
+    (4546, "handouts/submit/own_version.py", 13),
+    (4575, "handouts/submit/doctor.py", 26),
+    (4735, "handouts/submit/asking.py", 11),
+    (4775, "handouts/submit/login_code.py", 12),
+    (4831, "handouts/submit/private_files.py", 12),
+    (4885, "handouts/submit/login.py", 26),
+    (4978, "handouts/submit/own_files.py", 15),
+    (5070, "handouts/submit/words_meant.py", 10),
+    (5110, "handouts/submit/options.py", 19),
+    (5342, "handouts/submit/typed_secrets.py", 11),
+    (5361, "handouts/submit/hints.py", 15),
+    (5396, "handouts/submit/interrupting.py", 18),
+    (5521, "handouts/submit/file_names.py", 14),
+    (5548, "handouts/submit/written_beside.py", 10),
+    (5582, "handouts/submit/output_files.py", 20),
+    (5728, "handouts/submit/log_files.py", 17),
+    (5765, "handouts/submit/own_job_ahead.py", 15),
+    (5810, "handouts/submit/readings.py", 8),
+    (5993, "handouts/submit/show.py", 18),
+    (6069, "handouts/submit/watching.py", 28),
+    (6232, "handouts/submit/main.py", 60),
 )
 
 
@@ -222,8 +224,11 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
-    def __init__(self, message: str, timed_out: bool = False, status: int = 0) -> None:
+    def __init__(
+        self, message: str, timed_out: bool = False, status: int = 0, was_sent: bool = True
+    ) -> None:
         super().__init__(message)
+        self.was_sent = was_sent  # the request, or a part of it: it may have been acted upon
         self.timed_out = timed_out  # it was connected, and nothing came
         self.status = status  # of an answer that is not the queue's; 0 if there was none
 
@@ -242,14 +247,31 @@ class Untrusted(Exception):
 # Files that hold text, but not as UTF-8.
 
 
+UTF_16_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+LOOKED_AT_BYTES = 4096
+STRANGE = 20  # of so many characters, one at most may be none of a text's
+
+
 def is_utf_16(data: bytes) -> bool:
-    """Whether the bytes look like UTF-16, which PowerShell's `>` writes: with its mark, or with a
+    """Whether the bytes are text in UTF-16, which PowerShell's `>` writes: with its mark, or with a
     NUL beside most of the first characters."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
+    encoding = UTF_16_MARKS.get(data[:2], "")
     begin = data[:64]
     pairs = len(begin) // 2
-    return pairs > 1 and max(begin[0::2].count(0), begin[1::2].count(0)) > pairs * 3 // 4
+    if not encoding and pairs > 1:
+        of_each = {"utf-16-be": begin[0::2].count(0), "utf-16-le": begin[1::2].count(0)}
+        encoding = next((one for one in of_each if of_each[one] > pairs * 3 // 4), "")
+    return bool(encoding) and is_text(data[:LOOKED_AT_BYTES], encoding)
+
+
+def is_text(data: bytes, encoding: str) -> bool:
+    """Whether the bytes, which may end within a character, make sense in that encoding."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return False
+    strange = sum(not (one.isprintable() or one in "\ufeff\t\n\v\f\r") for one in text)
+    return strange * STRANGE <= len(text)
 
 
 def about_utf_16(shown: str, path: str) -> str:
@@ -291,10 +313,12 @@ def in_mib(size: float) -> str:
 
 
 def in_size(size: int) -> str:
-    """A size, however small."""
-    if size < 1 << 10:
-        return "1 byte" if size == 1 else f"{size} bytes"
-    return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
+    """A size, however small, in three digits, as the queue's pages show it."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            number = size / unit
+            return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
+    return "1 byte" if size == 1 else f"{size} bytes"
 
 
 # --- handouts/client/auth.py --------------------------------------------------------------
@@ -316,7 +340,9 @@ class Auth:
         server: str,
         certificates: list[Path],
         is_user: bool = False,
+        path: Path | None = None,
     ) -> None:
+        self.path = path  # the file, where there is one
         self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
@@ -332,27 +358,29 @@ def read_auth(
     `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
     content = read_object(path, name_key, to_log_in)
+    again = f" To write it anew: {to_log_in}" if to_log_in else ""
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
                 f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+                + again
             )
     for key in ("server", "certificate"):
         if not isinstance(content.get(key, ""), str):
-            raise BadSetup(f'In {path}, "{key}" is not a string.')
+            raise BadSetup(f'In {path}, "{key}" is not a string.{again}')
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
-        raise BadSetup(f"The token in {path} has characters that no token has.")
+        raise BadSetup(f"The token in {path} has characters that no token has.{again}")
     name = content[name_key].strip()
     if re.match("tlr[a-z]_", name):
-        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.{again}')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    return Auth(name, token, address, certificates, name_key == "username")
+    return Auth(name, token, address, certificates, name_key == "username", path)
 
 
 def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
@@ -370,7 +398,10 @@ def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise BadSetup(f"{path} is not valid JSON: {error}.") from None
+        again = "Put the file from the course staff there again."
+        if to_log_in:
+            again = f"To write it anew, with a log-in code or token: {to_log_in}"
+        raise BadSetup(f"{path} is not valid JSON: {error}. {again}") from None
     return content if isinstance(content, dict) else {}
 
 
@@ -671,7 +702,8 @@ class Queue:
         """Closes the connection; what to raise."""
         self.close()
         message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, was_open and isinstance(error, socket.timeout))
+        timed_out = was_open and isinstance(error, socket.timeout)
+        return Unreachable(message, timed_out, was_sent=was_open)
 
     def _has_ended(self, response: http.client.HTTPResponse) -> None:
         """An answer was read to its end; the queue may want no other on its connection."""
@@ -757,6 +789,179 @@ def print_unexpected(_kind: Any, error: BaseException, _frames: Any) -> None:
     sys.stderr.write(traceback_of(error))
 
 
+# --- handouts/submit/as_typed.py ----------------------------------------------------------
+#
+# How this program was called, so that a hint can be typed as it stands.
+
+
+_said: list[str] = []  # commands
+_given: list[str] = []  # such as --auth FILE, without which a hint would ask somebody else
+
+
+def remember(*options: str) -> None:
+    """These options were given, and belong to each hint."""
+    _given[:] = options
+
+
+def as_typed(*words: str) -> str:
+    """The command with these words, such as "python3 submit.py --attach 58"."""
+    command = " ".join(quoted(word) for word in [*program(), *words, *_given])
+    _said.append(command)
+    return command
+
+
+def with_whole_commands(text: str, blank: str) -> str:
+    """The text with another character for the blanks of its commands, so that none is broken."""
+    for command in _said:
+        text = text.replace(command, command.replace(" ", blank))
+    return text
+
+
+def program() -> list[str]:
+    """The words before the first argument."""
+    script = sys.argv[0] or "submit.py"
+    typed = list(getattr(sys, "orig_argv", []))  # from Python 3.10 on
+    if script in typed:
+        return typed[: typed.index(script) + 1]
+    if os.name == "nt":
+        return ["py", "-3", script]
+    return ["python3", script]
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it; in double quotes, which Windows knows too."""
+    if re.fullmatch(r"[\w@%+=:,./\\~-]+", word):
+        return word
+    return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
+
+
+# --- handouts/submit/terminals.py ---------------------------------------------------------
+#
+# What an output can show: lines that are written anew, colours, more than ASCII.
+
+
+RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
+PLAIN = "\x1b[0m"
+USUAL_COLUMNS = 80
+WIDEST_TEXT = 100
+# What stands for characters of ours where the encoding has none of them; no wider than they are.
+IN_ASCII = {
+    "·": "-",
+    "…": "~",
+    "○": "o",
+    "◐": "+",
+    "●": "*",
+    "✗": "x",
+    "µ": "u",
+}
+SHOWS_ESCAPES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING of a console of Windows
+
+
+class Look:
+    """How lines of ours look on an output."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.is_terminal = bool(stream.isatty())
+        self.takes_escapes = self.is_terminal and takes_escapes(stream)
+        self.has_colours = self.takes_escapes and not os.environ.get("NO_COLOR")
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is at this moment."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
+        except (OSError, ValueError):
+            return USUAL_COLUMNS
+
+    def coloured(self, text: str, colour: str) -> str:
+        """The text in that colour, where colours are wanted."""
+        return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
+
+    def wrapped(self, text: str, by_commas: bool = False) -> str:
+        """The text in lines of whole words, on a terminal; a command that it says stays in one.
+        `by_commas`: what stands between two of them stays together, where it can."""
+        if not self.is_terminal:
+            return text
+        return "\n".join(self._wrapped(line, by_commas) for line in text.split("\n"))
+
+    def _wrapped(self, text: str, by_commas: bool) -> str:
+        if width_of(text) <= self.columns:
+            return text
+        import textwrap  # only here, since it takes time to import
+
+        width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        text = with_whole_commands(text, "\xa0")
+        # The dashes at both ends of a last line stay with the words beside them.
+        text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
+        parts = text.split(", ")
+        if by_commas and max(map(width_of, parts)) < width:
+            text = ", ".join(part.replace(" ", "\xa0") for part in parts)
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        return text.replace("\xa0", " ")
+
+    def encodable(self, text: str) -> str:
+        """The text in characters that the output has, as far as they are ours."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            for character, instead in IN_ASCII.items():
+                text = text.replace(character, instead)
+        return text
+
+    def encoded(self, text: str) -> bytes:
+        """The text in the output's encoding; what that lacks is spelled out."""
+        return self.encodable(text).encode(self.encoding, "backslashreplace")
+
+
+def takes_escapes(stream: Any) -> bool:
+    """Whether a terminal understands escape sequences."""
+    if os.name == "nt":
+        return os.environ.get("TERM") != "dumb" and turn_escapes_on(stream)
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def turn_escapes_on(stream: Any) -> bool:
+    """On Windows a console has to be told; whether it understands them now."""
+    import ctypes  # only here, since it takes time to import
+
+    try:
+        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+        kernel.GetStdHandle.restype = ctypes.c_void_p
+        handle = ctypes.c_void_p(kernel.GetStdHandle(-10 - stream.fileno()))
+        mode = ctypes.c_ulong()
+        return bool(
+            kernel.GetConsoleMode(handle, ctypes.byref(mode))
+            and kernel.SetConsoleMode(handle, mode.value | SHOWS_ESCAPES)
+        )
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def width_of(text: str) -> int:
+    """How many columns the text takes, if it has no control characters."""
+    if all(character < "\u0300" or character in IN_ASCII for character in text):
+        return len(text)
+    import unicodedata  # only here, since it takes time to import
+
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """The text, or as much of it as fits with an ellipsis at its end."""
+    if width_of(text) <= columns:
+        return text
+    while text and width_of(text) > columns - 1:
+        text = text[:-1]
+    return text + "…" if columns > 0 else ""
+
+
 # --- handouts/submit/answers_in_json.py ---------------------------------------------------
 #
 # --json: what came of it as one object on standard output, and nothing else there.
@@ -774,9 +979,10 @@ def put_json(status: int, **members: Any) -> None:
 
 
 def put_lines(lines: list[str]) -> None:
-    """Lines for people, as the terminal can show them, or in UTF-8."""
+    """Lines for people, as the terminal can show them, in whole words; or in UTF-8."""
     encoding = (sys.stdout.encoding if sys.stdout.isatty() else "") or "utf-8"
-    text = "".join(line + "\n" for line in lines)
+    look = Look(sys.stdout)
+    text = "".join(look.wrapped(line) + "\n" for line in lines)
     try:
         data = text.encode(encoding)
     except UnicodeEncodeError:
@@ -815,42 +1021,6 @@ def give_up_output(error: OSError) -> bool:
 def without_etag(job: dict[str, Any]) -> dict[str, Any]:
     """The job as the queue answered it."""
     return {name: value for name, value in job.items() if name != "etag"}
-
-
-# --- handouts/submit/as_typed.py ----------------------------------------------------------
-#
-# How this program was called, so that a hint can be typed as it stands.
-
-
-_given: list[str] = []  # such as --auth FILE, without which a hint would ask somebody else
-
-
-def remember(*options: str) -> None:
-    """These options were given, and belong to each hint."""
-    _given[:] = options
-
-
-def as_typed(*words: str) -> str:
-    """The command with these words, such as "python3 submit.py --attach 58"."""
-    return " ".join(quoted(word) for word in [*program(), *words, *_given])
-
-
-def program() -> list[str]:
-    """The words before the first argument."""
-    script = sys.argv[0] or "submit.py"
-    typed = list(getattr(sys, "orig_argv", []))  # from Python 3.10 on
-    if script in typed:
-        return typed[: typed.index(script) + 1]
-    if os.name == "nt":
-        return ["py", "-3", script]
-    return ["python3", script]
-
-
-def quoted(word: str) -> str:
-    """A word as a shell takes it; in double quotes, which Windows knows too."""
-    if re.fullmatch(r"[\w@%+=:,./\\~-]+", word):
-        return word
-    return '"' + re.sub(r'(["$`\\])', r"\\\1" if os.name != "nt" else r"\1", word) + '"'
 
 
 # --- handouts/submit/auth_place.py --------------------------------------------------------
@@ -1242,6 +1412,7 @@ SHORT = {
     "waiting": "waiting for a GPU",
     "failed": "lost",
 }
+HEAD = ["job", "program", "state", "ran in", "submitted"]
 AGES = ((86400 * 2, 86400, "days"), (3600 * 2, 3600, "h"), (60, 60, "min"))  # from, size, name
 NARROW = 60  # columns
 LONGEST_NAME = 40  # of a file with its arguments, where there is room for all
@@ -1253,8 +1424,11 @@ def in_order(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def job_table(jobs: list[dict[str, Any]]) -> list[str]:
-    """A line for each job: number, file and arguments, state, time, age."""
+    """A line for each job: number, file and arguments, state, time, age. A terminal gets a head,
+    what reads a file or a pipe does not expect one."""
     rows = [job_row(job) for job in jobs]
+    if sys.stdout.isatty():
+        rows.insert(0, HEAD)
     if terminal_width() < NARROW:
         rows = [row[:-1] for row in rows]  # their age
     return table(rows, right=(0, 3), cut=1)
@@ -1347,7 +1521,7 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["", f"job {first['id']}", f"job {second['id']}"],
         ["program", *names],
         ["outcome", outcome_of(first), outcome_of(second)],
-        ["compiled in", *(seconds_in_words(r.get("compile_seconds")) for r in (one, other))],
+        ["compiled in", *map(compiled_in, (first, second))],
         ["ran in", *(seconds_in_words(r.get("execute_seconds")) for r in (one, other))],
         ["memory", memory_of(one), memory_of(other)],
         ["GPU", gpu_name(one), gpu_name(other)],
@@ -1363,6 +1537,8 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
     """Both times, and what that means."""
     before, after = (number(result_of(job).get("execute_seconds")) for job in (first, second))
     line = name_of(second)
+    if first.get("filename") != second.get("filename"):
+        line = f"{name_of(first)} → {line}"
     if before is None or after is None:
         return line
     line += f"   {seconds_in_words(before)} → {seconds_in_words(after)}"
@@ -1372,6 +1548,14 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
     if before >= after:
         return f"{line}   ({before / after:.3g} {TIMES} as fast)"
     return f"{line}   ({after / before:.3g} {TIMES} as long)"
+
+
+def compiled_in(job: dict[str, Any]) -> str:
+    """Of one that was compiled before, the time says nothing about the compiler."""
+    result = result_of(job)
+    if job.get("cached") or details(result).get("compiled_before"):
+        return "cached"
+    return seconds_in_words(result.get("compile_seconds"))
 
 
 def result_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -1603,6 +1787,7 @@ class StreamingQueue(Queue):
     def __init__(self, auth: Auth) -> None:
         super().__init__(auth)
         self._auth = auth
+        self.who_from = auth.path  # the file that says who this is
         self.turns = Turns()
         self._patience = 0.0
 
@@ -1826,131 +2011,15 @@ def is_quiet() -> bool:
     return bool(_silenced)
 
 
+def tell(message: str) -> None:
+    """A line on standard error; on a terminal in lines of whole words."""
+    warn(Look(sys.stderr).wrapped(message))
+
+
 def notice(message: str) -> None:
     """One line on standard error, unless nothing but errors is wanted there."""
     if not _silenced:
-        warn(message)
-
-
-# --- handouts/submit/terminals.py ---------------------------------------------------------
-#
-# What an output can show: lines that are written anew, colours, more than ASCII.
-
-
-RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
-PLAIN = "\x1b[0m"
-USUAL_COLUMNS = 80
-WIDEST_TEXT = 100
-# What stands for characters of ours where the encoding has none of them; no wider than they are.
-IN_ASCII = {
-    "·": "-",
-    "…": "~",
-    "○": "o",
-    "◐": "+",
-    "●": "*",
-    "✗": "x",
-    "µ": "u",
-}
-SHOWS_ESCAPES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING of a console of Windows
-
-
-class Look:
-    """How lines of ours look on an output."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.is_terminal = bool(stream.isatty())
-        self.takes_escapes = self.is_terminal and takes_escapes(stream)
-        self.has_colours = self.takes_escapes and not os.environ.get("NO_COLOR")
-        self.encoding = getattr(stream, "encoding", None) or "utf-8"
-
-    @property
-    def columns(self) -> int:
-        """How wide the terminal is at this moment."""
-        try:
-            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
-        except (OSError, ValueError):
-            return USUAL_COLUMNS
-
-    def coloured(self, text: str, colour: str) -> str:
-        """The text in that colour, where colours are wanted."""
-        return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
-
-    def wrapped(self, text: str) -> str:
-        """The text in lines of whole words, on a terminal. What stands between commas stays
-        together, where it can."""
-        if not self.is_terminal or width_of(text) <= self.columns:
-            return text
-        import textwrap  # only here, since it takes time to import
-
-        width = max(20, min(self.columns, WIDEST_TEXT) - 1)
-        # The dashes at both ends of a last line stay with the words beside them.
-        text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
-        parts = text.split(", ")
-        if max(map(width_of, parts)) < width:
-            text = ", ".join(part.replace(" ", "\xa0") for part in parts)
-        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-        return text.replace("\xa0", " ")
-
-    def encodable(self, text: str) -> str:
-        """The text in characters that the output has, as far as they are ours."""
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:
-            for character, instead in IN_ASCII.items():
-                text = text.replace(character, instead)
-        return text
-
-    def encoded(self, text: str) -> bytes:
-        """The text in the output's encoding; what that lacks is spelled out."""
-        return self.encodable(text).encode(self.encoding, "backslashreplace")
-
-
-def takes_escapes(stream: Any) -> bool:
-    """Whether a terminal understands escape sequences."""
-    if os.name == "nt":
-        return os.environ.get("TERM") != "dumb" and turn_escapes_on(stream)
-    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
-
-
-def turn_escapes_on(stream: Any) -> bool:
-    """On Windows a console has to be told; whether it understands them now."""
-    import ctypes  # only here, since it takes time to import
-
-    try:
-        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
-        kernel.GetStdHandle.restype = ctypes.c_void_p
-        handle = ctypes.c_void_p(kernel.GetStdHandle(-10 - stream.fileno()))
-        mode = ctypes.c_ulong()
-        return bool(
-            kernel.GetConsoleMode(handle, ctypes.byref(mode))
-            and kernel.SetConsoleMode(handle, mode.value | SHOWS_ESCAPES)
-        )
-    except (AttributeError, OSError, ValueError):
-        return False
-
-
-def width_of(text: str) -> int:
-    """How many columns the text takes, if it has no control characters."""
-    if all(character < "\u0300" or character in IN_ASCII for character in text):
-        return len(text)
-    import unicodedata  # only here, since it takes time to import
-
-    return sum(
-        0
-        if unicodedata.category(character) in ("Mn", "Me", "Cf")
-        else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
-
-
-def cut(text: str, columns: int) -> str:
-    """The text, or as much of it as fits with an ellipsis at its end."""
-    if width_of(text) <= columns:
-        return text
-    while text and width_of(text) > columns - 1:
-        text = text[:-1]
-    return text + "…" if columns > 0 else ""
+        tell(message)
 
 
 # --- handouts/submit/status_line.py -------------------------------------------------------
@@ -1976,6 +2045,8 @@ class StatusLine:
         self._words: Callable[[int], str] | None = None
         self._drawn = ""
         self._ticks = False
+        self._instead: Callable[[int], str] | None = None  # of them, for a while
+        self._instead_until = 0.0
 
     def show(self, words: Callable[[int], str]) -> None:
         """From now on what `words` says, which is given the width of the terminal."""
@@ -1985,6 +2056,17 @@ class StatusLine:
             if self.is_used and not self._ticks:
                 self._ticks = True
                 _thread.start_new_thread(self._tick, ())
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is something to wait for that it tells of."""
+        return self._words is not None
+
+    def show_instead(self, words: Callable[[int], str], seconds: float) -> None:
+        """For so long what `words` says, in place of what is shown otherwise."""
+        with self.lock:
+            self._instead, self._instead_until = words, time.monotonic() + seconds
+            self.draw()
 
     def end(self) -> None:
         """There is nothing to wait for any more, or something else is to be said."""
@@ -2002,7 +2084,9 @@ class StatusLine:
         """Draws the line, as far as it is to be seen and says something else than it does."""
         if not self.is_used or self._words is None or self.is_hidden or not in_foreground():
             return
-        text = self.look.encodable(self._words(self.look.columns))
+        is_instead = self._instead and time.monotonic() < self._instead_until
+        words = self._instead if self._instead and is_instead else self._words
+        text = self.look.encodable(words(self.look.columns))
         if text != self._drawn:
             self._drawn = text
             self._write(f"\r{text}\x1b[K")
@@ -2166,8 +2250,18 @@ class Screen:
         with self.status.lock:
             self.status.erase()
             self._begin_line()
-            warn(self.status.look.coloured(self.status.look.encodable(message), colour))
+            text = self.status.look.wrapped(self.status.look.encodable(message))
+            warn(self.status.look.coloured(text, colour))
             self.status.draw()
+
+    def say_for(self, seconds: float, words: Callable[[int], str], whole: str) -> None:
+        """What is true for so long: in the line that is written anew, or else as a line."""
+        if not (self.status.is_used and self.status.is_shown):
+            self.warn(whole)
+            return
+        with self.status.lock:
+            self._begin_line()
+            self.status.show_instead(words, seconds)
 
     def show_status(self, words: Callable[[int], str]) -> None:
         """See StatusLine.show."""
@@ -2423,6 +2517,8 @@ class Persistent:
         self.turns = queue.turns
         self.screen = screen
         self.is_away = False  # the queue; said once it is back
+        self.may_have_it = False  # the queue, what is sent since this was last set to False
+        self._deadline = 0.0  # of what is tried
         self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
 
     def persist(
@@ -2447,25 +2543,53 @@ class Persistent:
 
     def persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
         """Does it until the queue gives a final answer. Raises Stop after `patience` seconds."""
-        deadline = time.monotonic() + patience
-        for delay in delays(*RETRY_SECONDS):
-            try:
-                answer = send()
-                if not is_retryable(answer):
+        self._deadline = time.monotonic() + patience
+        is_ours = not self.screen.status.is_shown  # else the line tells of a job
+        try:
+            for delay in delays(*RETRY_SECONDS):
+                answer, trouble, pause = self._try(send, delay)
+                if answer:
                     self._say_it_is_back()
                     return answer
-                trouble, pause = printable(answer.detail), max(delay, answer.retry_after)
-                if answer.status == 429:  # it is there, and says when to come again
-                    deadline += pause
-                else:
-                    self.is_away = True
-            except Unreachable as error:
-                trouble, pause, self.is_away = str(error), delay, True
-            if time.monotonic() + pause > deadline:
-                raise Stop(UNREACHABLE, trouble)
-            self.say(trouble.rstrip(".") + "; trying again.")
-            self.turns.sleep(pause)
+                if time.monotonic() + pause > self._deadline:
+                    raise Stop(UNREACHABLE, trouble)
+                self.say(trouble.rstrip(".") + "; trying again.")
+                if is_ours:
+                    self.screen.show_status(self._words_of_trying)
+                self.turns.sleep(pause)
+        finally:
+            if is_ours:
+                self.screen.status.end()
         raise AssertionError("delays() never ends")
+
+    def _try(self, send: Callable[[], Answer], delay: float) -> tuple[Answer | None, str, float]:
+        """The final answer; or None, what is wrong, and how long to wait before the next try."""
+        before, self.may_have_it = self.may_have_it, True
+        try:
+            answer = send()
+        except Unreachable as error:
+            self.may_have_it = before or error.was_sent
+            self.is_away = True
+            return None, str(error), delay
+        if not is_retryable(answer):
+            return answer, "", 0.0
+        pause = max(delay, answer.retry_after)
+        if answer.status == 429:  # it is there, did nothing, and says when to come again
+            self._deadline += pause
+            self.may_have_it = before
+        else:
+            self.is_away = True
+        return None, printable(answer.detail), pause
+
+    def _words_of_trying(self, columns: int) -> str:
+        """The line while the queue is not there."""
+        what = "the queue does not answer" if self.is_away else "the queue asks to wait"
+        left = clock(max(0.0, self._deadline - time.monotonic()))
+        parts, room = [what, f"trying for {left} more", "Ctrl-C ends it"], columns - 3
+        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            parts.pop(0 if len(parts) == 2 else -1)  # what stays last is the time
+        mark = self.screen.status.look.coloured("○", YELLOW)
+        return f"{mark} {cut(' · '.join(parts), room)}"
 
     def _say_it_is_back(self) -> None:
         if self.is_away:
@@ -2676,7 +2800,8 @@ def malformed(answer: Answer, wishes: Wishes) -> str:
 def is_meant(flag: Wish, answer: Answer) -> bool:
     """Whether the answer names the flag, and no longer word that it is a part of."""
     pattern = rf"(?<![^\s\"'`(,;:]){re.escape(flag.text)}(?![\w=+-])"
-    return re.search(pattern, answer.detail) is not None
+    told = re.split(" Did you mean | Among those ", answer.detail)[0]  # else another's name
+    return re.search(pattern, told) is not None
 
 
 def asked_for(wishes: list[Wish]) -> str:
@@ -2906,6 +3031,74 @@ def module_files(root: Path, folder: str, parts: list[str]) -> list[str]:
     return files
 
 
+# --- handouts/submit/no_text.py -----------------------------------------------------------
+#
+# Files that are no text, by how they begin.
+
+
+ARCHIVE = "an archive"
+COMPILED = "a compiled program"
+# The first bytes of a file, and what it then is.
+BEGINNINGS = (
+    (b"\x7fELF", f"{COMPILED} (ELF)"),
+    (b"MZ", f"{COMPILED} (for Windows)"),
+    (b"\xcf\xfa\xed\xfe", f"{COMPILED} (for macOS)"),
+    (b"\xce\xfa\xed\xfe", f"{COMPILED} (for macOS)"),
+    (b"\xca\xfe\xba\xbe", f"{COMPILED} (for macOS or Java)"),
+    (b"!<arch>\n", f"{COMPILED}'s library"),
+    (b"PK\x03\x04", f"{ARCHIVE} (zip) or a document of Office"),
+    (b"\x1f\x8b", f"{ARCHIVE} (gzip)"),
+    (b"BZh", f"{ARCHIVE} (bzip2)"),
+    (b"\xfd7zXZ\x00", f"{ARCHIVE} (xz)"),
+    (b"\x28\xb5\x2f\xfd", f"{ARCHIVE} (zstd)"),
+    (b"7z\xbc\xaf\x27\x1c", f"{ARCHIVE} (7z)"),
+    (b"%PDF-", "a PDF document"),
+    (b"{\\rtf", "a document of a word processor (RTF)"),
+    (b"\xd0\xcf\x11\xe0", "a document of Office"),
+    (b"\x89PNG", "an image (PNG)"),
+    (b"\xff\xd8\xff", "an image (JPEG)"),
+    (b"GIF8", "an image (GIF)"),
+    (b"RIFF", "an image or a sound (RIFF)"),
+    (b"SQLite format 3\x00", "a database (SQLite)"),
+)
+TEXT_BEGINNINGS = (b"MZ", b"BZh", b"RIFF", b"GIF8")  # with which a source may begin, too
+
+
+def kind_of(data: bytes) -> str:
+    """What a file is that is no text, such as "an image (PNG)"; "" where that is not known."""
+    for beginning, kind in BEGINNINGS:
+        if data.startswith(beginning):
+            is_sure = beginning not in TEXT_BEGINNINGS or has_strange_bytes(data[:512])
+            return kind if is_sure else ""
+    if data[257:262] == b"ustar":
+        return f"{ARCHIVE} (tar)"
+    return "a compiled program (of Python)" if data[2:4] == b"\r\n" and b"\0" in data[:16] else ""
+
+
+def has_strange_bytes(data: bytes) -> bool:
+    """Whether there are such as no source has."""
+    return any(byte < 9 or 13 < byte < 27 for byte in data)
+
+
+def about_no_text(data: bytes, shown: str) -> str:
+    """What is wrong with such a file, which is called `shown`; "" for one that may be text."""
+    kind = kind_of(data)
+    if not kind:
+        return ""
+    if kind.startswith(COMPILED):
+        return f"{shown} is {kind}; send its source{source_of(shown, kind)}."
+    mend = "unpack it, and send the source in it" if ARCHIVE in kind else "send a source file"
+    return f"{shown} is no text, but {kind}; {mend}."
+
+
+def source_of(shown: str, kind: str) -> str:
+    """What a program's source is called, as a rule; "" where the file is called so itself."""
+    stem, ending = posixpath.splitext(shown)
+    if "Python" in kind:
+        return ""
+    return f", such as {stem}.cu" if ending != ".cu" else ""
+
+
 # --- handouts/submit/source_file.py -------------------------------------------------------
 #
 # What the student hands in, checked before it is sent.
@@ -2930,6 +3123,8 @@ def read_source(path: Path) -> str:
 def read_text(path: Path, shown: str) -> str:
     """The text of a file, which errors call `shown`. Raises Stop."""
     data = read_bytes(path, shown)
+    if about := about_no_text(data, shown):
+        raise Stop(WRONG_USAGE, about)
     if is_utf_16(data):
         raise Stop(WRONG_USAGE, about_utf_16(shown, str(path)))
     if b"\0" in data:
@@ -2955,15 +3150,35 @@ def read_bytes(path: Path, shown: str) -> bytes:
         if not stat.S_ISREG(found.st_mode):  # a pipe may have no end, or nobody who writes
             raise Stop(WRONG_USAGE, f"{shown} is no plain file; save it as one first.")
         if size > MAX_SOURCE_BYTES:
+            with path.open("rb") as file:
+                about = about_no_text(file.read(512), shown)
             raise Stop(
                 WRONG_USAGE,
-                f"{shown} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB).",
+                about or f"{shown} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB).",
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise Stop(WRONG_USAGE, f"There is no file {shown}.") from None
+        raise Stop(WRONG_USAGE, f"There is no file {shown}.{like_it(path)}") from None
     except OSError as error:
         raise Stop(WRONG_USAGE, f"{shown} cannot be read: {error.strerror}.") from None
+
+
+def like_it(path: Path) -> str:
+    """Such as " Did you mean hello.cu?", "" where no file in its folder has a name like that."""
+    import difflib  # only here, since it takes time to import
+
+    try:
+        names = {one.name.lower(): one.name for one in path.parent.iterdir() if one.is_file()}
+    except OSError:
+        return ""
+    wanted = path.name.lower()
+    ended = [name for name in sorted(names) if name.startswith(wanted + ".") and is_source(name)]
+    found = ended or difflib.get_close_matches(wanted, names, n=1, cutoff=0.7)
+    return in_one_line(f" Did you mean {path.parent / names[found[0]]}?") if found else ""
+
+
+def is_source(name: str) -> bool:
+    return posixpath.splitext(name)[1] in (*CODE_ENDINGS, ".py")
 
 
 def check_arguments(args: list[str]) -> None:
@@ -3147,7 +3362,7 @@ def take_data(gathering: Gathering, wish: Wish) -> None:
         if fits(gathering):
             return
         del gathering.texts[name], gathering.places[name]
-    warn(
+    tell(
         printable(
             f"{wish.place}: {wish.text} is not sent, and the program will not find it: data files "
             "are not served yet, except for text of at most 1 MiB in this folder."
@@ -3302,9 +3517,9 @@ def read_directives(source: str, name: str) -> Wishes:
 def warn_at(name: str, lines: list[int], message: str) -> None:
     """Says it of each line, or of the first ones and how many more there are."""
     for line in lines[:SHOWN_LINES]:
-        warn(f"{name}:{line}: {message}")
+        tell(f"{name}:{line}: {message}")
     if len(lines) > SHOWN_LINES:
-        warn(f"And {len(lines) - SHOWN_LINES} more such lines in {name}.")
+        tell(f"And {len(lines) - SHOWN_LINES} more such lines in {name}.")
 
 
 def first_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
@@ -3523,6 +3738,7 @@ class WaitingLine:
         self._job: dict[str, Any] = {}
         self._phase: Any = None
         self._phase_at: float | None = None  # when it began, if that was seen
+        self._clock = ""  # the part that tells how long it has been like that
         self._came_at = 0.0  # when the queue said what is known
 
     def look_at(self, job: dict[str, Any]) -> None:
@@ -3537,14 +3753,24 @@ class WaitingLine:
     def words(self, columns: int) -> str:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
-        parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 1
-        while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
-            parts.pop()
-        line = cut(" · ".join(parts), room - 2)
-        gap = room - 2 - width_of(line) - len(number)
+        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 3
+        line = self._fitting([printable(part) for part in self._parts() if part], room)
+        gap = room - width_of(line) - len(number)
         end = " " * gap + number if gap >= 3 else ""
         return f"{self._look.coloured(mark, colour)} {line}{end}"
+
+    def _fitting(self, parts: list[str], room: int) -> str:
+        """As many of the parts as there is room for. The clock is left out last: without it a
+        line that stands still looks like a program that does."""
+        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            others = [place for place, part in enumerate(parts) if place and part != self._clock]
+            if not others:
+                break
+            del parts[others[-1]]
+        if len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            short = re.sub("^[a-z ]*", "", self._clock)  # without "waiting for"
+            return cut(f"{cut(parts[0], room - 3 - len(short))} · {short}".lstrip(" ·"), room)
+        return cut(" · ".join(parts), room)
 
     def _parts(self) -> list[str]:
         """What is said of it, the most important first."""
@@ -3579,7 +3805,8 @@ class WaitingLine:
     def _since(self, words: str) -> str:
         if self._phase_at is None:
             return ""
-        return words + clock(time.monotonic() - self._phase_at)
+        self._clock = words + clock(time.monotonic() - self._phase_at)
+        return self._clock
 
     def _timer(self, limit: str) -> str:
         """How long the phase goes on, and how long it may."""
@@ -3587,7 +3814,10 @@ class WaitingLine:
         most = limits.get(limit) if isinstance(limits, dict) else None
         if not isinstance(most, (int, float)) or not 0 < most < 1e7:
             return self._since("")
-        return f"{self._since('')} of {clock(most)}" if self._phase_at is not None else ""
+        if self._since(""):
+            self._clock += f" of {clock(most)}"
+            return self._clock
+        return ""
 
 
 def phase_of(job: dict[str, Any]) -> str:
@@ -3601,7 +3831,8 @@ def phase_of(job: dict[str, Any]) -> str:
 
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
-SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
+SUBMIT_PATIENCE_SECONDS = 120  # how long to try to submit: a server may be restarted meanwhile
+ASK_PATIENCE_SECONDS = 20  # and to ask something, which loses nothing
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 TURN_PAUSE_SECONDS = 5.0  # between tries, where there is nothing to wait for
@@ -3615,8 +3846,9 @@ class Client(Persistent):
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
         self.job: dict[str, Any] | None = None  # as it was seen last
-        self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
+        self.patience: float = ASK_PATIENCE_SECONDS  # with what is asked once
         self._line = WaitingLine(self.screen.status.look)
+        self._printing: Any = None  # the number of the attempt whose program prints
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
@@ -3634,17 +3866,38 @@ class Client(Persistent):
             {"Idempotency-Key": os.urandom(16).hex()},
         )
         while True:
-            self._submission = request
-            answer = self.persist(*request, patience=SUBMIT_PATIENCE_SECONDS)
+            answer = self._send(request)
             if not wait_turn or answer.problem != "pending-job":
                 break
             self._submission = None  # it was not taken
             self._wait_until_it_runs(answer.body.get("job"))
+        if answer.problem == "pending-job":
+            raise Stop(REFUSED, job_in_the_way(answer))
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
         self.newer_script = hint_at_newer(answer, self.queue.server)
         return self._job(answer)
+
+    def _send(self, request: Any) -> Answer:
+        """The answer to a submission. Raises Stop, which says whether the queue may have it."""
+        self._submission, self.may_have_it = request, False
+        try:
+            return self.persist(*request, patience=SUBMIT_PATIENCE_SECONDS)
+        except Stop as stop:
+            raise Stop(stop.status, f"{str(stop).rstrip('.')}. {self.fate()}") from None
+
+    def fate(self) -> str:
+        """Whether a submission without an answer is at the queue, and what to do."""
+        if self.may_have_it:
+            return (
+                "Your program was sent, but no answer came: it may be in the queue. Look before "
+                f"you submit it again: {as_typed('--list')}"
+            )
+        return (
+            "Your program was not sent: there is no job. Submit it again later. To look for what "
+            f"is wrong: {as_typed('--doctor')}"
+        )
 
     def say_newer_script(self) -> None:
         """Where a newer submit.py is, if the queue said so: the last line of all."""
@@ -3653,7 +3906,7 @@ class Client(Persistent):
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""
-        if self._submission is None:
+        if self._submission is None or not self.may_have_it:
             return None
         answer = self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS)
         return self._job(answer) if answer.status < 400 else None
@@ -3680,7 +3933,7 @@ class Client(Persistent):
 
     def page_link(self) -> Answer:
         """A link that opens one's page in a browser, logged in."""
-        return self.persist("POST", "/page-links", patience=SUBMIT_PATIENCE_SECONDS)
+        return self.persist("POST", "/page-links", patience=ASK_PATIENCE_SECONDS)
 
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
@@ -3701,6 +3954,7 @@ class Client(Persistent):
             try:
                 for kind, data in events.read():
                     if kind == "output":
+                        self._note_printing(data)
                         self.live.take(data)
                     else:
                         job = data
@@ -3738,9 +3992,16 @@ class Client(Persistent):
             self.turns.sleep(TURN_PAUSE_SECONDS)
             return
         self.say(f"Your job {number} waits in the queue; the next is submitted once that runs.")
-        for job in self._changes(number):
-            if job["state"] != "queued":
-                break
+        line = WaitingLine(self.screen.status.look)
+        try:
+            for job in self._changes(number):
+                if job["state"] != "queued":
+                    break
+                line.look_at(job)
+                if self.screen.status.is_used:
+                    self.screen.show_status(line.words)
+        finally:
+            self.screen.status.end()
 
     def _changes(self, number: int) -> Iterator[dict[str, Any]]:
         """The job as it is, and again whenever it has changed."""
@@ -3757,8 +4018,24 @@ class Client(Persistent):
             if answer.status != 304:
                 job = self._job(answer)
 
+    def _note_printing(self, output: dict[str, Any]) -> None:
+        """What prints is running, also if the queue has not heard of that yet."""
+        self._printing = output.get("attempt") if output.get("log") == "execute" else None
+        if self.job and self._printing and self.job != self._as_running(self.job):
+            self._look_at(self.job)
+
+    def _as_running(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The job, as one that runs if its program has printed something."""
+        attempts = job.get("attempts") or [{}]
+        is_late = job.get("phase") in ("compiling", "waiting")
+        if not is_late or not self._printing or attempts[-1].get("number") != self._printing:
+            return job
+        unknown = dict.fromkeys(("expected_start", "jobs_before", "queue_position", "waiting_for"))
+        return {**job, "phase": "executing", **unknown}
+
     def _look_at(self, job: dict[str, Any]) -> None:
         """Says what a job that is not over waits for."""
+        job = self._as_running(job)
         self.job = job
         self.live.look_at(job)
         if is_over(job):
@@ -3779,6 +4056,18 @@ class Client(Persistent):
                 "Is the address right?",
             )
         return {**answer.body, "etag": answer.headers.get("etag", "")}
+
+
+def job_in_the_way(answer: Answer) -> str:
+    """What a student can do who has a job in the queue already."""
+    number = answer.body.get("job")
+    if not isinstance(number, int):  # an older queue does not say which one
+        return answer.detail
+    return (
+        f"You have a job in the queue already: job {number}. With --wait-turn this one is "
+        "submitted once that runs; with --override-pending in its place. To take that one out: "
+        f"{as_typed('--cancel', str(number))}"
+    )
 
 
 def refusal(answer: Answer) -> str:
@@ -3836,42 +4125,85 @@ def unfinished_jobs(client: Client) -> list[dict[str, Any]]:
     return [job for job in jobs_of(client, UNFINISHED_LOOKED_AT) if not is_over(job)]
 
 
-# --- handouts/submit/queue_status.py ------------------------------------------------------
+# --- handouts/submit/wrong.py -------------------------------------------------------------
 #
-# --status: how the queue is, for everyone, and what of it is the student's.
+# What --doctor finds.
 
 
-def queue_lines(queue: dict[str, Any], own: list[dict[str, Any]]) -> list[str]:
-    """What --status prints."""
-    lines = [how_it_is(queue)]
-    if queue.get("message"):
-        lines.append(printable(str(queue["message"])))
-    for one in dicts(queue.get("announcements")):
-        text = one.get("text") or one.get("title") or ""
-        lines += [printable(str(text))] if text else []
-    lines += [counted(queue.get("queued"), "job waits", "jobs wait")
-              + ", " + counted(queue.get("running"), "runs", "run") + "."]  # fmt: skip
-    platforms = dicts(queue.get("platforms"))
-    if platforms:
-        head = ["platform", "hosts", "GPUs", "waiting"]
-        lines += ["", *table([head, *map(platform_row, platforms)], right=(1, 2, 3))]
-    else:
-        lines.append("No host is connected.")
-    lines.append("")
-    return lines + (["Your jobs:", *job_table(own)] if own else ["No job of yours waits or runs."])
+class Wrong(Exception):
+    """Something is wrong: what, what mends it, and the exit status that it would lead to."""
+
+    def __init__(self, what: str, mend: str, status: int) -> None:
+        super().__init__(what)
+        self.mend = mend
+        self.status = status
+
+
+# --- handouts/submit/queue_state.py -------------------------------------------------------
+#
+# How the queue is, and its hosts: the words of --status and --doctor.
+
+
+NO_HOST = "No host is connected: jobs wait until one is."
 
 
 def how_it_is(queue: dict[str, Any]) -> str:
-    if not queue.get("accepting", True):
+    """What keeps jobs from running, "" if nothing does."""
+    if queue.get("accepting") is False:
         return "The queue takes no jobs at present."
-    if not queue.get("starting", True):
+    if queue.get("starting") is False:
         return "The queue takes jobs, but starts none at present."
-    return "The queue is open."
+    return ""
 
 
-def platform_row(platform: dict[str, Any]) -> list[str]:
-    keys = ("name", "executors", "gpus", "queued")
-    return [printable(str(platform.get(key, "?"))) for key in keys]
+def how_many_jobs(queue: dict[str, Any]) -> str:
+    """Such as "3 jobs wait, 1 runs"."""
+    queued, running = queue.get("queued", "?"), queue.get("running", "?")
+    return f"{counted(queued, 'job waits', 'jobs wait')}, {counted(running, 'runs', 'run')}"
+
+
+def trouble_with_hosts(queue: dict[str, Any]) -> list[str]:
+    """What jobs wait for in vain: a sentence each."""
+    there = [one for one in dicts(queue.get("platforms")) if count_of(one, "executors")]
+    if not there:
+        return [NO_HOST]
+    return [
+        f"The hosts of {one.get('name')} have no GPU: programs that use one fail there."
+        for one in there
+        if one.get("name") != "cpu" and one.get("gpus") == 0
+    ]
+
+
+def about_state(answer: Answer) -> str:
+    """Whether it takes and starts jobs, for --doctor. Raises Wrong."""
+    if answer.status == 404:
+        return "older than this submit.py; how it is, it does not say"
+    if trouble := how_it_is(answer.body):
+        mend = str(answer.body.get("message") or "")
+        raise Wrong(trouble, mend or "Wait, or ask the course staff.", REFUSED)
+    return f"The queue is open. {how_many_jobs(answer.body)}."
+
+
+def about_hosts(answer: Answer) -> str:
+    """Which are there, for --doctor. Raises Wrong if there is none."""
+    if answer.status == 404:
+        return "the queue does not say"
+    trouble = trouble_with_hosts(answer.body)
+    if NO_HOST in trouble:
+        raise Wrong(NO_HOST, "The course staff see that too.", REFUSED)
+    platforms = dicts(answer.body.get("platforms"))
+    there = ", ".join(in_a_word(one) for one in platforms if count_of(one, "executors"))
+    return ". ".join([there, *trouble])
+
+
+def in_a_word(platform: dict[str, Any]) -> str:
+    """Such as "h100: 2 hosts"."""
+    return f"{platform.get('name')}: {counted(platform['executors'], 'host', 'hosts')}"
+
+
+def count_of(platform: dict[str, Any], key: str) -> int:
+    count = platform.get(key)
+    return count if isinstance(count, int) and count > 0 else 0
 
 
 def counted(count: Any, one: str, many: str) -> str:
@@ -3881,6 +4213,34 @@ def counted(count: Any, one: str, many: str) -> str:
 def dicts(items: Any) -> list[dict[str, Any]]:
     """The objects in a list; what has another form is passed over."""
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+# --- handouts/submit/queue_status.py ------------------------------------------------------
+#
+# --status: how the queue is, for everyone, and what of it is the student's.
+
+
+def queue_lines(queue: dict[str, Any], own: list[dict[str, Any]]) -> list[str]:
+    """What --status prints."""
+    lines = [how_it_is(queue) or "The queue is open."]
+    if queue.get("message"):
+        lines.append(printable(str(queue["message"])))
+    for one in dicts(queue.get("announcements")):
+        text = one.get("text") or one.get("title") or ""
+        lines += [printable(str(text))] if text else []
+    lines.append(how_many_jobs(queue) + ".")
+    lines += [printable(sentence) for sentence in trouble_with_hosts(queue)]
+    platforms = dicts(queue.get("platforms"))
+    if platforms:
+        head = ["platform", "hosts", "GPUs", "waiting"]
+        lines += ["", *table([head, *map(platform_row, platforms)], right=(1, 2, 3))]
+    lines.append("")
+    return lines + (["Your jobs:", *job_table(own)] if own else ["No job of yours waits or runs."])
+
+
+def platform_row(platform: dict[str, Any]) -> list[str]:
+    keys = ("name", "executors", "gpus", "queued")
+    return [printable(str(platform.get(key, "?"))) for key in keys]
 
 
 # --- handouts/submit/web.py ---------------------------------------------------------------
@@ -3905,12 +4265,19 @@ def page_of(client: Client) -> str:
 def open_page(client: Client) -> int:
     """Opens the page, or says where it is; the exit status. Raises Stop."""
     page = page_of(client)
+    log_in = f"log in there with the name and the token in {client.queue.who_from}"
     if can_open() and open_file(write_link(client)):
-        warn(f"Your page is {page} and a browser was asked to open it.")
-        warn("If none comes, log in there with the name and token in your auth.json.")
-    else:
-        warn(f"Your page is {page}")
-        warn("No browser can be opened from here; log in with the name and token in auth.json.")
+        tell(f"Your page is {page} and a browser was asked to open it.")
+        tell(f"If none comes, {log_in}")
+        return SUCCEEDED
+    tell(f"Your page is {page}")
+    if not sys.stderr.isatty():  # a log or a pipe keeps what it gets, for others to read
+        tell(f"No browser can be opened from here; {log_in}")
+        return SUCCEEDED
+    tell("No browser can be opened from here. In one elsewhere this link logs you in:")
+    tell(page_link(client))
+    tell("It works once, within a minute. Give it to nobody.")
+    tell(f"Later, {log_in}")
     return SUCCEEDED
 
 
@@ -3934,7 +4301,7 @@ def write_link(client: Client) -> Path | None:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(FILE_TEXT.format(link=html.escape(link)))
     except OSError as error:
-        warn(f"{FILE} cannot be written: {error.strerror}.")
+        tell(f"{FILE} cannot be written: {error.strerror}.")
         return None
     return FILE
 
@@ -4099,20 +4466,6 @@ def without_trust() -> Any:
     return context
 
 
-# --- handouts/submit/wrong.py -------------------------------------------------------------
-#
-# What --doctor finds.
-
-
-class Wrong(Exception):
-    """Something is wrong: what, what mends it, and the exit status that it would lead to."""
-
-    def __init__(self, what: str, mend: str, status: int) -> None:
-        super().__init__(what)
-        self.mend = mend
-        self.status = status
-
-
 # --- handouts/submit/from_outside.py ------------------------------------------------------
 #
 # The queue as anyone finds it: nothing of who asks is sent, and nothing it says is trusted.
@@ -4214,48 +4567,6 @@ def own_digest() -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# --- handouts/submit/queue_state.py -------------------------------------------------------
-#
-# How the queue is, for --doctor.
-
-
-def about_state(answer: Answer) -> str:
-    """Whether it takes and starts jobs. Raises Wrong."""
-    if answer.status == 404:
-        return "older than this submit.py; how it is, it does not say"
-    queue = answer.body
-    words = str(queue.get("message") or "")
-    if queue.get("accepting") is False:
-        raise Wrong("it takes no jobs now.", words or "Ask the course staff.", REFUSED)
-    if queue.get("starting") is False:
-        raise Wrong("it takes jobs, and starts none now.", words or "Wait.", REFUSED)
-    return f"open; {queue.get('queued', '?')} jobs wait, {queue.get('running', '?')} run"
-
-
-def about_hosts(answer: Answer) -> str:
-    """Which are there. Raises Wrong if there is none."""
-    if answer.status == 404:
-        return "the queue does not say"
-    platforms = answer.body.get("platforms")
-    there = [in_a_word(one) for one in platforms or [] if isinstance(one, dict) and is_there(one)]
-    if not there:
-        raise Wrong(
-            "none is connected: jobs wait until one is.", "The course staff see that too.", REFUSED
-        )
-    return ", ".join(there)
-
-
-def is_there(platform: dict[str, Any]) -> bool:
-    count = platform.get("executors")
-    return isinstance(count, int) and count > 0
-
-
-def in_a_word(platform: dict[str, Any]) -> str:
-    """Such as "h100: 2 hosts"."""
-    count = platform["executors"]
-    return f"{platform.get('name')}: {count} host{'' if count == 1 else 's'}"
-
-
 # --- handouts/submit/doctor.py ------------------------------------------------------------
 #
 # --doctor: whether everything is in place, a line each, and what mends what is not.
@@ -4274,8 +4585,9 @@ def doctor(given: Path | None, server: str | None) -> int:
 def say(line: str) -> None:
     """That nobody reads it is no reason to stop."""
     encoding = sys.stdout.encoding or "ascii"
-    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
-        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    try:
+        line = Look(sys.stdout).wrapped(printable(line))
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except OSError:
         pass
 
@@ -4588,10 +4900,10 @@ def login(given: Path | None, server: str | None) -> int:
     except Unreachable as error:
         words = str(error).rstrip(".")
         raise Stop(UNREACHABLE, f"{words}. Nothing is lost: say --login again.") from None
-    warn(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
+    tell(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
     if given is None and os.path.lexists(BESIDE):
-        warn(f"But {BESIDE} comes first: remove it, or that is who you are here.")
-    warn(f"Now: {as_typed('prog.cu')}")
+        tell(f"But {BESIDE} comes first: remove it, or that is who you are here.")
+    tell(f"Now: {as_typed('prog.cu')}")
     return SUCCEEDED
 
 
@@ -4633,7 +4945,7 @@ def keep(path: Path, content: dict[str, Any], certificate: bytes) -> None:
 
 def say_what_was_there(path: Path, kept: Path | None) -> None:
     if kept:
-        warn(f"There was another {path}: it is {kept.name} now.")
+        tell(f"There was another {path}: it is {kept.name} now.")
 
 
 def try_out(path: Path) -> str:
@@ -4653,6 +4965,101 @@ def who(auth: Auth) -> Answer:
     answer = queue.request("GET", "/user", timeout=LOGIN_SECONDS)
     queue.close()
     return answer
+
+
+# --- handouts/submit/own_files.py ---------------------------------------------------------
+#
+# Which files in a folder this program has written there, so that the next run may replace them.
+#
+# A file named .telerun in it says so, with a digest of each: one that was changed since is no longer
+# this program's.
+
+
+RECORD = ".telerun"
+ABOUT = "Files that submit.py --out saved here, with their SHA-256. It replaces no others."
+
+
+class OwnFiles:
+    """Those of a folder that --out names."""
+
+    def __init__(self, folder: Path, force: bool) -> None:
+        self._record = folder / RECORD
+        self.force = force  # any file may be replaced
+        self._digests = self._read()
+        self._saved: set[str] = set()  # in this run
+
+    def may_replace(self, path: Path) -> bool:
+        """Whether the file is as it was saved by an earlier run. Raises OSError."""
+        if self.force:
+            return not path.is_dir()
+        known = self._digests.get(path.name)
+        if not isinstance(known, str) or not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        return known == digest(path.read_bytes())
+
+    def note(self, path: Path, content: bytes) -> None:
+        """This run has saved it. Raises OSError."""
+        self._saved.add(path.name)
+        if self._digests.get(path.name) == digest(content):
+            return
+        self._digests[path.name] = digest(content)
+        if self._is_usable:
+            text = json.dumps({"about": ABOUT, "files": self._digests}, indent=1)
+            replace(self._record, text.encode())
+
+    def left_over(self) -> list[str]:
+        """What earlier runs have saved, and this one has not."""
+        names = sorted(set(self._digests) - self._saved)
+        return [name for name in names if (self._record.parent / name).is_file()]
+
+    def _read(self) -> dict[str, Any]:
+        """The digests by name; a record that is none is left as it is, and nothing replaced."""
+        self._is_usable = True
+        try:
+            files = json.loads(self._record.read_bytes().decode())["files"]
+            return {str(name): files[name] for name in files if name == os.path.basename(name)}
+        except FileNotFoundError:
+            return {}
+        except (KeyError, OSError, RecursionError, TypeError, ValueError):
+            self._is_usable = False
+            return {}
+
+
+def trouble_with_folder(folder: Path) -> str:
+    """Why no file can be made there, "" if one can. Tries it, and leaves nothing behind."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]  # the deepest first
+    probe = folder / f"{RECORD}-{os.getpid()}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.open("xb").close()
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        for path in (probe, *new):
+            try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+                path.rmdir() if path.is_dir() else path.unlink()
+            except OSError:  # it was not made
+                pass
+    return ""
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Makes the file, in place of another one; at no moment it is half there. Raises OSError."""
+    part = path.with_name(f"{RECORD}-{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+        os.replace(part, path)
+    except BaseException:
+        if part.exists():
+            part.unlink()
+        raise
+
+
+def digest(content: bytes) -> str:
+    import hashlib  # only here, since it takes time to import
+
+    return hashlib.sha256(content).hexdigest()
 
 
 # --- handouts/submit/words_meant.py -------------------------------------------------------
@@ -4706,7 +5113,8 @@ IN_WORDS_ALONE = ("web", "login", "doctor")  # they have no answer in JSON
 OTHER_USES = ("list", "attach", "cancel", "compare", "status", *IN_WORDS_ALONE, "version")
 EPILOG = (
     "Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
-    "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C."
+    "4: queue unreachable. 5: cancelled or failed. 6: it succeeded, but some of its printed output "
+    "or files was left out or not saved. 130: Ctrl-C."
 )
 # With the program, what one needs in the first weeks.
 FIRST_STEPS = (
@@ -4897,6 +5305,8 @@ def check_folder(parser: Parser, options: argparse.Namespace) -> None:
         if not out or (os.path.lexists(out) and not os.path.isdir(out)):
             parser.error(f"--out names a folder, which {out or 'an empty word'} is not")
         options.out = Path(out)
+        if why := trouble_with_folder(options.out):
+            parser.error(f"--out {out}: nothing can be written there: {why}")
 
 
 def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:
@@ -5020,19 +5430,46 @@ class Interrupts:
         now = time.monotonic()
         if pressed > 1 or now < self._said_at + SECOND_SECONDS:
             raise KeyboardInterrupt
-        self._said_at = now
-        self._client.screen.warn(first_words(self._client.job or {}))
+        is_first, self._said_at = self._said_at < 0, now
+        job, screen = self._client.job or {}, self._client.screen
+        words = first_words(job)
+        screen.say_for(SECOND_SECONDS, lambda columns: in_columns(words, columns), words)
+        if is_first:
+            screen.warn(how_to_leave(job))
 
 
 def first_words(job: dict[str, Any]) -> str:
     """What the first Ctrl-C says."""
     again = f"Ctrl-C again within {SECOND_SECONDS:.0f} s"
-    head = f"Job {job.get('id')} "
-    if job.get("state") == "queued":
-        return f"{head}waits in the queue. {again} takes it out."
+    ends = "takes it out" if job.get("state") == "queued" else "stops it"
     if job.get("cancel_requested_at"):
-        return f"{head}is being stopped. {again} waits no longer."
-    return f"{head}is running. {again} stops it."
+        ends = "waits no longer"
+    return f"Job {job.get('id')} {what_it_does(job)}. {again} {ends}."
+
+
+def in_columns(words: str, columns: int) -> str:
+    """The two sentences, or the second one, where a terminal has no room for both."""
+    room = columns - KEY_COLUMNS - 1
+    return words if len(words) <= room else cut(words.partition(". ")[2], room)
+
+
+def how_to_leave(job: dict[str, Any]) -> str:
+    """What becomes of the job of somebody who does not wait for it."""
+    see = as_typed("--attach", str(job.get("id")))
+    return (
+        f"Without a second Ctrl-C job {job.get('id')} goes on, also when you close this terminal. "
+        f"To see it later: {see}"
+    )
+
+
+def what_it_does(job: dict[str, Any]) -> str:
+    """A job that is not over, to come after its number."""
+    if job.get("cancel_requested_at"):
+        return "is being stopped"
+    if job.get("state") == "queued":
+        return "waits in the queue"
+    phases = {"compiling": "is being compiled", "waiting": f"waits for {wanted_place(job)}"}
+    return phases.get(str(job.get("phase")), "is running")
 
 
 def stop_job(client: Client, job: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -5064,13 +5501,13 @@ def say_what_became(job: dict[str, Any]) -> None:
     number = str(job["id"])
     see = f"to see it: {as_typed('--attach', number)}"
     if job["state"] == "cancelled":
-        warn(f"Job {number} is cancelled.")
+        tell(f"Job {number} is cancelled.")
     elif job.get("cancel_requested_at"):
-        warn(f"Job {number} is told to stop; {see}")
+        tell(f"Job {number} is told to stop; {see}")
     else:
-        doing = "is running" if job["state"] == "running" else "waits"
         stop = f"to stop it: {as_typed('--cancel', number)}"
-        warn(f"Job {number} {doing}, and goes on; {see}\n{stop[0].upper()}{stop[1:]}")
+        doing = "waits" if job["state"] == "queued" else what_it_does(job)
+        tell(f"Job {number} {doing}, and goes on; {see}\n{stop[0].upper()}{stop[1:]}")
 
 
 # --- handouts/submit/file_names.py --------------------------------------------------------
@@ -5101,83 +5538,6 @@ def free_name(name: str, taken: set[str]) -> str:
         free = f"{stem}-{number}{dot}{ending}"
     taken.add(free.lower())
     return free
-
-
-# --- handouts/submit/own_files.py ---------------------------------------------------------
-#
-# Which files in a folder this program has written there, so that the next run may replace them.
-#
-# A file named .telerun in it says so, with a digest of each: one that was changed since is no longer
-# this program's.
-
-
-RECORD = ".telerun"
-ABOUT = "Files that submit.py --out saved here, with their SHA-256. It replaces no others."
-
-
-class OwnFiles:
-    """Those of a folder that --out names."""
-
-    def __init__(self, folder: Path, force: bool) -> None:
-        self._record = folder / RECORD
-        self.force = force  # any file may be replaced
-        self._digests = self._read()
-        self._saved: set[str] = set()  # in this run
-
-    def may_replace(self, path: Path) -> bool:
-        """Whether the file is as it was saved by an earlier run. Raises OSError."""
-        if self.force:
-            return not path.is_dir()
-        known = self._digests.get(path.name)
-        if not isinstance(known, str) or not stat.S_ISREG(path.lstat().st_mode):
-            return False
-        return known == digest(path.read_bytes())
-
-    def note(self, path: Path, content: bytes) -> None:
-        """This run has saved it. Raises OSError."""
-        self._saved.add(path.name)
-        if self._digests.get(path.name) == digest(content):
-            return
-        self._digests[path.name] = digest(content)
-        if self._is_usable:
-            text = json.dumps({"about": ABOUT, "files": self._digests}, indent=1)
-            replace(self._record, text.encode())
-
-    def left_over(self) -> list[str]:
-        """What earlier runs have saved, and this one has not."""
-        names = sorted(set(self._digests) - self._saved)
-        return [name for name in names if (self._record.parent / name).is_file()]
-
-    def _read(self) -> dict[str, Any]:
-        """The digests by name; a record that is none is left as it is, and nothing replaced."""
-        self._is_usable = True
-        try:
-            files = json.loads(self._record.read_bytes().decode())["files"]
-            return {str(name): files[name] for name in files if name == os.path.basename(name)}
-        except FileNotFoundError:
-            return {}
-        except (KeyError, OSError, RecursionError, TypeError, ValueError):
-            self._is_usable = False
-            return {}
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Makes the file, in place of another one; at no moment it is half there. Raises OSError."""
-    part = path.with_name(f"{RECORD}-{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-        os.replace(part, path)
-    except BaseException:
-        if part.exists():
-            part.unlink()
-        raise
-
-
-def digest(content: bytes) -> str:
-    import hashlib  # only here, since it takes time to import
-
-    return hashlib.sha256(content).hexdigest()
 
 
 # --- handouts/submit/written_beside.py ----------------------------------------------------
@@ -5233,7 +5593,7 @@ def save_files(
     details = result.get("details") or {}
     say_left_out(details)
     if lost := lost_beside(details):
-        warn(printable(lost))
+        tell(printable(lost))
     saved, told, size = True, [], 0
     gone = removed(result)
     say_not_saved(gone, "the queue removed it to make room for newer ones of yours")
@@ -5247,19 +5607,19 @@ def save_files(
             size += len(answer.body)
         except OSError as error:
             saved = False
-            warn(printable(f"{path} cannot be saved: {error.strerror}."))
+            tell(printable(f"{path} cannot be saved: {error.strerror}."))
         except Stop as stop:
             if stop.status == UNREACHABLE:
                 raise
             saved = False
-            warn(printable(f"{path} was not saved: {stop}"))
+            tell(printable(f"{path} was not saved: {stop}"))
     if len(told) > MOST_NAMED:
         told = [f"{len(told)} files ({in_size(size)}) are saved in {folder}."]
     for message in told:
         notice(printable(message))
     if not saved:
         again = as_typed("--attach", str(job["id"]), "--out", "DIR")
-        warn(f"The queue keeps the files. To get them: {again}")
+        tell(f"The queue keeps the files. To get them: {again}")
     return saved
 
 
@@ -5350,14 +5710,14 @@ def say_left_out(details: dict[str, Any]) -> None:
     for reason, same in names.items():
         say_not_saved(same, reason)
     if details.get("more_files_left_out"):
-        warn(printable(f"Not saved: {details['more_files_left_out']} more."))
+        tell(printable(f"Not saved: {details['more_files_left_out']} more."))
 
 
 def say_not_saved(names: list[str], reason: str) -> None:
     """One line for all of them."""
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        warn(printable(f"Not saved: {names[0]}{more}: {reason}."))
+        tell(printable(f"Not saved: {names[0]}{more}: {reason}."))
 
 
 # --- handouts/submit/log_files.py ---------------------------------------------------------
@@ -5380,7 +5740,7 @@ def save_logs(job: dict[str, Any], folder: Path, own: OwnFiles | None = None) ->
     try:
         saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken), own) for log in LOGS]
     except OSError as error:
-        warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
+        tell(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
         if all(saved):
             where = "this folder" if folder == Path() else folder
@@ -5392,7 +5752,7 @@ def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:
     try:
         save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path, own)
     except Stop as stop:
-        warn(printable(f"{path} was not saved: {stop}"))
+        tell(printable(f"{path} was not saved: {stop}"))
         return False
     return True
 
@@ -5483,6 +5843,12 @@ SIGXFSZ | | The program wrote a larger file than it may.
 | cudaErrorUnsupportedPtxVersion|unsupported toolchain|cudaErrorInvalidPtx|a PTX JIT compilation
     failed | The GPU's driver could not use the code that was compiled. Often a flag such as
     --flag=-arch=… names a kind of GPU; leave it out. If there is none, tell the course staff.
+on-cpu | cudaErrorInsufficientDriver|driver version is insufficient|cudaErrorNoDevice|no
+    CUDA-capable device | The program needs a GPU, and ran on a host for the platform cpu. Ask for
+    another --platform, or for none.
+no-gpu | cudaErrorInsufficientDriver|driver version is insufficient|cudaErrorNoDevice|no
+    CUDA-capable device | The program needs a GPU, and the host that it ran on has none. That is
+    not your program's fault; tell the course staff.
 | cudaErrorInsufficientDriver|driver version is insufficient | The GPU host's driver is older
     than the compiler. That is not your program's fault; tell the course staff.
 | cudaErrorNoDevice|no CUDA-capable device | The program found no GPU. Did it run on a host
@@ -5580,7 +5946,7 @@ def reading_of(job: dict[str, Any], signal: str) -> str:
         return ""
     name = "compile_log" if job["outcome"].startswith("compile") else "execute_log"
     log = with_names(str(result.get(name) or "")[-READ_BYTES:])
-    happened = {job["outcome"], signal, str(result.get("exit_code"))}
+    happened = {job["outcome"], signal, str(result.get("exit_code")), without_gpu(job)}
     for line in READINGS.strip().replace("\n    ", " ").splitlines():
         what, _, rest = line.partition("|")
         pattern, _, words = rest.rpartition("|")
@@ -5588,6 +5954,29 @@ def reading_of(job: dict[str, Any], signal: str) -> str:
         if is_meant and re.search(pattern.strip(), log, re.MULTILINE):
             return words.strip()
     return ""
+
+
+def unflushed(job: dict[str, Any]) -> str:
+    """That the end of the output may be lost: what was printed without an end of line is kept back
+    by the C library, and goes with a program that does not end by itself. "" if there is none."""
+    result = job["result"] or {}
+    was_stopped = job["outcome"] in ("runtime_timeout", "memory_exceeded") or result.get("signal")
+    is_python = str(job.get("filename")).lower().endswith(".py")  # nothing is kept back
+    log = str(result.get("execute_log") or "")
+    if not was_stopped or is_python or (log and not log.endswith("\n")):
+        return ""
+    return (
+        "What it printed last without \\n may be lost: end each line with \\n, or call "
+        "fflush(stdout)."
+    )
+
+
+def without_gpu(job: dict[str, Any]) -> str:
+    """That the program had no GPU, as the table calls it; "" if it had one, or nobody knows."""
+    details = job["result"].get("details")
+    if not isinstance(details, dict) or details.get("gpu"):
+        return ""
+    return "on-cpu" if job.get("platform") == "cpu" else "no-gpu"
 
 
 def with_names(log: str) -> str:
@@ -5599,6 +5988,13 @@ def with_names(log: str) -> str:
 # --- handouts/submit/show.py --------------------------------------------------------------
 #
 # What the student sees of a job that is over.
+
+
+# As executors write it, in the compiler's log.
+MISSING_LISTING = re.compile(
+    r"^asm: ((?:this host|the program|the compile's time limit|the compiler showed)\b.*)",
+    re.MULTILINE,
+)
 
 
 def show(job: dict[str, Any], live: Live) -> int:
@@ -5619,8 +6015,15 @@ def show(job: dict[str, Any], live: Live) -> int:
         return NO_RESULT
     has_succeeded = job["outcome"] == "succeeded"
     is_whole = not what_is_left_out(job)
-    line = live.screen.look.wrapped(ending_line(job))
+    line = live.screen.look.wrapped(ending_line(job), by_commas=True)
     live.screen.line(line, RED if not has_succeeded else GREEN if is_whole else YELLOW)
+    if printed_left_out(result) and job["outcome"] != "output_exceeded":
+        live.screen.warn(
+            "Of a long output the beginning and the end are kept. To keep all of it, write it to "
+            "a file in out/."
+        )
+    for missing in missing_listings(result):
+        live.screen.warn(f"Not brought back: {missing}", YELLOW)
     if slowed_by_heat(result):
         notice(
             "The GPU was slowed down by heat when the program ended: "
@@ -5637,11 +6040,19 @@ def explain(job: dict[str, Any], live: Live) -> None:
     if job["outcome"] == "compile_error":
         errors = errors_in_a_line(str(job["result"].get("compile_log") or ""), live.paths)
         if errors:
-            live.screen.warn(live.screen.status.look.wrapped(printable(errors)), RED)
+            live.screen.warn(printable(errors), RED)
     signal = SIGNALS.get(job["result"].get("signal"), "")
+    if lost := unflushed(job):
+        live.screen.warn(lost)
     reading = reading_of(job, signal)
     if reading:
-        live.screen.warn(live.screen.status.look.wrapped(f"What this often means: {reading}"))
+        live.screen.warn(f"What this often means: {reading}")
+
+
+def missing_listings(result: dict[str, Any]) -> list[str]:
+    """Why what the compiler made is not there, where --asm asked for it: sentences of the host."""
+    log = str(result.get("compile_log") or "")
+    return [printable(words.strip()) for words in MISSING_LISTING.findall(log)]
 
 
 def slowed_by_heat(result: dict[str, Any]) -> bool:
@@ -5739,23 +6150,27 @@ class Watch:
                 return INTERRUPTED
             return self._stopped(stop_job(client, job))
         except KeyboardInterrupt:
-            warn("Interrupted." + self._how_to_see_it())
+            tell("Interrupted." + self._how_to_see_it())
         except Stop as stop:
             if stop.status != UNREACHABLE:
                 raise
-            what = "asked whether it has the job" if job is None else "told to stop the job"
-            warn(f"Interrupted. The queue could not be {what}.{self._how_to_see_it()}")
+            if job is None:
+                tell(f"Interrupted. The queue could not be asked. {client.fate()}")
+            else:
+                see = self._how_to_see_it()
+                tell(f"Interrupted. The queue could not be told to stop the job.{see}")
         return INTERRUPTED
 
     def _stopped(self, job: dict[str, Any] | None) -> int:
         """What a job that was told to stop printed until then; the exit status."""
         if job is None:
-            warn("Interrupted.")
+            is_unsent = self.submission and not self.client.may_have_it
+            tell("Interrupted." + (" Your program was not sent." if is_unsent else ""))
             return INTERRUPTED
         was_told = self.job is not None and (self.client.job or {}).get("cancel_requested_at")
         self.job = job
         if job.get("cancel_requested_at") and not is_over(job) and not was_told:
-            warn(f"Job {job['id']} is told to stop.")
+            tell(f"Job {job['id']} is told to stop.")
             self.job = job = self.client.wait(job)
             status = self._finish(job)
             return INTERRUPTED if job["state"] == "cancelled" else status
@@ -5767,8 +6182,8 @@ class Watch:
     def _interrupted_at_the_end(self, job: dict[str, Any]) -> int:
         """While its result was shown, or its files were saved."""
         if not self.is_shown:
-            warn(ending_line(job))
-        warn("Interrupted; not all is shown and saved." + self._how_to_see_it())
+            tell(ending_line(job))
+        tell("Interrupted; not all is shown and saved." + self._how_to_see_it())
         return INTERRUPTED
 
     def _how_to_see_it(self) -> str:
@@ -5864,10 +6279,10 @@ def main(argv: list[str] | None = None) -> int:
     except (Untrusted, Unreachable) as error:
         status, message = UNREACHABLE, str(error)
     except KeyboardInterrupt:
-        warn("Interrupted.")
+        tell("Interrupted.")
         return INTERRUPTED
     # Some of it may be what an answer says, from whoever gave it.
-    warn(f"submit.py: {printable(message)}")
+    tell(f"submit.py: {printable(message)}")
     if wants_json:
         put_json(status, error=message)
     return status

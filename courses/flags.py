@@ -5,6 +5,7 @@ files, other compilers, plugins, files of flags. nvcc and g++ have one table: wh
 a job does not know, it refuses itself.
 """
 
+import difflib
 import re
 
 from django.conf import settings
@@ -84,6 +85,21 @@ _PASSED_ON = re.compile(
 )
 
 
+# Those that people mean: nobody lists all that the patterns take.
+_USUAL = (
+    *("-O0", "-O1", "-O2", "-O3", "-Ofast", "-g", "-G", "-w", "-pthread", "-lm", "-lcuda"),
+    *("-lcublas", "-lcublasLt", "-lcudart", "-lcufft", "-lcurand", "-lcusparse", "-lcusolver"),
+    *("-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20", "-std=c11", "-lineinfo"),
+    *("-arch=sm_80", "-arch=sm_89", "-arch=sm_90", "-arch=sm_90a", "-arch=native"),
+    *("-gencode=arch=compute_90a,code=sm_90a", "-maxrregcount=64", "-rdc=true"),
+    *("-use_fast_math", "--use_fast_math", "--extended-lambda", "--expt-relaxed-constexpr"),
+    *("--default-stream=per-thread", "-Wall", "-Wextra", "-march=native", "-mavx2", "-mavx512f"),
+    *("-fopenmp", "-ffast-math", "-funroll-loops", "-fsanitize=undefined", "-Xcompiler=-fopenmp"),
+    *("-Xcompiler=-Wall", "-Xcompiler=-march=native", "-Xptxas=-v", "-Xptxas=-O3", "-DNAME=1"),
+)
+_EXAMPLES = ("-O2", "-g", "-lineinfo", "-std=c++17", "-lcublas", "-DNAME=1", "-Xcompiler=-fopenmp")
+
+
 def why_refused(flags: list[str]) -> str:
     """Why one of a job's flags is not taken, in a sentence; "" if all are."""
     if len(flags) > MAX_FLAGS:
@@ -100,8 +116,17 @@ def _why(flag: str) -> str:
         hint = " Give each flag by itself." if " " in flag.strip() else ""
         if flag in _TAKE_A_VALUE:
             hint = f" Write {flag}=VALUE as one flag."
+        hint = hint or _nearest(flag)
         return f"The compiler flag {shown} is not one that the queue takes.{hint}"
     return ""
+
+
+def _nearest(flag: str) -> str:
+    """What may have been meant, or some of what there is."""
+    found = difflib.get_close_matches(flag[:MAX_FLAG_LENGTH], _USUAL, n=1, cutoff=0.55)
+    if found:
+        return f" Did you mean {found[0]}?"
+    return f" Among those that it takes are {', '.join(_EXAMPLES)}; the course staff know all."
 
 
 def _is_allowed(flag: str) -> bool:

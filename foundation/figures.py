@@ -4,14 +4,14 @@ _UNITS = ((1, "s"), (60, "min"), (3600, "h"))
 
 
 def duration(seconds: float) -> str:
-    """ "633 ms", "1.93 s", "3 min 20 s"."""
-    if seconds < 0.001:
+    """ "633 ms", "1.93 s", "3 min 20 s", as submit.py says them."""
+    if seconds < 0.0009995:
         return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1e3:.3g} ms"
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 

@@ -28,7 +28,7 @@ def platform_of(filename: str, wanted: str = "", *, is_plain: bool = True) -> st
         offered = platforms.offered(now=True)
         found = _first_offered(candidates, kind, offered)
         if found is None:
-            raise errors.UnknownPlatform(_why_not(candidates[0], kind, offered))
+            raise errors.UnknownPlatform(_why_not(candidates[0], kind, offered, wanted))
     return found
 
 
@@ -47,10 +47,15 @@ def _first_offered(
     return CUDA if is_awaited and not any(offer.name == CUDA for offer in offered) else None
 
 
-def _why_not(platform: str, kind: tuple[str, bool], offered: list[Offer]) -> str:
+def _why_not(platform: str, kind: tuple[str, bool], offered: list[Offer], wanted: str) -> str:
     language, is_plain = kind
     names = sorted({offer.name for offer in offered})
     there = f"there is {', '.join(names)}" if names else "no host has come yet"
+    if platform not in names and not wanted:
+        return (
+            f"No host offers the platform {platform}, on which {_WORDS[language]} programs run; "
+            f"{there}."
+        )
     if platform not in names:
         return f"No host offers the platform {platform}; {there}."
     if not is_plain and any(o.name == platform and o.runs(language, True) for o in offered):

@@ -13,7 +13,7 @@ from jobs import words as said
 from jobs.api.v1 import answers
 from jobs.models import Attempt, Job, Kept
 from jobs.states import FINAL, Ending, State
-from pages import words
+from pages import losses, words
 from pages.logs import ShownLog, logs_of
 from pages.words import Standing
 
@@ -78,6 +78,7 @@ class ShownJob(NamedTuple):
     host: str  # where it runs
     elapsed: int | None  # seconds that it has run for, by the queue's clock
     limit: int  # seconds that its program may run for
+    missing: str  # what of its output is not kept
     why: str
     facts: list[tuple[str, str]]
     files: list[ShownFile]
@@ -142,6 +143,7 @@ def one(job: Job) -> ShownJob:
         document["executor"] or "",
         max(0, int((timezone.now() - started).total_seconds())) if started else None,
         limits.of_a_job()["execute_seconds"],
+        losses.in_words(document, _printed(job)) if job.is_over else "",
         words.why(document) if job.is_over else "",
         said.facts(document),
         [_file(file) for file in result["files"]],
@@ -152,6 +154,12 @@ def one(job: Job) -> ShownJob:
 
 def _file(file: answers.ListedFileAnswer) -> ShownFile:
     return ShownFile(file["name"], figures.size(file["size"]), "removed" in file)
+
+
+def _printed(job: Job) -> bytes:
+    """By the program, in the attempt that brought the result."""
+    finished = Attempt.objects.filter(job=job, ending=Ending.FINISHED).order_by("-number")
+    return bytes(finished.values_list("execute_log", flat=True).first() or b"")
 
 
 def _attempt(attempt: answers.AttemptAnswer) -> ShownAttempt:

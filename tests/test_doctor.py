@@ -227,7 +227,7 @@ def test_no_host(world: World) -> None:
     world.start_server(TELERUN_WORKERS=1)
     status, told = Examined(world, alice).wrong("hosts")
     assert status == 3
-    assert "none is connected" in told
+    assert "No host is connected: jobs wait until one is." in told
 
 
 def test_a_queue_that_takes_nothing() -> None:
@@ -239,6 +239,14 @@ def test_a_queue_that_takes_nothing() -> None:
     assert wrong.value.mend == "Until Monday.\x1b[2J"  # spelled out when it is printed
     with pytest.raises(submit.Wrong):
         submit.about_state(answer(accepting=True, starting=False))
+    hosts = [{"name": "cuda", "executors": 1, "gpus": 0}]
+    assert "The hosts of cuda have no GPU" in submit.about_hosts(answer(platforms=hosts))
+    # --status says the same.
+    for members in ({"accepting": False}, {"starting": False}, {"platforms": []}):
+        about = submit.about_hosts if "platforms" in members else submit.about_state
+        with pytest.raises(submit.Wrong) as wrong:
+            about(answer(**members))
+        assert str(wrong.value) in submit.queue_lines(members, [])
     older = submit.Answer(404, {}, {})
     assert "older" in submit.about_state(older)
     assert "does not say" in submit.about_hosts(older)

@@ -245,7 +245,6 @@ def test_nobody_asks_which_database_it_is() -> None:
         "foundation/database/sqlite/thread_files.py",
         "foundation/database/sqlite/wiping.py",
         "foundation/database/connections.py",
-        "foundation/database/time_limit.py",
         "foundation/serving/feeds.py",
         "jobs/changes.py",
     }

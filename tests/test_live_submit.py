@@ -511,7 +511,7 @@ def test_ctrl_c_in_the_middle_of_a_line(student: Any, queue: StubLiveQueue) -> N
     queue.prints(b"50 %")
     alice.wait_until_shown(b"50 %")
     os.kill(alice.popen.pid, signal.SIGINT)
-    alice.wait_until_shown(b"50 %\r\nJob 7 is running. Ctrl-C again within 60 s stops it.")
+    alice.wait_until_shown(b"50 %\r\nJob 7 is running. Ctrl-C again within\r\n60 s stops it.\r\n")
     os.kill(alice.popen.pid, signal.SIGINT)
     assert alice.wait() == 130
 

@@ -3,17 +3,21 @@
 import pytest
 
 from foundation import figures
+from tests.support.scripts import load
 
 pytestmark = pytest.mark.once
+submit = load("submit")
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0, "0 µs"), (0.00042, "420 µs"), (0.0421, "42.1 ms"), (0.633, "633 ms"), (1.934, "1.93 s"),
-     (59.99, "60 s"), (200, "3 min 20 s"), (7260, "2 h 1 min")],
+     (1.1, "1.10 s"), (59.99, "59.99 s"), (60, "1 min 0 s"), (200, "3 min 20 s"),
+     (7260, "2 h 1 min")],
 )  # fmt: skip
 def test_durations(seconds: float, words: str) -> None:
     assert figures.duration(seconds) == words
+    assert seconds > 3600 or submit.in_time(seconds) == words, "submit.py says the same"
 
 
 @pytest.mark.parametrize(
@@ -23,6 +27,7 @@ def test_durations(seconds: float, words: str) -> None:
 )  # fmt: skip
 def test_sizes(count: int, words: str) -> None:
     assert figures.size(count) == words
+    assert submit.in_size(count) == words
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,33 @@ def test_a_result(alice: User, gpu1: Executor) -> None:
         assert words in page
 
 
+@pytest.mark.parametrize(
+    ("left_out", "more", "bytes_left_out", "words"),
+    [
+        (0, 0, 0, "succeeded"),
+        (1, 0, 0, "succeeded, but 1 of 1 file was left out"),
+        (3, 2, 0, "succeeded, but 5 of 5 files were left out"),
+        (0, 0, 9542041, "succeeded, but 9.1 MiB of output was left out"),
+        (1, 0, 5000, "succeeded, but 1 of 1 file and 4.88 KiB of output were left out"),
+    ],
+)
+def test_what_is_left_out_stands_in_the_verdict(
+    alice: User, gpu1: Executor, left_out: int, more: int, bytes_left_out: int, words: str
+) -> None:
+    """As in the last line of submit.py."""
+    job = submit(alice)
+    note = b"\n[... %d bytes left out ...]\n" % bytes_left_out if bytes_left_out else b""
+    log = b"x" * 75 + note + b"x" * 25
+    files = [{"name": f"f{number}", "reason": "too large"} for number in range(left_out)]
+    details = {"files_left_out": files, "more_files_left_out": more}
+    run(gpu1, outcome="succeeded", execute_log=log, details=details)
+    browser = log_in(alice)
+    for path in (f"/jobs/{job.pk}", f"/jobs/{job.pk}/state"):
+        page = text_of(browser.get(path))
+        assert f'<span id="headline">{words}</span>' in page
+        assert ("write it to a file in <code>out/" in page) is bool(bytes_left_out)
+
+
 def test_attempts_in_words(every_state: dict[str, Job], alice: User) -> None:
     browser = log_in(alice)
     failed = text_of(browser.get(f"/jobs/{every_state['failed'].pk}"))

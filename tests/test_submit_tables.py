@@ -141,6 +141,10 @@ def test_how_the_queue_is() -> None:
     lines = submit.queue_lines(queue, [])
     assert lines[:2] == ["The queue is open.", "3 jobs wait, 1 runs."]
     assert lines[4].split() == ["cuda", "1", "2", "3"]
+    for none in ([], [{**hosts[0], "executors": 0, "gpus": 0}], None):
+        assert submit.NO_HOST in submit.queue_lines({**queue, "platforms": none}, [])
+    without = {**queue, "platforms": [{**hosts[0], "gpus": 0}, {**hosts[0], "name": "cpu"}]}
+    assert submit.queue_lines(without, [])[2].startswith("The hosts of cuda have no GPU")
     paused = {**queue, "starting": False, "message": "Back at\x1b 8."}
     assert submit.queue_lines(paused, [])[:2] == [
         "The queue takes jobs, but starts none at present.",
@@ -148,7 +152,7 @@ def test_how_the_queue_is() -> None:
     ]
     closed = submit.queue_lines({"accepting": False, "platforms": None, "announcements": 5}, [])
     assert closed[0] == "The queue takes no jobs at present."
-    assert "No host is connected." in closed
+    assert submit.NO_HOST in closed
 
 
 # --- Standard output, on any system ------------------------------------------------------

@@ -1,6 +1,7 @@
 """`submit.py --web`, as far as it goes without a browser; with one, test_pages_in_a_browser.py."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,24 @@ def test_where_no_browser_can_be_opened_it_says_where_the_page_is(
         assert student.wait() == 0
         assert student.err == (
             f"Your page is {world.server_url}/\n"
-            "No browser can be opened from here; log in with the name and token in auth.json.\n"
+            "No browser can be opened from here; log in there with the name and the token in "
+            f"{alice}\n"
         )
     assert not (world.folder / "telerun-out").exists(), "no link was asked for"
     student = Student(world, alice, "--web", **{**NO_SCREEN, "BROWSER": "/nowhere/browser"})
     assert student.wait() == 0
     assert "No browser can be opened from here" in student.err
     assert "Traceback" not in student.err
+
+
+def test_a_terminal_without_a_browser_gets_the_link(world: World, alice: Path) -> None:
+    """As over ssh: it works once, and only who sits there sees it."""
+    student = Student(world, alice, "--web", columns=200, **NO_SCREEN)
+    assert student.wait() == 0
+    told = student.out.decode()
+    assert re.search(rf"^{re.escape(world.server_url)}/\S*#\S{{20,}}\r?$", told, re.MULTILINE), told
+    assert str(alice) in told
+    assert not (world.folder / "telerun-out").exists()
 
 
 def test_what_lies_where_the_link_goes_is_not_written_to(world: World, alice: Path) -> None:

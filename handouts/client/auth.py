@@ -26,7 +26,9 @@ class Auth:
         server: str,
         certificates: list[Path],
         is_user: bool = False,
+        path: Path | None = None,
     ) -> None:
+        self.path = path  # the file, where there is one
         self.is_user = is_user  # a student or staff, and not an executor
         self.name = name
         self.token = token
@@ -42,27 +44,29 @@ def read_auth(
     `to_log_in`: the command that makes one. `warns`: it says so if others can read the file.
     """
     content = read_object(path, name_key, to_log_in)
+    again = f" To write it anew: {to_log_in}" if to_log_in else ""
     if warns and os.name == "posix" and path.stat().st_mode & 0o077:
         warn(f"{path} can be read by others; chmod 600 it.")
     for key in (name_key, "token"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise BadSetup(
                 f'{path} lacks "{key}"; it looks like {{"{name_key}": "...", "token": "..."}}.'
+                + again
             )
     for key in ("server", "certificate"):
         if not isinstance(content.get(key, ""), str):
-            raise BadSetup(f'In {path}, "{key}" is not a string.')
+            raise BadSetup(f'In {path}, "{key}" is not a string.{again}')
     token = content["token"].strip()
     if not re.fullmatch(r"[!-~]+", token):
-        raise BadSetup(f"The token in {path} has characters that no token has.")
+        raise BadSetup(f"The token in {path} has characters that no token has.{again}")
     name = content[name_key].strip()
     if re.match("tlr[a-z]_", name):
-        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.')
+        raise BadSetup(f'In {path}, "{name_key}" is a token, and no name.{again}')
     certificates = [HERE / "server.cert"] if (HERE / "server.cert").is_file() else []
     if content.get("certificate"):
         certificates.append(path.parent / content["certificate"])
     address = content.get("server", DEFAULT_SERVER) if server is None else server
-    return Auth(name, token, address, certificates, name_key == "username")
+    return Auth(name, token, address, certificates, name_key == "username", path)
 
 
 def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
@@ -80,5 +84,8 @@ def read_object(path: Path, name_key: str, to_log_in: str) -> dict[str, Any]:
     except OSError as error:
         raise BadSetup(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise BadSetup(f"{path} is not valid JSON: {error}.") from None
+        again = "Put the file from the course staff there again."
+        if to_log_in:
+            again = f"To write it anew, with a log-in code or token: {to_log_in}"
+        raise BadSetup(f"{path} is not valid JSON: {error}. {again}") from None
     return content if isinstance(content, dict) else {}

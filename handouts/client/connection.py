@@ -123,7 +123,8 @@ class Queue:
         """Closes the connection; what to raise."""
         self.close()
         message = f"{self.server} does not answer: {in_words(error)}"
-        return Unreachable(message, was_open and isinstance(error, socket.timeout))
+        timed_out = was_open and isinstance(error, socket.timeout)
+        return Unreachable(message, timed_out, was_sent=was_open)
 
     def _has_ended(self, response: http.client.HTTPResponse) -> None:
         """An answer was read to its end; the queue may want no other on its connection."""

@@ -10,8 +10,11 @@ class BadSetup(Exception):
 class Unreachable(Exception):
     """The queue gave no answer; trying again may help."""
 
-    def __init__(self, message: str, timed_out: bool = False, status: int = 0) -> None:
+    def __init__(
+        self, message: str, timed_out: bool = False, status: int = 0, was_sent: bool = True
+    ) -> None:
         super().__init__(message)
+        self.was_sent = was_sent  # the request, or a part of it: it may have been acted upon
         self.timed_out = timed_out  # it was connected, and nothing came
         self.status = status  # of an answer that is not the queue's; 0 if there was none
 

@@ -32,7 +32,9 @@ def in_mib(size: float) -> str:
 
 
 def in_size(size: int) -> str:
-    """A size, however small."""
-    if size < 1 << 10:
-        return "1 byte" if size == 1 else f"{size} bytes"
-    return f"{size / (1 << 10):.4g} KiB" if size < 1 << 20 else in_mib(size)
+    """A size, however small, in three digits, as the queue's pages show it."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            number = size / unit
+            return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
+    return "1 byte" if size == 1 else f"{size} bytes"

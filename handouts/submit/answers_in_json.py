@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from handouts.client.words import warn
+from handouts.submit.terminals import Look
 
 TIMES = "\u00d7"
 
@@ -22,9 +23,10 @@ def put_json(status: int, **members: Any) -> None:
 
 
 def put_lines(lines: list[str]) -> None:
-    """Lines for people, as the terminal can show them, or in UTF-8."""
+    """Lines for people, as the terminal can show them, in whole words; or in UTF-8."""
     encoding = (sys.stdout.encoding if sys.stdout.isatty() else "") or "utf-8"
-    text = "".join(line + "\n" for line in lines)
+    look = Look(sys.stdout)
+    text = "".join(look.wrapped(line) + "\n" for line in lines)
     try:
         data = text.encode(encoding)
     except UnicodeEncodeError:

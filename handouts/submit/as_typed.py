@@ -6,6 +6,7 @@ import os
 import re
 import sys
 
+_said: list[str] = []  # commands
 _given: list[str] = []  # such as --auth FILE, without which a hint would ask somebody else
 
 
@@ -16,7 +17,16 @@ def remember(*options: str) -> None:
 
 def as_typed(*words: str) -> str:
     """The command with these words, such as "python3 submit.py --attach 58"."""
-    return " ".join(quoted(word) for word in [*program(), *words, *_given])
+    command = " ".join(quoted(word) for word in [*program(), *words, *_given])
+    _said.append(command)
+    return command
+
+
+def with_whole_commands(text: str, blank: str) -> str:
+    """The text with another character for the blanks of its commands, so that none is broken."""
+    for command in _said:
+        text = text.replace(command, command.replace(" ", blank))
+    return text
 
 
 def program() -> list[str]:

@@ -23,7 +23,7 @@ def compared(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ["", f"job {first['id']}", f"job {second['id']}"],
         ["program", *names],
         ["outcome", outcome_of(first), outcome_of(second)],
-        ["compiled in", *(seconds_in_words(r.get("compile_seconds")) for r in (one, other))],
+        ["compiled in", *map(compiled_in, (first, second))],
         ["ran in", *(seconds_in_words(r.get("execute_seconds")) for r in (one, other))],
         ["memory", memory_of(one), memory_of(other)],
         ["GPU", gpu_name(one), gpu_name(other)],
@@ -39,6 +39,8 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
     """Both times, and what that means."""
     before, after = (number(result_of(job).get("execute_seconds")) for job in (first, second))
     line = name_of(second)
+    if first.get("filename") != second.get("filename"):
+        line = f"{name_of(first)} → {line}"
     if before is None or after is None:
         return line
     line += f"   {seconds_in_words(before)} → {seconds_in_words(after)}"
@@ -48,6 +50,14 @@ def headline(first: dict[str, Any], second: dict[str, Any]) -> str:
     if before >= after:
         return f"{line}   ({before / after:.3g} {TIMES} as fast)"
     return f"{line}   ({after / before:.3g} {TIMES} as long)"
+
+
+def compiled_in(job: dict[str, Any]) -> str:
+    """Of one that was compiled before, the time says nothing about the compiler."""
+    result = result_of(job)
+    if job.get("cached") or details(result).get("compiled_before"):
+        return "cached"
+    return seconds_in_words(result.get("compile_seconds"))
 
 
 def result_of(job: dict[str, Any]) -> dict[str, Any]:

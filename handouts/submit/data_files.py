@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from handouts.client.job_file_names import clash
-from handouts.client.words import warn
 from handouts.submit.gather import Gathering
+from handouts.submit.notices import tell
 from handouts.submit.printable import printable
 from handouts.submit.relative_names import joined_name
 from handouts.submit.source_file import MAX_SOURCE_BYTES
@@ -26,7 +26,7 @@ def take_data(gathering: Gathering, wish: Wish) -> None:
         if fits(gathering):
             return
         del gathering.texts[name], gathering.places[name]
-    warn(
+    tell(
         printable(
             f"{wish.place}: {wish.text} is not sent, and the program will not find it: data files "
             "are not served yet, except for text of at most 1 MiB in this folder."

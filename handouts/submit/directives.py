@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from handouts.client.words import warn
+from handouts.submit.notices import tell
 from handouts.submit.source_options import SourceParser
 from handouts.submit.wishes import Wish, Wishes, refusal_at
 
@@ -65,9 +65,9 @@ def read_directives(source: str, name: str) -> Wishes:
 def warn_at(name: str, lines: list[int], message: str) -> None:
     """Says it of each line, or of the first ones and how many more there are."""
     for line in lines[:SHOWN_LINES]:
-        warn(f"{name}:{line}: {message}")
+        tell(f"{name}:{line}: {message}")
     if len(lines) > SHOWN_LINES:
-        warn(f"And {len(lines) - SHOWN_LINES} more such lines in {name}.")
+        tell(f"And {len(lines) - SHOWN_LINES} more such lines in {name}.")
 
 
 def first_lines(lines: list[str]) -> Iterator[tuple[int, str]]:

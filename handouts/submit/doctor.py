@@ -20,6 +20,7 @@ from handouts.submit.own_version import about_own_version
 from handouts.submit.printable import printable
 from handouts.submit.queue_state import about_hosts, about_state
 from handouts.submit.stop import REFUSED, SUCCEEDED, UNREACHABLE, WRONG_USAGE
+from handouts.submit.terminals import Look
 from handouts.submit.wrong import Wrong
 
 MAX_CLOCK_SECONDS = 60
@@ -35,8 +36,9 @@ def doctor(given: Path | None, server: str | None) -> int:
 def say(line: str) -> None:
     """That nobody reads it is no reason to stop."""
     encoding = sys.stdout.encoding or "ascii"
-    try:  # noqa: SIM105  (importing contextlib takes a millisecond)
-        print(printable(line).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    try:
+        line = Look(sys.stdout).wrapped(printable(line))
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except OSError:
         pass
 

@@ -7,11 +7,13 @@ import sys
 import time
 from typing import Any
 
-from handouts.client.words import warn
 from handouts.submit.as_typed import as_typed
 from handouts.submit.job_client import Client
-from handouts.submit.job_lines import is_over
+from handouts.submit.job_lines import is_over, wanted_place
+from handouts.submit.notices import tell
 from handouts.submit.stop import REFUSED, Stop
+from handouts.submit.terminals import cut
+from handouts.submit.waiting_line import KEY_COLUMNS
 
 SECOND_SECONDS = 3.0  # so soon after the first, it stops the job
 UNSEEN = 3  # so many without an answer: something else than the queue holds this program up
@@ -50,19 +52,46 @@ class Interrupts:
         now = time.monotonic()
         if pressed > 1 or now < self._said_at + SECOND_SECONDS:
             raise KeyboardInterrupt
-        self._said_at = now
-        self._client.screen.warn(first_words(self._client.job or {}))
+        is_first, self._said_at = self._said_at < 0, now
+        job, screen = self._client.job or {}, self._client.screen
+        words = first_words(job)
+        screen.say_for(SECOND_SECONDS, lambda columns: in_columns(words, columns), words)
+        if is_first:
+            screen.warn(how_to_leave(job))
 
 
 def first_words(job: dict[str, Any]) -> str:
     """What the first Ctrl-C says."""
     again = f"Ctrl-C again within {SECOND_SECONDS:.0f} s"
-    head = f"Job {job.get('id')} "
-    if job.get("state") == "queued":
-        return f"{head}waits in the queue. {again} takes it out."
+    ends = "takes it out" if job.get("state") == "queued" else "stops it"
     if job.get("cancel_requested_at"):
-        return f"{head}is being stopped. {again} waits no longer."
-    return f"{head}is running. {again} stops it."
+        ends = "waits no longer"
+    return f"Job {job.get('id')} {what_it_does(job)}. {again} {ends}."
+
+
+def in_columns(words: str, columns: int) -> str:
+    """The two sentences, or the second one, where a terminal has no room for both."""
+    room = columns - KEY_COLUMNS - 1
+    return words if len(words) <= room else cut(words.partition(". ")[2], room)
+
+
+def how_to_leave(job: dict[str, Any]) -> str:
+    """What becomes of the job of somebody who does not wait for it."""
+    see = as_typed("--attach", str(job.get("id")))
+    return (
+        f"Without a second Ctrl-C job {job.get('id')} goes on, also when you close this terminal. "
+        f"To see it later: {see}"
+    )
+
+
+def what_it_does(job: dict[str, Any]) -> str:
+    """A job that is not over, to come after its number."""
+    if job.get("cancel_requested_at"):
+        return "is being stopped"
+    if job.get("state") == "queued":
+        return "waits in the queue"
+    phases = {"compiling": "is being compiled", "waiting": f"waits for {wanted_place(job)}"}
+    return phases.get(str(job.get("phase")), "is running")
 
 
 def stop_job(client: Client, job: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -94,10 +123,10 @@ def say_what_became(job: dict[str, Any]) -> None:
     number = str(job["id"])
     see = f"to see it: {as_typed('--attach', number)}"
     if job["state"] == "cancelled":
-        warn(f"Job {number} is cancelled.")
+        tell(f"Job {number} is cancelled.")
     elif job.get("cancel_requested_at"):
-        warn(f"Job {number} is told to stop; {see}")
+        tell(f"Job {number} is told to stop; {see}")
     else:
-        doing = "is running" if job["state"] == "running" else "waits"
         stop = f"to stop it: {as_typed('--cancel', number)}"
-        warn(f"Job {number} {doing}, and goes on; {see}\n{stop[0].upper()}{stop[1:]}")
+        doing = "waits" if job["state"] == "queued" else what_it_does(job)
+        tell(f"Job {number} {doing}, and goes on; {see}\n{stop[0].upper()}{stop[1:]}")

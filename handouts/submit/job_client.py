@@ -10,6 +10,7 @@ from typing import Any
 from handouts.client.answer import Answer
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
+from handouts.submit.as_typed import as_typed
 from handouts.submit.client_versions import hint_at_newer
 from handouts.submit.job_events import Events
 from handouts.submit.job_lines import is_over, status_line, what_changes
@@ -23,7 +24,8 @@ from handouts.submit.submission import Submission
 from handouts.submit.waiting_line import WaitingLine
 
 WAIT_SECONDS = 25  # how long one request is held open at the queue
-SUBMIT_PATIENCE_SECONDS = 20  # how long to try to reach the queue at first
+SUBMIT_PATIENCE_SECONDS = 120  # how long to try to submit: a server may be restarted meanwhile
+ASK_PATIENCE_SECONDS = 20  # and to ask something, which loses nothing
 INTERRUPT_PATIENCE_SECONDS = 3  # after Ctrl-C
 WAIT_PATIENCE_SECONDS = 900  # and once the job is in: long enough for Wi-Fi to come back
 TURN_PAUSE_SECONDS = 5.0  # between tries, where there is nothing to wait for
@@ -37,8 +39,9 @@ class Client(Persistent):
         super().__init__(queue, Screen())
         self.live = Live(self.screen)
         self.job: dict[str, Any] | None = None  # as it was seen last
-        self.patience: float = SUBMIT_PATIENCE_SECONDS  # with what is asked once
+        self.patience: float = ASK_PATIENCE_SECONDS  # with what is asked once
         self._line = WaitingLine(self.screen.status.look)
+        self._printing: Any = None  # the number of the attempt whose program prints
         self._submission: Any = None  # the request, to be sent again after Ctrl-C
         self.newer_script = ""  # where there is a newer submit.py, to be said in the end
 
@@ -56,17 +59,38 @@ class Client(Persistent):
             {"Idempotency-Key": os.urandom(16).hex()},
         )
         while True:
-            self._submission = request
-            answer = self.persist(*request, patience=SUBMIT_PATIENCE_SECONDS)
+            answer = self._send(request)
             if not wait_turn or answer.problem != "pending-job":
                 break
             self._submission = None  # it was not taken
             self._wait_until_it_runs(answer.body.get("job"))
+        if answer.problem == "pending-job":
+            raise Stop(REFUSED, job_in_the_way(answer))
         why = refusal_of_wishes(answer, submission.wishes, submission.body)
         if why:
             raise Stop(REFUSED, why)
         self.newer_script = hint_at_newer(answer, self.queue.server)
         return self._job(answer)
+
+    def _send(self, request: Any) -> Answer:
+        """The answer to a submission. Raises Stop, which says whether the queue may have it."""
+        self._submission, self.may_have_it = request, False
+        try:
+            return self.persist(*request, patience=SUBMIT_PATIENCE_SECONDS)
+        except Stop as stop:
+            raise Stop(stop.status, f"{str(stop).rstrip('.')}. {self.fate()}") from None
+
+    def fate(self) -> str:
+        """Whether a submission without an answer is at the queue, and what to do."""
+        if self.may_have_it:
+            return (
+                "Your program was sent, but no answer came: it may be in the queue. Look before "
+                f"you submit it again: {as_typed('--list')}"
+            )
+        return (
+            "Your program was not sent: there is no job. Submit it again later. To look for what "
+            f"is wrong: {as_typed('--doctor')}"
+        )
 
     def say_newer_script(self) -> None:
         """Where a newer submit.py is, if the queue said so: the last line of all."""
@@ -75,7 +99,7 @@ class Client(Persistent):
 
     def submitted(self) -> dict[str, Any] | None:
         """The job whose submission was interrupted: sent again, it is the same one."""
-        if self._submission is None:
+        if self._submission is None or not self.may_have_it:
             return None
         answer = self.persist(*self._submission, patience=INTERRUPT_PATIENCE_SECONDS)
         return self._job(answer) if answer.status < 400 else None
@@ -102,7 +126,7 @@ class Client(Persistent):
 
     def page_link(self) -> Answer:
         """A link that opens one's page in a browser, logged in."""
-        return self.persist("POST", "/page-links", patience=SUBMIT_PATIENCE_SECONDS)
+        return self.persist("POST", "/page-links", patience=ASK_PATIENCE_SECONDS)
 
     def wait(self, job: dict[str, Any]) -> dict[str, Any]:
         """Returns the job once it is over; meanwhile shows what it prints or waits for."""
@@ -123,6 +147,7 @@ class Client(Persistent):
             try:
                 for kind, data in events.read():
                     if kind == "output":
+                        self._note_printing(data)
                         self.live.take(data)
                     else:
                         job = data
@@ -160,9 +185,16 @@ class Client(Persistent):
             self.turns.sleep(TURN_PAUSE_SECONDS)
             return
         self.say(f"Your job {number} waits in the queue; the next is submitted once that runs.")
-        for job in self._changes(number):
-            if job["state"] != "queued":
-                break
+        line = WaitingLine(self.screen.status.look)
+        try:
+            for job in self._changes(number):
+                if job["state"] != "queued":
+                    break
+                line.look_at(job)
+                if self.screen.status.is_used:
+                    self.screen.show_status(line.words)
+        finally:
+            self.screen.status.end()
 
     def _changes(self, number: int) -> Iterator[dict[str, Any]]:
         """The job as it is, and again whenever it has changed."""
@@ -179,8 +211,24 @@ class Client(Persistent):
             if answer.status != 304:
                 job = self._job(answer)
 
+    def _note_printing(self, output: dict[str, Any]) -> None:
+        """What prints is running, also if the queue has not heard of that yet."""
+        self._printing = output.get("attempt") if output.get("log") == "execute" else None
+        if self.job and self._printing and self.job != self._as_running(self.job):
+            self._look_at(self.job)
+
+    def _as_running(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The job, as one that runs if its program has printed something."""
+        attempts = job.get("attempts") or [{}]
+        is_late = job.get("phase") in ("compiling", "waiting")
+        if not is_late or not self._printing or attempts[-1].get("number") != self._printing:
+            return job
+        unknown = dict.fromkeys(("expected_start", "jobs_before", "queue_position", "waiting_for"))
+        return {**job, "phase": "executing", **unknown}
+
     def _look_at(self, job: dict[str, Any]) -> None:
         """Says what a job that is not over waits for."""
+        job = self._as_running(job)
         self.job = job
         self.live.look_at(job)
         if is_over(job):
@@ -201,6 +249,18 @@ class Client(Persistent):
                 "Is the address right?",
             )
         return {**answer.body, "etag": answer.headers.get("etag", "")}
+
+
+def job_in_the_way(answer: Answer) -> str:
+    """What a student can do who has a job in the queue already."""
+    number = answer.body.get("job")
+    if not isinstance(number, int):  # an older queue does not say which one
+        return answer.detail
+    return (
+        f"You have a job in the queue already: job {number}. With --wait-turn this one is "
+        "submitted once that runs; with --override-pending in its place. To take that one out: "
+        f"{as_typed('--cancel', str(number))}"
+    )
 
 
 def refusal(answer: Answer) -> str:

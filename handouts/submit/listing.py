@@ -22,6 +22,7 @@ SHORT = {
     "waiting": "waiting for a GPU",
     "failed": "lost",
 }
+HEAD = ["job", "program", "state", "ran in", "submitted"]
 AGES = ((86400 * 2, 86400, "days"), (3600 * 2, 3600, "h"), (60, 60, "min"))  # from, size, name
 NARROW = 60  # columns
 LONGEST_NAME = 40  # of a file with its arguments, where there is room for all
@@ -33,8 +34,11 @@ def in_order(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def job_table(jobs: list[dict[str, Any]]) -> list[str]:
-    """A line for each job: number, file and arguments, state, time, age."""
+    """A line for each job: number, file and arguments, state, time, age. A terminal gets a head,
+    what reads a file or a pipe does not expect one."""
     rows = [job_row(job) for job in jobs]
+    if sys.stdout.isatty():
+        rows.insert(0, HEAD)
     if terminal_width() < NARROW:
         rows = [row[:-1] for row in rows]  # their age
     return table(rows, right=(0, 3), cut=1)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from handouts.client.answer import Answer
-from handouts.client.words import warn
 from handouts.submit.file_names import free_name
 from handouts.submit.live import logs_of
-from handouts.submit.notices import notice
+from handouts.submit.notices import notice, tell
 from handouts.submit.output_files import names_on_disk, save
 from handouts.submit.own_files import OwnFiles
 from handouts.submit.printable import printable
@@ -30,7 +29,7 @@ def save_logs(job: dict[str, Any], folder: Path, own: OwnFiles | None = None) ->
     try:
         saved = [save_log(logs.get(log), folder / free_name(LOGS[log], taken), own) for log in LOGS]
     except OSError as error:
-        warn(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
+        tell(printable(f"The logs cannot be saved in {folder}: {error.strerror}."))
     else:
         if all(saved):
             where = "this folder" if folder == Path() else folder
@@ -42,6 +41,6 @@ def save_log(log: Any, path: Path, own: OwnFiles | None) -> bool:
     try:
         save(Answer(200, {}, str(log or "").encode("utf-8", "surrogateescape")), path, own)
     except Stop as stop:
-        warn(printable(f"{path} was not saved: {stop}"))
+        tell(printable(f"{path} was not saved: {stop}"))
         return False
     return True

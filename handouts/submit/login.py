@@ -13,11 +13,11 @@ from handouts.client.auth import DEFAULT_SERVER, Auth, read_auth
 from handouts.client.connection import Queue
 from handouts.client.errors import Unreachable
 from handouts.client.server_address import read_address
-from handouts.client.words import warn
 from handouts.submit.as_typed import as_typed
 from handouts.submit.asking import ask
 from handouts.submit.auth_place import BESIDE, own_folder
 from handouts.submit.login_code import read_code
+from handouts.submit.notices import tell
 from handouts.submit.pinned import PinnedQueue
 from handouts.submit.printable import printable
 from handouts.submit.private_files import make_private_folder, write_private
@@ -41,10 +41,10 @@ def login(given: Path | None, server: str | None) -> int:
     except Unreachable as error:
         words = str(error).rstrip(".")
         raise Stop(UNREACHABLE, f"{words}. Nothing is lost: say --login again.") from None
-    warn(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
+    tell(f"Logged in to {content['server']} as {name}. {path} says so from now on.")
     if given is None and os.path.lexists(BESIDE):
-        warn(f"But {BESIDE} comes first: remove it, or that is who you are here.")
-    warn(f"Now: {as_typed('prog.cu')}")
+        tell(f"But {BESIDE} comes first: remove it, or that is who you are here.")
+    tell(f"Now: {as_typed('prog.cu')}")
     return SUCCEEDED
 
 
@@ -86,7 +86,7 @@ def keep(path: Path, content: dict[str, Any], certificate: bytes) -> None:
 
 def say_what_was_there(path: Path, kept: Path | None) -> None:
     if kept:
-        warn(f"There was another {path}: it is {kept.name} now.")
+        tell(f"There was another {path}: it is {kept.name} now.")
 
 
 def try_out(path: Path) -> str:

@@ -21,7 +21,8 @@ Exit status:
        old for what the program needs
   4    the queue cannot be reached or trusted; the job, if submitted, is safe there
   5    there is no result: the job was cancelled, or the system failed it
-  6    the program succeeded, but not all of its output could be saved or printed
+  6    the program succeeded, but some of what it printed, or of its files, was left out or could
+       not be saved; write large output to files in ./out/
   130  interrupted with Ctrl-C
 """
 
@@ -38,7 +39,6 @@ from handouts.client.auth import read_auth
 from handouts.client.connection import VERSION
 from handouts.client.errors import BadSetup, Unreachable, Untrusted
 from handouts.client.tracebacks import print_unexpected
-from handouts.client.words import warn
 from handouts.submit.answers_in_json import is_unwritten, put_json, put_lines
 from handouts.submit.as_typed import as_typed, remember
 from handouts.submit.auth_place import auth_file
@@ -47,7 +47,7 @@ from handouts.submit.compile_log import OwnPaths
 from handouts.submit.doctor import doctor
 from handouts.submit.job_client import Client
 from handouts.submit.login import login
-from handouts.submit.notices import be_quiet
+from handouts.submit.notices import be_quiet, tell
 from handouts.submit.options import parse
 from handouts.submit.printable import printable
 from handouts.submit.stop import INTERRUPTED, SUCCEEDED, UNREACHABLE, UNSAVED, WRONG_USAGE, Stop
@@ -107,10 +107,10 @@ def main(argv: list[str] | None = None) -> int:
     except (Untrusted, Unreachable) as error:
         status, message = UNREACHABLE, str(error)
     except KeyboardInterrupt:
-        warn("Interrupted.")
+        tell("Interrupted.")
         return INTERRUPTED
     # Some of it may be what an answer says, from whoever gave it.
-    warn(f"submit.py: {printable(message)}")
+    tell(f"submit.py: {printable(message)}")
     if wants_json:
         put_json(status, error=message)
     return status

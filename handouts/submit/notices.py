@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from handouts.client.words import warn
+from handouts.submit.terminals import Look
 
 _silenced: list[bool] = []
 
@@ -16,7 +19,12 @@ def is_quiet() -> bool:
     return bool(_silenced)
 
 
+def tell(message: str) -> None:
+    """A line on standard error; on a terminal in lines of whole words."""
+    warn(Look(sys.stderr).wrapped(message))
+
+
 def notice(message: str) -> None:
     """One line on standard error, unless nothing but errors is wanted there."""
     if not _silenced:
-        warn(message)
+        tell(message)

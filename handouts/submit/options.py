@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from handouts.submit.as_typed import as_typed
+from handouts.submit.own_files import trouble_with_folder
 from handouts.submit.own_jobs import job_number
 from handouts.submit.source_options import add_source_options, formatter, with_joined_flags
 from handouts.submit.stop import WRONG_USAGE, Stop
@@ -21,7 +22,8 @@ IN_WORDS_ALONE = ("web", "login", "doctor")  # they have no answer in JSON
 OTHER_USES = ("list", "attach", "cancel", "compare", "status", *IN_WORDS_ALONE, "version")
 EPILOG = (
     "Exit status 0: the program succeeded. 1: it did not. 2: wrong usage. 3: refused. "
-    "4: queue unreachable. 5: cancelled or failed. 6: output files not saved. 130: Ctrl-C."
+    "4: queue unreachable. 5: cancelled or failed. 6: it succeeded, but some of its printed output "
+    "or files was left out or not saved. 130: Ctrl-C."
 )
 # With the program, what one needs in the first weeks.
 FIRST_STEPS = (
@@ -212,6 +214,8 @@ def check_folder(parser: Parser, options: argparse.Namespace) -> None:
         if not out or (os.path.lexists(out) and not os.path.isdir(out)):
             parser.error(f"--out names a folder, which {out or 'an empty word'} is not")
         options.out = Path(out)
+        if why := trouble_with_folder(options.out):
+            parser.error(f"--out {out}: nothing can be written there: {why}")
 
 
 def check_other_use(parser: Parser, options: argparse.Namespace, other: str) -> None:

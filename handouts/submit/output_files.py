@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from handouts.client.answer import Answer
-from handouts.client.words import in_size, warn
+from handouts.client.words import in_size
 from handouts.submit.as_typed import as_typed
 from handouts.submit.file_names import free_name, safe_name
 from handouts.submit.job_client import Client, refusal
-from handouts.submit.notices import notice
+from handouts.submit.notices import notice, tell
 from handouts.submit.own_files import RECORD, OwnFiles, replace
 from handouts.submit.printable import printable
 from handouts.submit.stop import REFUSED, UNREACHABLE, UNSAVED, Stop
@@ -31,7 +31,7 @@ def save_files(
     details = result.get("details") or {}
     say_left_out(details)
     if lost := lost_beside(details):
-        warn(printable(lost))
+        tell(printable(lost))
     saved, told, size = True, [], 0
     gone = removed(result)
     say_not_saved(gone, "the queue removed it to make room for newer ones of yours")
@@ -45,19 +45,19 @@ def save_files(
             size += len(answer.body)
         except OSError as error:
             saved = False
-            warn(printable(f"{path} cannot be saved: {error.strerror}."))
+            tell(printable(f"{path} cannot be saved: {error.strerror}."))
         except Stop as stop:
             if stop.status == UNREACHABLE:
                 raise
             saved = False
-            warn(printable(f"{path} was not saved: {stop}"))
+            tell(printable(f"{path} was not saved: {stop}"))
     if len(told) > MOST_NAMED:
         told = [f"{len(told)} files ({in_size(size)}) are saved in {folder}."]
     for message in told:
         notice(printable(message))
     if not saved:
         again = as_typed("--attach", str(job["id"]), "--out", "DIR")
-        warn(f"The queue keeps the files. To get them: {again}")
+        tell(f"The queue keeps the files. To get them: {again}")
     return saved
 
 
@@ -148,11 +148,11 @@ def say_left_out(details: dict[str, Any]) -> None:
     for reason, same in names.items():
         say_not_saved(same, reason)
     if details.get("more_files_left_out"):
-        warn(printable(f"Not saved: {details['more_files_left_out']} more."))
+        tell(printable(f"Not saved: {details['more_files_left_out']} more."))
 
 
 def say_not_saved(names: list[str], reason: str) -> None:
     """One line for all of them."""
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        warn(printable(f"Not saved: {names[0]}{more}: {reason}."))
+        tell(printable(f"Not saved: {names[0]}{more}: {reason}."))

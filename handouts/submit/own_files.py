@@ -62,6 +62,24 @@ class OwnFiles:
             return {}
 
 
+def trouble_with_folder(folder: Path) -> str:
+    """Why no file can be made there, "" if one can. Tries it, and leaves nothing behind."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]  # the deepest first
+    probe = folder / f"{RECORD}-{os.getpid()}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.open("xb").close()
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        for path in (probe, *new):
+            try:  # noqa: SIM105  (importing contextlib takes a millisecond)
+                path.rmdir() if path.is_dir() else path.unlink()
+            except OSError:  # it was not made
+                pass
+    return ""
+
+
 def replace(path: Path, content: bytes) -> None:
     """Makes the file, in place of another one; at no moment it is half there. Raises OSError."""
     part = path.with_name(f"{RECORD}-{os.getpid()}.part")

@@ -9,11 +9,13 @@ from typing import Any
 from handouts.client.answer import Answer, is_retryable
 from handouts.client.errors import Unreachable
 from handouts.client.retries import delays
+from handouts.submit.moments import clock
 from handouts.submit.notices import is_quiet
 from handouts.submit.printable import printable
 from handouts.submit.screen import Screen
 from handouts.submit.stop import UNREACHABLE, Stop
 from handouts.submit.streams import StreamingQueue
+from handouts.submit.terminals import YELLOW, cut, width_of
 
 REQUEST_SECONDS = 10.0  # how long an answer may take
 SLOWEST_BYTES = 20_000  # a second, of what is sent
@@ -29,6 +31,8 @@ class Persistent:
         self.turns = queue.turns
         self.screen = screen
         self.is_away = False  # the queue; said once it is back
+        self.may_have_it = False  # the queue, what is sent since this was last set to False
+        self._deadline = 0.0  # of what is tried
         self._said: tuple[str, float, Any] = ("", 0.0, None)  # the last line, when, what about
 
     def persist(
@@ -53,25 +57,53 @@ class Persistent:
 
     def persist_in(self, send: Callable[[], Answer], patience: float) -> Answer:
         """Does it until the queue gives a final answer. Raises Stop after `patience` seconds."""
-        deadline = time.monotonic() + patience
-        for delay in delays(*RETRY_SECONDS):
-            try:
-                answer = send()
-                if not is_retryable(answer):
+        self._deadline = time.monotonic() + patience
+        is_ours = not self.screen.status.is_shown  # else the line tells of a job
+        try:
+            for delay in delays(*RETRY_SECONDS):
+                answer, trouble, pause = self._try(send, delay)
+                if answer:
                     self._say_it_is_back()
                     return answer
-                trouble, pause = printable(answer.detail), max(delay, answer.retry_after)
-                if answer.status == 429:  # it is there, and says when to come again
-                    deadline += pause
-                else:
-                    self.is_away = True
-            except Unreachable as error:
-                trouble, pause, self.is_away = str(error), delay, True
-            if time.monotonic() + pause > deadline:
-                raise Stop(UNREACHABLE, trouble)
-            self.say(trouble.rstrip(".") + "; trying again.")
-            self.turns.sleep(pause)
+                if time.monotonic() + pause > self._deadline:
+                    raise Stop(UNREACHABLE, trouble)
+                self.say(trouble.rstrip(".") + "; trying again.")
+                if is_ours:
+                    self.screen.show_status(self._words_of_trying)
+                self.turns.sleep(pause)
+        finally:
+            if is_ours:
+                self.screen.status.end()
         raise AssertionError("delays() never ends")
+
+    def _try(self, send: Callable[[], Answer], delay: float) -> tuple[Answer | None, str, float]:
+        """The final answer; or None, what is wrong, and how long to wait before the next try."""
+        before, self.may_have_it = self.may_have_it, True
+        try:
+            answer = send()
+        except Unreachable as error:
+            self.may_have_it = before or error.was_sent
+            self.is_away = True
+            return None, str(error), delay
+        if not is_retryable(answer):
+            return answer, "", 0.0
+        pause = max(delay, answer.retry_after)
+        if answer.status == 429:  # it is there, did nothing, and says when to come again
+            self._deadline += pause
+            self.may_have_it = before
+        else:
+            self.is_away = True
+        return None, printable(answer.detail), pause
+
+    def _words_of_trying(self, columns: int) -> str:
+        """The line while the queue is not there."""
+        what = "the queue does not answer" if self.is_away else "the queue asks to wait"
+        left = clock(max(0.0, self._deadline - time.monotonic()))
+        parts, room = [what, f"trying for {left} more", "Ctrl-C ends it"], columns - 3
+        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            parts.pop(0 if len(parts) == 2 else -1)  # what stays last is the time
+        mark = self.screen.status.look.coloured("○", YELLOW)
+        return f"{mark} {cut(' · '.join(parts), room)}"
 
     def _say_it_is_back(self) -> None:
         if self.is_away:

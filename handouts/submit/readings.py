@@ -41,6 +41,12 @@ SIGXFSZ | | The program wrote a larger file than it may.
 | cudaErrorUnsupportedPtxVersion|unsupported toolchain|cudaErrorInvalidPtx|a PTX JIT compilation
     failed | The GPU's driver could not use the code that was compiled. Often a flag such as
     --flag=-arch=… names a kind of GPU; leave it out. If there is none, tell the course staff.
+on-cpu | cudaErrorInsufficientDriver|driver version is insufficient|cudaErrorNoDevice|no
+    CUDA-capable device | The program needs a GPU, and ran on a host for the platform cpu. Ask for
+    another --platform, or for none.
+no-gpu | cudaErrorInsufficientDriver|driver version is insufficient|cudaErrorNoDevice|no
+    CUDA-capable device | The program needs a GPU, and the host that it ran on has none. That is
+    not your program's fault; tell the course staff.
 | cudaErrorInsufficientDriver|driver version is insufficient | The GPU host's driver is older
     than the compiler. That is not your program's fault; tell the course staff.
 | cudaErrorNoDevice|no CUDA-capable device | The program found no GPU. Did it run on a host
@@ -138,7 +144,7 @@ def reading_of(job: dict[str, Any], signal: str) -> str:
         return ""
     name = "compile_log" if job["outcome"].startswith("compile") else "execute_log"
     log = with_names(str(result.get(name) or "")[-READ_BYTES:])
-    happened = {job["outcome"], signal, str(result.get("exit_code"))}
+    happened = {job["outcome"], signal, str(result.get("exit_code")), without_gpu(job)}
     for line in READINGS.strip().replace("\n    ", " ").splitlines():
         what, _, rest = line.partition("|")
         pattern, _, words = rest.rpartition("|")
@@ -146,6 +152,29 @@ def reading_of(job: dict[str, Any], signal: str) -> str:
         if is_meant and re.search(pattern.strip(), log, re.MULTILINE):
             return words.strip()
     return ""
+
+
+def unflushed(job: dict[str, Any]) -> str:
+    """That the end of the output may be lost: what was printed without an end of line is kept back
+    by the C library, and goes with a program that does not end by itself. "" if there is none."""
+    result = job["result"] or {}
+    was_stopped = job["outcome"] in ("runtime_timeout", "memory_exceeded") or result.get("signal")
+    is_python = str(job.get("filename")).lower().endswith(".py")  # nothing is kept back
+    log = str(result.get("execute_log") or "")
+    if not was_stopped or is_python or (log and not log.endswith("\n")):
+        return ""
+    return (
+        "What it printed last without \\n may be lost: end each line with \\n, or call "
+        "fflush(stdout)."
+    )
+
+
+def without_gpu(job: dict[str, Any]) -> str:
+    """That the program had no GPU, as the table calls it; "" if it had one, or nobody knows."""
+    details = job["result"].get("details")
+    if not isinstance(details, dict) or details.get("gpu"):
+        return ""
+    return "on-cpu" if job.get("platform") == "cpu" else "no-gpu"
 
 
 def with_names(log: str) -> str:

@@ -42,7 +42,8 @@ def malformed(answer: Answer, wishes: Wishes) -> str:
 def is_meant(flag: Wish, answer: Answer) -> bool:
     """Whether the answer names the flag, and no longer word that it is a part of."""
     pattern = rf"(?<![^\s\"'`(,;:]){re.escape(flag.text)}(?![\w=+-])"
-    return re.search(pattern, answer.detail) is not None
+    told = re.split(" Did you mean | Among those ", answer.detail)[0]  # else another's name
+    return re.search(pattern, told) is not None
 
 
 def asked_for(wishes: list[Wish]) -> str:

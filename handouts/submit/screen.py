@@ -59,8 +59,18 @@ class Screen:
         with self.status.lock:
             self.status.erase()
             self._begin_line()
-            warn(self.status.look.coloured(self.status.look.encodable(message), colour))
+            text = self.status.look.wrapped(self.status.look.encodable(message))
+            warn(self.status.look.coloured(text, colour))
             self.status.draw()
+
+    def say_for(self, seconds: float, words: Callable[[int], str], whole: str) -> None:
+        """What is true for so long: in the line that is written anew, or else as a line."""
+        if not (self.status.is_used and self.status.is_shown):
+            self.warn(whole)
+            return
+        with self.status.lock:
+            self._begin_line()
+            self.status.show_instead(words, seconds)
 
     def show_status(self, words: Callable[[int], str]) -> None:
         """See StatusLine.show."""

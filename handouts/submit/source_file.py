@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 import stat
 from pathlib import Path
 
 from handouts.client.job_file_names import trouble_with
 from handouts.client.text_encoding import about_utf_16, is_utf_16
+from handouts.submit.c_includes import CODE_ENDINGS
+from handouts.submit.no_text import about_no_text
 from handouts.submit.stop import WRONG_USAGE, Stop
+from handouts.submit.wishes import in_one_line
 
 MAX_SOURCE_BYTES = 1024 * 1024
 MAX_ARGS, MAX_ARG_LENGTH = 100, 4096
@@ -28,6 +32,8 @@ def read_source(path: Path) -> str:
 def read_text(path: Path, shown: str) -> str:
     """The text of a file, which errors call `shown`. Raises Stop."""
     data = read_bytes(path, shown)
+    if about := about_no_text(data, shown):
+        raise Stop(WRONG_USAGE, about)
     if is_utf_16(data):
         raise Stop(WRONG_USAGE, about_utf_16(shown, str(path)))
     if b"\0" in data:
@@ -53,15 +59,35 @@ def read_bytes(path: Path, shown: str) -> bytes:
         if not stat.S_ISREG(found.st_mode):  # a pipe may have no end, or nobody who writes
             raise Stop(WRONG_USAGE, f"{shown} is no plain file; save it as one first.")
         if size > MAX_SOURCE_BYTES:
+            with path.open("rb") as file:
+                about = about_no_text(file.read(512), shown)
             raise Stop(
                 WRONG_USAGE,
-                f"{shown} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB).",
+                about or f"{shown} has {size} bytes; the queue takes {MAX_SOURCE_BYTES} (1 MiB).",
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise Stop(WRONG_USAGE, f"There is no file {shown}.") from None
+        raise Stop(WRONG_USAGE, f"There is no file {shown}.{like_it(path)}") from None
     except OSError as error:
         raise Stop(WRONG_USAGE, f"{shown} cannot be read: {error.strerror}.") from None
+
+
+def like_it(path: Path) -> str:
+    """Such as " Did you mean hello.cu?", "" where no file in its folder has a name like that."""
+    import difflib  # only here, since it takes time to import
+
+    try:
+        names = {one.name.lower(): one.name for one in path.parent.iterdir() if one.is_file()}
+    except OSError:
+        return ""
+    wanted = path.name.lower()
+    ended = [name for name in sorted(names) if name.startswith(wanted + ".") and is_source(name)]
+    found = ended or difflib.get_close_matches(wanted, names, n=1, cutoff=0.7)
+    return in_one_line(f" Did you mean {path.parent / names[found[0]]}?") if found else ""
+
+
+def is_source(name: str) -> bool:
+    return posixpath.splitext(name)[1] in (*CODE_ENDINGS, ".py")
 
 
 def check_arguments(args: list[str]) -> None:

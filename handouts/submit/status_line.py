@@ -29,6 +29,8 @@ class StatusLine:
         self._words: Callable[[int], str] | None = None
         self._drawn = ""
         self._ticks = False
+        self._instead: Callable[[int], str] | None = None  # of them, for a while
+        self._instead_until = 0.0
 
     def show(self, words: Callable[[int], str]) -> None:
         """From now on what `words` says, which is given the width of the terminal."""
@@ -38,6 +40,17 @@ class StatusLine:
             if self.is_used and not self._ticks:
                 self._ticks = True
                 _thread.start_new_thread(self._tick, ())
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is something to wait for that it tells of."""
+        return self._words is not None
+
+    def show_instead(self, words: Callable[[int], str], seconds: float) -> None:
+        """For so long what `words` says, in place of what is shown otherwise."""
+        with self.lock:
+            self._instead, self._instead_until = words, time.monotonic() + seconds
+            self.draw()
 
     def end(self) -> None:
         """There is nothing to wait for any more, or something else is to be said."""
@@ -55,7 +68,9 @@ class StatusLine:
         """Draws the line, as far as it is to be seen and says something else than it does."""
         if not self.is_used or self._words is None or self.is_hidden or not in_foreground():
             return
-        text = self.look.encodable(self._words(self.look.columns))
+        is_instead = self._instead and time.monotonic() < self._instead_until
+        words = self._instead if self._instead and is_instead else self._words
+        text = self.look.encodable(words(self.look.columns))
         if text != self._drawn:
             self._drawn = text
             self._write(f"\r{text}\x1b[K")

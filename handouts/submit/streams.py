@@ -21,6 +21,7 @@ class StreamingQueue(Queue):
     def __init__(self, auth: Auth) -> None:
         super().__init__(auth)
         self._auth = auth
+        self.who_from = auth.path  # the file that says who this is
         self.turns = Turns()
         self._patience = 0.0
 

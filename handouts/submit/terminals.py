@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from handouts.submit.as_typed import with_whole_commands
+
 RED, GREEN, YELLOW, CYAN, DIM = "31", "32", "33", "36", "2"
 PLAIN = "\x1b[0m"
 USUAL_COLUMNS = 80
@@ -44,18 +46,24 @@ class Look:
         """The text in that colour, where colours are wanted."""
         return f"\x1b[{colour}m{text}{PLAIN}" if colour and self.has_colours else text
 
-    def wrapped(self, text: str) -> str:
-        """The text in lines of whole words, on a terminal. What stands between commas stays
-        together, where it can."""
-        if not self.is_terminal or width_of(text) <= self.columns:
+    def wrapped(self, text: str, by_commas: bool = False) -> str:
+        """The text in lines of whole words, on a terminal; a command that it says stays in one.
+        `by_commas`: what stands between two of them stays together, where it can."""
+        if not self.is_terminal:
+            return text
+        return "\n".join(self._wrapped(line, by_commas) for line in text.split("\n"))
+
+    def _wrapped(self, text: str, by_commas: bool) -> str:
+        if width_of(text) <= self.columns:
             return text
         import textwrap  # only here, since it takes time to import
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
+        text = with_whole_commands(text, "\xa0")
         # The dashes at both ends of a last line stay with the words beside them.
         text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
         parts = text.split(", ")
-        if max(map(width_of, parts)) < width:
+        if by_commas and max(map(width_of, parts)) < width:
             text = ", ".join(part.replace(" ", "\xa0") for part in parts)
         text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
         return text.replace("\xa0", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -31,6 +32,7 @@ class WaitingLine:
         self._job: dict[str, Any] = {}
         self._phase: Any = None
         self._phase_at: float | None = None  # when it began, if that was seen
+        self._clock = ""  # the part that tells how long it has been like that
         self._came_at = 0.0  # when the queue said what is known
 
     def look_at(self, job: dict[str, Any]) -> None:
@@ -45,14 +47,24 @@ class WaitingLine:
     def words(self, columns: int) -> str:
         """The line, no wider than that; what matters least is left out first."""
         mark, colour = MARKS.get(phase_of(self._job), RUNNING)
-        parts = [printable(part) for part in self._parts() if part]
-        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 1
-        while len(parts) > 1 and width_of(" · ".join(parts)) + 2 > room:
-            parts.pop()
-        line = cut(" · ".join(parts), room - 2)
-        gap = room - 2 - width_of(line) - len(number)
+        number, room = f"job {self._job['id']}", min(columns - KEY_COLUMNS, WIDEST) - 3
+        line = self._fitting([printable(part) for part in self._parts() if part], room)
+        gap = room - width_of(line) - len(number)
         end = " " * gap + number if gap >= 3 else ""
         return f"{self._look.coloured(mark, colour)} {line}{end}"
+
+    def _fitting(self, parts: list[str], room: int) -> str:
+        """As many of the parts as there is room for. The clock is left out last: without it a
+        line that stands still looks like a program that does."""
+        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            others = [place for place, part in enumerate(parts) if place and part != self._clock]
+            if not others:
+                break
+            del parts[others[-1]]
+        if len(parts) > 1 and width_of(" · ".join(parts)) > room:
+            short = re.sub("^[a-z ]*", "", self._clock)  # without "waiting for"
+            return cut(f"{cut(parts[0], room - 3 - len(short))} · {short}".lstrip(" ·"), room)
+        return cut(" · ".join(parts), room)
 
     def _parts(self) -> list[str]:
         """What is said of it, the most important first."""
@@ -87,7 +99,8 @@ class WaitingLine:
     def _since(self, words: str) -> str:
         if self._phase_at is None:
             return ""
-        return words + clock(time.monotonic() - self._phase_at)
+        self._clock = words + clock(time.monotonic() - self._phase_at)
+        return self._clock
 
     def _timer(self, limit: str) -> str:
         """How long the phase goes on, and how long it may."""
@@ -95,7 +108,10 @@ class WaitingLine:
         most = limits.get(limit) if isinstance(limits, dict) else None
         if not isinstance(most, (int, float)) or not 0 < most < 1e7:
             return self._since("")
-        return f"{self._since('')} of {clock(most)}" if self._phase_at is not None else ""
+        if self._since(""):
+            self._clock += f" of {clock(most)}"
+            return self._clock
+        return ""
 
 
 def phase_of(job: dict[str, Any]) -> str:

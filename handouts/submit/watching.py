@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from handouts.client.words import warn
 from handouts.submit.answers_in_json import put_json
 from handouts.submit.as_typed import as_typed
 from handouts.submit.ending_lines import ending_line
@@ -15,7 +14,7 @@ from handouts.submit.interrupting import Interrupts, say_what_became, stop_job
 from handouts.submit.job_client import INTERRUPT_PATIENCE_SECONDS, Client
 from handouts.submit.job_lines import is_over
 from handouts.submit.log_files import save_logs
-from handouts.submit.notices import notice
+from handouts.submit.notices import notice, tell
 from handouts.submit.older_queue import call_off, is_wrong_without, left_out, older_queue
 from handouts.submit.output_files import save_files, saved_files
 from handouts.submit.own_files import OwnFiles
@@ -110,23 +109,27 @@ class Watch:
                 return INTERRUPTED
             return self._stopped(stop_job(client, job))
         except KeyboardInterrupt:
-            warn("Interrupted." + self._how_to_see_it())
+            tell("Interrupted." + self._how_to_see_it())
         except Stop as stop:
             if stop.status != UNREACHABLE:
                 raise
-            what = "asked whether it has the job" if job is None else "told to stop the job"
-            warn(f"Interrupted. The queue could not be {what}.{self._how_to_see_it()}")
+            if job is None:
+                tell(f"Interrupted. The queue could not be asked. {client.fate()}")
+            else:
+                see = self._how_to_see_it()
+                tell(f"Interrupted. The queue could not be told to stop the job.{see}")
         return INTERRUPTED
 
     def _stopped(self, job: dict[str, Any] | None) -> int:
         """What a job that was told to stop printed until then; the exit status."""
         if job is None:
-            warn("Interrupted.")
+            is_unsent = self.submission and not self.client.may_have_it
+            tell("Interrupted." + (" Your program was not sent." if is_unsent else ""))
             return INTERRUPTED
         was_told = self.job is not None and (self.client.job or {}).get("cancel_requested_at")
         self.job = job
         if job.get("cancel_requested_at") and not is_over(job) and not was_told:
-            warn(f"Job {job['id']} is told to stop.")
+            tell(f"Job {job['id']} is told to stop.")
             self.job = job = self.client.wait(job)
             status = self._finish(job)
             return INTERRUPTED if job["state"] == "cancelled" else status
@@ -138,8 +141,8 @@ class Watch:
     def _interrupted_at_the_end(self, job: dict[str, Any]) -> int:
         """While its result was shown, or its files were saved."""
         if not self.is_shown:
-            warn(ending_line(job))
-        warn("Interrupted; not all is shown and saved." + self._how_to_see_it())
+            tell(ending_line(job))
+        tell("Interrupted; not all is shown and saved." + self._how_to_see_it())
         return INTERRUPTED
 
     def _how_to_see_it(self) -> str:

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from handouts.client.words import warn
 from handouts.submit.job_client import Client, refusal
+from handouts.submit.notices import tell
 from handouts.submit.stop import REFUSED, SUCCEEDED, Stop
 
 # In the folder that a browser in a sandbox of its own may read: not a hidden one, not /tmp.
@@ -27,12 +27,19 @@ def page_of(client: Client) -> str:
 def open_page(client: Client) -> int:
     """Opens the page, or says where it is; the exit status. Raises Stop."""
     page = page_of(client)
+    log_in = f"log in there with the name and the token in {client.queue.who_from}"
     if can_open() and open_file(write_link(client)):
-        warn(f"Your page is {page} and a browser was asked to open it.")
-        warn("If none comes, log in there with the name and token in your auth.json.")
-    else:
-        warn(f"Your page is {page}")
-        warn("No browser can be opened from here; log in with the name and token in auth.json.")
+        tell(f"Your page is {page} and a browser was asked to open it.")
+        tell(f"If none comes, {log_in}")
+        return SUCCEEDED
+    tell(f"Your page is {page}")
+    if not sys.stderr.isatty():  # a log or a pipe keeps what it gets, for others to read
+        tell(f"No browser can be opened from here; {log_in}")
+        return SUCCEEDED
+    tell("No browser can be opened from here. In one elsewhere this link logs you in:")
+    tell(page_link(client))
+    tell("It works once, within a minute. Give it to nobody.")
+    tell(f"Later, {log_in}")
     return SUCCEEDED
 
 
@@ -56,7 +63,7 @@ def write_link(client: Client) -> Path | None:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(FILE_TEXT.format(link=html.escape(link)))
     except OSError as error:
-        warn(f"{FILE} cannot be written: {error.strerror}.")
+        tell(f"{FILE} cannot be written: {error.strerror}.")
         return None
     return FILE
 
