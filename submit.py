@@ -179,36 +179,36 @@ PARTS = (
     (3468, "handouts/submit/directives.py", 18),
     (3618, "handouts/submit/submission.py", 22),
     (3725, "handouts/submit/waiting_line.py", 21),
-    (3831, "handouts/submit/job_client.py", 26),
-    (4083, "handouts/submit/own_jobs.py", 11),
-    (4131, "handouts/submit/wrong.py", 6),
-    (4145, "handouts/submit/queue_state.py", 11),
-    (4221, "handouts/submit/queue_status.py", 12),
-    (4249, "handouts/submit/web.py", 13),
-    (4335, "handouts/submit/commands.py", 20),
-    (4421, "handouts/submit/pinned.py", 14),
-    (4472, "handouts/submit/from_outside.py", 18),
-    (4544, "handouts/submit/own_version.py", 13),
-    (4573, "handouts/submit/doctor.py", 26),
-    (4733, "handouts/submit/asking.py", 11),
-    (4773, "handouts/submit/login_code.py", 12),
-    (4829, "handouts/submit/private_files.py", 12),
-    (4883, "handouts/submit/login.py", 26),
-    (4976, "handouts/submit/own_files.py", 15),
-    (5068, "handouts/submit/words_meant.py", 10),
-    (5108, "handouts/submit/options.py", 19),
-    (5340, "handouts/submit/typed_secrets.py", 11),
-    (5359, "handouts/submit/hints.py", 15),
-    (5394, "handouts/submit/interrupting.py", 18),
-    (5519, "handouts/submit/file_names.py", 14),
-    (5546, "handouts/submit/written_beside.py", 10),
-    (5580, "handouts/submit/output_files.py", 20),
-    (5707, "handouts/submit/log_files.py", 17),
-    (5744, "handouts/submit/own_job_ahead.py", 15),
-    (5789, "handouts/submit/readings.py", 8),
-    (5972, "handouts/submit/show.py", 18),
-    (6046, "handouts/submit/watching.py", 28),
-    (6209, "handouts/submit/main.py", 60),
+    (3835, "handouts/submit/job_client.py", 26),
+    (4087, "handouts/submit/own_jobs.py", 11),
+    (4135, "handouts/submit/wrong.py", 6),
+    (4149, "handouts/submit/queue_state.py", 11),
+    (4225, "handouts/submit/queue_status.py", 12),
+    (4253, "handouts/submit/web.py", 13),
+    (4339, "handouts/submit/commands.py", 20),
+    (4425, "handouts/submit/pinned.py", 14),
+    (4476, "handouts/submit/from_outside.py", 18),
+    (4548, "handouts/submit/own_version.py", 13),
+    (4577, "handouts/submit/doctor.py", 26),
+    (4737, "handouts/submit/asking.py", 11),
+    (4777, "handouts/submit/login_code.py", 12),
+    (4833, "handouts/submit/private_files.py", 12),
+    (4887, "handouts/submit/login.py", 26),
+    (4980, "handouts/submit/own_files.py", 15),
+    (5072, "handouts/submit/words_meant.py", 10),
+    (5112, "handouts/submit/options.py", 19),
+    (5344, "handouts/submit/typed_secrets.py", 11),
+    (5363, "handouts/submit/hints.py", 15),
+    (5398, "handouts/submit/interrupting.py", 18),
+    (5523, "handouts/submit/file_names.py", 14),
+    (5550, "handouts/submit/written_beside.py", 10),
+    (5584, "handouts/submit/output_files.py", 20),
+    (5711, "handouts/submit/log_files.py", 17),
+    (5748, "handouts/submit/own_job_ahead.py", 15),
+    (5793, "handouts/submit/readings.py", 8),
+    (5976, "handouts/submit/show.py", 18),
+    (6050, "handouts/submit/watching.py", 28),
+    (6213, "handouts/submit/main.py", 60),
 )
 
 
@@ -3725,6 +3725,7 @@ def in_a_row(names: list[str]) -> str:
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
 KEY_COLUMNS = 2  # for the ^C that a terminal shows where the cursor is: it must not break the line
+LEAST_HEAD = 12  # columns, of what is said before the clock
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
 
 
@@ -3758,17 +3759,20 @@ class WaitingLine:
         return f"{self._look.coloured(mark, colour)} {line}{end}"
 
     def _fitting(self, parts: list[str], room: int) -> str:
-        """As many of the parts as there is room for. The clock is left out last: without it a
-        line that stands still looks like a program that does."""
-        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
-            others = [place for place, part in enumerate(parts) if place and part != self._clock]
-            if not others:
-                break
-            del parts[others[-1]]
-        if len(parts) > 1 and width_of(" · ".join(parts)) > room:
-            short = re.sub("^[a-z ]*", "", self._clock)  # without "waiting for"
-            return cut(f"{cut(parts[0], room - 3 - len(short))} · {short}".lstrip(" ·"), room)
-        return cut(" · ".join(parts), room)
+        """As many of the parts as there is room for. Of what moves by itself, when it starts or
+        else the clock, one stays: a line that stands still looks like a program that hangs."""
+        start = next((part for part in parts[1:] if part.startswith("starts ")), "")
+        is_short = start and width_of(f"{parts[0]} · {start}") <= room
+        while len(parts) > 2 and width_of(" · ".join(parts)) > room:
+            kept = (parts[0], start if is_short else self._clock)
+            others = [part for part in parts if part not in kept]
+            parts.remove(([one for one in others if one != self._clock] or others)[-1])
+        line = " · ".join(parts)
+        if len(parts) < 2 or width_of(line) <= room or parts[1] != self._clock:
+            return cut(line if width_of(line) <= room else parts[0], room)
+        short = re.sub("^[a-z ]*| of .*", "", self._clock)
+        head = room - 3 - len(short)
+        return f"{cut(parts[0], head)} · {short}" if head >= LEAST_HEAD else cut(parts[0], room)
 
     def _parts(self) -> list[str]:
         """What is said of it, the most important first."""
