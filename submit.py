@@ -179,36 +179,36 @@ PARTS = (
     (3470, "handouts/submit/directives.py", 18),
     (3620, "handouts/submit/submission.py", 22),
     (3727, "handouts/submit/waiting_line.py", 21),
-    (3833, "handouts/submit/job_client.py", 26),
-    (4085, "handouts/submit/own_jobs.py", 11),
-    (4133, "handouts/submit/wrong.py", 6),
-    (4147, "handouts/submit/queue_state.py", 11),
-    (4223, "handouts/submit/queue_status.py", 12),
-    (4251, "handouts/submit/web.py", 13),
-    (4337, "handouts/submit/commands.py", 20),
-    (4423, "handouts/submit/pinned.py", 14),
-    (4474, "handouts/submit/from_outside.py", 18),
-    (4546, "handouts/submit/own_version.py", 13),
-    (4575, "handouts/submit/doctor.py", 26),
-    (4735, "handouts/submit/asking.py", 11),
-    (4775, "handouts/submit/login_code.py", 12),
-    (4831, "handouts/submit/private_files.py", 12),
-    (4885, "handouts/submit/login.py", 26),
-    (4978, "handouts/submit/own_files.py", 15),
-    (5070, "handouts/submit/words_meant.py", 10),
-    (5110, "handouts/submit/options.py", 19),
-    (5342, "handouts/submit/typed_secrets.py", 11),
-    (5361, "handouts/submit/hints.py", 15),
-    (5396, "handouts/submit/interrupting.py", 18),
-    (5521, "handouts/submit/file_names.py", 14),
-    (5548, "handouts/submit/written_beside.py", 10),
-    (5582, "handouts/submit/output_files.py", 20),
-    (5728, "handouts/submit/log_files.py", 17),
-    (5765, "handouts/submit/own_job_ahead.py", 15),
-    (5810, "handouts/submit/readings.py", 8),
-    (5993, "handouts/submit/show.py", 18),
-    (6069, "handouts/submit/watching.py", 28),
-    (6232, "handouts/submit/main.py", 60),
+    (3837, "handouts/submit/job_client.py", 26),
+    (4089, "handouts/submit/own_jobs.py", 11),
+    (4137, "handouts/submit/wrong.py", 6),
+    (4151, "handouts/submit/queue_state.py", 11),
+    (4227, "handouts/submit/queue_status.py", 12),
+    (4255, "handouts/submit/web.py", 13),
+    (4341, "handouts/submit/commands.py", 20),
+    (4427, "handouts/submit/pinned.py", 14),
+    (4478, "handouts/submit/from_outside.py", 18),
+    (4550, "handouts/submit/own_version.py", 13),
+    (4579, "handouts/submit/doctor.py", 26),
+    (4739, "handouts/submit/asking.py", 11),
+    (4779, "handouts/submit/login_code.py", 12),
+    (4835, "handouts/submit/private_files.py", 12),
+    (4889, "handouts/submit/login.py", 26),
+    (4982, "handouts/submit/own_files.py", 15),
+    (5074, "handouts/submit/words_meant.py", 10),
+    (5114, "handouts/submit/options.py", 19),
+    (5346, "handouts/submit/typed_secrets.py", 11),
+    (5365, "handouts/submit/hints.py", 15),
+    (5400, "handouts/submit/interrupting.py", 18),
+    (5525, "handouts/submit/file_names.py", 14),
+    (5552, "handouts/submit/written_beside.py", 10),
+    (5586, "handouts/submit/output_files.py", 20),
+    (5732, "handouts/submit/log_files.py", 17),
+    (5769, "handouts/submit/own_job_ahead.py", 15),
+    (5814, "handouts/submit/readings.py", 8),
+    (5997, "handouts/submit/show.py", 18),
+    (6073, "handouts/submit/watching.py", 28),
+    (6236, "handouts/submit/main.py", 60),
 )
 
 
@@ -3727,6 +3727,7 @@ def in_a_row(names: list[str]) -> str:
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
 KEY_COLUMNS = 2  # for the ^C that a terminal shows where the cursor is: it must not break the line
+LEAST_HEAD = 12  # columns, of what is said before the clock
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
 
 
@@ -3760,17 +3761,20 @@ class WaitingLine:
         return f"{self._look.coloured(mark, colour)} {line}{end}"
 
     def _fitting(self, parts: list[str], room: int) -> str:
-        """As many of the parts as there is room for. The clock is left out last: without it a
-        line that stands still looks like a program that does."""
-        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
-            others = [place for place, part in enumerate(parts) if place and part != self._clock]
-            if not others:
-                break
-            del parts[others[-1]]
-        if len(parts) > 1 and width_of(" · ".join(parts)) > room:
-            short = re.sub("^[a-z ]*", "", self._clock)  # without "waiting for"
-            return cut(f"{cut(parts[0], room - 3 - len(short))} · {short}".lstrip(" ·"), room)
-        return cut(" · ".join(parts), room)
+        """As many of the parts as there is room for. Of what moves by itself, when it starts or
+        else the clock, one stays: a line that stands still looks like a program that hangs."""
+        start = next((part for part in parts[1:] if part.startswith("starts ")), "")
+        is_short = start and width_of(f"{parts[0]} · {start}") <= room
+        while len(parts) > 2 and width_of(" · ".join(parts)) > room:
+            kept = (parts[0], start if is_short else self._clock)
+            others = [part for part in parts if part not in kept]
+            parts.remove(([one for one in others if one != self._clock] or others)[-1])
+        line = " · ".join(parts)
+        if len(parts) < 2 or width_of(line) <= room or parts[1] != self._clock:
+            return cut(line if width_of(line) <= room else parts[0], room)
+        short = re.sub("^[a-z ]*| of .*", "", self._clock)
+        head = room - 3 - len(short)
+        return f"{cut(parts[0], head)} · {short}" if head >= LEAST_HEAD else cut(parts[0], room)
 
     def _parts(self) -> list[str]:
         """What is said of it, the most important first."""

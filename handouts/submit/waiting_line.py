@@ -21,6 +21,7 @@ from handouts.submit.terminals import CYAN, GREEN, YELLOW, Look, cut, width_of
 MARKS = {"queued": ("○", YELLOW), "compiling": ("◐", CYAN), "waiting": ("◐", CYAN)}
 RUNNING = ("●", GREEN)
 KEY_COLUMNS = 2  # for the ^C that a terminal shows where the cursor is: it must not break the line
+LEAST_HEAD = 12  # columns, of what is said before the clock
 WIDEST = 80  # then the job's number stands at the end, however wide the terminal is
 
 
@@ -54,17 +55,20 @@ class WaitingLine:
         return f"{self._look.coloured(mark, colour)} {line}{end}"
 
     def _fitting(self, parts: list[str], room: int) -> str:
-        """As many of the parts as there is room for. The clock is left out last: without it a
-        line that stands still looks like a program that does."""
-        while len(parts) > 1 and width_of(" · ".join(parts)) > room:
-            others = [place for place, part in enumerate(parts) if place and part != self._clock]
-            if not others:
-                break
-            del parts[others[-1]]
-        if len(parts) > 1 and width_of(" · ".join(parts)) > room:
-            short = re.sub("^[a-z ]*", "", self._clock)  # without "waiting for"
-            return cut(f"{cut(parts[0], room - 3 - len(short))} · {short}".lstrip(" ·"), room)
-        return cut(" · ".join(parts), room)
+        """As many of the parts as there is room for. Of what moves by itself, when it starts or
+        else the clock, one stays: a line that stands still looks like a program that hangs."""
+        start = next((part for part in parts[1:] if part.startswith("starts ")), "")
+        is_short = start and width_of(f"{parts[0]} · {start}") <= room
+        while len(parts) > 2 and width_of(" · ".join(parts)) > room:
+            kept = (parts[0], start if is_short else self._clock)
+            others = [part for part in parts if part not in kept]
+            parts.remove(([one for one in others if one != self._clock] or others)[-1])
+        line = " · ".join(parts)
+        if len(parts) < 2 or width_of(line) <= room or parts[1] != self._clock:
+            return cut(line if width_of(line) <= room else parts[0], room)
+        short = re.sub("^[a-z ]*| of .*", "", self._clock)
+        head = room - 3 - len(short)
+        return f"{cut(parts[0], head)} · {short}" if head >= LEAST_HEAD else cut(parts[0], room)
 
     def _parts(self) -> list[str]:
         """What is said of it, the most important first."""
