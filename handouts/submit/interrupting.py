@@ -77,10 +77,10 @@ def in_columns(words: str, columns: int) -> str:
 
 def how_to_leave(job: dict[str, Any]) -> str:
     """What becomes of the job of somebody who does not wait for it."""
-    see = as_typed("--attach", str(job.get("id")))
+    number = job.get("id")
     return (
-        f"Without a second Ctrl-C job {job.get('id')} goes on, also when you close this terminal. "
-        f"To see it later: {see}"
+        f"Without a second Ctrl-C job {number} goes on, also when you close this terminal; "
+        f"--attach {number} shows it again."
     )
 
 

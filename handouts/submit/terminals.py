@@ -60,6 +60,11 @@ class Look:
 
         width = max(20, min(self.columns, WIDEST_TEXT) - 1)
         text = with_whole_commands(text, "\xa0")
+        long = next((word for word in text.split(" ") if width_of(word) > width), "")
+        if "\xa0" in long:  # a command for which no line is long enough begins where it may
+            head, _, tail = text.partition(f" {long}")
+            text = f"{self._wrapped(head, by_commas)} {long}{tail}"
+            return text.replace("\xa0", " ")
         # The dashes at both ends of a last line stay with the words beside them.
         text = text.replace("--- ", "---\xa0").replace(" ---", "\xa0---")
         parts = text.split(", ")
