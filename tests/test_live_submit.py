@@ -262,7 +262,7 @@ def test_more_than_a_log_keeps(student: Any, queue: StubLiveQueue) -> None:
     queue.prints(log[:6000])
     queue.finishes(bounded(log, 4000))
     assert alice.wait() == 6
-    last = LAST_LINE.replace(b"succeeded", b"succeeded, but 4.775 KiB of output was left out")
+    last = LAST_LINE.replace(b"succeeded", b"succeeded, but 4.78 KiB of output was left out")
     assert alice.out == printed(log[:6000] + note(len(log) - 7000) + log[-1000:]) + last
 
 

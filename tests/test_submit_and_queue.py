@@ -458,12 +458,13 @@ def test_nothing_is_written_over_and_the_exit_status_stays(student: Student) -> 
     assert student.logs("mine") == {"compile-log.txt": b"c", "execute-log.txt": b"my own"}
 
 
-def test_a_folder_that_cannot_be_made_is_a_warning(student: Student) -> None:
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_sent(student: Student) -> None:
     student.write(lab__cu="x", mine="a file")
     status, told = student.submit(StubQueue(201, job()), "lab.cu", "--out", "mine/below")
-    assert status == 0
-    words = f"The logs cannot be saved in {Path('mine/below')}: Not a directory."
-    assert told.splitlines()[1:] == [words]
+    assert status == 2
+    assert f"{Path('mine/below')}" in told
+    assert "Not a directory" in told
+    assert "Submitted" not in told
 
 
 def test_a_programs_own_files_keep_their_names(student: Student) -> None:
