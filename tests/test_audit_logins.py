@@ -95,6 +95,7 @@ def test_the_students_page(alice: User) -> None:
     assert token not in str(list(AuditEntry.objects.values()))
 
 
+@pytest.mark.hardening
 @pytest.mark.parametrize("limit", [0, 3])
 def test_failed_log_ins_do_not_flood_it(limit: int, ta_user: User, settings) -> None:
     settings.TELERUN_FAILED_LOGINS = limit
@@ -107,6 +108,7 @@ def test_failed_log_ins_do_not_flood_it(limit: int, ta_user: User, settings) -> 
     assert actions[-1] == "login-limit-reached"
 
 
+@pytest.mark.hardening
 def test_nor_do_those_from_many_addresses(ta_user: User, monkeypatch, settings) -> None:
     monkeypatch.setattr(logins, "MOST_IN_ALL", 5)
     settings.TELERUN_FAILED_LOGINS = 0

@@ -107,7 +107,11 @@ def test_what_auth_does_is_in_the_audit_log(fresh: World) -> None:
         ("command", "user-created", {"name": "alice"}),
         ("command", "token-issued", {"name": "alice"}),
         ("command", "executor-created", {"name": "gpu1"}),
-        ("command", "executor-disabled", {"name": "gpu1"}),
+        (
+            "command",
+            "executor-disabled",
+            {"name": "gpu1", "before": {"enabled": True}, "after": {"enabled": False}},
+        ),
         ("command", "user-deleted", {"name": "alice"}),
     ]
 
@@ -188,6 +192,7 @@ def test_settings_that_make_no_sense_are_said_so(
     assert words in done.err
 
 
+@pytest.mark.hardening
 @pytest.mark.once
 def test_a_wrong_password_of_the_database_is_said_in_a_line(tmp_path: Path) -> None:
     need("PostgreSQL", binaries())

@@ -111,7 +111,7 @@ NAMED = [{"name": f"more{n}", "reason": "no more than 16 files come back"} for n
             "1 of 2 files was left out",
         ),
         ({"files": [{**FILES[0], "removed": None}, "x", None, 3]}, ""),
-        ({"log": kept(b"x" * 20_000_000, 1 << 20)}, "18.07 MiB of output was left out"),
+        ({"log": kept(b"x" * 20_000_000, 1 << 20)}, "18.1 MiB of output was left out"),
         (
             {"log": kept(b"line\n" * 100, 333), "files": FILES,
              "details": {"files_left_out": NAMED[:2]}},
@@ -202,7 +202,8 @@ HOST = [
 @pytest.mark.parametrize("message", MESSAGES)
 def test_what_a_message_of_cuda_means(message: str) -> None:
     log = f"step 1\n{message}\n"
-    failed = job("runtime_error", log.encode(), exit_code=1)
+    on_a_gpu = {"gpu": {"name": "NVIDIA H100"}}
+    failed = job("runtime_error", log.encode(), exit_code=1, details=on_a_gpu)
     assert MESSAGES[message] in submit.reading_of(failed, "")
     # Also if the program ended itself with abort() thereupon.
     assert MESSAGES[message] in submit.reading_of({**failed}, "SIGABRT")
@@ -261,7 +262,7 @@ def test_each_reading_is_whole() -> None:
         what, _, rest = line.partition("|")
         pattern, bar, words = rest.rpartition("|")
         assert bar
-        assert re.fullmatch("[a-z_]*|SIG[A-Z]+|[0-9]+", what.strip())
+        assert re.fullmatch("[a-z_-]*|SIG[A-Z]+|[0-9]+", what.strip())
         assert what.strip() or pattern.strip()
         re.compile(pattern.strip())
         assert re.fullmatch(r"[A-Z].*[.?:]|[A-Z].*says which\.", words.strip())

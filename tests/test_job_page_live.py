@@ -183,6 +183,7 @@ return getSelection().toString()
 LINES = "".join(f"int line{n}; // {'x' * (n % 150)}\n" for n in range(1, 301))
 
 
+@pytest.mark.hardening
 def test_a_compile_error_is_seen_at_once(world: World, alice: Path, staff: Browser) -> None:
     gpu1, ports = world.executor("gpu1"), Ports(world, [world.port])
     submitted(world, alice, "int line1;\n")

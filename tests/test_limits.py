@@ -84,6 +84,7 @@ def test_the_limit_costs_one_statement(as_alice: Api, small: Any) -> None:
     assert counts[1] - counts[0] == 1
 
 
+@pytest.mark.hardening
 @pytest.mark.long(13)
 @pytest.mark.end_to_end
 @pytest.mark.once

@@ -71,6 +71,7 @@ def _choices(spec: Any, changelist: Any) -> list[str]:
     return [one["query_string"] for one in spec.choices(changelist) if "query_string" in one][1:]
 
 
+@pytest.mark.hardening
 def test_no_list_reads_a_whole_table(course: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "NEWEST", 100)  # or all of this small table is asked for
     ta = browser(staff("walker"))

@@ -136,8 +136,8 @@ def test_those_that_fit_come_back(place: Place) -> None:
         "e": 0,
     }
     assert reasons(report) == {
-        "b": "it has 39.06 KiB, and all files together may have 97.66 KiB",
-        "d": "it has 1024 MiB, and all files together may have 97.66 KiB",
+        "b": "it has 39.1 KiB, and all files together may have 97.7 KiB",
+        "d": "it has 1 GiB, and all files together may have 97.7 KiB",
         "f": "no more than 3 files come back",
     }
 

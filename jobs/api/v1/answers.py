@@ -359,7 +359,7 @@ def _more(job: Job, expected: Outlook, attempts: list[Attempt], result: Attempt 
         "executor": _executor(job, attempts),
         "cached": _cached(result) if result else None,
         "replaced_by": replaced_by(job),
-        "texts_gone_at": job.texts_gone["at"] if job.texts_gone else None,
+        "texts_gone_at": job.texts_gone["at"] if job.is_over and job.texts_gone else None,
         "waiting_for": expected.waiting_for,
         "no_executor_since": expected.no_executor_since,
         "jobs_before": expected.jobs_before,
