@@ -160,9 +160,8 @@ def _stays(person: User, pseudonym: str, states: dict[int, str]) -> None:
     assert not Purge.objects.exists()
 
 
-def test_the_files_of_the_database_hold_nothing_either(person: User, settings: Any) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("needs SQLite")
+@pytest.mark.once  # SQLite's files
+def test_the_files_of_the_database_hold_nothing_either(person: User) -> None:
     path = Path(connection.settings_dict["NAME"])
     purging.purge.get()(NAME, "owner")
     for ending in ("", "-wal"):

@@ -190,6 +190,7 @@ def test_an_owner_who_cannot_log_in_is_none_to_rely_on() -> None:
 # --- The command -------------------------------------------------------------------------
 
 
+@pytest.mark.django_db(transaction=True)  # a command closes its connection
 @pytest.mark.parametrize("role", [None, *Role])
 def test_create_staff(role: Role | None, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--role", role.value] if role else []
@@ -202,12 +203,14 @@ def test_create_staff(role: Role | None, capsys: pytest.CaptureFixture[str]) -> 
     assert entry.request["after"] == {"role": (role or Role.OWNER).label}
 
 
+@pytest.mark.django_db(transaction=True)  # a command closes its connection
 def test_create_staff_with_no_such_role() -> None:
     with pytest.raises(CommandError, match="invalid choice"):
         call_command("telerun_auth", "create-staff", "tina", "--role", "root")
     assert not User.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)  # a command closes its connection
 def test_the_command_keeps_the_last_owner() -> None:
     member("prof", Role.OWNER, PASSWORD)
     with pytest.raises(CommandError, match="last owner"):

@@ -283,6 +283,7 @@ def test_new_recovery_codes_end_those_before(prof: User) -> None:
     assert second_factor.verify(prof, after[0])
 
 
+@pytest.mark.django_db(transaction=True)  # a command closes its connection
 def test_the_command_for_the_last_owner(prof: User, capsys: pytest.CaptureFixture[str]) -> None:
     enrol(prof)
     call_command("telerun_auth", "reset-second-factor", "prof")
