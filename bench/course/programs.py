@@ -133,7 +133,7 @@ def fate(chance: Random, lab: Lab, number: int) -> Fate:
     if kind == "cancelled":  # or it would be over before
         made.execute_seconds = 60.0
     outcome = kind if kind not in ("cancelled", "released", "lost", "lost once") else "succeeded"
-    about = {"file": lab.filename.rpartition("/")[2], "line": chance.randint(8, 240)}
+    about = {"file": lab.filename.rpartition("/")[2], "line": chance.randint(8, 38)}
     made.result = {
         "outcome": outcome,
         "compile_log": compile_log(chance, outcome, about),

@@ -124,7 +124,8 @@ class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
     def waited(self, job: Job) -> str:
         """From its submission to its last start, or until now."""
         end = job.started_at or job.finished_at or timezone.now()
-        return figures.duration(max(0.0, (end - job.submitted_at).total_seconds()))
+        seconds = (end - job.submitted_at).total_seconds()
+        return figures.duration(seconds) if seconds >= 1 else "under 1 s"
 
     @admin.display
     def ran(self, job: Job) -> str:
