@@ -170,7 +170,7 @@ def test_the_files_of_the_database_hold_nothing_either(person: User) -> None:
 
 
 @pytest.mark.hardening
-@pytest.mark.parametrize("step", range(1, 31))
+@pytest.mark.parametrize("step", range(1, 21))
 def test_it_can_be_killed_anywhere_and_done_again(
     step: int, person: User, audit_log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,8 +179,9 @@ def test_it_can_be_killed_anywhere_and_done_again(
     with contextlib.suppress(KeyboardInterrupt):
         purging.purge.get()(NAME, "owner")
     monkeypatch.undo()
-    if not killed:
-        pytest.skip("it has fewer steps")
+    if not killed:  # it has fewer steps, and is done
+        assert step > 8
+        return
     assert invariants.violations() == []
     if not AuditEntry.objects.filter(action="user-purged").exists():
         purging.purge.get()(NAME, "owner")
