@@ -17,7 +17,7 @@ from accounts import fresh, login_codes, operations, purging, roles, second_fact
 from accounts.admin import questions
 from accounts.admin.bearers import BearerAdmin, one_by_one
 from accounts.admin.staff_form import StaffForm, UserForm
-from accounts.models import User
+from accounts.models import PURGED, User
 from accounts.public_address import public_address, public_url
 from foundation.asking import Question
 from foundation.figures import size
@@ -135,7 +135,8 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         if action == "remove_second_factor":
             return second_factor.is_on(obj)
         if action == "purge":
-            return not obj.username.startswith(purging.PREFIX)
+            is_forgotten = obj.username.startswith(PURGED)
+            return not is_forgotten or purging.is_begun.get()(obj.username)
         return super().applies(action, obj)
 
     @admin.display(description="role")
