@@ -86,6 +86,11 @@ class User(TokenBearer, AbstractUser):
         if self.username.lower().startswith(PURGED) and self._is_new_name():
             raise ValidationError(f"A name that begins with {PURGED!r} is of somebody forgotten.")
 
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the person was purged, and the row is a pseudonym's."""
+        return self.username.startswith(PURGED)
+
     def _is_new_name(self) -> bool:
         return not User.objects.filter(pk=self.pk, username=self.username).exists()
 

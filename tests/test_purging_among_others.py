@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from accounts import operations, purging
 from accounts.models import Executor, User
-from jobs import audit, cancelling, invariants, retention, staff
+from jobs import audit, cancelling, invariants, quota, retention, staff
 from jobs import purging as forgetting
 from jobs.audit import Entry, rewriting
 from jobs.bulk import working
@@ -209,6 +210,47 @@ def test_addresses_of_all_kinds(mail: str, person: User, audit_log: Path) -> Non
     purging.purge.get()(NAME, "owner")
     entry = AuditEntry.objects.get(action="tested")
     assert entry.request["reason"].startswith("write to purged-")
+
+
+def test_a_page_that_was_open_before_brings_no_name_back(person: User, audit_log: Path) -> None:
+    client = browser(staff_user("owner"))
+    where = f"{USERS}{person.pk}/change/"
+    form = client.get(where).context["adminform"].form
+    values = {k: v for k, v in form.initial.items() if v is not None}
+    purging.purge.get()(NAME, "owner")
+    assert client.post(where, {**values, "email": f"{NAME}@x.org"}).status_code == 403
+    assert client.get(where).status_code == 200
+    for action in ("issue_token", "make_login_code", "revoke_token"):
+        answer = act(client, USERS, action, person.pk)
+        assert "forgotten" in " ".join(told(answer))
+    person.refresh_from_db()
+    assert person.token_digest is None
+    _is_forgotten(audit_log)
+
+
+def test_logs_that_are_gone_when_room_is_made_hold_nothing_up(
+    person: User,
+    gpu1: Executor,
+    settings: Any,
+    audit_log: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(3):
+        submit(person)
+        run(gpu1, execute_log=b"x" * 5000)
+    first = Attempt.objects.order_by("pk").first()
+    settings.TELERUN_USER_QUOTA_BYTES = 2000
+
+    def dropped() -> None:
+        Job.objects.filter(pk=first.job_id).update(finished_at=timezone.now() - timedelta(days=9))
+        retention.drop_texts(timezone.now() - timedelta(days=5), "command")
+
+    _meanwhile(monkeypatch, quota, "_empty_logs", dropped)
+    quota.make_room(person.pk)
+    assert invariants.violations() == []
+    removed = AuditEntry.objects.filter(action="logs-removed")
+    assert first.job_id not in removed.values_list("job_id", flat=True)
+    assert removed.exists()
 
 
 @pytest.mark.parametrize("name", ["purged-0123456789abcdef", "Purged-me"])
