@@ -1,8 +1,9 @@
 """Log-ins on record: good and failed ones, log-outs, each with the client's address.
 
 Nobody can flood the audit log with them: of one address, of one user and of all together only so
-many are recorded in ten minutes, and then one entry that says so. Failed API tokens are none:
-programs send them by the thousand (accounts/failures.py counts them).
+many are recorded in ten minutes, and then one entry that says so. Failed ones, those of students
+and those of staff are counted apart, so that nobody hides one kind behind another. Failed API
+tokens are none: programs send them by the thousand (accounts/failures.py counts them).
 """
 
 from typing import Any
@@ -24,7 +25,8 @@ LIMIT_REACHED = "login-limit-reached"
 
 MOST_OF_ONE = 60  # log-ins and log-outs of a user that are recorded in ten minutes
 MOST_FAILED = 10  # failed ones from an address, where no limit is set
-MOST_IN_ALL = 500
+MOST_IN_ALL = 500  # of each kind
+_FAILED, _GOOD = "recorded failed log-ins", "recorded log-ins to "
 
 
 def succeeded(request: HttpRequest, user: User, where: str) -> None:
@@ -58,23 +60,23 @@ def failed(request: HttpRequest, typed: str, where: str) -> None:
     """Somebody typed a name with a password or token that is not that user's."""
     maximum = settings.TELERUN_FAILED_LOGINS or MOST_FAILED
     key = f"recorded log-ins from {failures.address_of(request)}"
-    _record(request, "login-failed", _known(typed), where, (key, maximum))
+    _record(request, "login-failed", _known(typed), where, (key, maximum), _FAILED)
 
 
 def refused(request: HttpRequest, typed: str, where: str, key: str) -> None:
     """Too many have failed: nothing was tried. Recorded once for each `key` that has to wait."""
-    _record(request, LIMIT_REACHED, _known(typed), where, (f"recorded: {key}", 0))
+    _record(request, LIMIT_REACHED, _known(typed), where, (f"recorded: {key}", 0), _FAILED)
 
 
 def _record_of_user(request: HttpRequest, action: str, user: User, where: str) -> None:
     key = f"recorded log-ins of user {user.pk}"
-    _record(request, action, user.get_username(), where, (key, MOST_OF_ONE))
+    _record(request, action, user.get_username(), where, (key, MOST_OF_ONE), _GOOD + where)
 
 
 def _record(
-    request: HttpRequest, action: str, name: str, where: str, limit: tuple[str, int]
+    request: HttpRequest, action: str, name: str, where: str, limit: tuple[str, int], kind: str
 ) -> None:
-    for key, maximum in (limit, ("recorded log-ins", MOST_IN_ALL)):
+    for key, maximum in (limit, (kind, MOST_IN_ALL)):
         place = _nth(key, maximum)
         if place == 0:
             return

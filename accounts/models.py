@@ -20,6 +20,7 @@ PLATFORM_LENGTH = 40
 PLATFORM_NAME = r"^[a-z0-9][a-z0-9._-]*\Z"
 PLATFORM_RULE = "A platform's name is small letters, digits, '.', '_' and '-', such as h100."
 RESERVED_NAMES = ("system", COMMAND)  # the audit log's names for the queue and for commands
+PURGED = "purged-"  # how the pseudonyms begin of those who are forgotten
 
 
 class TokenBearer(Recorded):
@@ -82,6 +83,16 @@ class User(TokenBearer, AbstractUser):
         super().clean()
         if self.username.lower() in RESERVED_NAMES:
             raise ValidationError(f"{self.username!r} is the audit log's own name; choose another.")
+        if self.username.lower().startswith(PURGED) and self._is_new_name():
+            raise ValidationError(f"A name that begins with {PURGED!r} is of somebody forgotten.")
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the person was purged, and the row is a pseudonym's."""
+        return self.username.startswith(PURGED)
+
+    def _is_new_name(self) -> bool:
+        return not User.objects.filter(pk=self.pk, username=self.username).exists()
 
     def get_session_auth_hash(self) -> str:
         """What a session must hold to be one of this user: a new password ends it, and so does a

@@ -13,10 +13,9 @@ from django.db import models
 
 from accounts import failures, roles
 from accounts.logins import UNKNOWN
-from accounts.models import RESERVED_NAMES, Turn, User
+from accounts.models import PURGED, RESERVED_NAMES, Turn, User
 from foundation.hooks import Hook
 
-PREFIX = "purged-"  # of a pseudonym
 _KEPT_OF_USER = ("id", "username", "date_joined", "last_turn")
 
 
@@ -36,6 +35,9 @@ class Purged(NamedTuple):
 # Unfinished.
 purge: Hook[Callable[[str, str], Purged]] = Hook("the purge of a person")
 
+# Whether the purge of that name, or pseudonym, was begun and not ended.
+is_begun: Hook[Callable[[str], bool]] = Hook("the look at purges")
+
 # Models whose rows stay, as those of the pseudonym: nothing in them says who it was.
 _stay: set[type[models.Model]] = {Turn}
 
@@ -47,12 +49,12 @@ def keep(model: type[models.Model]) -> None:
 
 def pseudonym() -> str:
     """A random one: of a name's hash it could be guessed from a roster whose it is."""
-    return PREFIX + secrets.token_hex(8)
+    return PURGED + secrets.token_hex(8)
 
 
 def refuse(name: str, actor: str) -> None:
     """Raises ValidationError for a name that is no person's, or one's own."""
-    if name.lower() in (*RESERVED_NAMES, UNKNOWN) or name.startswith((PREFIX, "executor:")):
+    if name.lower() in (*RESERVED_NAMES, UNKNOWN) or name.startswith((PURGED, "executor:")):
         raise ValidationError(f"{name!r} is no person's name.")
     if name == actor:
         raise ValidationError("You cannot purge yourself: your name would be in the entry of it.")

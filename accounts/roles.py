@@ -70,12 +70,18 @@ def owners() -> QuerySet[User]:
     return User.objects.filter(is_one, is_staff=True, is_active=True).distinct()
 
 
+def take_turns() -> None:
+    """Waits for whoever else takes an account away, or a role, until that transaction ends. Before
+    any user's row is locked, or two wait for each other."""
+    Group.objects.select_for_update().filter(name=Role.OWNER.label).first()
+
+
 def refuse_last_owner(user: User, what: str) -> None:
     """Raises ValidationError if nobody would be left who can appoint staff.
 
     Call it in the transaction that does `what`: of two at once, one waits for the other.
     """
-    Group.objects.select_for_update().filter(name=Role.OWNER.label).first()
+    take_turns()
     if not owners().filter(pk=user.pk).exists():
         return
     others = owners().exclude(pk=user.pk)

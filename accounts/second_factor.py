@@ -83,11 +83,14 @@ def without_one() -> QuerySet[User]:
 
 
 @transaction.atomic
-def begin(user: User) -> TOTPDevice:
-    """The secret for the user's app. It counts for nothing before `confirm`."""
+def begin(user: User, *, anew: bool = False) -> TOTPDevice:
+    """The secret for the user's app. It counts for nothing before `confirm`. `anew`: not the one
+    that was begun before."""
     _lock(user)
-    pending = TOTPDevice.objects.filter(user=user, confirmed=False).first()
-    return pending or TOTPDevice.objects.create(user=user, name="phone", confirmed=False)
+    begun = TOTPDevice.objects.filter(user=user, confirmed=False)
+    if anew:
+        begun.delete()
+    return begun.first() or TOTPDevice.objects.create(user=user, name="phone", confirmed=False)
 
 
 def secret_of(device: TOTPDevice) -> str:

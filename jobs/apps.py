@@ -33,6 +33,7 @@ class JobsConfig(AppConfig):
         people.keep(Job)
         people.keep(Kept)
         people.purge.register(purging.purge)
+        people.is_begun.register(purging.is_begun)
         has_belongings.register(retention.has_jobs)
         kept_bytes.register(OF_A_USER)
         change_reader.register(JobChanges)

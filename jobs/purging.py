@@ -13,15 +13,16 @@ from typing import NamedTuple
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from accounts import failures, purging
+from accounts import failures, purging, roles
 from accounts.logins import UNKNOWN
 from accounts.models import User
 from accounts.purging import Purged, Unfinished
 from foundation.database import connections
+from foundation.problems import NotFound
 from jobs import audit, cancelling, retention
 from jobs.audit import Entry, file, rewriting
 from jobs.audit.models import AuditEntry, Purge
@@ -32,7 +33,12 @@ from jobs.states import Event
 USER_PURGED = "user-purged"
 _CHANGED = "user-changed"
 # Columns that hold names of those who did something, beside the audit log's.
-_ACTORS = ((BulkAction, "actor"), (BulkAction, "stopped_by"), (FailuresSeen, "actor"))
+_ACTORS = (
+    (BulkAction, "actor"),
+    (BulkAction, "stopped_by"),
+    (FailuresSeen, "actor"),
+    (Purge, "actor"),
+)
 
 # Members of entries about a job that say nothing of whose it is.
 _SAY_NOTHING = ("attempt", "outcome", "was_over", "replaced_by", "platform", "was", "bytes",
@@ -55,14 +61,15 @@ class _Span(NamedTuple):
 
 
 def purge(name: str, actor: str) -> Purged:
-    """Forgets the person of this name; also one that was begun and not ended, and one whose account
-    was deleted. Raises ValidationError, Unfinished."""
+    """Forgets the person of this name; also where that was begun and not ended, by the pseudonym as
+    well, and one whose account was deleted. Raises ValidationError, Unfinished."""
     connections.forget_thoroughly()
-    plan = _begun(name) or _begin(name, actor)
+    plan = _begin(name, actor)
     words = Words([*(span.name for span in _spans(plan)), *plan.emails], plan.pseudonym)
     counts = {"jobs": _forget_jobs(plan, actor)}
+    _forget_actors(words)  # before the entries: a bulk action of theirs may still write some
     counts["entries"] = _forget_entries(plan)
-    _forget_elsewhere(plan, words)
+    _forget_reasons(words)
     file.follow(at_once=True)
     if not file.is_up_to_date():
         raise Unfinished(
@@ -85,17 +92,30 @@ def unfinished() -> int:
 # --- What of them is to be found ----------------------------------------------------------
 
 
+def is_begun(name: str) -> bool:
+    """Whether that person's purge was begun, and not brought to its end."""
+    return _begun(name) is not None
+
+
 def _begun(name: str) -> Purge | None:
-    """The purge of that person that was not brought to its end."""
-    return next((p for p in Purge.objects.all() if any(s.name == name for s in _spans(p))), None)
+    for plan in Purge.objects.all():
+        if name in (plan.pseudonym, *(span.name for span in _spans(plan))):
+            return plan
+    return None
 
 
 @transaction.atomic
 def _begin(name: str, actor: str) -> Purge:
+    """Of two at once the second finds what the first has begun."""
+    roles.take_turns()
+    if begun := _begun(name):
+        return begun
     purging.refuse(name, actor)
     user = User.objects.select_for_update(no_key=True).filter(username=name).first()
     if user is None and not AuditEntry.objects.filter(_by_or_about(name)).exists():
         raise ValidationError(f"There is no user {name!r}, and the audit log knows of none.")
+    if user is None and (now := _called_now(name)):
+        raise ValidationError(f"{name!r} is called {now!r} now: purge that name.")
     spans = list(_spans_of(name)) if user else [_Span(name, 0, None)]
     plan = Purge(
         pseudonym=purging.pseudonym(),
@@ -136,6 +156,21 @@ def _is_anothers(name: str, since: int) -> bool:
     return is_there or made.filter(request__name=name).exists()
 
 
+def _called_now(name: str) -> str:
+    """The name of whoever gave this one up and is still there; "" if there is nobody."""
+    changes = AuditEntry.objects.filter(action=_CHANGED).order_by("-id")
+    seen: set[str] = set()
+    while name not in seen:
+        seen.add(name)
+        change = changes.filter(request__before__username=name).first()
+        if change is None or _is_anothers(name, change.id):
+            return ""
+        name = change.request["after"]["username"]
+        if User.objects.filter(username=name).exists():
+            return name
+    return ""
+
+
 def _by_or_about(name: str) -> Q:
     return Q(username=name) | Q(job_id__isnull=True, request__name=name)
 
@@ -168,11 +203,19 @@ def _forget_jobs(plan: Purge, actor: str) -> int:
         return 0
     jobs = Job.objects.filter(user=plan.user_key).order_by("id")
     numbers = list(jobs.values_list("pk", flat=True))
-    for number in numbers:
-        cancelling.end_now(number, actor)
-        with transaction.atomic():
-            retention.forget(number)
-    return len(numbers)
+    return sum(_forget_job(number, actor) for number in numbers)
+
+
+def _forget_job(number: int, actor: str) -> bool:
+    """False if somebody has deleted it meanwhile; who has it run again meanwhile loses it again."""
+    try:
+        while True:
+            cancelling.end_now(number, actor)
+            with transaction.atomic():
+                if retention.forget(number):
+                    return True
+    except NotFound:
+        return False
 
 
 # --- The audit log ------------------------------------------------------------------------
@@ -200,7 +243,8 @@ def _named(words: Words) -> Q:
     """What somebody else submitted is theirs, whatever stands in it."""
     found = Q(pk__in=[])
     for word in words.words:
-        found |= Q(text__contains=word) | Q(text__contains=json.dumps(word)[1:-1])
+        for written in {json.dumps(word), json.dumps(word, ensure_ascii=False)}:
+            found |= Q(text__contains=written[1:-1])
     return found & ~Q(action=Event.SUBMITTED)
 
 
@@ -225,24 +269,26 @@ def _without_words(entry: AuditEntry) -> Rewritten:
 # --- Elsewhere ----------------------------------------------------------------------------
 
 
-def _forget_elsewhere(plan: Purge, words: Words) -> None:
-    """Who did something, and why an attempt ended."""
+def _forget_actors(words: Words) -> None:
+    """Who did something."""
     for model, column in _ACTORS:
         rows = model._base_manager.filter(**{f"{column}__in": words.words})
-        rows.update(**{column: plan.pseudonym})
+        rows.update(**{column: words.instead})
+
+
+def _forget_reasons(words: Words) -> None:
+    """Why an attempt ended."""
     for word in words.words:
-        for attempt in _attempts_that_name(word):
-            retention.say_of_attempt(attempt.pk, words.out_of(attempt.reason))
-
-
-def _attempts_that_name(word: str) -> QuerySet[Attempt]:
-    return Attempt.objects.filter(reason__contains=word).only("pk", "reason").order_by()
+        named = Attempt.objects.filter(reason__contains=word).order_by()
+        for key in list(named.values_list("pk", flat=True)):
+            retention.say_of_attempt(key, words.out_of)
 
 
 @transaction.atomic
 def _end(plan: Purge, actor: str, counts: dict[str, int]) -> None:
-    """The entry of the purge; nothing says from now on who it was."""
-    plan.delete()
+    """The entry of the purge; nothing says from now on who it was. Of two at once one writes it."""
+    if not Purge.objects.filter(pk=plan.pk).delete()[0]:
+        return
     told = {"name": plan.pseudonym, **counts}
     audit.record(Entry(actor, USER_PURGED, request=told))
 

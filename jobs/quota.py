@@ -186,6 +186,8 @@ def _empty_logs(user_id: int, those: list[_Removable]) -> bool:
     for attempt in attempts.annotate(**SIZES).only("job", "number").order_by("pk"):
         sizes = {name: getattr(attempt, f"{name}_bytes") for name in transitions.LOGS}
         long = [name for name, size in sizes.items() if size > len(note)]
+        if not long:  # somebody else was faster
+            continue
         update(Attempt, {"id": attempt.pk}, **dict.fromkeys(long, note))
         gone = sum(sizes[name] - len(note) for name in long)
         entries.append(_entry(LOGS_REMOVED, attempt, {"bytes": gone}))

@@ -5,7 +5,7 @@ each file: so it can be shown of a file that it was what was submitted.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -145,14 +145,18 @@ def _counted(ids: list[int]) -> Iterator[None]:
     )
 
 
-def forget(job_id: int) -> None:
-    """Leaves of a job that is over what says nothing of its owner: times, states, hosts.
+def forget(job_id: int) -> bool:
+    """Leaves of a job that is over what says nothing of its owner: times, states, hosts. False, and
+    nothing is done, if it is not over.
 
-    Whoever still has a lease of it has it no longer. In the caller's transaction.
+    Whoever still has a lease of it has it no longer. In the caller's transaction. Raises NotFound.
     """
     job = locked(job_id)
+    if not job.is_over:
+        return False
     with _counted([job_id]):
         _forget(job)
+    return True
 
 
 def _forget(job: Job) -> None:
@@ -180,9 +184,12 @@ def _drop(job: Job, gone: dict[str, Any], **attempts: Any) -> None:
     waiting.announce(job.pk)
 
 
-def say_of_attempt(attempt_id: int, reason: str) -> None:
-    """Why it ended, in other words."""
-    Attempt.objects.filter(pk=attempt_id).update(reason=reason)
+@transaction.atomic
+def say_of_attempt(attempt_id: int, reworded: Callable[[str], str]) -> None:
+    """Why it ended, in other words than those that are there now."""
+    one = Attempt.objects.filter(pk=attempt_id)
+    for reason in list(one.select_for_update(no_key=True).values_list("reason", flat=True)):
+        one.update(reason=reworded(reason))
 
 
 def _without_texts(entry: AuditEntry) -> Rewritten:

@@ -73,7 +73,7 @@ def test_a_range_of_time(ta: Client, entries: list[AuditEntry]) -> None:
     [
         ("since", "yesterday"), ("since", "2026-02-30T10:00"), ("until", "0001-01-01T00:00"),
         ("since", "9999-12-31T23:59"), ("job_id", "x"), ("job_id", "-1"), ("job_id", "9" * 30),
-        ("who", "a\0b"), ("action", "x" * 100), ("address", "x" * 100),
+        ("who", "a\0b"), ("action", "x" * 100), ("action", "a\0b"), ("address", "x" * 100),
     ],
 )  # fmt: skip
 def test_what_is_not_understood_is_said_and_shows_nothing(
@@ -83,7 +83,7 @@ def test_what_is_not_understood_is_said_and_shows_nothing(
     assert answer.status_code == 200
     assert not answer.context["cl"].result_list
     assert "errorlist" in answer.content.decode()
-    answer = ta.post(f"{EXPORT}?{name}={typed}", {"format": "csv"})
+    answer = ta.post(EXPORT, {"format": "csv"}, query_params={name: typed})
     assert answer.status_code == 302
     assert not AuditEntry.objects.filter(action="audit-exported").exists()
 
@@ -122,6 +122,24 @@ def test_all_pages_are_exported_in_parts(ta: Client, monkeypatch: pytest.MonkeyP
         audit.record(*(Entry("someone", "tested", None, {"n": n}) for n in range(250)))
     rows = list(csv.DictReader(io.StringIO(exported(ta, "csv", who="someone"))))
     assert [int(row["id"]) for row in rows] == list(range(250, 0, -1))
+
+
+def test_what_is_searched_for_can_be_recorded(ta: Client) -> None:
+    """PostgreSQL refuses a NUL."""
+    exported(ta, "csv", q="so\0meone")
+    told = AuditEntry.objects.get(action="audit-exported").request
+    assert told["filter"] == {"search": "someone"}
+
+
+def test_nor_one_that_parts_cells_at_semicolons(ta: Client) -> None:
+    """As a spreadsheet does where a comma is in numbers."""
+    told = {"filename": 'a;=HYPERLINK("http://x");b.cu', ";+1": ";@SUM(1)"}
+    with transaction.atomic():
+        audit.record(Entry("alice", "tested", 1, told))
+    text = exported(ta, "csv", who="alice")
+    cells = [cell for row in csv.reader(io.StringIO(text), delimiter=";") for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+    assert json.loads(next(csv.DictReader(io.StringIO(text)))["request"]) == told
 
 
 @pytest.mark.parametrize(

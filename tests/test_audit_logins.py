@@ -1,5 +1,7 @@
 """Log-ins in the audit log: good and failed ones, from where; and that nobody floods it."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -118,6 +120,20 @@ def test_nor_do_those_from_many_addresses(ta_user: User, monkeypatch, settings) 
         client.post("/admin/login/", {"username": "ta", "password": "wrong"})
     assert len(entries()) == 6
     assert entries()[-1][1] == "login-limit-reached"
+
+
+def test_failed_ones_and_students_hide_no_log_in_of_staff(
+    ta_user: User, alice: User, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(logins, "MOST_IN_ALL", 5)
+    settings.TELERUN_FAILED_LOGINS = 0
+    token = alice.issue_token()
+    for n in range(8):
+        client = browser(None, REMOTE_ADDR=f"10.0.0.{n}")
+        client.post("/admin/login/", {"username": "ta", "password": "wrong"})
+        client.post("/login", {"username": "alice", "token": token})
+    log_in("ta", PASSWORD)
+    assert [name for name, action, *_ in entries() if action == "logged-in"][-1] == "ta"
 
 
 def test_nor_do_good_ones(alice: User, monkeypatch) -> None:

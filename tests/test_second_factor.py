@@ -69,6 +69,19 @@ def test_it_is_set_up_on_its_page(prof: User) -> None:
     assert (entry.username, entry.request) == ("prof", {"name": "prof"})
 
 
+def test_a_secret_that_another_session_saw_is_never_put_on(prof: User) -> None:
+    """Whoever has somebody's session looks at the secret, and waits until it is put on."""
+    thief, client = browser(prof), browser(prof)
+    seen = thief.get(PAGE).context["secret"]
+    stolen = code(prof)
+    assert "This code is wrong" in client.post(PAGE, {"code": stolen}).content.decode()
+    assert client.get(PAGE).context["secret"] != seen
+    shown = client.get(f"{PAGE}qr.svg").content
+    assert client.get(f"{PAGE}qr.svg").content == shown  # the same until it is put on
+    assert client.post(PAGE, {"code": code(prof)}).context["codes"]
+    assert second_factor.is_on(prof)
+
+
 def test_a_code_is_asked_for_after_the_password(prof: User) -> None:
     enrol(prof)
     client = browser(None)

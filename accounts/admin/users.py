@@ -17,10 +17,15 @@ from accounts import fresh, login_codes, operations, purging, roles, second_fact
 from accounts.admin import questions
 from accounts.admin.bearers import BearerAdmin, one_by_one
 from accounts.admin.staff_form import StaffForm, UserForm
-from accounts.models import User
+from accounts.models import PURGED, User
 from accounts.public_address import public_address, public_url
 from foundation.asking import Question
 from foundation.figures import size
+
+_OF_FORGOTTEN = (
+    "purge",
+    "delete_selected",
+)  # actions on who was purged: what was broken off goes on
 
 
 @admin.register(User)
@@ -65,6 +70,9 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     # --- Who may touch whom ---
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Nobody's, where the person was purged: a form that was open before holds the name."""
+        if obj is not None and obj.is_forgotten:
+            return False
         may = super().has_change_permission(request, obj)
         return may and self._may_touch(request, obj)
 
@@ -82,6 +90,9 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         return obj is None or not roles.is_protected(obj) or roles.is_owner(request)
 
     def objection(self, request: HttpRequest, action: str, rows: QuerySet[User]) -> str:
+        if action not in _OF_FORGOTTEN and (gone := list(rows.filter(username__startswith=PURGED))):
+            verb = "is" if len(gone) == 1 else "are"
+            return f"Nothing was done: {questions.named(gone)} {verb} forgotten."
         if roles.is_owner(request):
             return ""
         staff = list(User.objects.filter(roles.PROTECTED, pk__in=rows.order_by().values("pk")))
@@ -132,10 +143,10 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     # --- What is shown ---
 
     def applies(self, action: str, obj: User) -> bool:
+        if obj.is_forgotten:
+            return action == "purge" and purging.is_begun.get()(obj.username)
         if action == "remove_second_factor":
             return second_factor.is_on(obj)
-        if action == "purge":
-            return not obj.username.startswith(purging.PREFIX)
         return super().applies(action, obj)
 
     @admin.display(description="role")

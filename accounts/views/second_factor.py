@@ -10,6 +10,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import fresh, second_factor, sessions
 from accounts.forms import CodeForm
@@ -18,6 +19,7 @@ from accounts.roles import is_owner
 from accounts.views.log_in import with_wait
 
 PAGE = "admin:second_factor"
+_BEGUN = "telerun_phone"  # the key of the secret that the session was shown
 
 
 class PolicyForm(forms.ModelForm):
@@ -47,11 +49,11 @@ def page(request: HttpRequest) -> HttpResponse:
         return _page(request, "second_factor.html", left=left)
     if asked := fresh.ask(request):
         return asked
+    device = _begun_here(request)
     form = CodeForm(request, request.user, verify=second_factor.confirm, data=request.POST or None)
     if form.is_valid():
         sessions.stay(request, request.user)
         return _codes_page(request, form.verified)
-    device = second_factor.begin(request.user)
     return _page(request, "second_factor.html", form=form, secret=second_factor.secret_of(device))
 
 
@@ -60,7 +62,7 @@ def picture(request: HttpRequest) -> HttpResponse:
     """The QR code, while the second factor is being set up; never kept."""
     if second_factor.is_on(request.user) or not sessions.is_fresh(request):
         raise Http404
-    image = second_factor.picture_of(second_factor.begin(request.user))
+    image = second_factor.picture_of(_begun_here(request))
     return HttpResponse(image, content_type="image/svg+xml")
 
 
@@ -100,6 +102,16 @@ def set_policy(request: HttpRequest) -> HttpResponse:
     else:
         messages.error(request, "Choose who must have a second factor.")
     return redirect(PAGE)
+
+
+def _begun_here(request: HttpRequest) -> TOTPDevice:
+    """The secret that this session began with: of one that was shown in another session, nobody
+    knows who saw it."""
+    device = second_factor.begin(request.user)
+    if request.session.get(_BEGUN) != device.pk:
+        device = second_factor.begin(request.user, anew=True)
+        request.session[_BEGUN] = device.pk
+    return device
 
 
 def _codes_page(request: HttpRequest, codes: list[str]) -> HttpResponse:

@@ -35,6 +35,11 @@ def address_of_history(subject: Subject) -> str:
     return reverse("admin:jobs_auditentry_changelist") + "?" + urlencode(entries)
 
 
+def _typed(word: str) -> str:
+    """Without what PostgreSQL refuses."""
+    return word.strip().replace("\x00", "")
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
     """Who did what, newest first."""
@@ -77,7 +82,7 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
         if kind not in export.KINDS or not is_known or not form.is_valid():
             messages.error(request, "Nothing was exported: the filter is not understood.")
             return redirect("admin:jobs_auditentry_changelist")
-        typed = request.GET.get(SEARCH_VAR, "")
+        typed = _typed(request.GET.get(SEARCH_VAR, ""))
         told = {"format": kind, "filter": {**form.words(), **({"search": typed} if typed else {})}}
         with transaction.atomic():
             audit.record(Entry(request.user.get_username(), "audit-exported", request=told))
@@ -94,7 +99,7 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
         """By one index or the other: Django would compare numbers as texts, by none."""
-        word = search_term.strip().replace("\x00", "")
+        word = _typed(search_term)
         if not word:
             return queryset, False
         if word.isascii() and word.isdigit() and len(word) <= 18:

@@ -43,8 +43,8 @@ class EntryForm(forms.Form):
     def __init__(self, data: Any) -> None:
         super().__init__(data, auto_id="entries_%s", use_required_attribute=False)
         asked = data.get("action", "")  # one of an older release is still in the table
-        more = [asked] if asked and len(asked) <= 40 and asked not in ACTIONS else []
-        names = [*ACTIONS, *more]
+        is_older = asked.isprintable() and 0 < len(asked) <= 40 and asked not in ACTIONS
+        names = [*ACTIONS, *([asked] if is_older else [])]
         self.fields["action"].choices = [("", "any"), *((name, name) for name in names)]
 
     def clean_since(self) -> datetime | None:

@@ -56,7 +56,8 @@ def _as_csv(batch: list[AuditEntry]) -> bytes:
 def _values(entry: AuditEntry) -> list[Any]:
     line = {"address": "", **json.loads(line_of(entry))}
     request = {name: value for name, value in entry.request.items() if name not in _TEXTS}
-    line["request"] = json.dumps(request, ensure_ascii=False)
+    # A semicolon parts cells in a spreadsheet of many a country; in JSON there is another way.
+    line["request"] = json.dumps(request, ensure_ascii=False).replace(";", r"\u003b")
     return [line[column] for column in _COLUMNS]
 
 

@@ -31,16 +31,21 @@ def rewrite(
 ) -> int:
     """Makes each entry what `changed` says, oldest first; returns how many were changed."""
     count, last = 0, after
-    while batch := list(entries.filter(id__gt=last).order_by("id")[:_BATCH]):
-        count += _rewrite(batch, changed)
-        last = batch[-1].id
+    while keys := list(_keys(entries.filter(id__gt=last))):
+        count += _rewrite(entries.filter(id__in=keys), changed)
+        last = keys[-1]
     return count
 
 
+def _keys(entries: QuerySet[AuditEntry]) -> QuerySet[Any]:
+    return entries.order_by("id").values_list("id", flat=True)[:_BATCH]
+
+
 @transaction.atomic
-def _rewrite(batch: Iterable[AuditEntry], changed: Callable[[AuditEntry], Rewritten]) -> int:
+def _rewrite(batch: QuerySet[AuditEntry], changed: Callable[[AuditEntry], Rewritten]) -> int:
+    """They are locked as they are read: what somebody else has changed meanwhile stays changed."""
     count = 0
-    for entry in batch:
+    for entry in batch.select_for_update(no_key=True).order_by("id"):
         before = Rewritten(entry.username, entry.request, entry.address)
         if (now := changed(entry)) != before:
             AuditEntry.objects.filter(pk=entry.pk).update(**now._asdict())
@@ -65,7 +70,7 @@ class Words:
 
     def __init__(self, words: Iterable[str], instead: str) -> None:
         self.words = sorted({word for word in words if word}, key=len, reverse=True)
-        self._instead = instead
+        self.instead = instead
         any_of = "|".join(map(re.escape, self.words)) or r"(?!)"
         # Whole ones: what may stand in a name makes another name of it.
         self._pattern = re.compile(rf"(?<![\w@+-])(?<![\w@+-]\.)({any_of})(?!\.?[\w@+-])")
@@ -73,7 +78,7 @@ class Words:
     def out_of(self, value: Any) -> Any:
         """The same value of JSON, without them."""
         if isinstance(value, str):
-            return self._pattern.sub(self._instead, value)
+            return self._pattern.sub(self.instead, value)
         if isinstance(value, list):
             return [self.out_of(one) for one in value]
         if isinstance(value, dict):
