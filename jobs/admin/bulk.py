@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.text import Truncator
 
 from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin
+from foundation.figures import counted
 from jobs.bulk import working
 from jobs.models import BulkAction
 
@@ -41,7 +42,7 @@ class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
 
     @admin.display(description="what")
     def what(self, bulk: BulkAction) -> str:
-        return f"{bulk.get_kind_display().capitalize()}: {bulk.count:,} jobs"
+        return f"{bulk.get_kind_display().capitalize()}: {counted(bulk.count, 'job')}"
 
     @admin.display(description="state")
     def standing(self, bulk: BulkAction) -> str:
