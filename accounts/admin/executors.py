@@ -1,6 +1,5 @@
 """GPU hosts in the admin: what they report, and which platforms they offer."""
 
-import json
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from accounts import operations
 from accounts.admin.bearers import BearerAdmin
 from accounts.models import Executor, Gpu, Platform
 from accounts.signals import platform_renamed
-from foundation.admin import as_text
+from foundation.admin import as_json
 
 
 class PlatformInline(admin.TabularInline):
@@ -142,7 +141,7 @@ class ExecutorAdmin(BearerAdmin):
 
     @admin.display(description="what it told of itself")
     def report(self, executor: Executor) -> SafeString | str:
-        return as_text(json.dumps(executor.about, indent=2).encode())
+        return as_json(executor.about)
 
 
 def _quarantined(gpu: Gpu) -> str:

@@ -22,6 +22,7 @@ from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json,
 from foundation.text import printable
 from jobs import audit
 from jobs.admin.audit_filter import EntryFilter, EntryForm
+from jobs.admin.finding import number_in, words_of
 from jobs.audit import Entry, export
 from jobs.models import AuditEntry
 from jobs.states import Event
@@ -94,11 +95,11 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
         """By one index or the other: Django would compare numbers as texts, by none."""
-        word = search_term.strip().replace("\x00", "")
+        word = " ".join(words_of(search_term))
         if not word:
             return queryset, False
-        if word.isascii() and word.isdigit() and len(word) <= 18:
-            return queryset.filter(job_id=int(word)), False
+        if (number := number_in(word)) is not None:
+            return queryset.filter(job_id=number), False
         return queryset.filter(username=word), False
 
     def subject(self, obj: AuditEntry) -> Subject:
