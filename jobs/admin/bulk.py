@@ -50,13 +50,13 @@ class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
             return "At work, or waits until the queue is short"
         return f"Stopped by {bulk.stopped_by}" if bulk.stopped_by else "Done"
 
-    @admin.display(description="left")
+    @admin.display(description="not done")
     def left(self, bulk: BulkAction) -> int:
         return bulk.left
 
     @admin.display(description="jobs")
     def numbers(self, bulk: BulkAction) -> str:
-        return Truncator(bulk.jobs).chars(MOST_CHARACTERS)
+        return Truncator(bulk.jobs.replace(",", ", ")).chars(MOST_CHARACTERS)
 
     @admin.action(description="Stop: what is left stays as it is", permissions=["act"])
     def stop(self, request: HttpRequest, queryset: QuerySet[BulkAction]) -> None:
