@@ -149,6 +149,13 @@ def test_of_a_job_that_was_deleted_the_search_leads_to_its_entries(
     assert "was deleted" not in page(ta, JOBS, q="4711")
 
 
+def test_a_users_page_leads_to_the_users_jobs(ta: Client, alice: User, bob: User) -> None:
+    job, _ = submit(alice).pk, submit(bob)
+    where = f"{JOBS}?user__id__exact={alice.pk}"
+    assert f'<a href="{where}">Jobs of alice</a>' in page(ta, f"{USERS}{alice.pk}/change/")
+    assert found(ta, JOBS, user__id__exact=alice.pk) == {job}
+
+
 def test_names_are_readable_in_what_an_entry_says(ta: Client) -> None:
     audit.record(Entry("ta", "user-changed", request={"name": "李小龍 \u202egnp"}))
     text = page(ta, f"{AUDIT}{AuditEntry.objects.latest('pk').pk}/change/")

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -43,6 +44,11 @@ def _moment(moment: datetime) -> str:
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime().year
     return f"{local:%d %b %H:%M:%S}" if this_year else f"{local:%d %b %Y %H:%M}"
+
+
+def address_of_jobs(user: int) -> str:
+    """Where the list of a user's jobs is."""
+    return reverse("admin:jobs_job_changelist") + f"?user__id__exact={user}"
 
 
 class StateFilter(ChoiceFilter):
