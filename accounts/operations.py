@@ -110,6 +110,8 @@ has_belongings: Hook[Callable[[User], bool]] = Hook("the look at a user's belong
 
 # How many bytes are kept of each user, as an expression for a query of users.
 kept_bytes: Hook[Combinable] = Hook("what is kept of a user")
+# Where in the admin the list of a user's jobs is, by the user's key.
+jobs_address: Hook[Callable[[int], str]] = Hook("where a user's jobs are")
 
 
 @transaction.atomic

@@ -52,8 +52,9 @@ def as_text(data: bytes) -> SafeString | str:
 
 
 def as_json(value: Any) -> SafeString | str:
-    """Escaped to ASCII, so that nothing in it can pass for something else."""
-    return as_text(json.dumps(value, indent=2).encode()) if value else "-"
+    """JSON with names as people read them; what could pass for something else is spelled out."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return as_text(text.encode("utf-8", "surrogatepass")) if value else "-"
 
 
 class ReadOnlyMixin:

@@ -25,6 +25,11 @@ def size(count: int) -> str:
     return "1 byte" if count == 1 else f"{count} bytes"
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """ "1 job", "1,204 jobs"; `several` where it is not `one` with an "s"."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 def start(from_seconds: int, to_seconds: int) -> str:
     """ "within 40 s", "in about 2-4 min"."""
     unit, name = next((u for u in _UNITS if to_seconds < 100 * u[0]), _UNITS[-1])

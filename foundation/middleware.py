@@ -13,6 +13,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from foundation.problems import (
     API_PREFIX,
@@ -26,6 +27,11 @@ from foundation.problems import (
 from foundation.serving.pages import BUSY, TOO_LARGE
 
 RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+def is_for_staff(request: HttpRequest) -> bool:
+    """Whether it is for a page of the admin."""
+    return request.path_info.startswith(reverse("admin:index"))
 
 
 def content_security_policy(get_response: Any) -> Any:
@@ -79,7 +85,8 @@ def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     is_for_programs = request.path_info.startswith(API_PREFIX)
     if is_for_programs or "text/html" not in request.headers.get("Accept", ""):
         return plain_response(document, **RETRY_AFTER)
-    page = render_to_string("503.html", {"words": document["detail"]})
+    context = {"words": document["detail"], "is_for_staff": is_for_staff(request)}
+    page = render_to_string("503.html", context)
     return HttpResponse(page, status=503, headers=RETRY_AFTER)
 
 

@@ -13,13 +13,14 @@ class JobsConfig(AppConfig):
         """Registers with the packages below what they must know of jobs, and may not import."""
         from accounts import purging as people
         from accounts.models import User
-        from accounts.operations import has_belongings, kept_bytes
+        from accounts.operations import has_belongings, jobs_address, kept_bytes
         from accounts.signals import account_changed, platform_renamed
         from foundation.admin import history_address
         from foundation.database.connections import scratch_tables
         from foundation.serving.feeds import change_reader
         from jobs import checks, purging, retention, staff  # noqa: F401  (checks registers itself)
         from jobs.admin.audit import address_of_history
+        from jobs.admin.jobs import address_of_jobs
         from jobs.audit.entries import record_account_change
         from jobs.changes import JobChanges
         from jobs.kept.counting import OF_A_USER
@@ -38,4 +39,5 @@ class JobsConfig(AppConfig):
         kept_bytes.register(OF_A_USER)
         change_reader.register(JobChanges)
         history_address.register(address_of_history)
+        jobs_address.register(address_of_jobs)
         scratch_tables.register(TABLES)

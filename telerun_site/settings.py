@@ -139,6 +139,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "telerun_site.urls"
+CSRF_FAILURE_VIEW = "telerun_site.error_pages.form_refused"
 WSGI_APPLICATION = "telerun_site.wsgi.application"
 
 TEMPLATES = [

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from accounts.models import Executor, User
 from foundation.text import printable
-from jobs import claiming, reporting, submitting
+from jobs import audit, claiming, reporting, submitting
+from jobs.audit import Entry
 from jobs.models import AuditEntry, Job
 from jobs.staff import requeue
 from jobs.submitting import Submission
@@ -112,7 +113,8 @@ def test_search_and_filters_find_what_is_asked_for(
     second = submit(bob, name="scan.cu").pk
     run(gpu2)
     third = submit(bob, name="scan.cu").pk
-    assert found(ta, JOBS, q=str(first)) == {first}
+    for number in (first, f"#{first}", f"job {first}", f"Job #{first} alice"):
+        assert found(ta, JOBS, q=str(number)) == {first}
     assert found(ta, JOBS, q="alice") == {first}
     assert found(ta, JOBS, q="MATMUL") == {first}
     assert found(ta, JOBS, q="gpu2") == {second}
@@ -123,11 +125,41 @@ def test_search_and_filters_find_what_is_asked_for(
     assert found(ta, JOBS, submitted_at__gte=timezone.now() + timedelta(days=1)) == set()
     entries = {entry.pk for entry in AuditEntry.objects.filter(job_id=second)}
     assert found(ta, AUDIT, q=str(second)) == entries
+    assert found(ta, AUDIT, q=f"job {second}") == entries
     assert found(ta, AUDIT, action="claimed") == set(
         AuditEntry.objects.filter(action="claimed").values_list("pk", flat=True)
     )
     assert found(ta, USERS, q="ali") == {alice.pk}
     assert found(ta, EXECUTORS, q="gpu2") == {gpu2.pk}
+
+
+def test_of_a_job_that_was_deleted_the_search_leads_to_its_entries(
+    ta: Client, alice: User, gpu1: Executor
+) -> None:
+    job = submit(alice).pk
+    run(gpu1)
+    there = submit(alice).pk
+    Job.objects.filter(pk=job).delete()
+    words = f"Job {job} was deleted."
+    text = page(ta, JOBS, q=f"job {job}")
+    assert words in text
+    assert f'<a href="{AUDIT}?job_id={job}">' in text
+    tomorrow = timezone.now() + timedelta(days=1)
+    assert "was deleted" not in page(ta, JOBS, q=str(there), submitted_at__gte=tomorrow)
+    assert "was deleted" not in page(ta, JOBS, q="4711")
+
+
+def test_a_users_page_leads_to_the_users_jobs(ta: Client, alice: User, bob: User) -> None:
+    job, _ = submit(alice).pk, submit(bob)
+    where = f"{JOBS}?user__id__exact={alice.pk}"
+    assert f'<a href="{where}">Jobs of alice</a>' in page(ta, f"{USERS}{alice.pk}/change/")
+    assert found(ta, JOBS, user__id__exact=alice.pk) == {job}
+
+
+def test_names_are_readable_in_what_an_entry_says(ta: Client) -> None:
+    audit.record(Entry("ta", "user-changed", request={"name": "李小龍 \u202egnp"}))
+    text = page(ta, f"{AUDIT}{AuditEntry.objects.latest('pk').pk}/change/")
+    assert "李小龍 \\u202egnp" in text
 
 
 def queries(client: Client, url: str) -> list[str]:

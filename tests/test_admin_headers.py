@@ -23,10 +23,26 @@ def test_every_page_says_what_it_may_load(ta: Client, every_state: dict[str, Job
     assert {answer.status_code for answer in pages} == {200, 302, 403, 404}
     unlike_the_others = [answer for answer in pages if answer.status_code in (403, 404)]
     assert all(b'name="viewport"' in answer.content for answer in unlike_the_others)
+    assert all(b'<a href="/admin/">' in a.content for a in unlike_the_others if of_admin(a))
     for answer in pages:
         directives = answer[POLICY].split("; ")
         assert set(WANTED) <= set(directives), answer.request["PATH_INFO"]
         assert "unsafe" not in answer[POLICY]
+
+
+def of_admin(answer: Any) -> bool:
+    return answer.request["PATH_INFO"].startswith("/admin/")
+
+
+def test_a_page_that_refuses_leads_back_to_where_its_reader_was(db: None) -> None:
+    assert b'<a class="name" href="/">' in browser(None).get("/nothing").content
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    refused = browser(viewer).get(f"{USERS}add/")
+    strict = browser(viewer, enforce_csrf_checks=True).post("/admin/logout/")
+    for answer in (refused, strict, browser(viewer).get("/admin/nothing/")):
+        assert answer.status_code in (403, 404)
+        assert b'<a class="name" href="/admin/">' in answer.content
+    assert "your role" in refused.content.decode()
 
 
 def test_a_log_in_lasts_a_working_day(settings: Any) -> None:

@@ -175,6 +175,13 @@ def test_an_e_mail_address_that_is_none_is_refused(ta: Client) -> None:
     assert [person.why for person in answer.context["refused"]] == ["Enter a valid email address."]
 
 
+@pytest.mark.parametrize("where", [USERS, EXECUTORS])
+def test_a_new_page_complains_of_nothing(ta: Client, where: str) -> None:
+    text = ta.get(f"{where}add/").content.decode()
+    assert "errorlist" not in text
+    assert "autofocus" in text
+
+
 def test_more_than_ten_are_added_only_when_their_number_is_typed_in(ta: Client) -> None:
     names = "\n".join(f"student{n}" for n in range(200))
     before = everything()

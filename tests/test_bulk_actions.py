@@ -115,6 +115,21 @@ def test_of_cancelling_is_said_what_it_does_to_whom(
     assert "5 are over already and stay as they are." in text
 
 
+@pytest.mark.parametrize(
+    ("action", "names", "words"),
+    [
+        ("requeue", ["running", "failed"], "1 that runs now is taken from its executor"),
+        ("requeue", ["queued", "failed"], "1 in the queue stays as it is."),
+        ("cancel", ["queued", "failed"], "1 is over already and stays as it is."),
+    ],
+)
+def test_one_job_is_spoken_of_as_one(
+    ta: Client, every_state: dict[str, Job], action: str, names: list[str], words: str
+) -> None:
+    chosen = keys([every_state[name] for name in names])
+    assert words in ask(ta, JOBS, action, *chosen).content.decode()
+
+
 # --- How it is done ----------------------------------------------------------------------
 
 

@@ -194,7 +194,7 @@ def test_check_of_the_command_ends_with_1_and_a_line_a_fault(world: World) -> No
     done = world.manage("telerun_db", "check", check=False).no_traceback()
     assert done.status == 1
     assert "Line 1 of" in done.err
-    assert "1 violations." in done.err
+    assert "1 violation." in done.err
 
 
 @pytest.mark.once

@@ -69,7 +69,7 @@ class BearerAdmin(TelerunModelAdmin):
         answers with the tokens."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = NamesForm(self.model, request.POST or None, request.FILES)
+        form = NamesForm(self.model, request.POST or None, request.FILES or None)
         if form.is_valid():
             request.POST = form.data  # a file's text too: what asks for the password keeps no file
             if page := fresh.ask(request):

@@ -1,6 +1,5 @@
 """GPU hosts in the admin: what they report, and which platforms they offer."""
 
-import json
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -9,14 +8,16 @@ from django.contrib import admin
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.timezone import localtime
 
 from accounts import operations
 from accounts.admin.bearers import BearerAdmin
 from accounts.models import Executor, Gpu, Platform
 from accounts.signals import platform_renamed
-from foundation.admin import as_text
+from foundation.admin import as_json
 
 
 class PlatformInline(admin.TabularInline):
@@ -54,6 +55,7 @@ class ExecutorAdmin(BearerAdmin):
     list_display = ("name", "enabled", "alive", "heard", "has_token", "sandbox", "gpus", "nvcc")
     list_filter = ("enabled",)
     search_fields = ("name",)
+    search_help_text = "Part of an executor's name."
     fields = (
         "name",
         ("enabled", "alive", "last_seen_at"),
@@ -142,8 +144,15 @@ class ExecutorAdmin(BearerAdmin):
 
     @admin.display(description="what it told of itself")
     def report(self, executor: Executor) -> SafeString | str:
-        return as_text(json.dumps(executor.about, indent=2).encode())
+        return as_json(executor.about)
 
 
 def _quarantined(gpu: Gpu) -> str:
-    return f"{gpu}: {gpu.reason or '?'}, since {gpu.since or '?'}"
+    """Since when, as other times on the page, if the host's text is one; and why."""
+    try:
+        moment = parse_datetime(gpu.since)
+    except ValueError:
+        moment = None
+    is_known = moment is not None and moment.tzinfo
+    since = f"{localtime(moment):%Y-%m-%d %H:%M:%S}" if is_known else gpu.since or "?"
+    return f"{gpu}, since {since}: {gpu.reason or '?'}"

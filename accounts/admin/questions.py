@@ -12,6 +12,7 @@ from foundation.asking import Question
 MOST_NAMES = 20  # of students; staff and executors are all named
 _TITLES = {"issue_token": "Issue new tokens for", "revoke_token": "Revoke the tokens of"}
 _ONE = {"issue_token": "Issue a new token for", "revoke_token": "Revoke the token of"}
+_CODES_END = "Whoever was given one of these, and has not used it yet, cannot log in with it."
 _ISSUED_SINCE = (
     "New tokens were issued since this page was made, by somebody else or by loading the page "
     "of the tokens again. Go on, and those no longer work."
@@ -40,16 +41,14 @@ def about_codes(users: list[User], lost: list[LoginCode]) -> Question:
     """Whose codes end that nobody has used yet: they may have been mailed. Asked again when others
     were made since, as by loading the page of the codes again."""
     count = len(users)
-    whose = [code.user for code in lost]
+    ended = f"{len(lost):,}: {named([code.user for code in lost])}"
     return Question(
         f"Make log-in codes for {count:,} users"
         if count > 1
         else f"Make a log-in code for {users[0]}",
         count,
-        facts=(*_who(users), ("Codes that no longer work", f"{len(lost):,}: {named(whose)}")),
-        warnings=(
-            "Whoever was given one of these, and has not used it yet, cannot log in with it.",
-        ),
+        facts=(*_who(users), *((("Codes that no longer work", ended),) if lost else ())),
+        warnings=(_CODES_END,) if lost else (),
         must_type=count > 1,
         state=sha256(repr([code.digest for code in lost]).encode()).hexdigest(),
     )

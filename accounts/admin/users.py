@@ -11,6 +11,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from accounts import fresh, login_codes, operations, purging, roles, second_factor, sessions
@@ -19,7 +21,7 @@ from accounts.admin.bearers import BearerAdmin, one_by_one
 from accounts.admin.staff_form import StaffForm, UserForm
 from accounts.models import PURGED, User
 from accounts.public_address import public_address, public_url
-from foundation.asking import Question
+from foundation.asking import FEW, Question
 from foundation.figures import size
 
 _OF_FORGOTTEN = (
@@ -42,8 +44,12 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         "last_login",
     )  # fmt: skip
     list_filter = ("is_staff", "is_active")
+    search_help_text = (
+        "Part of a name or of an e-mail address. Several words: users that fit them all."
+    )
     readonly_fields = (
-        "role_now", "second_factor", "token_issued_at", "last_login", "date_joined", "kept",
+        "role_now", "second_factor", "token_issued_at", "last_login", "date_joined", "jobs",
+        "kept",
     )  # fmt: skip
     filter_horizontal = ()
     form = UserForm
@@ -60,12 +66,13 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
             ("Person", {"fields": ("first_name", "last_name", "email")}),
             ("Rights", {"fields": ("is_active", "role" if owner else "role_now", "second_factor")}),
             ("Dates", {"fields": ("last_login", "date_joined")}),
-            ("Jobs", {"fields": ("kept",)}),
+            ("Jobs", {"fields": ("jobs", "kept")}),
         )
 
     def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:
         form = StaffForm if roles.is_owner(request) else UserForm
-        return super().get_form(request, obj, **{"form": form, **kwargs})
+        about = {"is_active": "Off: nobody can log in or submit under this name."}
+        return super().get_form(request, obj, **{"form": form, "help_texts": about, **kwargs})
 
     # --- Who may touch whom ---
 
@@ -160,14 +167,20 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
 
     # --- Actions ---
 
+    @admin.display(description="list")
+    def jobs(self, user: User) -> SafeString:
+        address = operations.jobs_address.get()(user.pk)
+        return format_html('<a href="{}">Jobs of {}</a>', address, user)
+
     @admin.display(description="kept", ordering="kept_bytes")
     def kept(self, user: User) -> str:
         """What the queue keeps of their jobs: sources, logs and output files."""
         return size(user.kept_bytes)  # type: ignore[attr-defined]
 
     def question(self, request: HttpRequest, action: str, rows: QuerySet[User]) -> Question | None:
-        if action == "make_login_code" and (lost := login_codes.unused(rows)):
-            return questions.about_codes(list(rows), lost)
+        if action == "make_login_code":
+            users, lost = list(rows), login_codes.unused(rows)
+            return questions.about_codes(users, lost) if lost or len(users) > FEW else None
         if action == "remove_second_factor" and (users := list(rows)):
             return questions.about_second_factors(users)
         if action == "purge":

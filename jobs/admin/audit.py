@@ -22,9 +22,10 @@ from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin, as_json,
 from foundation.text import printable
 from jobs import audit
 from jobs.admin.audit_filter import EntryFilter, EntryForm
+from jobs.admin.finding import number_in, words_of
 from jobs.audit import Entry, export
 from jobs.models import AuditEntry
-from jobs.states import Event
+from jobs.states import Event, Outcome
 
 _WHICH_PART = (ORDER_VAR, PAGE_VAR, ALL_VAR)  # an export is the whole, the newest first
 
@@ -44,14 +45,14 @@ def _typed(word: str) -> str:
 class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
     """Who did what, newest first."""
 
-    list_display = ("id", "timestamp", "username", "action", "job", "about", "address")
+    list_display = ("id", "timestamp", "who", "action", "job", "about", "address")
     sortable_by = ("id",)
     list_filter = (EntryFilter,)
     change_list_template = "admin/jobs/auditentry/change_list.html"
     search_fields = ("pk",)  # that there is a search; what it does: get_search_results
     search_help_text = "A job number, or the whole name of who did it"
-    fields = (("id", "timestamp", "address"), ("username", "action", "job"), "rest", "program")
-    readonly_fields = ("job", "rest", "program")
+    fields = (("id", "timestamp", "address"), ("who", "action", "job"), "rest", "program")
+    readonly_fields = ("who", "job", "rest", "program")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
         """Without what was submitted; of the rest the word or two that say most."""
@@ -68,6 +69,11 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
                 )
             )
         )
+
+    def get_fields(self, request: HttpRequest, obj: AuditEntry | None = None) -> Any:
+        """Without what this entry has nothing of."""
+        has = {"program": obj and obj.request.get("source"), "rest": obj and obj.request}
+        return [field for field in self.fields if has.get(field, True)]
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(require_POST(self.export_view))
@@ -99,11 +105,11 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
         """By one index or the other: Django would compare numbers as texts, by none."""
-        word = _typed(search_term)
+        word = " ".join(words_of(_typed(search_term)))
         if not word:
             return queryset, False
-        if word.isascii() and word.isdigit() and len(word) <= 18:
-            return queryset.filter(job_id=int(word)), False
+        if (number := number_in(word)) is not None:
+            return queryset.filter(job_id=number), False
         return queryset.filter(username=word), False
 
     def subject(self, obj: AuditEntry) -> Subject:
@@ -111,6 +117,10 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
         if obj.job_id is not None:
             return Subject("job", obj.job_id)
         return Subject("account", obj.request.get("name", ""))
+
+    @admin.display(description="who did it")
+    def who(self, entry: AuditEntry) -> str:
+        return printable(entry.username.encode())
 
     @admin.display(ordering=F("job_id"))
     def job(self, entry: AuditEntry) -> SafeString | str:
@@ -121,7 +131,10 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
 
     @admin.display
     def about(self, entry: AuditEntry) -> str:
-        return printable((entry.about or "-").encode())
+        about = entry.about or "-"
+        if about in Outcome.values:
+            return Outcome(about).label.lower()
+        return printable(about.encode())
 
     @admin.display(description="source")
     def program(self, entry: AuditEntry) -> SafeString | str:

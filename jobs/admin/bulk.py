@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.text import Truncator
 
 from foundation.admin import ReadOnlyMixin, Subject, TelerunModelAdmin
+from foundation.figures import counted
 from jobs.bulk import working
 from jobs.models import BulkAction
 
@@ -41,7 +42,7 @@ class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
 
     @admin.display(description="what")
     def what(self, bulk: BulkAction) -> str:
-        return f"{bulk.get_kind_display().capitalize()}: {bulk.count:,} jobs"
+        return f"{bulk.get_kind_display().capitalize()}: {counted(bulk.count, 'job')}"
 
     @admin.display(description="state")
     def standing(self, bulk: BulkAction) -> str:
@@ -49,13 +50,13 @@ class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
             return "At work, or waits until the queue is short"
         return f"Stopped by {bulk.stopped_by}" if bulk.stopped_by else "Done"
 
-    @admin.display(description="left")
+    @admin.display(description="not done")
     def left(self, bulk: BulkAction) -> int:
         return bulk.left
 
     @admin.display(description="jobs")
     def numbers(self, bulk: BulkAction) -> str:
-        return Truncator(bulk.jobs).chars(MOST_CHARACTERS)
+        return Truncator(bulk.jobs.replace(",", ", ")).chars(MOST_CHARACTERS)
 
     @admin.action(description="Stop: what is left stays as it is", permissions=["act"])
     def stop(self, request: HttpRequest, queryset: QuerySet[BulkAction]) -> None:

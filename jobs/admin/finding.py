@@ -5,6 +5,7 @@ newest jobs of each that it may mean are taken from an index; of several words t
 fewest jobs leads, and those jobs are held against the others.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from accounts.models import Executor, User
 from jobs.models import Attempt, Job
 
 NEWEST = 2_000  # jobs that one meaning of a word stands for
+_BEFORE_A_NUMBER = re.compile(r"(?i)(?<!\S)(?:job\s+)?#?(?=[0-9]+(?!\S))")
 MOST_MEANINGS = 10  # users, files or executors that one word stands for
 
 
@@ -51,6 +53,16 @@ class Found(NamedTuple):
     is_cut: bool
 
 
+def words_of(typed: str) -> list[str]:
+    """What was typed, as words. A job's number may be written as people do: "job 17", "#17"."""
+    return _BEFORE_A_NUMBER.sub("", typed.replace("\x00", "")).split()
+
+
+def number_in(word: str) -> int | None:
+    """The job's number that the word may be."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= 18 else None
+
+
 def find(words: list[str], within: dict[str, int]) -> Found:
     """The jobs that all words mean. `within`: conditions on their numbers, pk__gte and pk__lt."""
     meanings = [_meaning(word) for word in words]
@@ -65,12 +77,11 @@ def find(words: list[str], within: dict[str, int]) -> Found:
 
 
 def _meaning(word: str) -> Meaning:
-    is_number = word.isascii() and word.isdigit() and len(word) <= 18
     names = Q(username__icontains=word) | Q(first_name__icontains=word)
     users = User.objects.filter(names | Q(last_name__icontains=word)).order_by("username")
     executors = Executor.objects.filter(name__icontains=word).values_list("name", flat=True)
     return Meaning(
-        int(word) if is_number else None,
+        number_in(word),
         frozenset(users.values_list("pk", flat=True)[:MOST_MEANINGS]),
         frozenset(_files(word)),
         frozenset([word, *executors[:MOST_MEANINGS]]),  # one that was deleted is in no table

@@ -8,20 +8,28 @@ from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from foundation import asking, figures
-from foundation.admin import MAX_SEARCH_WORDS, ReadOnlyMixin, Subject, TelerunModelAdmin
+from foundation.admin import (
+    MAX_SEARCH_WORDS,
+    ReadOnlyMixin,
+    Subject,
+    TelerunModelAdmin,
+    history_address,
+)
 from foundation.asking import FEW, Question
 from foundation.lists import ChoiceFilter, TimeFilter, asked_time
 from foundation.problems import Problem
 from jobs import cancelling, staff
-from jobs.admin.finding import NEWEST, find
+from jobs.admin.finding import NEWEST, find, number_in, words_of
 from jobs.admin.job_page.page import JobPage
 from jobs.admin.questions import about_jobs
 from jobs.bulk import working
 from jobs.bulk.models import Kind
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, AuditEntry, Job
 from jobs.states import State
 
 MAX_COMPLAINTS = 5  # messages about jobs that an action could not be done to
@@ -36,6 +44,11 @@ def _moment(moment: datetime) -> str:
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime().year
     return f"{local:%d %b %H:%M:%S}" if this_year else f"{local:%d %b %Y %H:%M}"
+
+
+def address_of_jobs(user: int) -> str:
+    """Where the list of a user's jobs is."""
+    return reverse("admin:jobs_job_changelist") + f"?user__id__exact={user}"
 
 
 class StateFilter(ChoiceFilter):
@@ -86,13 +99,26 @@ class JobAdmin(JobPage, ReadOnlyMixin, TelerunModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
         """By indexes alone (jobs/admin/finding.py); says so if older jobs may fit, too."""
-        words = search_term.replace("\x00", "").split()[:MAX_SEARCH_WORDS]
+        words = words_of(search_term)[:MAX_SEARCH_WORDS]
         if not words:
             return queryset, False
         found = find(words, asked_time(request, Job, "submitted_at"))
         if found.is_cut:
             self.message_user(request, _ONLY_THE_NEWEST, messages.WARNING)
+        if not found.jobs and len(words) == 1:
+            self._say_what_is_left(request, words[0])
         return queryset.filter(pk__in=found.jobs), False
+
+    def _say_what_is_left(self, request: HttpRequest, word: str) -> None:
+        """Of a job that was deleted the audit log's entries are: leads there."""
+        number = number_in(word)
+        if number is None or not request.user.has_perm("jobs.view_auditentry"):
+            return
+        is_there = Job.objects.filter(pk=number).exists()  # outside of the time that was chosen
+        if not is_there and AuditEntry.objects.filter(job_id=number).exists():
+            address = history_address.get()(Subject("job", number))
+            words = 'Job {} was deleted. <a href="{}">What happened to it</a> is still on record.'
+            self.message_user(request, format_html(words, number, address), messages.WARNING)
 
     def subject(self, obj: Job) -> Subject:
         return Subject("job", obj.pk)

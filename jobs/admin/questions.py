@@ -5,11 +5,13 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from foundation.asking import Question
+from foundation.figures import counted
 from jobs.models import Job
 from jobs.states import FINAL, Outcome, State
 
 LARGEST = 5  # users that are named
 _VERBS = {"requeue": "Run {} again", "cancel": "Cancel {}"}
+_AS_IT_IS = ("stays as it is", "stay as they are")
 
 
 def about_jobs(action: str, rows: QuerySet[Any]) -> Question:
@@ -31,25 +33,27 @@ def _about_requeue(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
     )
     warnings = []
     if superseded:
-        warnings.append(f"{_results(superseded)} superseded. The attempts stay in the history.")
+        lost = counted(superseded, "result is superseded", "results are superseded")
+        warnings.append(f"{lost}. The attempts stay in the history.")
     if running:
-        warnings.append(f"{running:,} that run now are taken from their executors and begin anew.")
+        one = "that runs now is taken from its executor and begins anew."
+        several = "that run now are taken from their executors and begin anew."
+        warnings.append(counted(running, one, several))
     if queued:
-        warnings.append(f"{queued:,} in the queue stay as they are.")
+        one, several = (f"in the queue {words}." for words in _AS_IT_IS)
+        warnings.append(counted(queued, one, several))
     if sum(counts.values()) > 1:
         warnings.append("They go behind everyone who waits now. One alone keeps its old place.")
     facts = (("Results that will be superseded", f"{superseded:,}"),)
     return {"facts": facts, "warnings": tuple(warnings), "must_type": superseded > 0}
 
 
-def _results(count: int) -> str:
-    return "1 result is" if count == 1 else f"{count:,} results are"
-
-
 def _about_cancel(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
     over = sum(_in(counts, state) for state in FINAL)
     queued, running = _in(counts, State.QUEUED), _in(counts, State.RUNNING)
-    warnings = [f"{over:,} are over already and stay as they are."] if over else []
+    one, several = _AS_IT_IS
+    said = counted(over, f"is over already and {one}.", f"are over already and {several}.")
+    warnings = [said] if over else []
     facts = (
         ("Taken out of the queue", f"{queued:,}"),
         ("Stopped while they run", f"{running:,}"),

@@ -20,6 +20,7 @@ from django.db import (
 from django.utils import timezone
 
 from foundation import ranges
+from foundation.figures import counted
 from foundation.problems import Problem
 from foundation.serving import greenlets, waiting
 from foundation.serving.greenlets import in_a_thread
@@ -48,7 +49,7 @@ def begin(kind: Kind, jobs: Sequence[int], actor: str) -> BulkAction:
         kind=kind, actor=actor, begun_at=timezone.now(), count=len(jobs), jobs=written
     )
     bulk.save()
-    about = {"reason": f"{Kind(kind).label}: {len(jobs)} jobs", "jobs": written}
+    about = {"reason": f"{Kind(kind).label}: {counted(len(jobs), 'job')}", "jobs": written}
     audit.record(_entry(bulk, actor, "begun", **about))
     return bulk
 
@@ -61,7 +62,8 @@ def stop(key: int, actor: str) -> bool:
         return False
     bulk.ended_at, bulk.stopped_by = timezone.now(), actor
     bulk.save(update_fields=["ended_at", "stopped_by"])
-    audit.record(_entry(bulk, actor, "stopped", reason=f"{bulk.left} jobs were left"))
+    left = counted(bulk.left, "job was left", "jobs were left")
+    audit.record(_entry(bulk, actor, "stopped", reason=left))
     return True
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from foundation.commands import TelerunCommand
 from foundation.database import backup, connections
 from foundation.database.schema import bring_schema_up_to_date
+from foundation.figures import counted
 from foundation.problems import Problem
 from jobs import cancelling, invariants, purging, retention, staff
 from jobs.audit.file import follow
@@ -76,7 +77,7 @@ def reset_submissions(options: dict[str, Any]) -> str:
         if answer != "yes":
             raise CommandError("Nothing was deleted.")
     count = retention.reset_submissions(ACTOR)
-    return f"Deleted {count} jobs; the audit log keeps every submission."
+    return f"Deleted {counted(count, 'job')}; the audit log keeps every submission."
 
 
 def requeue(options: dict[str, Any]) -> str:
@@ -95,7 +96,7 @@ def cancel(options: dict[str, Any]) -> str:
 def check(_options: dict[str, Any]) -> str:
     """Verify that nothing is lost, doubled or stuck: database, audit table and audit file."""
     if faults := invariants.violations():
-        raise CommandError("\n".join([*faults, f"{len(faults)} violations."]))
+        raise CommandError("\n".join([*faults, counted(len(faults), "violation") + "."]))
     more = " A purge was not ended: say purge-user again." if purging.unfinished() else ""
     return f"All is well: database, audit table and audit file agree.{more}"
 
@@ -105,7 +106,7 @@ def recount(_options: dict[str, Any]) -> str:
     count = retention.recount()
     if not count:
         return "Every count was right."
-    return f"Of {count} {'user' if count == 1 else 'users'} the count was wrong; it is right now."
+    return f"Of {counted(count, 'user')} the count was wrong; it is right now."
 
 
 def backup_to(options: dict[str, Any]) -> str:
@@ -127,14 +128,17 @@ def prune(options: dict[str, Any]) -> str:
     told = []
     if days is not None:
         count = retention.prune(_ago(days), ACTOR)
-        told.append(f"Deleted {count} jobs that were over before {_ago(days):%Y-%m-%d %H:%M} UTC.")
+        deleted = counted(count, "job that was", "jobs that were")
+        told.append(f"Deleted {deleted} over before {_ago(days):%Y-%m-%d %H:%M} UTC.")
     if of_sources is not None:
         before = _ago(of_sources)
         dropped = retention.drop_texts(before, ACTOR)
         follow(at_once=True)
+        of_jobs = counted(dropped.jobs, "job that was", "jobs that were")
+        of_entries = counted(dropped.entries, "audit entry", "audit entries")
         told.append(
-            f"Dropped the programs and logs of {dropped.jobs} jobs that were over before "
-            f"{before:%Y-%m-%d %H:%M} UTC, and the programs of {dropped.entries} audit entries."
+            f"Dropped the programs and logs of {of_jobs} over before "
+            f"{before:%Y-%m-%d %H:%M} UTC, and the programs of {of_entries}."
         )
     return "\n".join(told)
 
