@@ -105,7 +105,7 @@ class AuditEntryAdmin(ReadOnlyMixin, TelerunModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
         """By one index or the other: Django would compare numbers as texts, by none."""
-        word = " ".join(words_of(_typed(search_term)))
+        word = " ".join(words_of(search_term))
         if not word:
             return queryset, False
         if (number := number_in(word)) is not None:
