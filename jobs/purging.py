@@ -287,7 +287,7 @@ def _forget_reasons(words: Words) -> None:
 @transaction.atomic
 def _end(plan: Purge, actor: str, counts: dict[str, int]) -> None:
     """The entry of the purge; nothing says from now on who it was. Of two at once one writes it."""
-    if not Purge.objects.filter(pk=plan.pk).delete()[0]:
+    if not plan.delete()[0]:
         return
     told = {"name": plan.pseudonym, **counts}
     audit.record(Entry(actor, USER_PURGED, request=told))
