@@ -48,7 +48,7 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
         "Part of a name or of an e-mail address. Several words: users that fit them all."
     )
     readonly_fields = (
-        "role_now", "second_factor", "token_issued_at", "last_login", "date_joined", "jobs",
+        "role_now", "second_factor", "token_issued_at", "last_login", "date_joined", "submitted",
         "kept",
     )  # fmt: skip
     filter_horizontal = ()
@@ -66,7 +66,7 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
             ("Person", {"fields": ("first_name", "last_name", "email")}),
             ("Rights", {"fields": ("is_active", "role" if owner else "role_now", "second_factor")}),
             ("Dates", {"fields": ("last_login", "date_joined")}),
-            ("Jobs", {"fields": ("jobs", "kept")}),
+            ("Jobs", {"fields": ("submitted", "kept")}),
         )
 
     def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:
@@ -168,7 +168,7 @@ class UserAdmin(BearerAdmin, DjangoUserAdmin):
     # --- Actions ---
 
     @admin.display(description="list")
-    def jobs(self, user: User) -> SafeString:
+    def submitted(self, user: User) -> SafeString:
         address = operations.jobs_address.get()(user.pk)
         return format_html('<a href="{}">Jobs of {}</a>', address, user)
 
