@@ -114,7 +114,7 @@ def test_it_is_said_to_staff(as_alice: Api, as_gpu1: Api, ta: Any, alice: User) 
     assert "60 KiB" in page(ta, USERS)
     assert "60 KiB" in page(ta, f"{USERS}{alice.pk}/change/")
     front = page(ta, "/admin/")
-    assert f'<a href="{USERS}{alice.pk}/change/">alice</a> 60 KiB' in front
+    assert f'<a href="{USERS}{alice.pk}/change/"><bdi>alice</bdi></a> 60 KiB' in front
 
 
 def test_files_of_one_job_go_one_by_one(as_alice: Api, as_gpu1: Api) -> None:
@@ -333,8 +333,8 @@ def test_the_five_largest_users_are_shown(ta: Any, small: Any) -> None:
         user = User.objects.create(username=f"u{number}")
         Kept.objects.create(user=user, files=number * 10 * KB)
     front = page(ta, "/admin/")
-    assert [f">u{n}</a>" in front for n in range(7)] == [False, False, *[True] * 5]
-    assert front.index(">u6</a>") < front.index(">u2</a>")
+    assert [f">u{n}</bdi></a>" in front for n in range(7)] == [False, False, *[True] * 5]
+    assert front.index(">u6</bdi>") < front.index(">u2</bdi>")
 
 
 def test_users_are_sorted_by_what_is_kept_of_them(ta: Any, alice: User, bob: User) -> None:
