@@ -99,6 +99,8 @@ def _look(ta: Client, url: str, plans: dict[str, str]) -> None:
     assert len(captured) < 150, (url, len(captured))  # forty looks for each end of a time
     for query in captured:
         sql = query["sql"]
+        if "$1" in sql:  # a kept statement, whose values are not in it: test_query_plans.py
+            continue
         kind = re.sub(r"'[^']*'|\b\d+\b", "?", sql)
         kind = re.sub(r"\(\?(, \?)+\)", "(?)", kind)
         if sql.startswith("SELECT") and re.search(LONG, sql) and kind not in plans:
@@ -120,14 +122,15 @@ def faults(sql: str, plan: str) -> list[str]:
     """Where it reads or sorts more than it shows. A statement that most rows fit may walk along a
     table as far as its LIMIT; what is sorted may be rows whose keys are given, or attempts that are
     open and entries about accounts, which are few."""
-    if '"job_id" IS NULL' in sql:  # entries about accounts: few, as PostgreSQL knows
+    # Entries about accounts, and open attempts: few, as PostgreSQL knows of a large table.
+    if '"job_id" IS NULL' in sql or '"ended_at" IS NULL' in sql:
         return []
     has_condition = " WHERE " in sql
     most = not has_condition or "\"ending\" = 'finished'" in sql  # of the rows on its way
     walks = most and " LIMIT " in sql
     if not (has_condition or walks):
         return ["it reads all of a table"]
-    has_keys = re.search(r'"id" IN \(\d|"id" = \d|"ended_at" IS NULL', sql) is not None
+    has_keys = re.search(r'"id" IN \(\d|"id" = \d', sql) is not None
     find = _postgresql_faults if connection.vendor == "postgresql" else _sqlite_faults
     if walks and not re.search(r"b-tree|\bsort\b", plan.lower()):
         return []
