@@ -17,12 +17,14 @@ class TelerunCommand(BaseCommand):
     """
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        os.umask(0o077)  # what is written holds students' programs: for this user alone
+        before = os.umask(0o077)  # what is written holds students' programs: for this user alone
         try:
             _check_that_it_answers()
             return super().execute(*args, **options)
         except DatabaseError as error:
             raise CommandError(_in_words(error)) from error
+        finally:
+            os.umask(before)  # a process may do more than one command
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if settings.TELERUN_MIGRATE_UNASKED:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -151,3 +152,14 @@ def test_a_follower_that_comes_later_keeps_the_file_right(old: Job, audit_log: P
     assert lines[-1]["action"] == "texts-dropped"
     assert invariants.violations() == []
     assert "not_kept" in json.loads(audit_log.read_text().splitlines()[0])["request"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_command_leaves_the_umask_as_it_was() -> None:
+    """What others make in the same process afterwards is made as they want it."""
+    before = os.umask(0o022)
+    try:
+        call_command("telerun_db", "prune", "--days", "30")
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
