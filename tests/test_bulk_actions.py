@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Executor, User
+from accounts.roles import Role
 from jobs import cancelling, claiming, invariants, reporting, retention
 from jobs.bulk import working
 from jobs.bulk.models import Kind
@@ -32,6 +33,7 @@ from tests.support.admin import (
     told,
 )
 from tests.support.processes import World, wait_for
+from tests.support.roles import member
 
 pytestmark = pytest.mark.django_db
 MANY = 20
@@ -318,6 +320,19 @@ def test_two_servers_do_each_job_once(alice: User, settings: Any) -> None:
 
 
 # --- Who may -----------------------------------------------------------------------------
+
+
+def test_a_ta_stops_what_they_began_and_nothing_of_others(finished: list[Job]) -> None:
+    mine = working.begin(Kind.REQUEUE, [job.pk for job in finished[:12]], "tina")
+    others = working.begin(Kind.REQUEUE, [job.pk for job in finished[12:]], "prof")
+    client = browser(member("tina", Role.TA))
+    assert 'value="stop"' in page(client, f"{BULK}{mine.pk}/change/")
+    assert 'value="stop"' not in page(client, f"{BULK}{others.pk}/change/")
+    act(client, BULK, "stop", others.pk)
+    act(client, BULK, "stop", mine.pk, others.pk)
+    assert not BulkAction.objects.exclude(ended_at=None).exists()
+    act(client, BULK, "stop", mine.pk)
+    assert [bulk.pk for bulk in BulkAction.objects.exclude(ended_at=None)] == [mine.pk]
 
 
 def test_who_may_only_look_neither_begins_nor_stops_one(finished: list[Job]) -> None:

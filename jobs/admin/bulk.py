@@ -38,7 +38,18 @@ class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
         return action == "stop" and obj.ended_at is None
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("jobs.change_bulkaction")
+        """Who may begin one may stop it."""
+        return request.user.has_perm("jobs.change_job") or _may_stop_all(request)
+
+    def objection(self, request: HttpRequest, action: str, rows: QuerySet[BulkAction]) -> str:
+        others = rows.exclude(actor=request.user.get_username())
+        if _may_stop_all(request) or not others.exists():
+            return ""
+        return "Nothing was stopped: what somebody else began, a head TA or an owner stops."
+
+    def buttons(self, request: HttpRequest, obj: BulkAction) -> list[tuple[str, str]]:
+        is_own = obj.actor == request.user.get_username()
+        return super().buttons(request, obj) if is_own or _may_stop_all(request) else []
 
     @admin.display(description="what")
     def what(self, bulk: BulkAction) -> str:
@@ -63,3 +74,7 @@ class BulkActionAdmin(ReadOnlyMixin, TelerunModelAdmin):
         actor = request.user.get_username()
         stopped = [str(bulk) for bulk in queryset if working.stop(bulk.pk, actor)]
         self.message_user(request, f"Stopped: {', '.join(stopped) or 'none'}.")
+
+
+def _may_stop_all(request: HttpRequest) -> bool:
+    return request.user.has_perm("jobs.change_bulkaction")
