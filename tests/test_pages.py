@@ -63,6 +63,14 @@ def test_another_student_does_not_find_it(alice: User, bob: User, gpu1: Executor
     assert "hers" not in text_of(other.get("/"))
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/{}/state", "/jobs/{}/logs"])
+def test_a_part_that_somebody_opens_leads_to_the_whole(path: str, alice: User) -> None:
+    job = submit(alice)
+    answer = log_in(alice).get(path.format(job.pk), headers={"Sec-Fetch-Mode": "navigate"})
+    assert answer.status_code == 302
+    assert answer["Location"] == ("/" if path == "/jobs" else f"/jobs/{job.pk}")
+
+
 @pytest.mark.parametrize("path", ["/jobs/99", "/jobs/" + "9" * 30, "/jobs/99/state", "/nothing"])
 def test_what_is_not_there(alice: User, path: str) -> None:
     answer = log_in(alice).get(path)

@@ -27,8 +27,21 @@ class Start(Page):
         return self.render(self.template, jobs=jobs, queue=queue, full=full, is_part=self.is_part)
 
 
-class Jobs(Start):
+class _Part:
+    """What the script of a page asks for. Whoever opens its address is led to the whole."""
+
+    whole: str
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.headers.get("Sec-Fetch-Mode") == "navigate":
+            return redirect(self.whole, *args, **kwargs)
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+
+class Jobs(_Part, Start):
     """`/jobs`: the part of it that changes."""
+
+    whole = "page"
 
     template, is_part = "_start.html", True
 
@@ -49,15 +62,19 @@ class OneJob(_OfJob):
         return self.render("job.html", job=shown, logs=showing.logs(shown))
 
 
-class JobState(_OfJob):
+class JobState(_Part, _OfJob):
     """`/jobs/ID/state`: how it stands, and what came of it."""
+
+    whole = "page-job"
 
     def get(self, request: HttpRequest, job_id: int) -> HttpResponse:
         return self.render("_state.html", job=self.shown(job_id), is_part=True)
 
 
-class JobLogs(_OfJob):
+class JobLogs(_Part, _OfJob):
     """`/jobs/ID/logs`: its logs, once it is over."""
+
+    whole = "page-job"
 
     def get(self, request: HttpRequest, job_id: int) -> HttpResponse:
         shown = self.shown(job_id)

@@ -40,7 +40,7 @@ PAGES = [
     Page("job-hostile", "/jobs/{job}", submits="hostile.cu", is_over=True),
     Page("job-cancel", "/jobs/{job}/cancel", submits="steps.cu"),
     Page("job-source", "/jobs/{job}/source", submits="steps.cu"),
-    Page("jobs", "/jobs"),
+    Page("jobs", "/"),
     Page("not-found", "/jobs/99999"),
 ]  # fmt: skip
 
