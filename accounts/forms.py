@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
@@ -77,11 +77,7 @@ class LoginForm(AdminAuthenticationForm):
         name, password = map(self.cleaned_data.get, ("username", "password"))
         if not (name and password):
             return super().clean()
-        attempt = failures.LoginAttempt(self.request, name)
-        self.seconds_to_wait = attempt.begin()
-        if self.seconds_to_wait:
-            logins.refused(self.request, name, logins.ADMIN, attempt.full)
-            refuse_to_try(self.seconds_to_wait)
+        attempt = begin_attempt(self, name)
         try:
             cleaned = super().clean()
         except ValidationError:
@@ -116,11 +112,7 @@ class CodeForm(forms.Form):
 
     def clean_code(self) -> None:
         name = self.user.get_username()
-        attempt = failures.LoginAttempt(self.request, name)
-        self.seconds_to_wait = attempt.begin()
-        if self.seconds_to_wait:
-            logins.refused(self.request, name, logins.ADMIN, attempt.full)
-            refuse_to_try(self.seconds_to_wait)
+        attempt = begin_attempt(self, name)
         self.verified = self.verify(self.user, self.cleaned_data["code"])
         if not self.verified:
             attempt.failed()
@@ -129,9 +121,18 @@ class CodeForm(forms.Form):
         attempt.succeeded()
 
 
-def refuse_to_try(seconds: int) -> NoReturn:
-    """Raises ValidationError: too many have failed."""
-    raise ValidationError(f"Too many log-ins failed. Try again in {-(-seconds // 60)} min.")
+def begin_attempt(form: Any, name: str) -> failures.LoginAttempt:
+    """What `form` holds for the user of that name is about to be tried, and is counted before.
+
+    Raises ValidationError if too many have failed: `form.seconds_to_wait` says for how long.
+    """
+    attempt = failures.LoginAttempt(form.request, name)
+    form.seconds_to_wait = attempt.begin()
+    if form.seconds_to_wait:
+        logins.refused(form.request, name, logins.ADMIN, attempt.full)
+        minutes = -(-form.seconds_to_wait // 60)
+        raise ValidationError(f"Too many log-ins failed. Try again in {minutes} min.")
+    return attempt
 
 
 class NamesForm(forms.Form):

@@ -16,8 +16,7 @@ from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 
 from accounts import logins, second_factor, sessions
-from accounts.failures import LoginAttempt
-from accounts.forms import CodeField, refuse_to_try
+from accounts.forms import CodeField, begin_attempt
 from accounts.models import User
 
 _OURS = "fresh-"  # how the names of the page's own fields begin
@@ -47,11 +46,7 @@ class PasswordAgain(forms.Form):
         if self.errors:
             return
         name = self.user.get_username()
-        attempt = LoginAttempt(self.request, name)
-        self.seconds_to_wait = attempt.begin()
-        if self.seconds_to_wait:
-            logins.refused(self.request, name, logins.ADMIN, attempt.full)
-            refuse_to_try(self.seconds_to_wait)
+        attempt = begin_attempt(self, name)
         if wrong := self._wrong():
             attempt.failed()
             logins.failed(self.request, name, logins.ADMIN)

@@ -86,7 +86,7 @@ def is_question(answer: Any) -> bool:
 def confirm(client: Client, answer: Any, **typed: Any) -> Any:
     """Sends the form of a question, with its count or its word typed in if it asks for one."""
     question = answer.context["question"]
-    count = {"count": question.word or str(question.count)} if question.is_typed else {}
+    count = {"count": question.wanted} if question.is_typed else {}
     where = answer.wsgi_request.get_full_path()
     return client.post(where, {**answer.context["hidden"], **count, **typed})
 
